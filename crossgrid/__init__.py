@@ -1,0 +1,1 @@
+"""crossgrid: a distributed emulator of analog crossbar chips."""

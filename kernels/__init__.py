@@ -1,0 +1,1 @@
+"""Arrays in, arrays out: random numbers, devices, the pulsed update and the analog product."""

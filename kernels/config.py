@@ -1,0 +1,179 @@
+"""Configurations: slotted dataclasses that check a field when it is made and whenever it is set.
+
+A configuration class derives from ``Config``, is decorated with ``@config`` and declares its fields
+with ``field``; limits stand beside the default::
+
+    @config
+    class ConstantStepDevice(PulsedDevice):
+        dw_min: float = field(0.001, above=0.0)
+
+Checks of one field are its type and its limits; checks across fields go into ``validate``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+import types
+import typing
+from collections.abc import Callable
+from enum import Enum
+from numbers import Integral, Real
+from typing import Any, TypeVar, dataclass_transform
+
+from .errors import ConfigError, nearest, unknown
+
+T = TypeVar("T", bound=type)
+
+
+def field(
+    default: Any = dataclasses.MISSING,
+    *,
+    factory: Callable[[], Any] | None = None,
+    at_least: float | None = None,
+    at_most: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
+) -> Any:
+    """A dataclass field with limits: at_least <= value <= at_most, above < value < below."""
+    limits = {"at_least": at_least, "at_most": at_most, "above": above, "below": below}
+    if factory is not None:
+        return dataclasses.field(default_factory=factory, metadata=limits)
+    return dataclasses.field(default=default, metadata=limits)
+
+
+class Config:
+    """Base of all configurations: unknown fields and impossible values are refused."""
+
+    __slots__ = ()
+
+    def validate(self) -> None:
+        """Raise ``ConfigError`` where fields contradict each other. Runs after every change."""
+
+    def __post_init__(self) -> None:
+        self.validate()
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        checks = field_checks(type(self))
+        if name not in checks:
+            raise unknown(f"field of {type(self).__name__}", name, checks)
+        complete = all(hasattr(self, known) for known in checks)
+        previous = getattr(self, name, None)
+        object.__setattr__(self, name, checks[name](value))
+        if complete:
+            try:
+                self.validate()
+            except ConfigError:
+                object.__setattr__(self, name, previous)
+                raise
+
+
+@dataclass_transform(field_specifiers=(field,))
+def config(cls: T) -> T:
+    """Make ``cls`` a slotted dataclass whose constructor names the nearest field to an unknown one."""
+    made = dataclasses.dataclass(slots=True)(cls)
+    plain_init = made.__init__
+
+    @functools.wraps(plain_init)
+    def __init__(self: Config, *args: Any, **kwargs: Any) -> None:
+        known = field_checks(type(self))
+        for name in kwargs:
+            if name not in known:
+                raise unknown(f"field of {type(self).__name__}", name, known)
+        plain_init(self, *args, **kwargs)
+
+    made.__init__ = __init__
+    return made
+
+
+@functools.cache
+def field_checks(cls: type) -> dict[str, Callable[[Any], Any]]:
+    """For each field of ``cls`` the function that checks a value and returns what is stored."""
+    hints = typing.get_type_hints(cls)
+    return {
+        spec.name: functools.partial(_check, f"{cls.__name__}.{spec.name}", hints[spec.name], spec.metadata)
+        for spec in dataclasses.fields(cls)  # type: ignore[arg-type]
+    }
+
+
+def _check(where: str, hint: Any, limits: Any, value: Any) -> Any:
+    value = _typed(where, hint, value)
+    if isinstance(value, Real) and not isinstance(value, bool):
+        _check_limits(where, limits, float(value))
+    return value
+
+
+def _check_limits(where: str, limits: Any, value: float) -> None:
+    rules = (
+        ("at_least", value.__ge__, "at least"),
+        ("at_most", value.__le__, "at most"),
+        ("above", value.__gt__, "above"),
+        ("below", value.__lt__, "below"),
+    )
+    for key, holds, words in rules:
+        limit = limits.get(key)
+        if limit is not None and not holds(float(limit)):
+            raise ConfigError(f"{where} = {value:g} must be {words} {limit:g}")
+
+
+def _typed(where: str, hint: Any, value: Any) -> Any:
+    """``value`` as the type that ``hint`` asks for, or a ``ConfigError``."""
+    origin = typing.get_origin(hint)
+    if origin in (typing.Union, types.UnionType):
+        return _typed_union(where, hint, value)
+    if origin in (list, tuple):
+        return _typed_sequence(where, hint, value)
+    if hint is Any:
+        return value
+    if hint is bool:
+        if isinstance(value, bool) or type(value).__name__ in ("bool_", "bool"):
+            return bool(value)
+    elif hint is int:
+        if isinstance(value, Integral) and not isinstance(value, bool):
+            return int(value)
+    elif hint is float:
+        if isinstance(value, Real) and not isinstance(value, bool):
+            if not math.isfinite(value):
+                raise ConfigError(f"{where} = {value} must be a finite number")
+            return float(value)
+    elif isinstance(hint, type) and issubclass(hint, Enum):
+        return _typed_enum(where, hint, value)
+    elif isinstance(hint, type) and isinstance(value, hint):
+        return value
+    wanted = getattr(hint, "__name__", str(hint))
+    raise ConfigError(f"{where} = {value!r} is of type {type(value).__name__}; it must be of type {wanted}")
+
+
+def _typed_union(where: str, hint: Any, value: Any) -> Any:
+    failure: ConfigError | None = None
+    for option in typing.get_args(hint):
+        if option is type(None):
+            if value is None:
+                return None
+            continue
+        try:
+            return _typed(where, option, value)
+        except ConfigError as error:
+            failure = error
+    assert failure is not None
+    raise failure
+
+
+def _typed_sequence(where: str, hint: Any, value: Any) -> Any:
+    if not isinstance(value, (list, tuple)):
+        raise ConfigError(f"{where} = {value!r} must be a list")
+    item = typing.get_args(hint)[0]
+    items = [_typed(f"{where}[{k}]", item, entry) for k, entry in enumerate(value)]
+    return items if typing.get_origin(hint) is list else tuple(items)
+
+
+def _typed_enum(where: str, hint: type[Enum], value: Any) -> Enum:
+    if isinstance(value, hint):
+        return value
+    for member in hint:
+        if isinstance(value, str) and value.lower() in (member.name.lower(), str(member.value).lower()):
+            return member
+    raise ConfigError(
+        f"{where} = {value!r} is no {hint.__name__}: {nearest(str(value), [m.name for m in hint])}"
+    )

@@ -1,0 +1,71 @@
+"""The mathematics that formulas may use, for numba scalars."""
+
+from __future__ import annotations
+
+import math
+
+import numba
+import numpy as np
+
+from ..bind import Formula, rebind, with_float32_literals
+
+inline = numba.njit(error_model="numpy", forceinline=True)
+
+f32 = np.float32
+i32 = np.int32
+u32 = np.uint32
+
+
+@inline
+def float_bits(x):
+    return np.float32(x).view(np.int32)
+
+
+@inline
+def bits_float(bits):
+    return np.int32(bits).view(np.float32)
+
+
+@inline
+def where(condition, a, b):
+    return a if condition else b
+
+
+@inline
+def maximum(a, b):
+    return a if a > b else b
+
+
+@inline
+def minimum(a, b):
+    return a if a < b else b
+
+
+@inline
+def sqrt(x):
+    return np.float32(math.sqrt(x))
+
+
+@inline
+def exp(x):
+    return np.float32(math.exp(x))
+
+
+@inline
+def log(x):
+    return np.float32(math.log(x))
+
+
+@inline
+def abs(x):
+    return x if x >= 0 else -x
+
+
+@inline
+def rint(x):
+    return np.float32(np.rint(x))
+
+
+@inline
+def ceil(x):
+    return np.float32(math.ceil(x))

@@ -1,0 +1,27 @@
+"""The mathematics that formulas may use, for numpy arrays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy import abs, ceil, exp, log, maximum, minimum, rint, sqrt, where
+
+f32 = np.float32
+i32 = np.int32
+u32 = np.uint32
+
+__all__ = [
+    "abs", "bits_float", "ceil", "exp", "f32", "float_bits", "i32", "log", "maximum", "minimum",
+    "rint", "sqrt", "u32", "where",
+]  # fmt: skip
+
+
+def float_bits(x: Any) -> Any:
+    """The bits of float32 as int32."""
+    return np.asarray(x, np.float32).view(np.int32)
+
+
+def bits_float(bits: Any) -> Any:
+    """int32 bits as float32."""
+    return np.asarray(bits, np.int32).view(np.float32)
