@@ -1,0 +1,58 @@
+# Every target prints what it does and stops at the first failure.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.ready
+TYPES := .build/types
+
+.PHONY: help setup demo test test-slow lint types format clean
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: $(STAMP) ## build .venv with all that tests, examples and benchmarks need
+
+$(STAMP): pyproject.toml constraints.txt
+	@echo "== setup: a virtual environment in $(VENV), versions pinned by constraints.txt"
+	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 10) else "crossgrid needs Python 3.10 or newer, this is " + sys.version.split()[0] + ": call make PYTHON=python3.x setup")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+	@echo "== setup: done"
+
+demo: $(STAMP) ## train LeNet5 on the tiles of a described chip, every tile a Ray actor
+	@echo "== demo: LeNet5 on the chip demo-128, one Ray actor a tile"
+	$(BIN)/python examples/04_lenet5_training.py --dataset digits --backend ray --epochs 12 --results results/demo
+
+test: $(STAMP) ## run the tests
+	@echo "== test"
+	$(BIN)/python -m pytest
+
+test-slow: $(STAMP) ## run the long tests
+	@echo "== test-slow"
+	$(BIN)/python -m pytest -m slow
+
+lint: $(STAMP) types ## check style, types and formatting
+	@echo "== lint: ruff"
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+# mypy follows folders, not setuptools' package-dir: show it the package as it is installed
+types: $(STAMP) ## check the types
+	@echo "== lint: mypy"
+	@rm -rf $(TYPES) && mkdir -p $(TYPES)/crossgrid
+	@cp crossgrid/__init__.py crossgrid/py.typed $(TYPES)/crossgrid/
+	@for part in kernels chip emulator; do ln -sfn $(CURDIR)/$$part $(TYPES)/crossgrid/$$part; done
+	MYPYPATH=$(TYPES) $(BIN)/mypy --package crossgrid
+
+format: $(STAMP) ## rewrite the files in the project's format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## remove everything that was built
+	rm -rf $(VENV) .build build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
