@@ -1,1 +1,52 @@
-"""crossgrid: a distributed emulator of analog crossbar chips."""
+"""crossgrid: a distributed emulator of analog crossbar chips.
+
+A torch model goes in, its layers are cut into the physical tiles of a described chip, and every tile
+computes and learns with its own imperfect devices. Names are loaded when first used: a process that only
+hosts tiles never imports torch.
+"""
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+#: public name -> module that defines it
+_HOME = {
+    name: module
+    for module, names in {
+        "kernels.errors": ("ConfigError", "CrossgridError", "InputError", "UnknownNameError"),
+        "kernels.analog_mvm.parameters": (
+            "AnalogMVMType", "BoundManagementType", "IOParameters", "NoiseManagementType", "WeightNoiseType",
+        ),
+        "kernels.pulsed_update.parameters": ("PulseType", "UpdateParameters"),
+        "kernels.devices": ("ConstantStepDevice", "FloatingPointDevice"),
+        "chip": ("Chip", "LayerShape", "MappingPlan", "load_chip", "map_layers"),
+        "emulator.configs": (
+            "FloatingPointRPUConfig", "MappingParameter", "SingleRPUConfig", "UnitCellRPUConfig",
+        ),
+        "emulator.errors": ("BackendError", "PortError", "TileError"),
+        "emulator.nn.linear": ("AnalogLinear",),
+        "emulator.nn.conv": ("AnalogConv1d", "AnalogConv2d", "AnalogConv3d"),
+        "emulator.nn.sequential": ("AnalogSequential",),
+        "emulator.convert": (
+            "analog_weights", "convert_to_analog", "convert_to_digital", "weights_sha256",
+        ),
+        "emulator.optim": ("AnalogSGD",),
+        "emulator.emulation": ("Emulation", "emulate"),
+    }.items()
+    for name in names
+}  # fmt: skip
+
+__all__ = ["__version__", *_HOME]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        value = getattr(import_module(f".{_HOME[name]}", __name__), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"crossgrid has no public name '{name}'; see dir(crossgrid)")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

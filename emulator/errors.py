@@ -1,0 +1,23 @@
+"""Errors of the front-end and of the processes behind it."""
+
+from __future__ import annotations
+
+from ..kernels.errors import ConfigError, CrossgridError, InputError, UnknownNameError
+
+
+class BackendError(CrossgridError, RuntimeError):
+    """The processes that host the tiles cannot be started or reached."""
+
+
+class TileError(BackendError):
+    """A tile's process died, hangs or failed; the message names tile, layer and node."""
+
+
+class PortError(CrossgridError, OSError):
+    """The port that was asked for cannot be taken."""
+
+
+#: errors that a worker may raise and a driver raises again under the same name
+BY_NAME: dict[str, type[CrossgridError]] = {
+    error.__name__: error for error in (ConfigError, InputError, UnknownNameError, TileError)
+}

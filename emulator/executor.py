@@ -1,0 +1,73 @@
+"""Where tiles live. The front-end speaks to an executor; a worker behind it does the work.
+
+``LocalExecutor`` has one worker in this process. ``RayExecutor`` (``ray_executor.py``) has one in every
+tile actor. Both take the same messages, in the same order, and give the same bits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from .layer_spec import LayerSpec
+from .worker import Arrays, Header, TileWorker
+
+#: a layer's tiles by host: for each host number the blocks that it holds
+Placement = dict[int, list[int]]
+
+
+class Ticket(Protocol):
+    """A message on its way."""
+
+    def result(self) -> tuple[Header, Arrays]:
+        """Wait for the reply. An error in the worker is raised here."""
+        ...
+
+
+class Executor(Protocol):
+    """Hosts that answer messages."""
+
+    def submit(self, host: int, header: Header, arrays: Arrays) -> Ticket:
+        """Send a message to a host. Messages to one host are answered in order."""
+        ...
+
+    def post(self, host: int, header: Header, arrays: Arrays) -> None:
+        """Send a message that needs no reply. Its failure is raised by a later ``result()``."""
+        ...
+
+    def close(self) -> None:
+        """End all hosts."""
+        ...
+
+
+@dataclass(slots=True)
+class Answered:
+    """The ticket of a message that was answered at once."""
+
+    reply: tuple[Header, Arrays]
+
+    def result(self) -> tuple[Header, Arrays]:
+        return self.reply
+
+
+class LocalExecutor:
+    """One worker in this process, host 0."""
+
+    def __init__(self) -> None:
+        self.worker = TileWorker()
+
+    def place(self, layer: int, spec: LayerSpec) -> Placement:
+        """Build all tiles of a layer here."""
+        blocks = [tile.block for tile in spec.tiles]
+        self.worker.host(layer, spec, blocks)
+        return {0: blocks}
+
+    def submit(self, host: int, header: dict[str, Any], arrays: Arrays) -> Answered:
+        assert host == 0
+        return Answered(self.worker.handle(header, arrays))
+
+    def post(self, host: int, header: dict[str, Any], arrays: Arrays) -> None:
+        self.submit(host, header, arrays)
+
+    def close(self) -> None:
+        self.worker.layers.clear()

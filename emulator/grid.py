@@ -1,0 +1,259 @@
+"""TileGrid: one layer's tiles. Cuts the input, calls the hosts, adds the partial sums in fixed order.
+
+The grid also counts the layer's logical time: how many vectors were read forward, read backward and
+applied as updates. These ticks address all noise, so they are assigned here, in program order, and travel
+with the messages.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..kernels.errors import InputError
+from .executor import Executor, LocalExecutor, Placement
+from .layer_spec import LayerSpec
+from .tile_bank import Floats
+from .worker import Arrays, Header
+
+
+class Record:
+    """A forward pass that the tiles remember until it is trained on, or until nobody can ask for it."""
+
+    __slots__ = ("applied", "forgotten", "number")
+
+    def __init__(self, number: int, forgotten: deque[int]) -> None:
+        self.number = number
+        self.forgotten = forgotten
+        self.applied = False  # an update consumed it
+
+    def __del__(self) -> None:
+        if not self.applied:
+            self.forgotten.append(self.number)
+
+
+@dataclass(slots=True)
+class Ticks:
+    """The layer's logical time, in vectors."""
+
+    forward: int = 0
+    backward: int = 0
+    update: int = 0
+
+
+@dataclass(slots=True)
+class TileGrid:
+    """A layer's tiles, wherever they are."""
+
+    spec: LayerSpec
+    executor: Executor
+    layer: int  # the layer's number at its executor
+    placement: Placement
+    ticks: Ticks = field(default_factory=Ticks)
+    pending: dict[int, tuple[Record, int]] = field(default_factory=dict)  # number -> record, its vectors
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
+    _forgotten: deque[int] = field(default_factory=deque)
+
+    @classmethod
+    def local(cls, spec: LayerSpec, ticks: Ticks | None = None) -> TileGrid:
+        """The layer's tiles in this process, devices drawn, weights zero."""
+        executor = LocalExecutor()
+        return cls(spec, executor, 0, executor.place(0, spec), ticks or Ticks())
+
+    def forward(self, x: Floats, keep: bool) -> tuple[Floats, Record | None]:
+        """y[vectors, out] of features x[B, in] or images x[B, channels, ...]; kept for training or not."""
+        self._check("input", x)
+        self._drop_forgotten()
+        record = Record(next(self._numbers), self._forgotten) if keep else None
+        header: Header = {
+            "op": "forward", "layer": self.layer, "tick": self.ticks.forward,
+            "record": record.number if record else None,
+        }  # fmt: skip
+        tickets = [
+            self.executor.submit(host, header, [x[:, slice(*self.spec.channels(c))] for c in columns])
+            for host, columns in self._lines("column")
+        ]
+        y_BO = self._add_rows([ticket.result() for ticket in tickets])
+        self.ticks.forward += y_BO.shape[0]
+        return y_BO, record
+
+    def backward(self, record: Record, d_BO: Floats, image_shape: tuple[int, ...] | None) -> Floats | None:
+        """z = W^T d, shaped like the layer's input ``image_shape``; not computed where that is None."""
+        self._check("gradient", d_BO)
+        if record.applied:
+            raise InputError(
+                f"{self.spec.name}: backward through a forward pass whose update was already applied; "
+                "run the forward pass again"
+            )
+        header: Header = {
+            "op": "backward", "layer": self.layer, "tick": self.ticks.backward,
+            "record": record.number, "need_input": image_shape is not None,
+        }  # fmt: skip
+        tickets = [
+            self.executor.submit(host, header, [d_BO[:, self._out(r)] for r in rows])
+            for host, rows in self._lines("row")
+        ]
+        _, vectors = self.pending.get(record.number, (record, 0))
+        self.pending[record.number] = (record, vectors + d_BO.shape[0])
+        replies = [ticket.result() for ticket in tickets]
+        if image_shape is None:
+            return None
+        self.ticks.backward += d_BO.shape[0]
+        return self._add_columns(replies, image_shape)
+
+    def update(self, learning_rate: float) -> None:
+        """Pulse all devices for the passes that went backward since the last update, in forward order."""
+        if not self.pending:
+            return
+        numbers = sorted(self.pending)
+        header: Header = {
+            "op": "update", "layer": self.layer, "tick": self.ticks.update,
+            "records": numbers, "learning_rate": learning_rate,
+        }  # fmt: skip
+        for host in self.placement:
+            self.executor.post(host, header, [])
+        self.ticks.update += sum(vectors for _, vectors in self.pending.values())
+        for record, _ in self.pending.values():
+            record.applied = True
+        self.pending.clear()
+
+    def weights(self) -> Floats:
+        """The whole weight matrix [out, in] as the products see it, without their noise."""
+        w_OI = np.empty((self.spec.out_size, self.spec.in_size), np.float32)
+        for header, arrays in self._ask_all({"op": "weights", "layer": self.layer}):
+            for block, values in zip(header["blocks"], arrays, strict=True):
+                w_OI[self._slices(block)] = values
+        return w_OI
+
+    def set_weights(self, w_OI: Floats) -> None:
+        """Write the weight matrix [out, in]; every device clips to its own bounds."""
+        self._check("weight", w_OI)
+        wanted = (self.spec.out_size, self.spec.in_size)
+        if w_OI.shape != wanted:
+            raise InputError(
+                f"{self.spec.name}: weights of shape {w_OI.shape} cannot be set, the layer holds {wanted}"
+            )
+        header: Header = {"op": "set_weights", "layer": self.layer}
+        tickets = [
+            self.executor.submit(
+                host,
+                {**header, "blocks": blocks},
+                [np.ascontiguousarray(w_OI[self._slices(b)]) for b in blocks],
+            )
+            for host, blocks in self.placement.items()
+        ]
+        for ticket in tickets:
+            ticket.result()
+
+    def state(self) -> dict[str, NDArray]:
+        """Everything that changes, keyed ``"block/name"``: the tiles' states."""
+        found = {}
+        for header, arrays in self._ask_all({"op": "state", "layer": self.layer}):
+            for (block, name), values in zip(header["names"], arrays, strict=True):
+                found[f"{block}/{name}"] = values
+        return found
+
+    def load_state(self, state: dict[str, NDArray]) -> None:
+        """Take over the states that ``state`` gave, of a grid cut the same way."""
+        by_block: dict[int, list[tuple[str, NDArray]]] = {}
+        for key, values in state.items():
+            block, _, name = key.partition("/")
+            by_block.setdefault(int(block), []).append((name, values))
+        for host, blocks in self.placement.items():
+            entries = [(block, name, values) for block in blocks for name, values in by_block[block]]
+            header: Header = {
+                "op": "load_state", "layer": self.layer, "names": [[b, name] for b, name, _ in entries],
+            }  # fmt: skip
+            self.executor.submit(host, header, [values for _, _, values in entries]).result()
+
+    def stats(self) -> dict[int, dict[str, float]]:
+        """What each block's tile has done since it was built."""
+        found: dict[int, dict[str, float]] = {}
+        for header, _ in self._ask_all({"op": "stats"}):
+            found.update(header["stats"][self.layer])
+        return found
+
+    def rename(self, name: str) -> None:
+        """Call the layer ``name``, as the model does."""
+        tiles = tuple(replace(t, label=f"{name}/{t.row},{t.column}") for t in self.spec.tiles)
+        self.spec = replace(self.spec, name=name, tiles=tiles)
+
+    def forget_pending(self) -> None:
+        """Drop what went backward and was not applied."""
+        self.pending.clear()
+
+    def _ask_all(self, header: Header) -> list[tuple[Header, Arrays]]:
+        tickets = [self.executor.submit(host, header, []) for host in self.placement]
+        return [ticket.result() for ticket in tickets]
+
+    def _lines(self, line: str) -> Iterable[tuple[int, list[int]]]:
+        """For each host the rows or columns of which it holds a tile."""
+        for host, blocks in self.placement.items():
+            yield host, sorted({getattr(self.spec.tiles[block], line) for block in blocks})
+
+    def _out(self, row: int) -> slice:
+        tile = self.spec.tiles[row * self.spec.columns]
+        return slice(tile.out_start, tile.out_stop)
+
+    def _slices(self, block: int) -> tuple[slice, slice]:
+        tile = self.spec.tiles[block]
+        return slice(tile.out_start, tile.out_stop), slice(tile.in_start, tile.in_stop)
+
+    def _add_rows(self, replies: list[tuple[Header, Arrays]]) -> Floats:
+        totals = _add_in_order(replies)
+        if len(totals) == 1:
+            return totals[0]
+        y_BO = np.empty((totals[0].shape[0], self.spec.out_size), np.float32)
+        for row, total in totals.items():
+            y_BO[:, self._out(row)] = total
+        return y_BO
+
+    def _add_columns(self, replies: list[tuple[Header, Arrays]], image_shape: tuple[int, ...]) -> Floats:
+        totals = _add_in_order(replies)
+        if len(totals) == 1:
+            return totals[0].reshape(image_shape)
+        z = np.zeros(image_shape, np.float32)
+        for column, total in sorted(totals.items()):
+            z[:, slice(*self.spec.channels(column))] += total
+        return z
+
+    def _check(self, what: str, values: NDArray) -> None:
+        """Refuse NaN and infinity before anything reaches a tile."""
+        # a sum is one fast pass; it is finite unless an entry is not, or the sum itself overflows
+        if not math.isfinite(float(np.sum(values))) and not np.isfinite(values).all():
+            bad = int(values.size - np.isfinite(values).sum())
+            raise InputError(
+                f"{self.spec.name}: {bad} of {values.size} entries of the {what} are NaN or infinite; "
+                "a tile's converters need finite numbers: check the data and lower the learning rate"
+            )
+
+    def _drop_forgotten(self) -> None:
+        if not self._forgotten:
+            return
+        records = []
+        while self._forgotten:
+            records.append(self._forgotten.popleft())
+        for host in self.placement:
+            self.executor.post(host, {"op": "forget", "layer": self.layer, "records": records}, [])
+
+
+def _add_in_order(replies: list[tuple[Header, Arrays]]) -> dict[int, Floats]:
+    """Sum partial results of each line in block order, whichever host they came from."""
+    parts: dict[int, dict[int, Floats]] = {}
+    for header, arrays in replies:
+        for (line, place), values in zip(header["index"], arrays, strict=True):
+            parts.setdefault(line, {})[place] = values
+    totals = {}
+    for line in sorted(parts):
+        ordered = [parts[line][place] for place in sorted(parts[line])]
+        total = ordered[0]
+        for values in ordered[1:]:
+            total = total + values
+        totals[line] = total
+    return totals

@@ -1,0 +1,134 @@
+"""What all analog layers share: tiles behind a parameter, weights in and out, and their state."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ...kernels.errors import ConfigError
+from ..autograd import AnalogContext
+from ..configs import RPUConfig, SingleRPUConfig
+from ..grid import Ticks, TileGrid
+from ..layer_spec import LayerSpec, Patches, grid_of_blocks
+
+
+class AnalogLayer(nn.Module):
+    """A layer whose weight matrix sits on analog tiles; its bias, if any, is digital."""
+
+    analog: AnalogContext
+    bias: Tensor | None
+
+    def _build(
+        self,
+        out_size: int,
+        in_size: int,
+        patches: Patches | None,
+        rpu_config: RPUConfig | None,
+        seed: int | None,
+        bias: bool,
+    ) -> None:
+        """Cut the weights into blocks, draw the devices and set the initial weights."""
+        name = type(self).__name__
+        for what, size in (("outputs", out_size), ("inputs", in_size)):
+            if size < 1:
+                raise ConfigError(f"{name} with {size} {what} has nothing to put on a tile; at least 1 is needed")
+        config = copy.deepcopy(rpu_config) if rpu_config is not None else SingleRPUConfig()
+        _require_rpu_config(name, config)
+        if bias and not config.mapping.digital_bias:
+            raise ConfigError(f"{name}: mapping.digital_bias = False is not supported; set it to True")
+        key = int(torch.randint(2**63 - 1, ()).item()) if seed is None else seed
+        cut = grid_of_blocks(
+            name, out_size, in_size, config.mapping.max_output_size, config.mapping.max_input_size
+        )
+        rows, columns = cut[-1].row + 1, cut[-1].column + 1
+        spec = LayerSpec(name, key, out_size, in_size, rows, columns, cut, patches, config)
+        self.analog = AnalogContext(TileGrid.local(spec))
+        bound = in_size**-0.5  # as torch.nn.Linear and torch.nn.Conv2d start
+        w_OI = torch.empty(out_size, in_size).uniform_(-bound, bound)
+        self.grid.set_weights(w_OI.numpy())
+        self.bias = nn.Parameter(torch.empty(out_size).uniform_(-bound, bound)) if bias else None
+
+    @property
+    def grid(self) -> TileGrid:
+        """The layer's tiles."""
+        return self.analog.grid
+
+    @property
+    def rpu_config(self) -> RPUConfig:
+        """The layer's own copy of its configuration, as its tiles were built from it."""
+        return self.grid.spec.rpu_config
+
+    def weight_shape(self) -> tuple[int, ...]:
+        """The shape in which torch keeps this layer's weight."""
+        return self.grid.spec.out_size, self.grid.spec.in_size
+
+    def get_weights(self) -> tuple[Tensor, Tensor | None]:
+        """The weight as the tiles hold it, in torch's shape, and the bias: copies."""
+        weight = torch.from_numpy(self.grid.weights()).reshape(self.weight_shape())
+        return weight, None if self.bias is None else self.bias.detach().clone()
+
+    def set_weights(self, weight: Tensor, bias: Tensor | None = None) -> None:
+        """Write a weight of torch's shape to the devices (each clips to its bounds), and the bias."""
+        if tuple(weight.shape) not in (self.weight_shape(), self.weight_shape()[:1] + (self.grid.spec.in_size,)):
+            raise ConfigError(
+                f"{self.grid.spec.name}: a weight of shape {tuple(weight.shape)} cannot be set; "
+                f"this layer's is {self.weight_shape()}"
+            )
+        w_OI = weight.detach().to("cpu", torch.float32).reshape(self.grid.spec.out_size, -1)
+        self.grid.set_weights(np.ascontiguousarray(w_OI.numpy()))
+        if bias is not None and self.bias is not None:
+            with torch.no_grad():
+                self.bias.copy_(bias)
+
+    def get_extra_state(self) -> dict[str, Any]:
+        """The tiles' state for ``state_dict``: with it training goes on with the same bits."""
+        spec, ticks = self.grid.spec, self.grid.ticks
+        return {
+            "key": spec.key,
+            "ticks": [ticks.forward, ticks.backward, ticks.update],
+            "blocks": [[*tile.shape] for tile in spec.tiles],
+            "tiles": {name: torch.from_numpy(np.array(v)) for name, v in self.grid.state().items()},
+        }
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        """Take over a saved state: the same devices (the layer's key is saved with it) in the same state."""
+        spec = self.grid.spec
+        blocks = [[*tile.shape] for tile in spec.tiles]
+        if state["blocks"] != blocks:
+            raise ConfigError(
+                f"{spec.name}: the saved state has tiles {state['blocks']}, this layer has {blocks}; "
+                "build the layer with the same sizes, mapping and chip"
+            )
+        if state["key"] != spec.key:
+            self.replace_grid(replace(spec, key=state["key"]), Ticks())
+        forward, backward, update = state["ticks"]
+        self.grid.ticks = Ticks(forward, backward, update)
+        self.grid.load_state({name: values.numpy() for name, values in state["tiles"].items()})
+
+    def replace_grid(self, spec: LayerSpec, ticks: Ticks) -> None:
+        """Put the layer on new tiles in this process; the caller sets their weights or state."""
+        self.analog.grid = TileGrid.local(spec, ticks)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> AnalogLayer:
+        copied: AnalogLayer = self.__class__.__new__(self.__class__)
+        memo[id(self)] = copied
+        copied.__dict__.update({name: copy.deepcopy(v, memo) for name, v in self.__dict__.items()})
+        copied.replace_grid(self.grid.spec, copy.copy(self.grid.ticks))
+        copied.grid.load_state(self.grid.state())
+        return copied
+
+    def _with_bias(self, y: Tensor) -> Tensor:
+        return y if self.bias is None else y + self.bias
+
+
+def _require_rpu_config(name: str, config: Any) -> None:
+    if not hasattr(config, "device") or not hasattr(config, "mapping"):
+        raise ConfigError(
+            f"{name}: rpu_config is of type {type(config).__name__}; it must be an RPU configuration "
+            "such as SingleRPUConfig(device=ConstantStepDevice())"
+        )

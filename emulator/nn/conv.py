@@ -1,0 +1,147 @@
+"""AnalogConv1d, 2d and 3d: convolutions as matrix products over unfolded patches."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from ...kernels.errors import ConfigError, InputError
+from ..autograd import analog_product
+from ..configs import RPUConfig
+from ..layer_spec import Patches
+from .base import AnalogLayer
+
+Size = int | tuple[int, ...]
+
+
+class _AnalogConv(AnalogLayer):
+    """A convolution whose kernels are the rows W[out_channels, in_channels x kernel] of the tiles.
+
+    Args:
+        in_channels, out_channels: channels of input and output images.
+        kernel_size, stride, padding, dilation: one number or one a spatial dimension.
+        groups: only 1: a tile's row reads all input channels.
+        bias: add a digital bias.
+        rpu_config, seed: as for ``AnalogLinear``.
+    """
+
+    dimensions: ClassVar[int]
+    digital: ClassVar[type[nn.Conv1d] | type[nn.Conv2d] | type[nn.Conv3d]]
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Size,
+        stride: Size = 1,
+        padding: Size = 0,
+        dilation: Size = 1,
+        groups: int = 1,
+        bias: bool = True,
+        rpu_config: RPUConfig | None = None,
+        seed: int | None = None,
+    ) -> None:
+        super().__init__()
+        if groups != 1:
+            raise ConfigError(f"{type(self).__name__}: groups = {groups} is not supported; use 1")
+        self.in_channels, self.out_channels = in_channels, out_channels
+        self.kernel_size, self.stride = self._each("kernel_size", kernel_size), self._each("stride", stride)
+        self.padding, self.dilation = self._each("padding", padding), self._each("dilation", dilation)
+        patches = Patches(self.kernel_size, self.stride, self.padding, self.dilation)
+        self._build(out_channels, in_channels * patches.size, patches, rpu_config, seed, bias)
+
+    def _each(self, name: str, value: Size) -> tuple[int, ...]:
+        values = (value,) * self.dimensions if isinstance(value, int) else tuple(value)
+        least = 0 if name == "padding" else 1
+        if len(values) != self.dimensions or any(not isinstance(v, int) or v < least for v in values):
+            raise ConfigError(
+                f"{type(self).__name__}: {name} = {value!r} must be {self.dimensions} whole numbers, "
+                f"each at least {least}"
+            )
+        return values
+
+    @classmethod
+    def from_digital(cls, module: nn.Module, rpu_config: RPUConfig, name: str) -> _AnalogConv:
+        """The analog twin of a torch layer, with its weights."""
+        assert isinstance(module, cls.digital)
+        if module.padding_mode != "zeros" or isinstance(module.padding, str):
+            raise ConfigError(
+                f"{name}: padding {module.padding!r} with mode '{module.padding_mode}' cannot be unfolded; "
+                "use a number with mode 'zeros', or exclude the layer"
+            )
+        layer = cls(
+            module.in_channels, module.out_channels, module.kernel_size, module.stride, module.padding,
+            module.dilation, module.groups, module.bias is not None, rpu_config,
+        )  # fmt: skip
+        layer.grid.rename(name)
+        layer.set_weights(module.weight, module.bias)
+        return layer
+
+    def to_digital(self) -> nn.Module:
+        """A torch layer with this layer's present weights."""
+        weight, bias = self.get_weights()
+        module = self.digital(
+            self.in_channels, self.out_channels, self.kernel_size, self.stride, self.padding,
+            self.dilation, bias=bias is not None,
+        )  # type: ignore[arg-type]  # fmt: skip
+        with torch.no_grad():
+            module.weight.copy_(weight)
+            if bias is not None and module.bias is not None:
+                module.bias.copy_(bias)
+        return module
+
+    def weight_shape(self) -> tuple[int, ...]:
+        return self.out_channels, self.in_channels, *self.kernel_size
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Images y[B, out_channels, ...] of images x[B, in_channels, ...]."""
+        patches = self.grid.spec.patches
+        assert patches is not None
+        batched = x.dim() == self.dimensions + 2
+        images = x if batched else x.unsqueeze(0)
+        if images.dim() != self.dimensions + 2 or images.shape[1] != self.in_channels:
+            raise InputError(
+                f"{self.grid.spec.name}: input of shape {tuple(x.shape)}; images with {self.in_channels} "
+                f"channels and {self.dimensions} spatial dimensions are needed"
+            )
+        spatial = patches.output_shape(images.shape[2:])
+        if min(spatial) < 1:
+            raise InputError(
+                f"{self.grid.spec.name}: input of shape {tuple(x.shape)} is smaller than the kernel "
+                f"{self.kernel_size} with padding {self.padding}"
+            )
+        rows = self._with_bias(analog_product(images, self.analog))  # [B x positions, out_channels]
+        y = rows.reshape(images.shape[0], -1, self.out_channels).transpose(1, 2)
+        y = y.reshape(images.shape[0], self.out_channels, *spatial)
+        return y if batched else y.squeeze(0)
+
+    def extra_repr(self) -> str:
+        text = f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"
+        if any(self.padding):
+            text += f", padding={self.padding}"
+        if any(d != 1 for d in self.dilation):
+            text += f", dilation={self.dilation}"
+        return text if self.bias is not None else text + ", bias=False"
+
+
+class AnalogConv1d(_AnalogConv):
+    """A 1-D convolution on tiles."""
+
+    dimensions = 1
+    digital = nn.Conv1d
+
+
+class AnalogConv2d(_AnalogConv):
+    """A 2-D convolution on tiles."""
+
+    dimensions = 2
+    digital = nn.Conv2d
+
+
+class AnalogConv3d(_AnalogConv):
+    """A 3-D convolution on tiles."""
+
+    dimensions = 3
+    digital = nn.Conv3d

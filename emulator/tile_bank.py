@@ -1,0 +1,139 @@
+"""TileBank: the state of n >= 1 equal physical tiles, stacked, and what they can do.
+
+A bank knows devices and periphery, but neither torch nor processes. Everything random in it is
+addressed by the tile's key and by ticks that the caller counts, so a tile behaves the same in any bank.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..kernels.analog_mvm import Periphery
+from ..kernels.devices import build_cell
+from ..kernels.rng import tile_key
+from .configs import RPUConfig, periphery_of, update_of
+
+Floats = NDArray[np.float32]
+Index = NDArray[np.intp]
+
+
+@dataclass(slots=True)
+class TileStats:
+    """What a bank's tiles have done, one entry a tile."""
+
+    forward_seconds: NDArray[np.float64]
+    forward_count: NDArray[np.int64]  # vectors read
+    backward_seconds: NDArray[np.float64]
+    backward_count: NDArray[np.int64]
+    update_seconds: NDArray[np.float64]
+    update_count: NDArray[np.int64]  # vector pairs applied
+    pulses: NDArray[np.int64]  # coincidences that moved a device
+    adc_clips: NDArray[np.int64]  # conversions that hit the ADC's range
+    retries: NDArray[np.int64]  # further attempts of bound management
+    saturated: NDArray[np.int64]  # crosspoints at one of their bounds, at the last look
+
+    @classmethod
+    def zeros(cls, tiles: int) -> TileStats:
+        def counts() -> NDArray[np.int64]:
+            return np.zeros(tiles, np.int64)
+
+        def seconds() -> NDArray[np.float64]:
+            return np.zeros(tiles, np.float64)
+
+        return cls(
+            seconds(), counts(), seconds(), counts(), seconds(), counts(), counts(), counts(), counts(), counts()
+        )
+
+
+@dataclass(slots=True)
+class TileBank:
+    """n >= 1 equal tiles W[tiles, out, in] of one layer."""
+
+    layer_key: int
+    blocks: Sequence[int]
+    out_size: int
+    in_size: int
+    rpu_config: RPUConfig
+    executor: str = "cpu"
+    stats: TileStats = field(init=False)
+
+    def __post_init__(self) -> None:
+        forward_io, backward_io = periphery_of(self.rpu_config)
+        keys_T2 = np.stack([tile_key(self.layer_key, block) for block in self.blocks])
+        shape = self.out_size, self.in_size
+        self.cell = build_cell(
+            self.rpu_config.device, update_of(self.rpu_config), keys_T2, *shape, executor=self.executor
+        )
+        self.forward_read = Periphery(forward_io, keys_T2, *shape, direction="forward", executor=self.executor)
+        self.backward_read = Periphery(
+            backward_io, keys_T2, *shape, direction="backward", executor=self.executor
+        )
+        self.stats = TileStats.zeros(len(self.blocks))
+
+    def forward(self, x_XBI: Floats, x_of_tile: Index, tick: int) -> Floats:
+        """y[tiles, B, out] = W x of each tile's own input block, through DAC and ADC."""
+        start = time.perf_counter()
+        y_TBO, counts = self.forward_read.read(self.cell.weights, x_XBI, x_of_tile, tick)
+        self.stats.forward_seconds += (time.perf_counter() - start) / len(self.blocks)
+        self.stats.forward_count += x_XBI.shape[1]
+        self.stats.adc_clips += counts.adc_clips
+        self.stats.retries += counts.retries
+        return y_TBO
+
+    def backward(self, d_XBO: Floats, d_of_tile: Index, tick: int) -> Floats:
+        """z[tiles, B, in] = W^T d of each tile's own output block, through DAC and ADC."""
+        start = time.perf_counter()
+        z_TBI, counts = self.backward_read.read(self.cell.weights, d_XBO, d_of_tile, tick)
+        self.stats.backward_seconds += (time.perf_counter() - start) / len(self.blocks)
+        self.stats.backward_count += d_XBO.shape[1]
+        self.stats.adc_clips += counts.adc_clips
+        return z_TBI
+
+    def update(
+        self,
+        x_XBI: Floats,
+        x_of_tile: Index,
+        d_XBO: Floats,
+        d_of_tile: Index,
+        learning_rate: float,
+        tick: int,
+    ) -> None:
+        """Pulse the devices for every vector pair, one after another: w <- w - lr d x^T on average."""
+        start = time.perf_counter()
+        counts = self.cell.update(x_XBI, x_of_tile, d_XBO, d_of_tile, learning_rate, tick)
+        self.stats.update_seconds += (time.perf_counter() - start) / len(self.blocks)
+        self.stats.update_count += x_XBI.shape[1]
+        self.stats.pulses += counts.pulses
+
+    def look(self) -> TileStats:
+        """The statistics, with saturation counted now."""
+        self.stats.saturated[:] = self.cell.saturated()
+        return self.stats
+
+    def state(self, tile: int) -> dict[str, NDArray]:
+        """Everything that changes in one tile: enough to go on elsewhere with the same bits."""
+        parts = {
+            "cell": self.cell.state(),
+            "forward": self.forward_read.state(),
+            "backward": self.backward_read.state(),
+        }
+        return {
+            f"{part}.{name}": np.array(values[tile])
+            for part, state in parts.items()
+            for name, values in state.items()
+        }
+
+    def load_state(self, states: Sequence[dict[str, NDArray]]) -> None:
+        """Take over the states of all tiles, in the bank's order."""
+        for part, target in (
+            ("cell", self.cell), ("forward", self.forward_read), ("backward", self.backward_read),
+        ):  # fmt: skip
+            names = [name for name in states[0] if name.startswith(part + ".")]
+            target.load_state(
+                {name.removeprefix(part + "."): np.stack([s[name] for s in states]) for name in names}
+            )

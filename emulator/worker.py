@@ -1,0 +1,246 @@
+"""TileWorker: hosts tiles of any layers and answers messages about them.
+
+One worker lives in this process (``LocalExecutor``) or in a Ray actor (``TileActor``); it knows neither.
+A message is a header (plain values) and arrays. For one layer the worker holds some of the tiles,
+grouped into banks of equal shape.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..kernels.unfold import fold, unfold
+from .layer_spec import LayerSpec, TileSpec
+from .tile_bank import Floats, Index, TileBank
+
+Header = dict[str, Any]
+Arrays = list[NDArray]
+PartialSums = tuple[list[list[int]], Arrays]
+
+
+@dataclass(slots=True)
+class Group:
+    """Equal tiles of one layer in one bank, and which input and output block each of them uses."""
+
+    bank: TileBank
+    tiles: list[TileSpec]
+    columns: list[int] = field(init=False)
+    rows: list[int] = field(init=False)
+    x_of_tile: Index = field(init=False)
+    d_of_tile: Index = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.columns = sorted({tile.column for tile in self.tiles})
+        self.rows = sorted({tile.row for tile in self.tiles})
+        self.x_of_tile = np.array([self.columns.index(tile.column) for tile in self.tiles], np.intp)
+        self.d_of_tile = np.array([self.rows.index(tile.row) for tile in self.tiles], np.intp)
+
+
+@dataclass(slots=True)
+class Kept:
+    """One forward pass that may be trained on: its inputs and, after the backward pass, its gradients."""
+
+    x_XBI: list[Floats]  # one stack a group
+    image_shape: tuple[int, ...]
+    d_XBO: list[list[Floats]] = field(default_factory=list)  # one entry a backward pass
+
+
+class HostedLayer:
+    """The tiles of one layer that live in this worker."""
+
+    def __init__(self, spec: LayerSpec, blocks: Sequence[int], executor: str = "cpu") -> None:
+        self.spec = spec
+        tiles = [spec.tiles[block] for block in sorted(blocks)]
+        self.groups = []
+        for shape in sorted({tile.shape for tile in tiles}, reverse=True):
+            alike = [tile for tile in tiles if tile.shape == shape]
+            bank = TileBank(spec.key, [t.block for t in alike], *shape, spec.rpu_config, executor)
+            self.groups.append(Group(bank, alike))
+        self.columns = sorted({tile.column for tile in tiles})
+        self.rows = sorted({tile.row for tile in tiles})
+        hosted = {(tile.row, tile.column) for tile in tiles}
+        self.complete_rows = {r for r in self.rows if all((r, c) in hosted for c in range(spec.columns))}
+        self.complete_columns = {c for c in self.columns if all((r, c) in hosted for r in range(spec.rows))}
+        self.kept: dict[int, Kept] = {}
+
+    def forward(self, tick: int, record: int | None, feeds: Arrays) -> PartialSums:
+        """Read all tiles. ``feeds`` holds the input (features or image channels) of each hosted column."""
+        feed = dict(zip(self.columns, feeds, strict=True))
+        stacks, parts = [], {}
+        for group in self.groups:
+            x_XBI = np.stack([self._input_block(column, feed[column]) for column in group.columns])
+            y_TBO = group.bank.forward(x_XBI, group.x_of_tile, tick)
+            stacks.append(x_XBI)
+            parts.update({(t.row, t.column): y for t, y in zip(group.tiles, y_TBO, strict=True)})
+        if record is not None:
+            self.kept[record] = Kept(stacks, feeds[0].shape)
+        return _partial_sums(parts, self.complete_rows, along_row=True)
+
+    def backward(self, tick: int, record: int, need_input: bool, gradients: Arrays) -> PartialSums:
+        """Keep the output gradients of each hosted row; read all tiles backward where asked for."""
+        gradient = dict(zip(self.rows, gradients, strict=True))
+        stacks = [np.stack([gradient[row] for row in group.rows]) for group in self.groups]
+        kept = self.kept[record]
+        kept.d_XBO.append(stacks)
+        if not need_input:
+            return [], []
+        parts = {}
+        for group, d_XBO in zip(self.groups, stacks, strict=True):
+            z_TBI = group.bank.backward(d_XBO, group.d_of_tile, tick)
+            for tile, z_BI in zip(group.tiles, z_TBI, strict=True):
+                parts[tile.row, tile.column] = self._input_gradient(tile, z_BI, kept.image_shape)
+        return _partial_sums(parts, self.complete_columns, along_row=False)
+
+    def update(self, learning_rate: float, tick: int, records: Sequence[int]) -> None:
+        """Apply the kept passes ``records`` in order and forget them."""
+        passes = [self.kept.pop(record) for record in records]
+        for k, group in enumerate(self.groups):
+            x = [kept.x_XBI[k] for kept in passes for _ in kept.d_XBO]
+            d = [stacks[k] for kept in passes for stacks in kept.d_XBO]
+            x_XBI = x[0] if len(x) == 1 else np.concatenate(x, axis=1)
+            d_XBO = d[0] if len(d) == 1 else np.concatenate(d, axis=1)
+            group.bank.update(x_XBI, group.x_of_tile, d_XBO, group.d_of_tile, learning_rate, tick)
+
+    def forget(self, records: Sequence[int]) -> None:
+        for record in records:
+            self.kept.pop(record, None)
+
+    def by_tile(self) -> dict[int, tuple[Group, int]]:
+        """For each hosted block its group and its place there."""
+        return {tile.block: (group, k) for group in self.groups for k, tile in enumerate(group.tiles)}
+
+    def _input_block(self, column: int, feed: Floats) -> Floats:
+        patches = self.spec.patches
+        if patches is None:
+            return feed
+        first_channel, _ = self.spec.channels(column)
+        tile = self.spec.tiles[column]
+        offset = first_channel * patches.size
+        x_BI = unfold(feed, patches.kernel, patches.stride, patches.padding, patches.dilation)
+        return x_BI[:, tile.in_start - offset : tile.in_stop - offset]
+
+    def _input_gradient(self, tile: TileSpec, z_BI: Floats, image_shape: tuple[int, ...]) -> Floats:
+        patches = self.spec.patches
+        if patches is None:
+            return z_BI
+        first, last = self.spec.channels(tile.column)
+        offset = first * patches.size
+        if z_BI.shape[1] != (last - first) * patches.size:
+            full = np.zeros((z_BI.shape[0], (last - first) * patches.size), np.float32)
+            full[:, tile.in_start - offset : tile.in_stop - offset] = z_BI
+            z_BI = full
+        shape = (image_shape[0], last - first, *image_shape[2:])
+        return fold(z_BI, shape, patches.kernel, patches.stride, patches.padding, patches.dilation)
+
+
+def _partial_sums(
+    parts: Mapping[tuple[int, int], Floats], complete: set[int], *, along_row: bool
+) -> PartialSums:
+    """Add what can be added here, always in block order, so that the sum never depends on the host.
+
+    A row (backward: a column) that is hosted completely gives one array, marked -1; of the others every
+    part goes to the driver, which adds them in the same order.
+    """
+    index: list[list[int]] = []
+    arrays: Arrays = []
+    for row, column in sorted(parts) if along_row else sorted(parts, key=lambda rc: (rc[1], rc[0])):
+        line, place = (row, column) if along_row else (column, row)
+        part = parts[row, column]
+        if line not in complete:
+            index.append([line, place])
+            arrays.append(part)
+        elif place == 0:
+            index.append([line, -1])
+            arrays.append(part)
+        else:
+            arrays[-1] = arrays[-1] + part
+    return index, arrays
+
+
+class TileWorker:
+    """Hosts layers' tiles and answers messages: ``handle(header, arrays) -> (header, arrays)``."""
+
+    def __init__(self, executor: str = "cpu") -> None:
+        self.executor = executor
+        self.layers: dict[int, HostedLayer] = {}
+
+    def host(self, layer: int, spec: LayerSpec, blocks: Sequence[int]) -> None:
+        """Build the tiles ``blocks`` of a layer: draw their devices, weights zero."""
+        self.layers[layer] = HostedLayer(spec, blocks, self.executor)
+
+    def handle(self, header: Header, arrays: Arrays) -> tuple[Header, Arrays]:
+        """Do what the message asks for."""
+        operations: dict[str, Callable[[Header, Arrays], tuple[Header, Arrays]]] = {
+            "forward": self._forward,
+            "backward": self._backward,
+            "update": self._update,
+            "forget": self._forget,
+            "weights": self._weights,
+            "set_weights": self._set_weights,
+            "state": self._state,
+            "load_state": self._load_state,
+            "stats": self._stats,
+        }
+        return operations[header["op"]](header, arrays)
+
+    def _forward(self, header: Header, arrays: Arrays) -> tuple[Header, Arrays]:
+        index, out = self.layers[header["layer"]].forward(header["tick"], header["record"], arrays)
+        return {"index": index}, out
+
+    def _backward(self, header: Header, arrays: Arrays) -> tuple[Header, Arrays]:
+        layer = self.layers[header["layer"]]
+        index, out = layer.backward(header["tick"], header["record"], header["need_input"], arrays)
+        return {"index": index}, out
+
+    def _update(self, header: Header, arrays: Arrays) -> tuple[Header, Arrays]:
+        self.layers[header["layer"]].update(header["learning_rate"], header["tick"], header["records"])
+        return {}, []
+
+    def _forget(self, header: Header, arrays: Arrays) -> tuple[Header, Arrays]:
+        self.layers[header["layer"]].forget(header["records"])
+        return {}, []
+
+    def _weights(self, header: Header, arrays: Arrays) -> tuple[Header, Arrays]:
+        tiles = self.layers[header["layer"]].by_tile()
+        return {"blocks": list(tiles)}, [np.array(group.bank.cell.weights[k]) for group, k in tiles.values()]
+
+    def _set_weights(self, header: Header, arrays: Arrays) -> tuple[Header, Arrays]:
+        blocks = dict(zip(header["blocks"], arrays, strict=True))
+        for group in self.layers[header["layer"]].groups:
+            group.bank.cell.set_weights(np.stack([blocks[tile.block] for tile in group.tiles]))
+        return {}, []
+
+    def _state(self, header: Header, arrays: Arrays) -> tuple[Header, Arrays]:
+        names, out = [], []
+        for block, (group, k) in self.layers[header["layer"]].by_tile().items():
+            for name, values in group.bank.state(k).items():
+                names.append([block, name])
+                out.append(values)
+        return {"names": names}, out
+
+    def _load_state(self, header: Header, arrays: Arrays) -> tuple[Header, Arrays]:
+        states: dict[int, dict[str, NDArray]] = {}
+        for (block, name), values in zip(header["names"], arrays, strict=True):
+            states.setdefault(block, {})[name] = values
+        for group in self.layers[header["layer"]].groups:
+            group.bank.load_state([states[tile.block] for tile in group.tiles])
+        return {}, []
+
+    def _stats(self, header: Header, arrays: Arrays) -> tuple[Header, Arrays]:
+        """What every tile has done: {layer: {block: {counter: value}}}."""
+        return {"stats": self.stats()}, []
+
+    def stats(self) -> dict[int, dict[int, dict[str, float]]]:
+        found: dict[int, dict[int, dict[str, float]]] = {}
+        for number, layer in self.layers.items():
+            tiles = found.setdefault(number, {})
+            for group in layer.groups:
+                stats = group.bank.look()
+                for k, tile in enumerate(group.tiles):
+                    tiles[tile.block] = {f.name: float(getattr(stats, f.name)[k]) for f in fields(stats)}
+        return found
