@@ -69,7 +69,7 @@ class Config:
                 raise
 
 
-@dataclass_transform(field_specifiers=(field,))
+@dataclass_transform()
 def config(cls: T) -> T:
     """Make ``cls`` a slotted dataclass whose constructor names the nearest field to an unknown one."""
     made = dataclasses.dataclass(slots=True)(cls)

@@ -1,0 +1,66 @@
+"""Arrays of addressed normals and uniforms: one number for each crosspoint of some rows of one tile.
+
+A row of n columns uses p = ceil(n / 4) counters; column c is word ``c // p`` of counter ``c % p``, so that
+whole vectors of counters lie side by side. Draws that one purpose needs several times at the same
+tick differ in ``extra``.
+"""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import ConfigError
+from ...rng import counter_high
+from . import cpu, naive
+
+Executor = Literal["naive", "cpu"]
+CONDUCTANCES = 16  # of one crosspoint, at most
+REQUESTS = 16  # for each conductance, at most
+
+
+class Draws:
+    """The random numbers that a noise model may ask for, for one conductance of each crosspoint.
+
+    The n-th request always has the same address: a model that asks in the same order gets the same
+    numbers, on any machine and whatever rows are asked for at once.
+    """
+
+    __slots__ = ("_extra", "_first_row", "_kernels", "_key", "_requests", "_shape", "_stream", "_tick")
+
+    def __init__(
+        self,
+        key: NDArray[np.uint32],
+        stream: int,
+        tick: int,
+        first_row: int,
+        shape: tuple[int, int],
+        conductance: int = 0,
+        executor: Executor = "cpu",
+    ) -> None:
+        if not 0 <= conductance < CONDUCTANCES:
+            raise ConfigError(f"conductance number {conductance}: a crosspoint has at most {CONDUCTANCES}")
+        self._key, self._stream, self._tick = key, stream, tick
+        self._first_row, self._shape = first_row, shape
+        self._kernels: ModuleType = naive if executor == "naive" else cpu
+        self._extra, self._requests = REQUESTS * conductance, 0
+
+    def normal(self) -> NDArray[np.float32]:
+        """Standard normals [rows, in]."""
+        return self._draw(self._kernels.normals)
+
+    def uniform(self) -> NDArray[np.float32]:
+        """Uniform numbers in [0, 1) [rows, in]."""
+        return self._draw(self._kernels.uniforms)
+
+    def _draw(self, kernel: naive.Kernel) -> NDArray[np.float32]:
+        if self._requests == REQUESTS:
+            raise ConfigError(f"a noise model may draw {REQUESTS} times for each conductance, not more")
+        low, high = counter_high(self._stream, self._tick, self._extra + self._requests)
+        self._requests += 1
+        out_OI = np.empty(self._shape, np.float32)
+        kernel(out_OI, self._key[0], self._key[1], np.uint32(self._first_row), low, high)
+        return out_OI

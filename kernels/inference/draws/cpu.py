@@ -1,0 +1,54 @@
+"""Addressed normals and uniforms for numba."""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+from ...rng.cpu import normal_pair, philox4x32, unit_interval
+
+inline = numba.njit(error_model="numpy", forceinline=True)
+
+
+@inline
+def row_words(words, counters, k0, k1, row, low, high):
+    """Words of the counters (0 ..., row, low, high): plane k of ``words`` holds word k of each."""
+    for j in range(counters):
+        w0, w1, w2, w3 = philox4x32(k0, k1, np.uint32(j), row, low, high)
+        words[j] = w0
+        words[counters + j] = w1
+        words[2 * counters + j] = w2
+        words[3 * counters + j] = w3
+
+
+@numba.njit(error_model="numpy", cache=True, nogil=True)
+def normals(out_OI, k0, k1, first_row, low, high):
+    """Fill ``out_OI`` with standard normals."""
+    rows, columns = out_OI.shape
+    counters = (columns + 3) // 4
+    words = np.empty(4 * counters, np.uint32)
+    drawn = np.empty(4 * counters, np.float32)
+    for i in range(rows):
+        row_words(words, counters, k0, k1, np.uint32(first_row + np.uint32(i)), low, high)
+        for j in range(counters):
+            a, b = normal_pair(words[j], words[counters + j])
+            drawn[j] = a
+            drawn[counters + j] = b
+        for j in range(counters):
+            a, b = normal_pair(words[2 * counters + j], words[3 * counters + j])
+            drawn[2 * counters + j] = a
+            drawn[3 * counters + j] = b
+        for j in range(columns):
+            out_OI[i, j] = drawn[j]
+
+
+@numba.njit(error_model="numpy", cache=True, nogil=True)
+def uniforms(out_OI, k0, k1, first_row, low, high):
+    """Fill ``out_OI`` with uniform numbers in [0, 1)."""
+    rows, columns = out_OI.shape
+    counters = (columns + 3) // 4
+    words = np.empty(4 * counters, np.uint32)
+    for i in range(rows):
+        row_words(words, counters, k0, k1, np.uint32(first_row + np.uint32(i)), low, high)
+        for j in range(columns):
+            out_OI[i, j] = unit_interval(words[j])

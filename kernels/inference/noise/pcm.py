@@ -1,0 +1,165 @@
+"""Phase-change memory: the fit of Nandakumar et al., ICECS 2019, and its variants."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ...config import config, field
+from ...errors import ConfigError
+from ..converters import BaseConductanceConverter
+from ..draws import Draws
+from .base import (
+    SMALLEST_RELATIVE,
+    ZERO,
+    Array,
+    BaseNoiseModel,
+    converter_for,
+    polynomial,
+    power_law,
+    read_spread,
+)
+
+FITTED_G_MAX_US = 25.0
+FITTED_PROG_COEFF = (0.26348, 1.9650, -1.1731)
+
+
+@config
+class PCMLikeNoiseModel(BaseNoiseModel):
+    """Programming noise, drift and 1/f noise of phase-change memory.
+
+    ``prog_coeff`` are the coefficients, in ascending order, of the standard deviation in µS as a
+    polynomial of g_target / g_max, valid for ``prog_coeff_g_max_reference`` and scaled to ``g_max``.
+    """
+
+    g_converter: BaseConductanceConverter | None = field(None)  # type: ignore[assignment]
+    prog_coeff: list[float] | None = field(None)
+    g_max: float | None = field(None, above=0.0)  # µS
+    t_read: float = field(250e-9, above=0.0)  # s, of the fit of the 1/f noise
+    t_0: float = field(20.0, above=0.0)  # s from programming to the first read; t_inference counts from there
+    prog_noise_scale: float = field(1.0, at_least=0.0)
+    read_noise_scale: float = field(1.0, at_least=0.0)
+    drift_scale: float = field(1.0, at_least=0.0)
+    prog_coeff_g_max_reference: float | None = field(None, above=0.0)  # µS
+
+    def __post_init__(self) -> None:
+        converter, g_max = converter_for(type(self).__name__, self.g_converter, self.g_max, FITTED_G_MAX_US)
+        fitted = self.prog_coeff is None
+        if self.prog_coeff_g_max_reference is None:
+            self.prog_coeff_g_max_reference = FITTED_G_MAX_US if fitted else g_max
+        self.prog_coeff = list(FITTED_PROG_COEFF) if self.prog_coeff is None else self.prog_coeff
+        self.g_converter, self.g_max = converter, g_max
+        self.validate()
+
+    def validate(self) -> None:
+        if self.g_converter is None or self.g_max is None:
+            return
+        converter_for(type(self).__name__, self.g_converter, self.g_max, FITTED_G_MAX_US)
+        if self.prog_coeff is not None and not self.prog_coeff:
+            raise ConfigError(f"{type(self).__name__}.prog_coeff must have at least one coefficient")
+
+    def apply_programming_noise_to_conductance(self, g_target: Array, draws: Draws) -> Array:
+        assert self.prog_coeff is not None
+        assert self.g_max is not None
+        assert self.prog_coeff_g_max_reference is not None
+        sigma_us = polynomial(self.prog_coeff, g_target / np.float32(self.g_max))
+        factor = self.prog_noise_scale * self.g_max / self.prog_coeff_g_max_reference
+        return np.maximum(g_target + np.float32(factor) * sigma_us * draws.normal(), ZERO)
+
+    def generate_drift_coefficients(self, g_target: Array, draws: Draws) -> Array:
+        log_x = self._log_relative(g_target)
+        mean = np.clip(np.float32(-0.0155) * log_x + np.float32(0.0244), np.float32(0.049), np.float32(0.1))
+        std = np.clip(np.float32(-0.0125) * log_x - np.float32(0.0059), np.float32(0.008), np.float32(0.045))
+        return np.abs(mean + std * draws.normal()) * np.float32(self.drift_scale)
+
+    def apply_drift_noise_to_conductance(
+        self, g_prog: Array, drift_coefficients: Array, t_inference: float, draws: Draws
+    ) -> Array:
+        t_s = t_inference + self.t_0
+        drifted = power_law(g_prog, drift_coefficients, t_s, self.t_0)
+        spread = np.float32(self.read_noise_scale) * read_spread(t_s, self.t_read)
+        return np.maximum(drifted + drifted * self._read_noise(g_prog) * spread * draws.normal(), ZERO)
+
+    def _read_noise(self, g_prog: Array) -> Array:
+        """Relative strength of the 1/f noise."""
+        power = np.exp(np.float32(0.65) * self._log_relative(g_prog))
+        return np.minimum(np.float32(0.0088) / np.maximum(power, np.float32(1e-3)), np.float32(0.2))
+
+    def _log_relative(self, g: Array) -> Array:
+        assert self.g_max is not None
+        return np.log(np.maximum(np.abs(g) / np.float32(self.g_max), SMALLEST_RELATIVE))
+
+
+@config
+class CustomDriftPCMLikeNoiseModel(PCMLikeNoiseModel):
+    """The same with a table of drift exponents: mean and standard deviation at ascending conductances."""
+
+    g_lst: list[float] = field(factory=lambda: [0.0, 25.0])  # µS
+    nu_mean_lst: list[float] = field(factory=lambda: [0.1, 0.049])
+    nu_std_lst: list[float] = field(factory=lambda: [0.045, 0.008])
+
+    def validate(self) -> None:
+        super().validate()
+        if not len(self.g_lst) == len(self.nu_mean_lst) == len(self.nu_std_lst) >= 2:
+            raise ConfigError(
+                f"CustomDriftPCMLikeNoiseModel: g_lst, nu_mean_lst and nu_std_lst have {len(self.g_lst)}, "
+                f"{len(self.nu_mean_lst)} and {len(self.nu_std_lst)} entries; they need the same number"
+            )
+        if any(a >= b for a, b in zip(self.g_lst, self.g_lst[1:], strict=False)):
+            raise ConfigError(f"CustomDriftPCMLikeNoiseModel.g_lst = {self.g_lst} must ascend")
+        if self.g_max is not None and not (self.g_lst[0] <= 0.0 and self.g_lst[-1] >= self.g_max):
+            g_min = getattr(self.g_converter, "g_min", 0.0)
+            if self.g_lst[0] > g_min or self.g_lst[-1] < self.g_max:
+                raise ConfigError(
+                    f"CustomDriftPCMLikeNoiseModel.g_lst covers {self.g_lst[0]:g} to {self.g_lst[-1]:g} µS; "
+                    f"it must cover the converter's {g_min:g} to {self.g_max:g} µS"
+                )
+
+    def generate_drift_coefficients(self, g_target: Array, draws: Draws) -> Array:
+        mean = np.interp(g_target, self.g_lst, self.nu_mean_lst).astype(np.float32)
+        std = np.interp(g_target, self.g_lst, self.nu_std_lst).astype(np.float32)
+        return np.abs(mean + std * draws.normal()) * np.float32(self.drift_scale)
+
+
+@config
+class StateIndependentNoiseModel(BaseNoiseModel):
+    """Noise and drift that do not depend on the conductance; 1/f noise proportional to it."""
+
+    g_converter: BaseConductanceConverter | None = field(None)  # type: ignore[assignment]
+    g_max: float | None = field(None, above=0.0)  # µS
+    prog_coeff: list[float] = field(factory=lambda: [0.2, 0.0, 0.0])  # µS, ascending in g_target / g_max
+    prog_noise_scale: float = field(1.0, at_least=0.0)
+    drift_nu_mean: float = field(0.1)
+    drift_nu_std: float = field(0.05, at_least=0.0)
+    drift_scale: float = field(1.0, at_least=0.0)
+    t_0: float = field(20.0, above=0.0)  # s
+    read_noise_scale: float = field(1.0, at_least=0.0)
+    t_read: float = field(250e-9, above=0.0)  # s
+
+    def __post_init__(self) -> None:
+        converter, g_max = converter_for(type(self).__name__, self.g_converter, self.g_max, FITTED_G_MAX_US)
+        self.g_converter, self.g_max = converter, g_max
+        self.validate()
+
+    def validate(self) -> None:
+        if self.g_converter is not None and self.g_max is not None:
+            converter_for(type(self).__name__, self.g_converter, self.g_max, FITTED_G_MAX_US)
+        if not self.prog_coeff:
+            raise ConfigError("StateIndependentNoiseModel.prog_coeff must have at least one coefficient")
+
+    def apply_programming_noise_to_conductance(self, g_target: Array, draws: Draws) -> Array:
+        assert self.g_max is not None
+        sigma_us = polynomial(self.prog_coeff, g_target / np.float32(self.g_max))
+        return np.maximum(g_target + np.float32(self.prog_noise_scale) * sigma_us * draws.normal(), ZERO)
+
+    def generate_drift_coefficients(self, g_target: Array, draws: Draws) -> Array:
+        nu = np.abs(np.float32(self.drift_nu_mean) + np.float32(self.drift_nu_std) * draws.normal())
+        return nu * np.float32(self.drift_scale)
+
+    def apply_drift_noise_to_conductance(
+        self, g_prog: Array, drift_coefficients: Array, t_inference: float, draws: Draws
+    ) -> Array:
+        assert self.g_max is not None
+        t_s = t_inference + self.t_0
+        drifted = power_law(g_prog, drift_coefficients, t_s, self.t_0)
+        sigma = np.float32(self.read_noise_scale / self.g_max) * read_spread(t_s, self.t_read)
+        return np.maximum(drifted + drifted * sigma * draws.normal(), ZERO)

@@ -1,0 +1,150 @@
+"""Programming weights into a bank of tiles, and what is left of them after a while.
+
+Every random number has an address, so a programmed tile need not be stored: its targets, its key
+and the tick of its programming give the same pairs of conductances and drift exponents again. A bank
+therefore keeps 4 bytes a crosspoint for the targets beside the 4 of its present weights.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import CrossgridError, InputError
+from ..rng import Stream
+from .converters import ConductanceScale
+from .draws import Draws, Executor
+from .noise.base import BaseNoiseModel
+
+Array = NDArray[np.float32]
+CROSSPOINTS_AT_ONCE = 1 << 15  # temporaries of this size stay in the second-level cache
+
+
+class NotProgrammedError(CrossgridError, RuntimeError):
+    """Drift was asked for before programming."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProgrammedState:
+    """All that is needed to know a programmed bank at any later time."""
+
+    model: BaseNoiseModel
+    targets_TOI: Array
+    scales_T: tuple[ConductanceScale, ...]
+    keys_T2: NDArray[np.uint32]
+    tick: int  # of the programming
+    executor: Executor = "cpu"
+
+
+def program(
+    targets_TOI: Array,
+    model: BaseNoiseModel,
+    keys_T2: NDArray[np.uint32],
+    tick: int,
+    executor: Executor = "cpu",
+) -> ProgrammedState:
+    """Program weights [tiles, out, in]; the array is kept, not copied: do not change it afterwards."""
+    if not np.isfinite(targets_TOI).all():
+        raise InputError("cannot program weights that hold NaN or infinity")
+    model = copy.deepcopy(model)
+    scales = tuple(model.g_converter.scale_of(w_OI) for w_OI in targets_TOI)
+    return ProgrammedState(model, targets_TOI, scales, keys_T2, tick, executor)
+
+
+def programmed_weights(state: ProgrammedState, *, out_TOI: Array | None = None) -> Array:
+    """The weights right after programming, before any drift."""
+    out_TOI = np.empty_like(state.targets_TOI) if out_TOI is None else out_TOI
+    for part in _parts(state):
+        g = part.programmed()
+        part.of(out_TOI)[...] = state.model.g_converter.convert_back_to_weights(g, part.scale)
+    return out_TOI
+
+
+def weights_at(
+    state: ProgrammedState | None,
+    t_inference: float,
+    tick: int,
+    *,
+    reconvert: bool = False,
+    out_TOI: Array | None = None,
+) -> Array:
+    """The weights ``t_inference`` seconds after programming, as a read at ``tick`` finds them.
+
+    Always starts from the programmed state: two calls with one time and tick give the same weights.
+    With ``reconvert`` only the difference of a pair survives programming, as in aihwkit: it is split
+    anew, by the scale of the programmed weights, before it drifts.
+    """
+    if state is None:
+        raise NotProgrammedError("drift before programming: call program_analog_weights() first")
+    if not (math.isfinite(t_inference) and t_inference >= 0.0):
+        raise InputError(f"t_inference = {t_inference} s must be finite and at least 0")
+    out_TOI = np.empty_like(state.targets_TOI) if out_TOI is None else out_TOI
+    if reconvert:
+        programmed_TOI = programmed_weights(state)
+        scales = tuple(state.model.g_converter.scale_of(w_OI) for w_OI in programmed_TOI)
+    for part in _parts(state):
+        if reconvert:
+            scale = scales[part.tile]
+            g_prog = state.model.g_converter.convert_to_conductances(part.of(programmed_TOI), scale)
+        else:
+            scale, g_prog = part.scale, part.programmed()
+        g = part.drifted(g_prog, t_inference, tick)
+        part.of(out_TOI)[...] = state.model.g_converter.convert_back_to_weights(g, scale)
+    return out_TOI
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Some rows of one tile."""
+
+    state: ProgrammedState
+    tile: int
+    first: int
+    last: int
+
+    @property
+    def scale(self) -> ConductanceScale:
+        return self.state.scales_T[self.tile]
+
+    def of(self, w_TOI: Array) -> Array:
+        return w_TOI[self.tile, self.first : self.last]
+
+    def draws(self, stream: Stream, tick: int, conductance: int) -> Draws:
+        shape = (self.last - self.first, self.state.targets_TOI.shape[2])
+        key = self.state.keys_T2[self.tile]
+        return Draws(key, stream, tick, self.first, shape, conductance, self.state.executor)
+
+    def targets(self) -> list[Array]:
+        converter = self.state.model.g_converter
+        return converter.convert_to_conductances(self.of(self.state.targets_TOI), self.scale)
+
+    def programmed(self) -> list[Array]:
+        """The conductances right after programming."""
+        model, tick = self.state.model, self.state.tick
+        return [
+            model.apply_programming_noise_to_conductance(g, self.draws(Stream.PROGRAMMING, tick, k))
+            for k, g in enumerate(self.targets())
+        ]
+
+    def drifted(self, g_prog: list[Array], t_inference: float, tick: int) -> list[Array]:
+        """The conductances ``t_inference`` seconds later."""
+        model, later = self.state.model, []
+        for k, (g_target, g) in enumerate(zip(self.targets(), g_prog, strict=True)):
+            drift = self.draws(Stream.DRIFT_EXPONENT, self.state.tick, k)
+            nu = model.generate_drift_coefficients(g_target, drift)
+            noise = self.draws(Stream.READ_NOISE, tick, k)
+            later.append(model.apply_drift_noise_to_conductance(g, nu, t_inference, noise))
+        return later
+
+
+def _parts(state: ProgrammedState) -> Iterator[_Part]:
+    tiles, rows, columns = state.targets_TOI.shape
+    step = max(1, CROSSPOINTS_AT_ONCE // columns)
+    for tile in range(tiles):
+        for first in range(0, rows, step):
+            yield _Part(state, tile, first, min(first + step, rows))
