@@ -14,6 +14,7 @@ inline = numba.njit(error_model="numpy", forceinline=True)
 f32 = np.float32
 i32 = np.int32
 u32 = np.uint32
+static_range = range
 
 
 @inline
@@ -69,3 +70,13 @@ def rint(x):
 @inline
 def ceil(x):
     return np.float32(math.ceil(x))
+
+
+@inline
+def floor(x):
+    return np.float32(math.floor(x))
+
+
+@inline
+def divide(a, b):
+    return a / b

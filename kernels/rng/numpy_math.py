@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy import abs, ceil, exp, log, maximum, minimum, rint, sqrt, where
+from numpy import abs, ceil, divide, exp, floor, log, maximum, minimum, rint, sqrt, where
 
 f32 = np.float32
 i32 = np.int32
 u32 = np.uint32
+static_range = range
 
 __all__ = [
-    "abs", "bits_float", "ceil", "exp", "f32", "float_bits", "i32", "log", "maximum", "minimum",
-    "rint", "sqrt", "u32", "where",
+    "abs", "bits_float", "ceil", "divide", "exp", "f32", "float_bits", "floor", "i32", "log", "maximum",
+    "minimum", "rint", "sqrt", "static_range", "u32", "where",
 ]  # fmt: skip
 
 

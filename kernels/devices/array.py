@@ -1,0 +1,161 @@
+"""One population of pulsed devices with its state: the part that cells are made of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import ConfigError, InputError
+from ..pulsed_update import naive
+from ..pulsed_update.exact import update_exactly
+from ..pulsed_update.parameters import MAX_PULSES, PulseType, UpdateParameters
+from ..pulsed_update.rule import Side, make_rule
+from ..rng import Stream
+from .base import PulsedDevice
+from .cell import Array, Keys, Vectors
+from .draws import CrosspointDraws
+
+_ALL_VECTORS = np.zeros((0, 0), np.uint8)
+_ROWS_AT_ONCE = 1 << 16  # crosspoints whose population is drawn at a time, to bound the memory
+
+
+class DeviceArray:
+    """Devices of one kind at every crosspoint of stacked tiles [T, O, I]."""
+
+    def __init__(
+        self, device: PulsedDevice, keys_T2: Keys, out_size: int, in_size: int, executor: str
+    ) -> None:
+        self.device, self.keys_T2, self.executor = device, keys_T2, executor
+        self.shape = (len(keys_T2), out_size, in_size)
+        self.granularity = device.granularity
+        self.constants = np.array(device.constants(), np.float32)
+        self.write_noise = np.float32(device.write_noise)
+        self.p_TOIP = self._drawn_parameters()
+        self.kept_TOI: Array = np.zeros(self.shape, np.float32)
+        self.seen_TOI: Array = self.kept_TOI.copy() if self.write_noise > 0 else self.kept_TOI
+        self._writes = 0
+        self.set_weights(self.kept_TOI)
+
+    def _drawn_parameters(self) -> Array:
+        names = self.device.parameters
+        tiles, rows, columns = self.shape
+        p_TOIP = np.empty((*self.shape, len(names)), np.float32)
+        step = max(1, _ROWS_AT_ONCE // (tiles * columns))
+        for start in range(0, rows, step):
+            block = slice(start, min(start + step, rows))
+            drawn = self.device.draw(self.draws(Stream.POPULATION, block))
+            for k, name in enumerate(names):
+                p_TOIP[:, block, :, k] = drawn[name]
+        return p_TOIP
+
+    def draws(
+        self, stream: Stream, rows: slice | None = None, tick: int = 0, extra: int = 0
+    ) -> CrosspointDraws:
+        """Addressed random numbers for the crosspoints of ``rows`` (default: all)."""
+        rows = rows if rows is not None else slice(0, self.shape[1])
+        return CrosspointDraws(self.keys_T2, rows, self.shape[2], stream, tick, self.executor, extra)
+
+    @property
+    def min_bound(self) -> Array:
+        """Lowest weight of each device."""
+        return self.p_TOIP[..., 0]
+
+    @property
+    def max_bound(self) -> Array:
+        """Highest weight of each device."""
+        return self.p_TOIP[..., 1]
+
+    def pulse(
+        self, vectors: Vectors, parameters: UpdateParameters, learning_rate: float, tick: int, *,
+        granularity: float | None = None, train_keys_T2: Keys | None = None, extra: int = 0,
+        side: Side = Side.BOTH, active_TB: NDArray[np.uint8] | None = None,
+    ) -> NDArray[np.int64]:  # fmt: skip
+        """Update with every vector in order; returns the number of pulses of each tile.
+
+        ``granularity``: the step size that trains are scaled for (default: the device's own);
+        ``train_keys_T2``: whose trains they are (default: this array's); ``extra``: which of several
+        updates within one tick; ``active_TB``: 0 for vectors that a tile does not take part in.
+        """
+        pulses_T = np.zeros(self.shape[0], np.int64)
+        if learning_rate == 0.0 or vectors.count == 0:
+            return pulses_T
+        if parameters.exact:
+            self._update_exactly(vectors, parameters, learning_rate)
+            return pulses_T
+        step_size = np.float32(self.granularity if granularity is None else granularity)
+        arguments = (
+            self.kept_TOI, self.p_TOIP, self.constants, self.seen_TOI, self.write_noise, self.keys_T2,
+            self.keys_T2 if train_keys_T2 is None else train_keys_T2, vectors.x_XBI, vectors.x_of_T,
+            vectors.d_DBO, vectors.d_of_T, _ALL_VECTORS if active_TB is None else active_TB,
+            make_rule(parameters), np.float32(learning_rate), step_size, tick, extra, int(side),
+            self.noisy, self.device.aggregates, pulses_T,
+        )  # fmt: skip
+        self._check(self._run(arguments), learning_rate, step_size)
+        return pulses_T
+
+    @property
+    def noisy(self) -> bool:
+        """Whether a step has noise."""
+        return bool(self.constants[0] != 0.0)
+
+    def _run(self, arguments: tuple[Any, ...]) -> int:
+        formula = type(self.device).step
+        if self.executor == "naive":
+            return naive.run(formula, arguments)
+        from ..pulsed_update import cpu
+
+        return cpu.run(formula, arguments)
+
+    def _check(self, status: int, learning_rate: float, step_size: Any) -> None:
+        if status == 3:
+            raise ConfigError(
+                f"learning rate {learning_rate:g} with steps of {step_size:g} asks for trains of more than "
+                f"{MAX_PULSES} pulses; set UpdateParameters.fixed_bl or update_management, or lower the rate"
+            )
+        if status:
+            raise InputError(f"{'x' if status == 1 else 'd'} of an update has NaN or infinite entries")
+
+    def _update_exactly(self, vectors: Vectors, parameters: UpdateParameters, learning_rate: float) -> None:
+        if not (np.isfinite(vectors.x_XBI).all() and np.isfinite(vectors.d_DBO).all()):
+            raise InputError("x or d of an update has NaN or infinite entries")
+        bounds = self.p_TOIP if parameters.pulse_type is PulseType.NONE_WITH_DEVICE else None
+        update_exactly(
+            self.executor, self.kept_TOI, bounds, vectors.x_XBI, vectors.x_of_T, vectors.d_DBO,
+            vectors.d_of_T, np.float32(learning_rate),
+        )  # fmt: skip
+        if self.write_noise > 0:
+            self.seen_TOI[...] = self.kept_TOI
+
+    def end_of_batch(self, tick: int) -> None:
+        """What happens once a mini-batch whose last vector had ``tick``: diffusion, then decay."""
+
+    def clip(self) -> None:
+        """Bring every device back into its bounds."""
+        np.minimum(self.kept_TOI, self.max_bound, out=self.kept_TOI)
+        np.maximum(self.kept_TOI, self.min_bound, out=self.kept_TOI)
+
+    def set_weights(self, w_TOI: Array) -> None:
+        """Write weights, clipped to the bounds."""
+        self.kept_TOI[...] = w_TOI
+        self.clip()
+        if self.write_noise > 0:
+            self.seen_TOI[...] = self.kept_TOI
+
+    def saturated(self) -> NDArray[np.int64]:
+        """Devices at a bound, of each tile; those that are stuck do not count."""
+        at_bound = (self.kept_TOI <= self.min_bound) | (self.kept_TOI >= self.max_bound)
+        return (at_bound & (self.min_bound < self.max_bound)).sum(axis=(1, 2))
+
+    def state(self) -> dict[str, Any]:
+        """Everything that changes."""
+        return {"kept": self.kept_TOI}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Restore what ``state`` gave."""
+        self.kept_TOI[...] = state["kept"]
+
+    def hidden_parameters(self) -> dict[str, Array]:
+        """The drawn population by name."""
+        return {name: self.p_TOIP[..., k] for k, name in enumerate(self.device.parameters)}

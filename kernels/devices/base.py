@@ -1,0 +1,165 @@
+"""What all pulsed devices have in common: their parameters and how a population of them is drawn."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..config import Config, config, field
+from ..errors import ConfigError
+
+Array = NDArray[np.float32]
+Population = dict[str, Array]
+
+
+class Spread(IntEnum):
+    """Numbers of the draws that make a device. Part of the reproducible result: never renumber."""
+
+    STEP = 0
+    UP_DOWN = 1
+    UPPER = 2
+    LOWER = 3
+    RESET = 4
+    LIFETIME = 5
+    DIFFUSION = 6
+    STUCK = 8  # uniform
+    STUCK_VALUE = 9  # uniform
+    OWN = 12  # a device's further draws start here
+
+
+class Draws(Protocol):
+    """Addressed random numbers for a range of rows of each tile, [tiles, rows, columns]."""
+
+    def normal(self, index: int) -> Array:
+        """Standard normals, number ``index`` of each crosspoint."""
+
+    def uniform(self, index: int) -> Array:
+        """Uniform numbers in [0, 1), number ``index`` of each crosspoint."""
+
+
+@config
+class PulsedDevice(Config):
+    """A device that is stepped by coincident pulses; fields as in aihwkit, in normalised units."""
+
+    # names of the arrays that a step takes, in their order in ``p``
+    parameters: ClassVar[tuple[str, ...]] = ("min_bound", "max_bound", "dwmin_up", "dwmin_down")
+    # whether n equal steps can be taken at once
+    aggregates: ClassVar[bool] = False
+
+    dw_min: float = field(0.001, above=0.0)
+    dw_min_dtod: float = field(0.3, at_least=0.0)
+    dw_min_dtod_log_normal: bool = field(False)
+    dw_min_std: float = field(0.3, at_least=0.0)
+    w_max: float = field(0.6)
+    w_max_dtod: float = field(0.3, at_least=0.0)
+    w_min: float = field(-0.6)
+    w_min_dtod: float = field(0.3, at_least=0.0)
+    up_down: float = field(0.0)
+    up_down_dtod: float = field(0.01, at_least=0.0)
+    reset: float = field(0.0)
+    reset_dtod: float = field(0.0, at_least=0.0)
+    reset_std: float = field(0.01, at_least=0.0)
+    lifetime: float = field(0.0, at_least=0.0)
+    lifetime_dtod: float = field(0.0, at_least=0.0)
+    diffusion: float = field(0.0, at_least=0.0)
+    diffusion_dtod: float = field(0.0, at_least=0.0)
+    corrupt_devices_prob: float = field(0.0, at_least=0.0, at_most=1.0)
+    corrupt_devices_range: float = field(0.1, at_least=0.0)
+    enforce_consistency: bool = field(True)
+    perfect_bias: bool = field(False)
+    count_pulses: bool = field(False)
+    construction_seed: int = field(0, at_least=0)
+
+    def validate(self) -> None:
+        name = type(self).__name__
+        if self.w_min > self.w_max:
+            raise ConfigError(
+                f"{name}.w_min = {self.w_min:g} is above w_max = {self.w_max:g}; it must not be"
+            )
+        if self.w_min > 0.0:
+            raise ConfigError(f"{name}.w_min = {self.w_min:g} must be at most 0: weights start at 0")
+        if self.w_max < 0.0:
+            raise ConfigError(f"{name}.w_max = {self.w_max:g} must be at least 0: weights start at 0")
+
+    @property
+    def granularity(self) -> float:
+        """Mean size of a step near w = 0."""
+        return self.dw_min
+
+    @property
+    def num_states(self) -> float:
+        """Steps between the mean bounds."""
+        return (self.w_max - self.w_min) / self.granularity
+
+    @property
+    def write_noise(self) -> float:
+        """Standard deviation of the weight that is seen about the one that is kept; 0: none."""
+        return 0.0
+
+    def constants(self) -> tuple[float, ...]:
+        """The numbers ``c`` that a step takes, the same for all crosspoints; c[0] scales the noise."""
+        return (self.dw_min_std,)
+
+    def draw(self, draws: Draws) -> Population:
+        """The arrays named in ``parameters``."""
+        return with_stuck(self, draws, bounds_and_steps(self, draws))
+
+    @staticmethod
+    def step(w: Any, up: Any, n: Any, xi: Any, p: Any, c: Any) -> Any:
+        """The weight after ``n`` coincidences (1 unless ``aggregates``), up or down, with noise ``xi``."""
+        raise NotImplementedError
+
+    def build(self, *args: Any) -> Any:
+        """The cell that holds one such device a crosspoint (arguments of ``build_cell``)."""
+        from .single import SingleDeviceCell
+
+        return SingleDeviceCell(self, *args)
+
+
+def with_asymmetry(mean: Array, spread: Array, up_down: float, scale: float) -> tuple[Array, Array]:
+    """A device's (up, down) value from its common factor and its up-down spread.
+
+    An asymmetry only shrinks one side: the up side where it is negative, the down side where positive.
+    """
+    up = (np.float32(min(up_down, 0.0)) + mean + spread) * np.float32(scale)
+    down = (np.float32(-max(up_down, 0.0)) + mean - spread) * np.float32(scale)
+    return up, down
+
+
+def bounds_and_steps(device: PulsedDevice, draws: Draws) -> Population:
+    """Bounds and step sizes of each device, before any is stuck."""
+    spread = np.float32(device.dw_min_dtod) * draws.normal(Spread.STEP)
+    factor = np.exp(spread) if device.dw_min_dtod_log_normal else np.float32(1.0) + spread
+    asymmetry = np.float32(device.up_down_dtod) * draws.normal(Spread.UP_DOWN)
+    up, down = with_asymmetry(factor, asymmetry, device.up_down, device.dw_min)
+    one = np.float32(1.0)
+    upper = np.float32(device.w_max) * (one + np.float32(device.w_max_dtod) * draws.normal(Spread.UPPER))
+    lower = np.float32(device.w_min) * (one + np.float32(device.w_min_dtod) * draws.normal(Spread.LOWER))
+    crossed = lower > upper
+    if device.enforce_consistency:
+        up, down = np.abs(up), np.abs(down)
+        lower, upper = np.where(crossed, upper, lower), np.where(crossed, lower, upper)
+        lower, upper = -np.abs(lower), np.abs(upper)
+    else:
+        middle = np.float32(0.5) * (lower + upper)
+        lower, upper = np.where(crossed, middle, lower), np.where(crossed, middle, upper)
+    return {"min_bound": lower, "max_bound": upper, "dwmin_up": up, "dwmin_down": down}
+
+
+def with_stuck(device: PulsedDevice, draws: Draws, drawn: Population) -> Population:
+    """``drawn`` with the stuck devices and the perfect bias column put in."""
+    lower, upper, up, down = (drawn[k] for k in ("min_bound", "max_bound", "dwmin_up", "dwmin_down"))
+    if device.corrupt_devices_prob > 0.0:
+        stuck = draws.uniform(Spread.STUCK) < np.float32(device.corrupt_devices_prob)
+        limit = np.float32(device.corrupt_devices_range)
+        low, high = np.maximum(lower, -limit), np.minimum(upper, limit)
+        value = low + (high - low) * draws.uniform(Spread.STUCK_VALUE)
+        lower, upper = np.where(stuck, value, lower), np.where(stuck, value, upper)
+        up, down = (np.where(stuck, np.float32(0.0), size) for size in (up, down))
+    if device.perfect_bias:
+        lower[..., -1], upper[..., -1] = 100.0 * device.w_min, 100.0 * device.w_max
+        up[..., -1] = down[..., -1] = device.dw_min
+    return {**drawn, "min_bound": lower, "max_bound": upper, "dwmin_up": up, "dwmin_down": down}

@@ -1,0 +1,298 @@
+"""Pulse trains on the CPU: one 32-bit code a line and vector, bit 31 the sign, the rest the train."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numba
+import numpy as np
+from numba import prange
+
+from ..jit import kernel
+from ..rng import Stream
+from ..rng.cpu import compiled, philox4x32, unit_interval
+from . import formulas
+from .rule import SECOND_PASS
+
+SIGN = np.uint32(0x80000000)
+MAGNITUDE = np.uint32(0x7FFFFFFF)
+OK, BAD_X, BAD_D, TOO_LONG = 0, 1, 2, 3
+CALLS = 512  # Philox calls that are computed in one go
+
+train_length = compiled(formulas.train_length)
+train_scale = compiled(formulas.train_scale)
+quantised = compiled(formulas.quantised)
+
+PULSE_X, PULSE_D = int(Stream.PULSE_X), int(Stream.PULSE_D)
+ROUND_X, ROUND_D = int(Stream.ROUND_X), int(Stream.ROUND_D)
+
+
+@numba.njit(error_model="numpy", forceinline=True)
+def counter_top(stream, extra, tick):
+    """Counter word 3 of an address."""
+    return np.uint32((np.int64(stream) << 24) | (np.int64(extra) << 16) | (np.int64(tick) >> 32))
+
+
+@numba.njit(error_model="numpy")
+def magnitudes(values_BL, start, stop, out_B):
+    """Largest |value| of each vector; infinite or NaN where one is not finite."""
+    bits_BL = values_BL.view(np.int32)
+    for b in range(start, stop):
+        largest = np.int32(0)
+        for line in range(bits_BL.shape[1]):
+            largest = max(largest, bits_BL[b, line] & np.int32(0x7FFFFFFF))
+        out_B[b] = largest
+
+
+@numba.njit(error_model="numpy")
+def line_levels(values_L, scale, step, jitter, k0, k1, tick, extra, round_stream, levels_L):
+    """The scaled, rounded magnitudes of one vector's lines."""
+    lines = values_L.size
+    for line in range(lines):
+        levels_L[line] = abs(values_L[line]) * scale
+    if step <= np.float32(0.0):
+        return
+    calls = (lines + 3) // 4
+    low = np.uint32(tick & 0xFFFFFFFF)
+    for call in range(calls):
+        words = philox4x32(k0, k1, np.uint32(call), np.uint32(0), low, counter_top(round_stream, extra, tick))
+        for q in range(4):
+            line = q * calls + call
+            if line < lines:
+                offset = unit_interval(words[q]) - np.float32(0.5) if jitter else np.float32(0.0)
+                levels_L[line] = quantised(levels_L[line], step, offset)
+
+
+@numba.njit(error_model="numpy")
+def random_words(k0, k1, c0_N, c1_N, c2_N, c3, n, words_4N):
+    """The words of ``n`` calls."""
+    for i in range(n):
+        a, b, c, d = philox4x32(k0, k1, c0_N[i], c1_N[i], c2_N[i], c3)
+        words_4N[0, i] = a
+        words_4N[1, i] = b
+        words_4N[2, i] = c
+        words_4N[3, i] = d
+
+
+@numba.njit(error_model="numpy")
+def random_codes(
+    values_BL, lengths_B, scales_B, start, stop, step, jitter, k0, k1, tick, extra, stream, slot_0, codes_BL
+):  # fmt: skip
+    """Random trains of vectors start..stop: bit s of a line's code is set if it fires in slot s."""
+    lines = values_BL.shape[1]
+    calls = (lines + 3) // 4
+    room = CALLS + calls * 31
+    c0, c1, c2 = np.empty(room, np.uint32), np.empty(room, np.uint32), np.empty(room, np.uint32)
+    words = np.empty((4, room), np.uint32)
+    levels, limits = np.empty(lines, np.float32), np.empty(lines, np.int32)
+    top = counter_top(stream, extra, tick + start)
+    round_stream = ROUND_X if stream == PULSE_X else ROUND_D
+    first = start
+    while first < stop:
+        last, n = first, 0
+        while last < stop and n < CALLS:
+            for slot in range(lengths_B[last]):
+                for call in range(calls):
+                    c0[n + call] = call
+                    c1[n + call] = slot_0 + slot
+                    c2[n + call] = (tick + last) & 0xFFFFFFFF
+                n += calls
+            last += 1
+        random_words(k0, k1, c0, c1, c2, top, n, words)
+        n = 0
+        for b in range(first, last):
+            if lengths_B[b] == 0:
+                continue
+            line_levels(
+                values_BL[b], scales_B[b], step, jitter, k0, k1, tick + b, extra, round_stream, levels
+            )
+            _firing_limits(levels, limits)
+            _fire(values_BL[b], limits, words, n, lengths_B[b], calls, codes_BL[b])
+            n += lengths_B[b] * calls
+        first = last
+
+
+@numba.njit(error_model="numpy")
+def _firing_limits(levels_L, limits_L):
+    """A line fires where the top 24 bits of its word are below its limit."""
+    for line in range(levels_L.size):
+        scaled = np.float32(np.ceil(levels_L[line] * np.float32(16777216.0)))
+        limits_L[line] = np.int32(min(scaled, np.float32(16777216.0)))
+
+
+@numba.njit(error_model="numpy")
+def _fire(values_L, limits_L, words_4N, n, length, calls, codes_L):
+    lines = values_L.size
+    bits_L = values_L.view(np.uint32)
+    for line in range(lines):
+        codes_L[line] = bits_L[line] & SIGN
+    for slot in range(length):
+        for q in range(4):
+            first = q * calls
+            for call in range(min(calls, lines - first)):
+                word = np.int32(words_4N[q, n + slot * calls + call] >> np.uint32(8))
+                fires = np.uint32(1) if word < limits_L[first + call] else np.uint32(0)
+                codes_L[first + call] |= fires << np.uint32(slot)
+
+
+@numba.njit(error_model="numpy")
+def level_codes(
+    values_BL, lengths_B, scales_B, start, stop, step, rule, k0, k1, tick, extra, stream, codes_BL
+):
+    """Codes of the deterministic modes: the number of pulses, or the level itself as float bits."""
+    lines = values_BL.shape[1]
+    levels = np.empty(lines, np.float32)
+    round_stream = ROUND_X if stream == PULSE_X else ROUND_D
+    for b in range(start, stop):
+        if lengths_B[b] == 0:
+            continue
+        signs = values_BL[b].view(np.uint32)
+        line_levels(
+            values_BL[b], scales_B[b], step, rule.jitter, k0, k1, tick + b, extra, round_stream, levels
+        )
+        length = np.float32(lengths_B[b])
+        for line in range(lines):
+            if rule.mode == 2:
+                number = np.uint32(min(np.float32(np.rint(length * levels[line])), length))
+            else:
+                level = max(min(levels[line], np.float32(1.0)), np.float32(0.0))
+                number = np.float32(level).view(np.uint32)
+            codes_BL[b, line] = number | (signs[line] & SIGN)
+
+
+@numba.njit(error_model="numpy")
+def compress(codes_L, columns_L, trains_L):
+    """The columns that fire, as 2 column + (1 if negative), and their trains; returns how many."""
+    n = 0
+    for line in range(codes_L.size):
+        code = codes_L[line]
+        train = code & MAGNITUDE
+        columns_L[n] = np.int32(2 * line) + np.int32(code >> np.uint32(31))
+        trains_L[n] = train
+        n += train != 0
+    return n
+
+
+@numba.njit(error_model="numpy")
+def make_codes(
+    values_BL, lengths_B, scales_B, first, stop, rule, step_width, k0, k1, tick, extra, stream, slot_0, codes_BL
+):  # fmt: skip
+    """Codes of vectors first..stop into rows first.. of ``codes_BL``, by the rule's mode."""
+    if rule.mode <= 1:
+        random_codes(
+            values_BL, lengths_B, scales_B, first, stop, step_width, rule.jitter, k0, k1, tick, extra, stream,
+            slot_0, codes_BL,
+        )  # fmt: skip
+    else:
+        level_codes(
+            values_BL,
+            lengths_B,
+            scales_B,
+            first,
+            stop,
+            step_width,
+            rule,
+            k0,
+            k1,
+            tick,
+            extra,
+            stream,
+            codes_BL,
+        )
+
+
+@numba.njit(error_model="numpy")
+def make_trains(
+    x_BI, d_BO, lengths_B, x_scales_B, d_scales_B, first, stop, rule, k0, k1, tick, extra,
+    x_codes_BI, columns_BI, trains_BI, n_columns_B, d_codes_BO, d_second_BO,
+):  # fmt: skip
+    """Trains of vectors first..stop of one tile; all arrays begin at the chunk's first vector."""
+    make_codes(
+        x_BI, lengths_B, x_scales_B, first, stop, rule, rule.x_step, k0, k1, tick, extra, PULSE_X, 0,
+        x_codes_BI,
+    )  # fmt: skip
+    make_codes(
+        d_BO, lengths_B, d_scales_B, first, stop, rule, rule.d_step, k0, k1, tick, extra, PULSE_D, 0,
+        d_codes_BO,
+    )  # fmt: skip
+    if rule.mode == 1:
+        make_codes(
+            d_BO, lengths_B, d_scales_B, first, stop, rule, rule.d_step, k0, k1, tick, extra, PULSE_D,
+            SECOND_PASS, d_second_BO,
+        )  # fmt: skip
+    for b in range(first, stop):
+        n_columns_B[b] = 0
+        if lengths_B[b] > 0:
+            n_columns_B[b] = compress(x_codes_BI[b], columns_BI[b], trains_BI[b])
+        else:
+            d_codes_BO[b, :] = 0
+            if rule.mode == 1:
+                d_second_BO[b, :] = 0
+
+
+def plan(x_XBI, x_of_T, d_DBO, d_of_T, active_TB, rule, rate, granularity, lengths_TB, scales_2TB):
+    """Train length and scales of every tile's vectors; returns (OK or what is wrong, the longest)."""
+    vectors = x_XBI.shape[1]
+    x_max_XB = np.empty((x_XBI.shape[0], vectors), np.int32)
+    d_max_DB = np.empty((d_DBO.shape[0], vectors), np.int32)
+    for n in range(x_XBI.shape[0]):
+        magnitudes(x_XBI[n], 0, vectors, x_max_XB[n])
+    for n in range(d_DBO.shape[0]):
+        magnitudes(d_DBO[n], 0, vectors, d_max_DB[n])
+    for bits in x_max_XB.ravel():
+        if bits >= 0x7F800000:
+            return BAD_X, 0
+    for bits in d_max_DB.ravel():
+        if bits >= 0x7F800000:
+            return BAD_D, 0
+    tiles, vectors = lengths_TB.shape
+    longest = 0
+    x_top_XB, d_top_DB = x_max_XB.view(np.float32), d_max_DB.view(np.float32)
+    for t in range(tiles):
+        for b in range(vectors):
+            x_max = x_top_XB[x_of_T[t], b]
+            d_max = d_top_DB[d_of_T[t], b] * rule.grad_scale
+            length = train_length(x_max, d_max, rate, granularity, rule.desired, rule.scaling)
+            if active_TB.size > 0 and active_TB[t, b] == 0:
+                length = np.float32(0.0)
+            if length > np.float32(31.0):
+                return TOO_LONG, 0
+            of_d, of_x = train_scale(x_max, d_max, rate, granularity, rule.desired, rule.scaling, length)
+            lengths_TB[t, b] = np.int32(length)
+            longest = max(longest, np.int32(length))
+            scales_2TB[0, t, b] = of_x
+            scales_2TB[1, t, b] = of_d
+    return OK, longest
+
+
+def make_chunk(
+    x_XBI, x_of_T, d_DBO, d_of_T, lengths_TB, scales_2TB, start, stop, rule, keys_T2, tick, extra,
+    x_codes_TBI, columns_TBI, trains_TBI, n_columns_TB, d_codes_TBO, d_second_TBO,
+):  # fmt: skip
+    """The trains of vectors start..stop of every tile."""
+    tiles, n = lengths_TB.shape[0], stop - start
+    block = max(1, 4096 // max(x_XBI.shape[2], d_DBO.shape[2]))
+    blocks = (n + block - 1) // block
+    for task in prange(tiles * blocks):
+        t = task // blocks
+        first = (task - t * blocks) * block
+        make_trains(
+            x_XBI[x_of_T[t], start:stop], d_DBO[d_of_T[t], start:stop], lengths_TB[t, start:stop],
+            scales_2TB[0, t, start:stop], scales_2TB[1, t, start:stop], first, min(first + block, n), rule,
+            keys_T2[t, 0], keys_T2[t, 1], tick + start, extra, x_codes_TBI[t], columns_TBI[t], trains_TBI[t],
+            n_columns_TB[t], d_codes_TBO[t], d_second_TBO[t],
+        )  # fmt: skip
+
+
+@functools.cache
+def plan_kernel() -> Callable[..., Any]:
+    """``plan``, compiled."""
+    return kernel(plan)
+
+
+@functools.cache
+def train_kernel(parallel: bool) -> Callable[..., Any]:
+    """``make_chunk``, compiled."""
+    return kernel(make_chunk, parallel=parallel)

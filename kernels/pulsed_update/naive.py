@@ -1,0 +1,188 @@
+"""The pulsed update in numpy: the readable reference, one vector after another, whole tiles at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..rng import Stream, counter_high
+from ..rng.formulas import normal_pair, unit_interval
+from ..rng.naive import philox4x32
+from . import formulas
+from .rule import SECOND_PASS, Rule, Side
+
+Array = NDArray[np.float32]
+Words = NDArray[np.uint32]
+f32 = np.float32
+
+
+def line_words(key_2: Words, lines: int, row: int, stream: Stream, tick: int, extra: int) -> Words:
+    """One word a line: line is word ``line // calls`` of call ``line % calls``, calls = ceil(lines / 4)."""
+    calls = (lines + 3) // 4
+    low, high = counter_high(stream, tick, extra)
+    call = np.arange(calls)
+    counter = np.stack([call, np.full(calls, row), np.full(calls, low), np.full(calls, high)])
+    return philox4x32(key_2, counter.astype(np.uint32)).reshape(-1)[:lines]
+
+
+def line_levels(
+    values_L: Array, scale: Any, step: Any, jitter: int, key_2: Words, stream: Stream, tick: int, extra: int
+) -> Array:
+    """The scaled, rounded magnitudes of one vector's lines."""
+    levels = np.abs(values_L) * scale
+    if step <= 0:
+        return levels
+    offset = f32(0.0)
+    if jitter:
+        offset = unit_interval(line_words(key_2, values_L.size, 0, stream, tick, extra)) - f32(0.5)
+    return formulas.quantised(levels, step, offset)
+
+
+def random_train(
+    levels_L: Array, length: int, slot_0: int, key_2: Words, stream: Stream, tick: int, extra: int
+) -> NDArray[np.bool_]:
+    """Whether each line fires in each slot, [slots, lines]."""
+    return np.stack(
+        [
+            unit_interval(line_words(key_2, levels_L.size, slot_0 + slot, stream, tick, extra)) < levels_L
+            for slot in range(length)
+        ]
+    )
+
+
+def coincidences(
+    x_I: Array,
+    d_O: Array,
+    length: int,
+    scales: tuple[Any, Any],
+    rule: Rule,
+    key_2: Words,
+    tick: int,
+    extra: int,
+) -> NDArray[np.int64]:
+    """How many pulses every crosspoint gets from one vector, [O, I]."""
+    of_d, of_x = scales
+    x_level = line_levels(x_I, of_x, rule.x_step, rule.jitter, key_2, Stream.ROUND_X, tick, extra)
+    d_level = line_levels(d_O, of_d, rule.d_step, rule.jitter, key_2, Stream.ROUND_D, tick, extra)
+    size = f32(length)
+    if rule.mode == 2:
+        n_I, n_O = (np.minimum(np.rint(size * level), size) for level in (x_level, d_level))
+        return np.rint(np.outer(n_O, n_I) / size).astype(np.int64)
+    if rule.mode == 3:
+        x_hat, d_hat = (np.clip(level, f32(0.0), f32(1.0)) for level in (x_level, d_level))
+        return np.rint(size * np.outer(d_hat, x_hat)).astype(np.int64)
+    a_KI = random_train(x_level, length, 0, key_2, Stream.PULSE_X, tick, extra)
+    b_KO = random_train(d_level, length, 0, key_2, Stream.PULSE_D, tick, extra)
+    counts = np.einsum("ko,ki->oi", b_KO.astype(np.int64), a_KI.astype(np.int64))
+    if rule.mode == 1:
+        second_KO = random_train(d_level, length, SECOND_PASS, key_2, Stream.PULSE_D, tick, extra)
+        negative = np.einsum("ko,ki->oi", second_KO.astype(np.int64), a_KI.astype(np.int64))
+        counts = np.where(np.signbit(x_I)[None, :], negative, counts)
+    return counts
+
+
+def step_noise(numbers_OI: NDArray[np.int64], key_2: Words, tick: int, extra: int) -> list[Array]:
+    """Standard normals of each row's ordinals: ``numbers_OI`` noises a crosspoint, by column."""
+    rows = []
+    for row, numbers in enumerate(numbers_OI):
+        total = int(numbers.sum())
+        calls = max((total + 3) // 4, 1)
+        low, high = counter_high(Stream.STEP_NOISE, tick, extra)
+        call = np.arange(calls)
+        counter = np.stack([call, np.full(calls, row), np.full(calls, low), np.full(calls, high)])
+        words = philox4x32(key_2, counter.astype(np.uint32))
+        rows.append(np.concatenate([*normal_pair(words[0], words[1]), *normal_pair(words[2], words[3])]))
+    return rows
+
+
+def step_crosspoints(
+    w_OI: Array, p_OIP: Array, c: Array, counts_OI: NDArray[np.int64], up_OI: NDArray[np.bool_],
+    formula: Callable[..., Any], key_2: Words, tick: int, extra: int, aggregates: bool,
+) -> None:  # fmt: skip
+    """Take ``counts_OI`` steps at each crosspoint, in place."""
+    numbers = np.minimum(counts_OI, 1) if aggregates else counts_OI
+    first_OI = np.cumsum(numbers, axis=1) - numbers
+    noise = step_noise(numbers, key_2, tick, extra)
+    for repeat in range(int(numbers.max(initial=0))):
+        row, column = np.nonzero(numbers > repeat)
+        xi = np.array([noise[r][first_OI[r, i] + repeat] for r, i in zip(row, column, strict=True)], f32)
+        n = counts_OI[row, column].astype(f32) if aggregates else np.ones(row.size, f32)
+        p = np.moveaxis(p_OIP[row, column], -1, 0)
+        w_OI[row, column] = formula(w_OI[row, column], up_OI[row, column], n, xi, p, tuple(c))
+
+
+def see_pulsed(
+    w_OI: Array,
+    seen_OI: Array,
+    pulsed_OI: NDArray[np.bool_],
+    write_noise: Any,
+    key_2: Words,
+    tick: int,
+    extra: int,
+) -> None:
+    """Redraw the weight that is seen of each crosspoint that was pulsed."""
+    row, column = np.nonzero(pulsed_OI)
+    low, high = counter_high(Stream.WRITE_NOISE, tick, extra)
+    counter = np.stack([column, row, np.full(row.size, low), np.full(row.size, high)]).astype(np.uint32)
+    words = philox4x32(key_2, counter)
+    seen_OI[row, column] = w_OI[row, column] + write_noise * normal_pair(words[0], words[1])[0]
+
+
+def pulse_vector(
+    w_OI: Array, p_OIP: Array, c: Array, seen_OI: Array, write_noise: Any, key_2: Words, train_key_2: Words,
+    x_I: Array, d_O: Array, rule: Rule, rate: Any, granularity: Any, tick: int, extra: int, side: int,
+    formula: Callable[..., Any], aggregates: bool,
+) -> int:  # fmt: skip
+    """Pulse one vector into one tile, in place; returns the number of pulses."""
+    x_max, d_max = np.abs(x_I).max(), np.abs(d_O).max() * rule.grad_scale
+    plan = (x_max, d_max, f32(abs(rate)), granularity, rule.desired, rule.scaling)
+    length = formulas.train_length(*plan)
+    if length == 0:
+        return 0
+    scales = formulas.train_scale(*plan, length)
+    counts = coincidences(x_I, d_O, int(length), scales, rule, train_key_2, tick, extra)
+    up = np.signbit(d_O)[:, None] ^ np.signbit(x_I)[None, :] ^ bool(rate < 0)
+    if side == Side.UP:
+        counts = np.where(up, counts, 0)
+    elif side == Side.DOWN_AS_UP:
+        counts, up = np.where(up, 0, counts), np.ones_like(up)
+    step_crosspoints(w_OI, p_OIP, c, counts, up, formula, key_2, tick, extra, aggregates)
+    if write_noise > 0:
+        see_pulsed(w_OI, seen_OI, counts > 0, write_noise, key_2, tick, extra)
+    return int(counts.sum())
+
+
+def run(formula: Callable[..., Any], arguments: tuple[Any, ...]) -> int:
+    """The update of ``cpu.update``, in numpy: same arguments, same result."""
+    (
+        w_TOI, p_TOIP, c, seen_TOI, write_noise, keys_T2, train_keys_T2, x_XBI, x_of_T, d_DBO, d_of_T,
+        active_TB, rule, rate, granularity, tick, extra, side, _, aggregates, pulses_T,
+    ) = arguments  # fmt: skip
+    if not np.isfinite(x_XBI).all():
+        return 1
+    if not np.isfinite(d_DBO).all():
+        return 2
+    longest = _longest(x_XBI, d_DBO, rule, rate, granularity)
+    if longest > 31:
+        return 3
+    for t in range(w_TOI.shape[0]):
+        for b in range(x_XBI.shape[1]):
+            if active_TB.size > 0 and not active_TB[t, b]:
+                continue
+            pulses_T[t] += pulse_vector(
+                w_TOI[t], p_TOIP[t], c, seen_TOI[t], write_noise, keys_T2[t], train_keys_T2[t],
+                x_XBI[x_of_T[t], b], d_DBO[d_of_T[t], b], rule, rate, granularity, tick + b, extra, side,
+                formula, aggregates,
+            )  # fmt: skip
+    return 0
+
+
+def _longest(x_XBI: Array, d_DBO: Array, rule: Rule, rate: Any, granularity: Any) -> float:
+    x_max, d_max = np.abs(x_XBI).max(axis=2), np.abs(d_DBO).max(axis=2) * rule.grad_scale
+    lengths = formulas.train_length(
+        x_max.max(), d_max.max(), f32(abs(rate)), granularity, rule.desired, rule.scaling
+    )
+    return float(lengths)
