@@ -1,0 +1,20 @@
+"""Chips: what they are, how a model is mapped onto one, what that costs and how it looks."""
+
+from .mapper import map_layers
+from .plan import Block, Convolution, LayerShape, MappingPlan, TileAddress
+from .spec import Chip, Periphery, load_chip, presets
+from .strategies import cut
+
+__all__ = [
+    "Block",
+    "Chip",
+    "Convolution",
+    "LayerShape",
+    "MappingPlan",
+    "Periphery",
+    "TileAddress",
+    "cut",
+    "load_chip",
+    "map_layers",
+    "presets",
+]
