@@ -32,7 +32,7 @@ class AnalogContext(torch.nn.Parameter):
         memo[id(self)] = copied
         return copied
 
-    def __repr__(self) -> str:
+    def __repr__(self) -> str:  # type: ignore[override]
         return f"AnalogContext({self.grid.spec.name})"
 
 

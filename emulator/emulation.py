@@ -13,6 +13,7 @@ import math
 import os
 import time
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
@@ -72,7 +73,7 @@ def emulate(
     if metrics_port is not None:
         check_port(metrics_port)
     layers = require_analog(model)
-    described = None if chip is None else load_chip(chip)
+    described = None if chip is None else load_chip(chip if isinstance(chip, (str, Chip)) else Path(chip))
     plan = None if described is None else _plan(layers, described, strategy)
     return Emulation(model, described, plan, backend, tiles_per_actor, metrics_port, timeout_s)
 
@@ -117,12 +118,15 @@ class Emulation:
             raise ConfigError("this emulation is running already; call cg.emulate again for another one")
         self._layers = require_analog(self.model)
         specs = [self._spec(name, layer) for name, layer in self._layers]
+        homes = [layer.grid for _, layer in self._layers]
         try:
             self.executor, placements = self._place(specs)
             self._move_in(specs, placements)
             collector = RunCollector(self.totals, self.tile_samples)
             self._server = MetricsServer.start(collector, self.metrics_port)
         except BaseException:
+            for (_, layer), home in zip(self._layers, homes, strict=True):
+                layer.analog.grid = home
             self._stop()
             raise
         self._hook = self.model.register_forward_pre_hook(self._count_samples)
@@ -287,13 +291,13 @@ def _hosts(specs: list[LayerSpec], tiles_per_actor: int | Literal["auto"]) -> li
         for tile in spec.tiles:
             by_tile.setdefault(tile.label, []).append((number, tile.block))
     tiles = list(by_tile.values())
-    if tiles_per_actor == "auto":
-        tiles_per_actor = max(1, math.ceil(len(tiles) / (os.cpu_count() or 1)))
+    evenly = max(1, math.ceil(len(tiles) / (os.cpu_count() or 1)))
+    per_actor = evenly if tiles_per_actor == "auto" else tiles_per_actor
     hosts = []
-    for start in range(0, len(tiles), tiles_per_actor):
+    for start in range(0, len(tiles), per_actor):
         host: dict[int, list[int]] = {}
-        for tile in tiles[start : start + tiles_per_actor]:
-            for layer, block in tile:
+        for blocks in tiles[start : start + per_actor]:
+            for layer, block in blocks:
                 host.setdefault(layer, []).append(block)
         hosts.append(host)
     return hosts

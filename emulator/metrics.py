@@ -45,7 +45,7 @@ class RunTotals:
     actors: int = 0
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class RunCollector:
     """Turns a run's totals and its tiles' counters into metrics whenever somebody scrapes."""
 
@@ -93,7 +93,7 @@ class MetricsServer:
             PortError: ``port`` was asked for and is taken.
         """
         registry = CollectorRegistry(auto_describe=False)
-        registry.register(collector)  # type: ignore[arg-type]
+        registry.register(collector)
         chosen = check_port(port) if port is not None else _free_port()
         try:
             server, thread = start_http_server(chosen, addr="127.0.0.1", registry=registry)

@@ -8,6 +8,7 @@ keys that are handed out through Ray.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import shutil
 import tempfile
@@ -54,14 +55,15 @@ class TileActor:
         self.worker = TileWorker()
         for layer, spec, blocks in parts:
             self.worker.host(layer, spec, blocks)
-        self.socket = zmq.Context.instance().socket(zmq.DEALER)
+        self.socket: Any = zmq.Context.instance().socket(zmq.DEALER)
         self.address = self._bind(directory, driver_node)
 
     def _bind(self, directory: str, driver_node: str) -> Address:
         context = ray.get_runtime_context()
-        node = context.get_node_id()
+        node, actor = context.get_node_id(), context.get_actor_id()
+        assert actor is not None
         if node == driver_node:
-            endpoint, public = f"ipc://{directory}/{context.get_actor_id()[:16]}", b""
+            endpoint, public = f"ipc://{directory}/{actor[:16]}", b""
             self.socket.bind(endpoint)
         else:
             public, secret = zmq.curve_keypair()
@@ -157,7 +159,7 @@ class RayExecutor:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         try:
-            ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+            ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
         except Exception as error:
             raise BackendError(
                 f"Ray does not start: {error}; run `crossgrid doctor`, or use backend='local'"
@@ -166,7 +168,7 @@ class RayExecutor:
     def _start_actors(self, hosts: Sequence[Sequence[Part]]) -> None:
         driver_node = ray.get_runtime_context().get_node_id()
         actor_class = ray.remote(num_cpus=0)(TileActor)
-        actors = [actor_class.remote(list(parts), self.directory, driver_node) for parts in hosts]
+        actors: list[Any] = [actor_class.remote(list(parts), self.directory, driver_node) for parts in hosts]
         try:
             addresses = ray.get([actor.where.remote() for actor in actors], timeout=max(self.timeout_s, 120))
         except Exception as error:
@@ -177,7 +179,7 @@ class RayExecutor:
                 "or pack tiles with tiles_per_actor='auto'"
             ) from error
         for actor, address, parts in zip(actors, addresses, hosts, strict=True):
-            socket = zmq.Context.instance().socket(zmq.DEALER)
+            socket: Any = zmq.Context.instance().socket(zmq.DEALER)
             if address.public_key:
                 socket.curve_publickey, socket.curve_secretkey = zmq.curve_keypair()
                 socket.curve_serverkey = address.public_key
@@ -262,7 +264,7 @@ class RayExecutor:
 
 
 def _label(parts: Sequence[Part]) -> str:
-    names = [f"tile {spec.tiles[block].label} of layer {spec.name}" for _, spec, blocks in parts for block in blocks]
+    names = [f"tile {spec.tiles[b].label} of layer {spec.name}" for _, spec, blocks in parts for b in blocks]
     return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
 
 
@@ -272,7 +274,7 @@ def _require_memory(actors: int) -> None:
     available = psutil.virtual_memory().available
     if actors * ACTOR_BYTES > available:
         raise ConfigError(
-            f"{actors} tile actors need about {actors * ACTOR_BYTES >> 20} MB, {available >> 20} MB are free: "
+            f"{actors} tile actors need about {actors * ACTOR_BYTES >> 20} MB, {available >> 20} MB are free; "
             f"at most {available // ACTOR_BYTES} actors fit; pack tiles with tiles_per_actor='auto'"
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,9 +10,21 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.table import Table
 
-from ..chip import MappingPlan, mapping_table
+from ..chip import MappingPlan
+from ..chip.report import mapping_table
 from .layer_spec import LayerSpec
 from .metrics import TileSample
+
+#: a tile's counter -> its heading
+COUNTED = {
+    "forward_count": "read",
+    "backward_count": "read back",
+    "update_count": "updates",
+    "pulses": "pulses",
+    "adc_clips": "ADC clips",
+    "retries": "retries",
+    "saturated": "saturated",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,16 +36,16 @@ class RunReport:
     samples: Sequence[TileSample]
 
     def __str__(self) -> str:
-        console = Console(width=110, record=True, file=_Nowhere())
-        for table in (self.mapping(), self.activity()):
-            console.print(table)
-        return console.export_text()
+        return self._recorded().export_text()
 
     def _repr_html_(self) -> str:
-        console = Console(width=110, record=True, file=_Nowhere())
+        return self._recorded().export_html(inline_styles=True)
+
+    def _recorded(self) -> Console:
+        console = Console(width=110, record=True, file=io.StringIO())
         for table in (self.mapping(), self.activity()):
             console.print(table)
-        return console.export_html(inline_styles=True)
+        return console
 
     def mapping(self) -> Table:
         """Layer -> tiles, used rows x columns, utilization."""
@@ -52,20 +65,11 @@ class RunReport:
             for name, value in counters.items():
                 totals[labels["layer"]][name] += value
         table = Table(title="what the tiles have done")
-        for heading in ("layer", "read", "read back", "updates", "pulses", "ADC clips", "retries", "saturated", "s"):
-            table.add_column(heading, justify="left" if heading == "layer" else "right")
+        table.add_column("layer")
+        for heading in COUNTED.values():
+            table.add_column(heading, justify="right")
+        table.add_column("seconds", justify="right")
         for layer, counters in totals.items():
             seconds = sum(counters[f"{part}_seconds"] for part in ("forward", "backward", "update"))
-            names = ("forward_count", "backward_count", "update_count", "pulses", "adc_clips", "retries", "saturated")
-            table.add_row(layer, *(f"{counters[name]:,.0f}" for name in names), f"{seconds:.2f}")
+            table.add_row(layer, *(f"{counters[name]:,.0f}" for name in COUNTED), f"{seconds:.2f}")
         return table
-
-
-class _Nowhere:
-    """A file for a console that only records."""
-
-    def write(self, text: str) -> int:
-        return len(text)
-
-    def flush(self) -> None:
-        pass

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,41 +45,37 @@ class TileStats:
         def seconds() -> NDArray[np.float64]:
             return np.zeros(tiles, np.float64)
 
-        return cls(
-            seconds(), counts(), seconds(), counts(), seconds(), counts(), counts(), counts(), counts(), counts()
-        )
+        timed = seconds(), counts(), seconds(), counts(), seconds(), counts()
+        return cls(*timed, counts(), counts(), counts(), counts())
 
 
-@dataclass(slots=True)
 class TileBank:
     """n >= 1 equal tiles W[tiles, out, in] of one layer."""
 
-    layer_key: int
-    blocks: Sequence[int]
-    out_size: int
-    in_size: int
-    rpu_config: RPUConfig
-    executor: str = "cpu"
-    stats: TileStats = field(init=False)
-
-    def __post_init__(self) -> None:
-        forward_io, backward_io = periphery_of(self.rpu_config)
-        keys_T2 = np.stack([tile_key(self.layer_key, block) for block in self.blocks])
-        shape = self.out_size, self.in_size
-        self.cell = build_cell(
-            self.rpu_config.device, update_of(self.rpu_config), keys_T2, *shape, executor=self.executor
-        )
-        self.forward_read = Periphery(forward_io, keys_T2, *shape, direction="forward", executor=self.executor)
-        self.backward_read = Periphery(
-            backward_io, keys_T2, *shape, direction="backward", executor=self.executor
-        )
-        self.stats = TileStats.zeros(len(self.blocks))
+    def __init__(
+        self,
+        layer_key: int,
+        blocks: Sequence[int],
+        out_size: int,
+        in_size: int,
+        rpu_config: RPUConfig,
+        executor: str = "cpu",
+    ) -> None:
+        """Draw the devices of the layer's blocks ``blocks``; their weights are zero."""
+        forward_io, backward_io = periphery_of(rpu_config)
+        keys_T2 = np.stack([tile_key(layer_key, block) for block in blocks])
+        shape = out_size, in_size
+        self.cell = build_cell(rpu_config.device, update_of(rpu_config), keys_T2, *shape, executor=executor)
+        self.forward_read = Periphery(forward_io, keys_T2, *shape, direction="forward", executor=executor)
+        self.backward_read = Periphery(backward_io, keys_T2, *shape, direction="backward", executor=executor)
+        self.tiles = len(blocks)
+        self.stats = TileStats.zeros(self.tiles)
 
     def forward(self, x_XBI: Floats, x_of_tile: Index, tick: int) -> Floats:
         """y[tiles, B, out] = W x of each tile's own input block, through DAC and ADC."""
         start = time.perf_counter()
         y_TBO, counts = self.forward_read.read(self.cell.weights, x_XBI, x_of_tile, tick)
-        self.stats.forward_seconds += (time.perf_counter() - start) / len(self.blocks)
+        self.stats.forward_seconds += (time.perf_counter() - start) / self.tiles
         self.stats.forward_count += x_XBI.shape[1]
         self.stats.adc_clips += counts.adc_clips
         self.stats.retries += counts.retries
@@ -89,7 +85,7 @@ class TileBank:
         """z[tiles, B, in] = W^T d of each tile's own output block, through DAC and ADC."""
         start = time.perf_counter()
         z_TBI, counts = self.backward_read.read(self.cell.weights, d_XBO, d_of_tile, tick)
-        self.stats.backward_seconds += (time.perf_counter() - start) / len(self.blocks)
+        self.stats.backward_seconds += (time.perf_counter() - start) / self.tiles
         self.stats.backward_count += d_XBO.shape[1]
         self.stats.adc_clips += counts.adc_clips
         return z_TBI
@@ -106,7 +102,7 @@ class TileBank:
         """Pulse the devices for every vector pair, one after another: w <- w - lr d x^T on average."""
         start = time.perf_counter()
         counts = self.cell.update(x_XBI, x_of_tile, d_XBO, d_of_tile, learning_rate, tick)
-        self.stats.update_seconds += (time.perf_counter() - start) / len(self.blocks)
+        self.stats.update_seconds += (time.perf_counter() - start) / self.tiles
         self.stats.update_count += x_XBI.shape[1]
         self.stats.pulses += counts.pulses
 

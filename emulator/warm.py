@@ -37,7 +37,8 @@ def _exercise(spec: LayerSpec) -> None:
     shape: tuple[int, ...] = (VECTORS, 3)
     if spec.patches is not None:
         # the smallest image of one position
-        shape += tuple(d * (k - 1) + 1 for k, d in zip(spec.patches.kernel, spec.patches.dilation, strict=True))
+        window = zip(spec.patches.kernel, spec.patches.dilation, strict=True)
+        shape += tuple(d * (k - 1) + 1 for k, d in window)
     x = np.full(shape, 0.5, np.float32)
     _, outputs = layer.forward(0, 0, [x])
     layer.backward(0, 0, True, [np.full(outputs[0].shape, 0.1, np.float32)])

@@ -9,10 +9,10 @@ import time
 
 import torch
 from common import arguments, emulation, evaluate, images, plot_curves, save_results, say, train_epoch
+from crossgrid.chip import draw_floor_plan
 from torch import nn
 
 import crossgrid as cg
-from crossgrid.chip import draw_floor_plan
 
 BATCH, LEARNING_RATE = 8, 0.01
 
@@ -29,7 +29,9 @@ class LeNet5(nn.Module):
             nn.Conv2d(1, 16, 5), nn.Tanh(), nn.MaxPool2d(2),
             nn.Conv2d(16, 32, 5), nn.Tanh(), nn.MaxPool2d(2), nn.Tanh(),
         )  # fmt: skip
-        self.classifier = nn.Sequential(nn.Linear(512, 128), nn.Tanh(), nn.Linear(128, 10), nn.LogSoftmax(dim=1))
+        self.classifier = nn.Sequential(
+            nn.Linear(512, 128), nn.Tanh(), nn.Linear(128, 10), nn.LogSoftmax(dim=1)
+        )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.classifier(self.feature_extractor(x).flatten(1))

@@ -36,7 +36,9 @@ class AnalogLayer(nn.Module):
         name = type(self).__name__
         for what, size in (("outputs", out_size), ("inputs", in_size)):
             if size < 1:
-                raise ConfigError(f"{name} with {size} {what} has nothing to put on a tile; at least 1 is needed")
+                raise ConfigError(
+                    f"{name} with {size} {what} has nothing to put on a tile; at least 1 is needed"
+                )
         config = copy.deepcopy(rpu_config) if rpu_config is not None else SingleRPUConfig()
         _require_rpu_config(name, config)
         if bias and not config.mapping.digital_bias:
@@ -63,6 +65,10 @@ class AnalogLayer(nn.Module):
         """The layer's own copy of its configuration, as its tiles were built from it."""
         return self.grid.spec.rpu_config
 
+    def to_digital(self) -> nn.Module:
+        """A torch layer with this layer's present weights."""
+        raise NotImplementedError
+
     def weight_shape(self) -> tuple[int, ...]:
         """The shape in which torch keeps this layer's weight."""
         return self.grid.spec.out_size, self.grid.spec.in_size
@@ -74,7 +80,8 @@ class AnalogLayer(nn.Module):
 
     def set_weights(self, weight: Tensor, bias: Tensor | None = None) -> None:
         """Write a weight of torch's shape to the devices (each clips to its bounds), and the bias."""
-        if tuple(weight.shape) not in (self.weight_shape(), self.weight_shape()[:1] + (self.grid.spec.in_size,)):
+        spec = self.grid.spec
+        if tuple(weight.shape) not in (self.weight_shape(), (spec.out_size, spec.in_size)):
             raise ConfigError(
                 f"{self.grid.spec.name}: a weight of shape {tuple(weight.shape)} cannot be set; "
                 f"this layer's is {self.weight_shape()}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import ClassVar
 
 import torch
@@ -82,10 +83,11 @@ class _AnalogConv(AnalogLayer):
     def to_digital(self) -> nn.Module:
         """A torch layer with this layer's present weights."""
         weight, bias = self.get_weights()
-        module = self.digital(
+        make: Callable[..., nn.Conv1d | nn.Conv2d | nn.Conv3d] = self.digital
+        module = make(
             self.in_channels, self.out_channels, self.kernel_size, self.stride, self.padding,
             self.dilation, bias=bias is not None,
-        )  # type: ignore[arg-type]  # fmt: skip
+        )  # fmt: skip
         with torch.no_grad():
             module.weight.copy_(weight)
             if bias is not None and module.bias is not None:
@@ -118,7 +120,8 @@ class _AnalogConv(AnalogLayer):
         return y if batched else y.squeeze(0)
 
     def extra_repr(self) -> str:
-        text = f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"
+        text = f"{self.in_channels}, {self.out_channels}"
+        text += f", kernel_size={self.kernel_size}, stride={self.stride}"
         if any(self.padding):
             text += f", padding={self.padding}"
         if any(d != 1 for d in self.dilation):

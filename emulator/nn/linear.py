@@ -67,4 +67,5 @@ class AnalogLinear(AnalogLayer):
         return self._with_bias(y.reshape(*x.shape[:-1], self.out_features))
 
     def extra_repr(self) -> str:
-        return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
+        bias = self.bias is not None
+        return f"in_features={self.in_features}, out_features={self.out_features}, bias={bias}"

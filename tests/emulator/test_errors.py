@@ -1,0 +1,133 @@
+"""Bad input gets one line that names the value, the limit and the way out."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+import crossgrid as cg
+
+
+def test_an_unknown_field_names_the_nearest() -> None:
+    with pytest.raises(
+        cg.ConfigError, match=r"unknown field of ConstantStepDevice 'dw_mn': did you mean 'dw_min'"
+    ):
+        cg.ConstantStepDevice(dw_mn=0.1)
+    device = cg.ConstantStepDevice()
+    with pytest.raises(cg.ConfigError, match="did you mean 'w_max'"):
+        device.wmax = 1.0
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("dw_min", -0.1, "dw_min = -0.1"),
+        ("dw_min", float("nan"), "finite"),
+        ("dw_min", "much", "must be of type float"),
+        ("w_max", -1.0, "w_max"),
+    ],
+)
+def test_a_wrong_value_names_field_and_limit(field: str, value: object, words: str) -> None:
+    with pytest.raises(cg.ConfigError, match=words):
+        cg.ConstantStepDevice(**{field: value})
+    device = cg.ConstantStepDevice()
+    before = getattr(device, field)
+    with pytest.raises(cg.ConfigError, match=words):
+        setattr(device, field, value)
+    assert getattr(device, field) == before
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_input_and_gradient_must_be_finite(bad: float) -> None:
+    layer = cg.AnalogLinear(4, 3)
+    x = torch.ones(2, 4)
+    x[1, 2] = bad
+    with pytest.raises(cg.InputError, match="1 of 8 entries of the input are NaN or infinite"):
+        layer(x)
+    d = torch.ones(2, 3)
+    d[0, 0] = bad
+    with pytest.raises(cg.InputError, match="1 of 6 entries of the gradient"):
+        layer(torch.ones(2, 4)).backward(d)
+
+
+def test_large_finite_inputs_are_no_error() -> None:
+    """The quick test sums the entries; a sum that overflows must not refuse finite data."""
+    layer = cg.AnalogLinear(4, 3, rpu_config=cg.FloatingPointRPUConfig())
+    layer(torch.full((2, 4), 3e38) * torch.tensor([1.0, 1.0, 0.0, 0.0]))
+
+
+@pytest.mark.parametrize("lr", [float("nan"), float("inf"), -0.1])
+def test_the_learning_rate_is_checked_when_the_optimizer_is_made(lr: float) -> None:
+    layer = cg.AnalogLinear(4, 3)
+    with pytest.raises(cg.ConfigError, match="learning rate"):
+        cg.AnalogSGD(layer.parameters(), lr=lr)
+    with pytest.raises(cg.ConfigError, match="learning rate"):
+        cg.AnalogSGD([{"params": layer.parameters(), "lr": lr}], lr=0.1)
+    optimizer = cg.AnalogSGD(layer.parameters(), lr=0.1)
+    optimizer.param_groups[0]["lr"] = lr
+    with pytest.raises(cg.ConfigError, match="learning rate"):
+        optimizer.step()
+
+
+def test_sizes_and_widths() -> None:
+    for sizes in ((0, 3), (4, 0), (-1, 3)):
+        with pytest.raises(cg.ConfigError, match="at least 1 is needed"):
+            cg.AnalogLinear(*sizes)
+    with pytest.raises(cg.ConfigError, match="at least 1"):
+        cg.AnalogConv2d(0, 3, 3)
+    with pytest.raises(cg.InputError, match=r"input of shape \(2, 5\); its last dimension must be 4 wide"):
+        cg.AnalogLinear(4, 3)(torch.ones(2, 5))
+    with pytest.raises(cg.InputError, match="images with 3 channels"):
+        cg.AnalogConv2d(3, 4, 3)(torch.ones(1, 2, 8, 8))
+    with pytest.raises(cg.InputError, match="smaller than the kernel"):
+        cg.AnalogConv2d(3, 4, 5)(torch.ones(1, 3, 4, 4))
+    with pytest.raises(cg.ConfigError, match="must be 2 whole numbers"):
+        cg.AnalogConv2d(3, 4, (1, 2, 3))
+    with pytest.raises(cg.ConfigError, match="must be an RPU configuration"):
+        cg.AnalogLinear(4, 3, rpu_config=cg.ConstantStepDevice())
+
+
+@pytest.fixture
+def model() -> nn.Module:
+    return cg.convert_to_analog(nn.Sequential(nn.Linear(300, 300)), cg.SingleRPUConfig())
+
+
+def test_emulate_says_what_is_wrong_before_it_starts_anything(model: nn.Module, tmp_path: Path) -> None:
+    with pytest.raises(cg.ConfigError, match="backend = 'rey' does not exist: did you mean 'ray'"):
+        cg.emulate(model, backend="rey")
+    with pytest.raises(cg.ConfigError, match="tiles_per_actor"):
+        cg.emulate(model, tiles_per_actor=0)
+    with pytest.raises(cg.ConfigError, match=r"no analog layers.*convert_to_analog"):
+        cg.emulate(nn.Linear(3, 3))
+    with pytest.raises(cg.ConfigError, match="did you mean 'demo-128'"):
+        cg.emulate(model, "demo-182")
+    with pytest.raises(cg.ConfigError, match="strategy"):
+        cg.emulate(model, "demo-128", strategy="pack")
+    with pytest.raises(cg.ConfigError, match="metrics_port"):
+        cg.emulate(model, metrics_port=70000)
+
+
+def test_a_layer_that_does_not_fit_the_chip() -> None:
+    large = cg.convert_to_analog(nn.Linear(1280, 1281), cg.SingleRPUConfig())
+    with pytest.raises(cg.ConfigError, match="2 chips"):
+        cg.emulate(large, "demo-128", backend="ray")
+
+
+def test_a_taken_port_is_an_error(model: nn.Module) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(cg.PortError, match=f"metrics_port {port} is taken"):
+            cg.emulate(model, metrics_port=port)
+
+
+def test_ray_that_is_not_installed(model: nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
+    import importlib.util
+
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "ray" else found(name))
+    with pytest.raises(cg.BackendError, match=r"pip install 'crossgrid\[ray\]'"):
+        cg.emulate(model, backend="ray")
