@@ -1,11 +1,40 @@
 """Devices: one file each, with its parameters, how a population is drawn, and one step."""
 
-from .cell import Cell, UpdateCounts, Vectors, build_cell, member_keys
+from .array import DeviceArray
+from .base import DriftParameter, PulsedDevice
+from .cell import Cell, UpdateCounts, Vectors, build_cell, checked_vectors, member_keys
 from .constant_step import ConstantStepDevice
 from .exact import FloatingPointDevice, IdealDevice
+from .exp_step import ExpStepDevice
+from .linear_step import LinearStepDevice, SoftBoundsDevice
+from .neurosim import NeuroSimDevice
+from .piecewise_step import PiecewiseStepDevice
+from .pow_step import PowStepDevice, PowStepReferenceDevice
+from .soft_bounds_pmax import SoftBoundsPmaxDevice
+from .soft_bounds_reference import SoftBoundsReferenceDevice
 from .warm import warm
 
 __all__ = [
-    "Cell", "ConstantStepDevice", "FloatingPointDevice", "IdealDevice", "UpdateCounts", "Vectors",
-    "build_cell", "member_keys", "warm",
-]  # fmt: skip
+    "Cell",
+    "ConstantStepDevice",
+    "DeviceArray",
+    "DriftParameter",
+    "ExpStepDevice",
+    "FloatingPointDevice",
+    "IdealDevice",
+    "LinearStepDevice",
+    "NeuroSimDevice",
+    "PiecewiseStepDevice",
+    "PowStepDevice",
+    "PowStepReferenceDevice",
+    "PulsedDevice",
+    "SoftBoundsDevice",
+    "SoftBoundsPmaxDevice",
+    "SoftBoundsReferenceDevice",
+    "UpdateCounts",
+    "Vectors",
+    "build_cell",
+    "checked_vectors",
+    "member_keys",
+    "warm",
+]

@@ -12,13 +12,15 @@ from ..pulsed_update import naive
 from ..pulsed_update.exact import update_exactly
 from ..pulsed_update.parameters import MAX_PULSES, PulseType, UpdateParameters
 from ..pulsed_update.rule import Side, make_rule
-from ..rng import Stream
-from .base import PulsedDevice
+from ..rng import Stream, new_key, tile_key
+from .base import PulsedDevice, dynamics
 from .cell import Array, Keys, Vectors
 from .draws import CrosspointDraws
+from .drift import Drift
 
 _ALL_VECTORS = np.zeros((0, 0), np.uint8)
-_ROWS_AT_ONCE = 1 << 16  # crosspoints whose population is drawn at a time, to bound the memory
+CROSSPOINTS_AT_ONCE = 1 << 16
+_SET, _BATCH, _RESET, _DRIFT, _EXACT = range(250, 255)  # `extra` of write noise that no pulse caused
 
 
 class DeviceArray:
@@ -32,23 +34,31 @@ class DeviceArray:
         self.granularity = device.granularity
         self.constants = np.array(device.constants(), np.float32)
         self.write_noise = np.float32(device.write_noise)
-        self.p_TOIP = self._drawn_parameters()
+        self._draw_population()
         self.kept_TOI: Array = np.zeros(self.shape, np.float32)
         self.seen_TOI: Array = self.kept_TOI.copy() if self.write_noise > 0 else self.kept_TOI
-        self._writes = 0
-        self.set_weights(self.kept_TOI)
+        self._drift = Drift(self, device.drift) if device.drift is not None else None
+        self._writes = 0  # addresses the noise of writes, which have no tick
+        self.clip()
 
-    def _drawn_parameters(self) -> Array:
-        names = self.device.parameters
-        tiles, rows, columns = self.shape
-        p_TOIP = np.empty((*self.shape, len(names)), np.float32)
-        step = max(1, _ROWS_AT_ONCE // (tiles * columns))
+    def _draw_population(self) -> None:
+        """Draw the devices, some rows at a time: the draws of a whole tile would need several times it."""
+        names, (tiles, rows, columns) = self.device.parameters, self.shape
+        self.p_TOIP = np.empty((*self.shape, len(names)), np.float32)
+        self.dynamics: dict[str, Array] = {}
+        keys_T2 = self.keys_T2
+        if self.device.construction_seed > 0:
+            key = tile_key(new_key("construction", self.device.construction_seed), 0)
+            keys_T2 = np.tile(key, (tiles, 1))
+        step = max(1, CROSSPOINTS_AT_ONCE // (tiles * columns))
         for start in range(0, rows, step):
             block = slice(start, min(start + step, rows))
-            drawn = self.device.draw(self.draws(Stream.POPULATION, block))
+            draws = CrosspointDraws(keys_T2, block, columns, Stream.POPULATION, executor=self.executor)
+            drawn = self.device.draw(draws)
             for k, name in enumerate(names):
-                p_TOIP[:, block, :, k] = drawn[name]
-        return p_TOIP
+                self.p_TOIP[:, block, :, k] = drawn[name]
+            for name, values in dynamics(self.device, draws, drawn).items():
+                self.dynamics.setdefault(name, np.empty(self.shape, np.float32))[:, block] = values
 
     def draws(
         self, stream: Stream, rows: slice | None = None, tick: int = 0, extra: int = 0
@@ -82,7 +92,7 @@ class DeviceArray:
         if learning_rate == 0.0 or vectors.count == 0:
             return pulses_T
         if parameters.exact:
-            self._update_exactly(vectors, parameters, learning_rate)
+            self._update_exactly(vectors, parameters, learning_rate, tick)
             return pulses_T
         step_size = np.float32(self.granularity if granularity is None else granularity)
         arguments = (
@@ -117,7 +127,9 @@ class DeviceArray:
         if status:
             raise InputError(f"{'x' if status == 1 else 'd'} of an update has NaN or infinite entries")
 
-    def _update_exactly(self, vectors: Vectors, parameters: UpdateParameters, learning_rate: float) -> None:
+    def _update_exactly(
+        self, vectors: Vectors, parameters: UpdateParameters, learning_rate: float, tick: int
+    ) -> None:
         if not (np.isfinite(vectors.x_XBI).all() and np.isfinite(vectors.d_DBO).all()):
             raise InputError("x or d of an update has NaN or infinite entries")
         bounds = self.p_TOIP if parameters.pulse_type is PulseType.NONE_WITH_DEVICE else None
@@ -125,23 +137,70 @@ class DeviceArray:
             self.executor, self.kept_TOI, bounds, vectors.x_XBI, vectors.x_of_T, vectors.d_DBO,
             vectors.d_of_T, np.float32(learning_rate),
         )  # fmt: skip
-        if self.write_noise > 0:
-            self.seen_TOI[...] = self.kept_TOI
+        self._see_all(tick + vectors.count - 1, _EXACT)
 
     def end_of_batch(self, tick: int) -> None:
         """What happens once a mini-batch whose last vector had ``tick``: diffusion, then decay."""
+        if not {"diffusion_rate", "decay_scale"} & self.dynamics.keys():
+            return
+        w_TOI = self.kept_TOI
+        if "diffusion_rate" in self.dynamics:
+            w_TOI += self.dynamics["diffusion_rate"] * self.draws(Stream.DIFFUSION, tick=tick).normal(0)
+            self.clip()
+        if "decay_scale" in self.dynamics:
+            level = self.dynamics.get("reset_bias", np.float32(self.device.reset))
+            w_TOI -= level
+            w_TOI *= self.dynamics["decay_scale"]
+            w_TOI += level
+            self.clip()
+        self._see_all(tick, _BATCH)
 
     def clip(self) -> None:
         """Bring every device back into its bounds."""
         np.minimum(self.kept_TOI, self.max_bound, out=self.kept_TOI)
         np.maximum(self.kept_TOI, self.min_bound, out=self.kept_TOI)
 
+    def _see_all(self, tick: int, extra: int) -> None:
+        """Redraw the weight that is seen of every device."""
+        if self.write_noise > 0:
+            xi = self.draws(Stream.WRITE_NOISE, tick=tick, extra=extra).normal(0)
+            self.seen_TOI[...] = self.kept_TOI + self.write_noise * xi
+
     def set_weights(self, w_TOI: Array) -> None:
         """Write weights, clipped to the bounds."""
         self.kept_TOI[...] = w_TOI
         self.clip()
-        if self.write_noise > 0:
+        if getattr(self.device, "apply_write_noise_on_set", False):
+            self._see_all(self._writes, _SET)
+        elif self.write_noise > 0:
             self.seen_TOI[...] = self.kept_TOI
+        self._writes += 1
+
+    def reset(
+        self, tick: int, columns: slice = slice(None), probability: float = 1.0, extra: int = 0,
+        mask_TOI: NDArray[np.bool_] | None = None,
+    ) -> None:  # fmt: skip
+        """Reset devices of ``columns`` (of these the ones in ``mask_TOI``), each with ``probability``."""
+        draws = self.draws(Stream.RESET, tick=tick, extra=extra)
+        level = self.dynamics.get("reset_bias", np.float32(self.device.reset))
+        after_TOI = level + np.float32(self.device.reset_std) * draws.normal(0)
+        chosen_TOI = np.zeros(self.shape, np.bool_)
+        chosen_TOI[:, :, columns] = True
+        if probability < 1.0:
+            chosen_TOI &= draws.uniform(4) < np.float32(probability)
+        if mask_TOI is not None:
+            chosen_TOI &= mask_TOI
+        np.copyto(self.kept_TOI, after_TOI, where=chosen_TOI)
+        self.clip()
+        self._see_all(tick, _RESET)
+
+    def drift(self, delta_t: float, tick: int) -> None:
+        """Let ``delta_t`` pass: weights that have not changed since they were looked at drift."""
+        if self._drift is None:
+            return
+        self._drift.advance(self, delta_t, tick)
+        self.clip()
+        self._see_all(tick, _DRIFT)
 
     def saturated(self) -> NDArray[np.int64]:
         """Devices at a bound, of each tile; those that are stuck do not count."""
@@ -150,12 +209,24 @@ class DeviceArray:
 
     def state(self) -> dict[str, Any]:
         """Everything that changes."""
-        return {"kept": self.kept_TOI}
+        writes_T = np.full(self.kept_TOI.shape[0], self._writes, np.int64)  # tiles move one by one
+        state: dict[str, Any] = {"kept": self.kept_TOI, "writes": writes_T}
+        if self.write_noise > 0:
+            state["seen"] = self.seen_TOI
+        if self._drift is not None:
+            state.update(self._drift.state())
+        return state
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Restore what ``state`` gave."""
         self.kept_TOI[...] = state["kept"]
+        self._writes = int(np.ravel(state["writes"])[0])
+        if self.write_noise > 0:
+            self.seen_TOI[...] = state["seen"]
+        if self._drift is not None:
+            self._drift.load_state(state)
 
     def hidden_parameters(self) -> dict[str, Array]:
         """The drawn population by name."""
-        return {name: self.p_TOIP[..., k] for k, name in enumerate(self.device.parameters)}
+        drawn = {name: self.p_TOIP[..., k] for k, name in enumerate(self.device.parameters)}
+        return {**drawn, **self.dynamics}

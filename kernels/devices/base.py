@@ -25,6 +25,7 @@ class Spread(IntEnum):
     RESET = 4
     LIFETIME = 5
     DIFFUSION = 6
+    DRIFT = 7
     STUCK = 8  # uniform
     STUCK_VALUE = 9  # uniform
     OWN = 12  # a device's further draws start here
@@ -38,6 +39,23 @@ class Draws(Protocol):
 
     def uniform(self, index: int) -> Array:
         """Uniform numbers in [0, 1), number ``index`` of each crosspoint."""
+
+
+@config
+class DriftParameter(Config):
+    """Power-law drift of the weight since it last changed; fields as in aihwkit."""
+
+    nu: float = field(0.0)
+    nu_dtod: float = field(0.0, at_least=0.0)
+    nu_std: float = field(0.0, at_least=0.0)
+    nu_k: float = field(0.0)
+    log_g0: float = field(0.0)
+    t_0: float = field(1.0, above=0.0)
+    g_offset: float = field(0.0)
+    w_offset: float = field(0.0)
+    wg_ratio: float = field(1.0, above=0.0)
+    w_noise_std: float = field(0.0, at_least=0.0)
+    reset_tol: float = field(1e-7, at_least=0.0)
 
 
 @config
@@ -71,7 +89,8 @@ class PulsedDevice(Config):
     enforce_consistency: bool = field(True)
     perfect_bias: bool = field(False)
     count_pulses: bool = field(False)
-    construction_seed: int = field(0, at_least=0)
+    construction_seed: int = field(0, at_least=0)  # > 0: the same devices wherever it is used
+    drift: DriftParameter | None = field(None)
 
     def validate(self) -> None:
         name = type(self).__name__
@@ -97,7 +116,7 @@ class PulsedDevice(Config):
     @property
     def write_noise(self) -> float:
         """Standard deviation of the weight that is seen about the one that is kept; 0: none."""
-        return 0.0
+        return float(self.dw_min * getattr(self, "write_noise_std", 0.0))
 
     def constants(self) -> tuple[float, ...]:
         """The numbers ``c`` that a step takes, the same for all crosspoints; c[0] scales the noise."""
@@ -163,3 +182,19 @@ def with_stuck(device: PulsedDevice, draws: Draws, drawn: Population) -> Populat
         lower[..., -1], upper[..., -1] = 100.0 * device.w_min, 100.0 * device.w_max
         up[..., -1] = down[..., -1] = device.dw_min
     return {**drawn, "min_bound": lower, "max_bound": upper, "dwmin_up": up, "dwmin_down": down}
+
+
+def dynamics(device: PulsedDevice, draws: Draws, drawn: Population) -> Population:
+    """What changes a weight outside of pulses, where the device has it: decay, diffusion, reset level."""
+    one, arrays = np.float32(1.0), {}
+    if device.lifetime > 0.0:
+        spread = np.float32(device.lifetime_dtod) * draws.normal(Spread.LIFETIME)
+        constant = np.float32(device.lifetime) * (one + spread)
+        arrays["decay_scale"] = np.where(constant > 1, one - one / np.maximum(constant, one), np.float32(0.0))
+    if device.diffusion > 0.0:
+        spread = np.float32(device.diffusion_dtod) * draws.normal(Spread.DIFFUSION)
+        arrays["diffusion_rate"] = np.abs(np.float32(device.diffusion) * (one + spread))
+    if device.reset != 0.0 or device.reset_dtod > 0.0 or getattr(device, "subtract_symmetry_point", False):
+        level = np.float32(device.reset) + np.float32(device.reset_dtod) * draws.normal(Spread.RESET)
+        arrays["reset_bias"] = level + drawn.get("symmetry_point", np.float32(0.0))
+    return arrays

@@ -57,3 +57,11 @@ class SingleDeviceCell:
     def hidden_parameters(self) -> dict[str, Array]:
         """The drawn population by name."""
         return self.array.hidden_parameters()
+
+    def reset(self, tick: int, columns: slice = slice(None), probability: float = 1.0) -> None:
+        """Reset devices of ``columns``, each with ``probability``."""
+        self.array.reset(tick, columns, probability)
+
+    def drift(self, delta_t: float, tick: int) -> None:
+        """Let ``delta_t`` pass."""
+        self.array.drift(delta_t, tick)

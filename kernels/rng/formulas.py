@@ -53,3 +53,17 @@ def normal_pair(word_0: Any, word_1: Any) -> Any:
     sign_a = m.where((quadrant == m.u32(1)) | (quadrant == m.u32(2)), -1.0, 1.0)
     sign_b = m.where(quadrant >= m.u32(2), -1.0, 1.0)
     return radius * a * m.f32(sign_a), radius * b * m.f32(sign_b)
+
+
+def exponential(x: Any) -> Any:
+    """e^x (Cephes ``expf``), flushed to e^-87 and e^88 outside of that range."""
+    x = m.minimum(m.maximum(x, -87.0), 88.0)
+    n = m.floor(x * 1.44269504088896341 + 0.5)
+    x = x - n * 0.693359375 + n * 2.12194440e-4
+    p = x * 1.9875691500e-4 + 1.3981999507e-3
+    p = p * x + 8.3334519073e-3
+    p = p * x + 4.1665795894e-2
+    p = p * x + 1.6666665459e-1
+    p = p * x + 5.0000001201e-1
+    y = p * x * x + x + 1.0
+    return y * m.bits_float((m.i32(n) + m.i32(127)) << m.i32(23))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import sys
 
 import numba
 import numpy as np
 
 from ..bind import Formula, rebind, with_float32_literals
+from . import formulas
 
 inline = numba.njit(error_model="numpy", forceinline=True)
 
@@ -48,11 +50,6 @@ def sqrt(x):
 
 
 @inline
-def exp(x):
-    return np.float32(math.exp(x))
-
-
-@inline
 def log(x):
     return np.float32(math.log(x))
 
@@ -80,3 +77,17 @@ def floor(x):
 @inline
 def divide(a, b):
     return a / b
+
+
+def _own(formula: Formula) -> Formula:
+    return inline(with_float32_literals(rebind(formula, sys.modules[__name__])))
+
+
+exp = _own(formulas.exponential)
+_log = _own(formulas.natural_log)
+
+
+@inline
+def power(base, exponent):
+    """base^exponent for base >= 0; 0 for base <= 0."""
+    return exp(exponent * _log(base)) if base > np.float32(0.0) else np.float32(0.0)

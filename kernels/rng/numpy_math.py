@@ -14,7 +14,7 @@ static_range = range
 
 __all__ = [
     "abs", "bits_float", "ceil", "divide", "exp", "f32", "float_bits", "floor", "i32", "log", "maximum",
-    "minimum", "rint", "sqrt", "static_range", "u32", "where",
+    "minimum", "power", "rint", "sqrt", "static_range", "u32", "where",
 ]  # fmt: skip
 
 
@@ -26,3 +26,8 @@ def float_bits(x: Any) -> Any:
 def bits_float(bits: Any) -> Any:
     """int32 bits as float32."""
     return np.asarray(bits, np.int32).view(np.float32)
+
+
+def power(base: Any, exponent: Any) -> Any:
+    """base^exponent for base >= 0; 0 for base <= 0."""
+    return where(base > 0, np.power(maximum(base, f32(0.0)), exponent), f32(0.0))

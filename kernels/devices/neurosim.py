@@ -1,0 +1,80 @@
+"""The exponential device of NeuroSim, as an example of a device in one file.
+
+Peng, Huang, Luo, Sun, Yu: "DNN+NeuroSim V2.0", IEEE TCAD 2021 (the model of its training code, V2.1).
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ..config import config, field
+from ..rng import numpy_math as m
+from .base import Array, Draws, Population, PulsedDevice, Spread
+
+DEVIATION_PER_LABEL = 0.099  # largest distance of a normalised pulse response from a line, per label
+
+
+def curvature(label: Any) -> Array:
+    """a(NL): the curvature, in full ranges of pulses, of a non-linearity label; negative for NL < 0.
+
+    (1 - e^(-p/a)) / (1 - e^(-1/a)) deviates from p by at most 0.099 |NL|. That reproduces the ends of
+    the table that the label comes from, a(0.01) = 126.27 and a(9) = 0.0228.
+    """
+    target = DEVIATION_PER_LABEL * np.clip(np.abs(np.asarray(label, np.float64)), 0.01, 9.0)
+    low, high = np.full(target.shape, 0.02), np.full(target.shape, 200.0)
+    for _ in range(60):
+        a = np.sqrt(low * high)
+        span = -np.expm1(-1.0 / a)
+        furthest = -a * np.log(a * span)
+        deviation = -np.expm1(-furthest / a) / span - furthest
+        too_flat = deviation < target
+        low, high = np.where(too_flat, low, a), np.where(too_flat, a, high)
+    return np.copysign(np.sqrt(low * high), label).astype(np.float32)
+
+
+@config
+class NeuroSimDevice(PulsedDevice):
+    """Pulse response w(P) = B (1 - e^(-P/A)) - 1 with its own A, B for potentiation and depression.
+
+    One pulse moves along the curve, which is linear in w: up by (B - 1 - w)(1 - e^(-1/A)), down by
+    (B - 1 - w)(e^(1/A) - 1). Noise from cycle to cycle does not scale with the step.
+    """
+
+    parameters: ClassVar[tuple[str, ...]] = (
+        "min_bound", "max_bound", "dwmin_up", "dwmin_down", "top_up", "top_down",
+    )  # fmt: skip
+
+    w_min: float = field(-1.0)
+    w_max: float = field(1.0)
+    max_level: int = field(32, at_least=2)
+    c2c_vari: float = field(0.003, at_least=0.0)
+    d2d_vari: float = field(0.0, at_least=0.0)
+    nonlinearity_ltp: float = field(1.75, at_least=-9.0, at_most=9.0)
+    nonlinearity_ltd: float = field(1.46, at_least=-9.0, at_most=9.0)
+
+    @property
+    def granularity(self) -> float:
+        """The mean step of the range."""
+        return 2.0 / self.max_level
+
+    def constants(self) -> tuple[float, ...]:
+        return (2.0 * self.c2c_vari,)
+
+    def draw(self, draws: Draws) -> Population:
+        spread = np.float32(self.d2d_vari) * draws.normal(Spread.OWN)
+        levels = np.float32(self.max_level)
+        drawn = {"min_bound": np.full_like(spread, -1.0), "max_bound": np.full_like(spread, 1.0)}
+        for side, label, sign in (("up", self.nonlinearity_ltp, -1.0), ("down", self.nonlinearity_ltd, 1.0)):
+            a = curvature(np.float32(label) + spread)
+            drawn[f"dwmin_{side}"] = np.abs(np.expm1(np.float32(sign) / (a * levels)))
+            drawn[f"top_{side}"] = np.float32(2.0) / -np.expm1(np.float32(-1.0) / a) - np.float32(1.0)
+            drawn[f"dwmin_{side}"] = drawn[f"dwmin_{side}"] * np.sign(a)
+        return drawn
+
+    @staticmethod
+    def step(w: Any, up: Any, n: Any, xi: Any, p: Any, c: Any) -> Any:
+        """One pulse along the curve, and noise."""
+        change = m.where(up, p[2] * (p[4] - w), -p[3] * (p[5] - w))
+        return m.minimum(m.maximum(w + change + c[0] * xi, p[0]), p[1])

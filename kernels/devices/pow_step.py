@@ -1,0 +1,110 @@
+"""Devices whose step is a power of the distance to the bound."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ..config import config, field
+from ..rng import numpy_math as m
+from .base import Array, Draws, Population, PulsedDevice, Spread, with_asymmetry
+from .reference import crosses_zero, reference_values, shifted
+
+PARAMETERS = ("min_bound", "max_bound", "dwmin_up", "dwmin_down", "gamma_up", "gamma_down", "inverse_range")
+BISECTIONS = 40
+
+
+def power_step(w: Any, up: Any, n: Any, xi: Any, p: Any, c: Any) -> Any:
+    """Up: s_up ((b_max - w) / R)^gamma_up, down: s_dn ((w - b_min) / R)^gamma_dn; R = b_max - b_min."""
+    room = m.where(up, p[1] - w, w - p[0]) * p[6]
+    change = m.where(up, p[2], p[3]) * m.power(room, m.where(up, p[4], p[5])) * (1.0 + c[0] * xi)
+    moved = m.where(up, w + change, w - change)
+    return m.minimum(m.maximum(moved, p[0]), p[1])
+
+
+def powers(device: Any, draws: Draws, drawn: Population) -> Population:
+    """``drawn`` with the exponents and the inverse range."""
+    one = np.float32(1.0)
+    mean = one + np.float32(device.pow_gamma_dtod) * draws.normal(Spread.OWN)
+    spread = np.float32(device.pow_up_down_dtod) * draws.normal(Spread.OWN + 1)
+    up, down = with_asymmetry(mean, spread, device.pow_up_down, device.pow_gamma)
+    if device.enforce_consistency:
+        up, down = np.abs(up), np.abs(down)
+    width = drawn["max_bound"] - drawn["min_bound"]
+    inverse = np.where(width > 0, one / np.where(width > 0, width, one), np.float32(0.0))
+    return {**drawn, "gamma_up": up, "gamma_down": down, "inverse_range": inverse}
+
+
+@config
+class PowStepDevice(PulsedDevice):
+    """The step is a power of the distance to the device's bound (Frascaroli et al., 2018)."""
+
+    parameters: ClassVar[tuple[str, ...]] = PARAMETERS
+    step = staticmethod(power_step)
+
+    pow_gamma: float = field(1.0)
+    pow_gamma_dtod: float = field(0.1, at_least=0.0)
+    pow_up_down: float = field(0.0)
+    pow_up_down_dtod: float = field(0.0, at_least=0.0)
+    write_noise_std: float = field(0.0, at_least=0.0)  # in units of dw_min
+    apply_write_noise_on_set: bool = field(True)
+
+    @property
+    def granularity(self) -> float:
+        """The mean step in the middle of the range."""
+        return float(self.dw_min * 0.5**self.pow_gamma)
+
+    def draw(self, draws: Draws) -> Population:
+        return powers(self, draws, PulsedDevice.draw(self, draws))
+
+
+@config
+class PowStepReferenceDevice(PulsedDevice):
+    """A power step in v = w + ref; bounds are kept as those of w, which leaves the step's formula alone."""
+
+    parameters: ClassVar[tuple[str, ...]] = PARAMETERS
+    step = staticmethod(power_step)
+
+    pow_gamma: float = field(1.0)
+    pow_gamma_dtod: float = field(0.1, at_least=0.0)
+    pow_up_down: float = field(0.0)
+    pow_up_down_dtod: float = field(0.0, at_least=0.0)
+    reference_mean: float = field(0.0)
+    reference_std: float = field(0.0, at_least=0.0)
+    subtract_symmetry_point: bool = field(False)
+    n_estimation_steps: int = field(0)  # <= 0: solved for, instead of iterated to
+
+    @property
+    def granularity(self) -> float:
+        """The mean step in the middle of the range."""
+        return float(self.dw_min * 0.5**self.pow_gamma)
+
+    def draw(self, draws: Draws) -> Population:
+        drawn = powers(self, draws, PulsedDevice.draw(self, draws))
+        point = np.zeros_like(drawn["min_bound"])
+        if self.subtract_symmetry_point:
+            point = np.where(crosses_zero(drawn), symmetry_point(drawn, self.n_estimation_steps), point)
+        drawn["symmetry_point"] = point
+        return shifted(drawn, reference_values(self, draws, Spread.OWN + 2, point))
+
+
+def symmetry_point(drawn: Population, steps: int) -> Array:
+    """Where an up and a down step are equal: by ``steps`` pairs of steps from 0, or by bisection."""
+    p = [drawn[name] for name in PARAMETERS]
+    if steps > 0:
+        v = np.zeros_like(p[0])
+        for _ in range(steps):
+            v = v + _excess(v, p)
+        return v
+    low, high = p[0].copy(), p[1].copy()
+    for _ in range(BISECTIONS):
+        middle = np.float32(0.5) * (low + high)
+        rises = _excess(middle, p) > 0
+        low, high = np.where(rises, middle, low), np.where(rises, high, middle)
+    return np.float32(0.5) * (low + high)
+
+
+def _excess(v: Array, p: list[Array]) -> Array:
+    """Up step minus down step at v, without noise."""
+    return p[2] * m.power((p[1] - v) * p[6], p[4]) - p[3] * m.power((v - p[0]) * p[6], p[5])

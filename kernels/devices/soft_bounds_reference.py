@@ -1,0 +1,65 @@
+"""Soft bounds around a reference."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ..config import config, field
+from ..rng import numpy_math as m
+from .base import Array, Draws, Population, PulsedDevice, Spread
+from .reference import crosses_zero, reference_values, shifted
+
+
+@config
+class SoftBoundsReferenceDevice(PulsedDevice):
+    """Soft bounds in v = w + ref (Gong et al., 2022); bounds are kept as those of w."""
+
+    parameters: ClassVar[tuple[str, ...]] = (
+        "min_bound", "max_bound", "dwmin_up", "dwmin_down", "slope_up", "slope_down", "reference",
+    )  # fmt: skip
+
+    slope_up_dtod: float = field(0.0, at_least=0.0)
+    slope_down_dtod: float = field(0.0, at_least=0.0)
+    reference_mean: float = field(0.0)
+    reference_std: float = field(0.0, at_least=0.0)
+    subtract_symmetry_point: bool = field(False)
+    mult_noise: bool = field(False)
+    write_noise_std: float = field(0.0, at_least=0.0)  # in units of dw_min
+    apply_write_noise_on_set: bool = field(True)
+
+    def constants(self) -> tuple[float, ...]:
+        return (self.dw_min_std, float(self.mult_noise))
+
+    def draw(self, draws: Draws) -> Population:
+        drawn = PulsedDevice.draw(self, draws)
+        inside = crosses_zero(drawn)
+        for name, spread, index in (
+            ("max_bound", self.slope_up_dtod, Spread.OWN + 1),
+            ("min_bound", self.slope_down_dtod, Spread.OWN + 2),
+        ):
+            if spread > 0.0:
+                factor = np.abs(np.float32(1.0) + np.float32(spread) * draws.normal(index))
+                drawn[name] = np.where(inside, drawn[name] / factor, drawn[name])
+        with np.errstate(divide="ignore"):
+            inverse_up = np.where(drawn["max_bound"] > 0, 1.0 / drawn["max_bound"], 0.0).astype(np.float32)
+            inverse_down = np.where(drawn["min_bound"] < 0, 1.0 / drawn["min_bound"], 0.0).astype(np.float32)
+        point = self._symmetry_point(drawn, inverse_up, inverse_down)
+        drawn["slope_up"], drawn["slope_down"] = inverse_up, inverse_down
+        drawn["symmetry_point"] = point
+        return shifted(drawn, reference_values(self, draws, Spread.OWN, point))
+
+    def _symmetry_point(self, drawn: Population, inverse_up: Array, inverse_down: Array) -> Array:
+        up, down = drawn["dwmin_up"], drawn["dwmin_down"]
+        steepness = up * inverse_up - down * inverse_down
+        usable = crosses_zero(drawn) & (steepness != 0)
+        return np.where(usable, (up - down) / np.where(usable, steepness, np.float32(1.0)), np.float32(0.0))
+
+    @staticmethod
+    def step(w: Any, up: Any, n: Any, xi: Any, p: Any, c: Any) -> Any:
+        """Up: s_up ((1 - v / b_max) + noise), down: s_dn ((1 - v / b_min) + noise); v = w + ref."""
+        room = 1.0 - (w + p[6]) * m.where(up, p[4], p[5])
+        change = m.where(up, p[2], p[3]) * (room + c[0] * xi * m.where(c[1] > 0.0, room, 1.0))
+        moved = m.where(up, w + change, w - change)
+        return m.minimum(m.maximum(moved, p[0]), p[1])
