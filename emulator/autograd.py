@@ -26,12 +26,6 @@ class AnalogContext(torch.nn.Parameter):
         context.grid = grid
         return context
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> AnalogContext:
-        # the copied layer builds its own grid and puts it here
-        copied = AnalogContext(self.grid)
-        memo[id(self)] = copied
-        return copied
-
     def __repr__(self) -> str:  # type: ignore[override]
         return f"AnalogContext({self.grid.spec.name})"
 

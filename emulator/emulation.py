@@ -126,7 +126,7 @@ class Emulation:
             self._server = MetricsServer.start(collector, self.metrics_port)
         except BaseException:
             for (_, layer), home in zip(self._layers, homes, strict=True):
-                layer.analog.grid = home
+                layer.analog_tile.grid = home
             self._stop()
             raise
         self._hook = self.model.register_forward_pre_hook(self._count_samples)
@@ -224,7 +224,7 @@ class Emulation:
                 grid.load_state(old.state())
             else:
                 grid.set_weights(old.weights())
-            layer.analog.grid = grid
+            layer.analog_tile.grid = grid
 
     def _move_out(self) -> None:
         """Bring every tile home; tiles whose process is gone are named, the others still come."""
@@ -237,7 +237,7 @@ class Emulation:
                 home.load_state(grid.state())
             except BackendError as error:
                 failure = failure or error
-            layer.analog.grid = home
+            layer.analog_tile.grid = home
         if failure is not None:
             raise failure
 

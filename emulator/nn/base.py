@@ -1,9 +1,8 @@
-"""What all analog layers share: tiles behind a parameter, weights in and out, and their state."""
+"""What all analog layers share: tiles behind a weight matrix, weights in and out, and their state."""
 
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,16 +10,16 @@ import torch
 from torch import Tensor, nn
 
 from ...kernels.errors import ConfigError
-from ..autograd import AnalogContext
 from ..configs import RPUConfig, SingleRPUConfig
-from ..grid import Ticks, TileGrid
+from ..grid import TileGrid
 from ..layer_spec import LayerSpec, Patches, grid_of_blocks
+from .tiles import PulsedTiles
 
 
 class AnalogLayer(nn.Module):
     """A layer whose weight matrix sits on analog tiles; its bias, if any, is digital."""
 
-    analog: AnalogContext
+    analog_tile: PulsedTiles
     bias: Tensor | None
 
     def _build(
@@ -48,17 +47,17 @@ class AnalogLayer(nn.Module):
             name, out_size, in_size, config.mapping.max_output_size, config.mapping.max_input_size
         )
         rows, columns = cut[-1].row + 1, cut[-1].column + 1
-        spec = LayerSpec(name, key, out_size, in_size, rows, columns, cut, patches, config)
-        self.analog = AnalogContext(TileGrid.local(spec))
+        self.analog_tile = PulsedTiles(
+            LayerSpec(name, key, out_size, in_size, rows, columns, cut, patches, config)
+        )
         bound = in_size**-0.5  # as torch.nn.Linear and torch.nn.Conv2d start
-        w_OI = torch.empty(out_size, in_size).uniform_(-bound, bound)
-        self.grid.set_weights(w_OI.numpy())
+        self.grid.set_weights(torch.empty(out_size, in_size).uniform_(-bound, bound).numpy())
         self.bias = nn.Parameter(torch.empty(out_size).uniform_(-bound, bound)) if bias else None
 
     @property
     def grid(self) -> TileGrid:
         """The layer's tiles."""
-        return self.analog.grid
+        return self.analog_tile.grid
 
     @property
     def rpu_config(self) -> RPUConfig:
@@ -83,51 +82,14 @@ class AnalogLayer(nn.Module):
         spec = self.grid.spec
         if tuple(weight.shape) not in (self.weight_shape(), (spec.out_size, spec.in_size)):
             raise ConfigError(
-                f"{self.grid.spec.name}: a weight of shape {tuple(weight.shape)} cannot be set; "
+                f"{spec.name}: a weight of shape {tuple(weight.shape)} cannot be set; "
                 f"this layer's is {self.weight_shape()}"
             )
-        w_OI = weight.detach().to("cpu", torch.float32).reshape(self.grid.spec.out_size, -1)
+        w_OI = weight.detach().to("cpu", torch.float32).reshape(spec.out_size, -1)
         self.grid.set_weights(np.ascontiguousarray(w_OI.numpy()))
         if bias is not None and self.bias is not None:
             with torch.no_grad():
                 self.bias.copy_(bias)
-
-    def get_extra_state(self) -> dict[str, Any]:
-        """The tiles' state for ``state_dict``: with it training goes on with the same bits."""
-        spec, ticks = self.grid.spec, self.grid.ticks
-        return {
-            "key": spec.key,
-            "ticks": [ticks.forward, ticks.backward, ticks.update],
-            "blocks": [[*tile.shape] for tile in spec.tiles],
-            "tiles": {name: torch.from_numpy(np.array(v)) for name, v in self.grid.state().items()},
-        }
-
-    def set_extra_state(self, state: dict[str, Any]) -> None:
-        """Take over a saved state: the same devices (the layer's key is saved with it) in the same state."""
-        spec = self.grid.spec
-        blocks = [[*tile.shape] for tile in spec.tiles]
-        if state["blocks"] != blocks:
-            raise ConfigError(
-                f"{spec.name}: the saved state has tiles {state['blocks']}, this layer has {blocks}; "
-                "build the layer with the same sizes, mapping and chip"
-            )
-        if state["key"] != spec.key:
-            self.replace_grid(replace(spec, key=state["key"]), Ticks())
-        forward, backward, update = state["ticks"]
-        self.grid.ticks = Ticks(forward, backward, update)
-        self.grid.load_state({name: values.numpy() for name, values in state["tiles"].items()})
-
-    def replace_grid(self, spec: LayerSpec, ticks: Ticks) -> None:
-        """Put the layer on new tiles in this process; the caller sets their weights or state."""
-        self.analog.grid = TileGrid.local(spec, ticks)
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> AnalogLayer:
-        copied: AnalogLayer = self.__class__.__new__(self.__class__)
-        memo[id(self)] = copied
-        copied.__dict__.update({name: copy.deepcopy(v, memo) for name, v in self.__dict__.items()})
-        copied.replace_grid(self.grid.spec, copy.copy(self.grid.ticks))
-        copied.grid.load_state(self.grid.state())
-        return copied
 
     def _with_bias(self, y: Tensor) -> Tensor:
         return y if self.bias is None else y + self.bias

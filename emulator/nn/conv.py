@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from ...kernels.errors import ConfigError, InputError
-from ..autograd import analog_product
 from ..configs import RPUConfig
 from ..layer_spec import Patches
 from .base import AnalogLayer
@@ -114,7 +113,7 @@ class _AnalogConv(AnalogLayer):
                 f"{self.grid.spec.name}: input of shape {tuple(x.shape)} is smaller than the kernel "
                 f"{self.kernel_size} with padding {self.padding}"
             )
-        rows = self._with_bias(analog_product(images, self.analog))  # [B x positions, out_channels]
+        rows = self._with_bias(self.analog_tile(images))  # [B x positions, out_channels]
         y = rows.reshape(images.shape[0], -1, self.out_channels).transpose(1, 2)
         y = y.reshape(images.shape[0], self.out_channels, *spatial)
         return y if batched else y.squeeze(0)

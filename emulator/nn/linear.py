@@ -6,7 +6,6 @@ import torch
 from torch import Tensor, nn
 
 from ...kernels.errors import InputError
-from ..autograd import analog_product
 from ..configs import RPUConfig
 from .base import AnalogLayer
 
@@ -63,7 +62,7 @@ class AnalogLinear(AnalogLayer):
                 f"{self.grid.spec.name}: input of shape {tuple(x.shape)}; its last dimension must be "
                 f"{self.in_features} wide"
             )
-        y = analog_product(x.reshape(-1, self.in_features), self.analog)
+        y = self.analog_tile(x.reshape(-1, self.in_features))
         return self._with_bias(y.reshape(*x.shape[:-1], self.out_features))
 
     def extra_repr(self) -> str:
