@@ -10,24 +10,46 @@ from .linear_step import LinearStepDevice, SoftBoundsDevice
 from .neurosim import NeuroSimDevice
 from .piecewise_step import PiecewiseStepDevice
 from .pow_step import PowStepDevice, PowStepReferenceDevice
+from .presets import (
+    CapacitorPresetDevice,
+    EcRamMOPresetDevice,
+    EcRamPresetDevice,
+    GokmenVlasovPresetDevice,
+    IdealizedPresetDevice,
+    PCMPresetDevice,
+    ReRamArrayHfO2PresetDevice,
+    ReRamArrayOMPresetDevice,
+    ReRamESPresetDevice,
+    ReRamSBPresetDevice,
+)
 from .soft_bounds_pmax import SoftBoundsPmaxDevice
 from .soft_bounds_reference import SoftBoundsReferenceDevice
 from .warm import warm
 
 __all__ = [
+    "CapacitorPresetDevice",
     "Cell",
     "ConstantStepDevice",
     "DeviceArray",
     "DriftParameter",
+    "EcRamMOPresetDevice",
+    "EcRamPresetDevice",
     "ExpStepDevice",
     "FloatingPointDevice",
+    "GokmenVlasovPresetDevice",
     "IdealDevice",
+    "IdealizedPresetDevice",
     "LinearStepDevice",
     "NeuroSimDevice",
+    "PCMPresetDevice",
     "PiecewiseStepDevice",
     "PowStepDevice",
     "PowStepReferenceDevice",
     "PulsedDevice",
+    "ReRamArrayHfO2PresetDevice",
+    "ReRamArrayOMPresetDevice",
+    "ReRamESPresetDevice",
+    "ReRamSBPresetDevice",
     "SoftBoundsDevice",
     "SoftBoundsPmaxDevice",
     "SoftBoundsReferenceDevice",

@@ -37,7 +37,7 @@ class DeviceArray:
         self._draw_population()
         self.kept_TOI: Array = np.zeros(self.shape, np.float32)
         self.seen_TOI: Array = self.kept_TOI.copy() if self.write_noise > 0 else self.kept_TOI
-        self._drift = Drift(self, device.drift) if device.drift is not None else None
+        self._drift = Drift(self, device.drift) if device.drift.active else None
         self._writes = 0  # addresses the noise of writes, which have no tick
         self.clip()
 

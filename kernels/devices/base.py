@@ -57,6 +57,11 @@ class DriftParameter(Config):
     w_noise_std: float = field(0.0, at_least=0.0)
     reset_tol: float = field(1e-7, at_least=0.0)
 
+    @property
+    def active(self) -> bool:
+        """Whether anything drifts."""
+        return self.nu != 0.0 or self.nu_k != 0.0 or self.w_noise_std > 0.0
+
 
 @config
 class PulsedDevice(Config):
@@ -90,7 +95,7 @@ class PulsedDevice(Config):
     perfect_bias: bool = field(False)
     count_pulses: bool = field(False)
     construction_seed: int = field(0, at_least=0)  # > 0: the same devices wherever it is used
-    drift: DriftParameter | None = field(None)
+    drift: DriftParameter = field(factory=DriftParameter)
 
     def validate(self) -> None:
         name = type(self).__name__

@@ -56,13 +56,13 @@ class Drift:
     def state(self) -> dict[str, Any]:
         """Everything that changes."""
         return {
-            "drift_time": np.array(self.time), "drift_start": self.start_TOI,
+            "drift_time": np.full(len(self.start_TOI), self.time), "drift_start": self.start_TOI,
             "drift_left": self.left_TOI, "drift_since": self.since_TOI,
         }  # fmt: skip
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Restore what ``state`` gave."""
-        self.time = float(state["drift_time"])
+        self.time = float(np.ravel(state["drift_time"])[0])
         self.start_TOI[...] = state["drift_start"]
         self.left_TOI[...] = state["drift_left"]
         self.since_TOI[...] = state["drift_since"]

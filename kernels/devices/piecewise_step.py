@@ -32,7 +32,8 @@ class PiecewiseStepDevice(PulsedDevice):
             raise ConfigError("PiecewiseStepDevice.piecewise_up is empty; it must have at least one node")
         if up != down:
             raise ConfigError(
-                f"PiecewiseStepDevice.piecewise_down has {down} nodes and piecewise_up {up}; they must be equal"
+                f"PiecewiseStepDevice.piecewise_down has {down} nodes and piecewise_up {up}; "
+                "they must have as many"
             )
         if min(self.piecewise_up + self.piecewise_down) < 0.0:
             raise ConfigError("PiecewiseStepDevice.piecewise_up and piecewise_down must not be negative")

@@ -24,7 +24,8 @@ class SoftBoundsPmaxDevice(SoftBoundsDevice):
     def validate(self) -> None:
         if self.range_min >= self.range_max:
             raise ConfigError(
-                f"SoftBoundsPmaxDevice.range_min = {self.range_min:g} must be below range_max = {self.range_max:g}"
+                f"SoftBoundsPmaxDevice.range_min = {self.range_min:g} must be below "
+                f"range_max = {self.range_max:g}"
             )
         scale = (self.range_max - self.range_min) / (1.0 - math.exp(-self.p_max * self.alpha))
         derived = {
