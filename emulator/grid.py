@@ -66,14 +66,17 @@ class TileGrid:
         executor = LocalExecutor()
         return cls(spec, executor, 0, executor.place(0, spec), ticks or Ticks())
 
-    def forward(self, x: Floats, keep: bool) -> tuple[Floats, Record | None]:
-        """y[vectors, out] of features x[B, in] or images x[B, channels, ...]; kept for training or not."""
+    def forward(self, x: Floats, keep: bool, modify: int | None = None) -> tuple[Floats, Record | None]:
+        """y[vectors, out] of features x[B, in] or images x[B, channels, ...]; kept for training or not.
+
+        ``modify`` numbers a mini-batch of hardware-aware training: its weights are modified for it.
+        """
         self._check("input", x)
         self._drop_forgotten()
         record = Record(next(self._numbers), self._forgotten) if keep else None
         header: Header = {
             "op": "forward", "layer": self.layer, "tick": self.ticks.forward,
-            "record": record.number if record else None,
+            "record": record.number if record else None, "modify": modify, "vectors": False,
         }  # fmt: skip
         tickets = [
             self.executor.submit(host, header, [x[:, slice(*self.spec.channels(c))] for c in columns])
@@ -82,6 +85,21 @@ class TileGrid:
         y_BO = self._add_rows([ticket.result() for ticket in tickets])
         self.ticks.forward += y_BO.shape[0]
         return y_BO, record
+
+    def read_vectors(self, x_BI: Floats) -> Floats:
+        """y[B, out] of plain vectors x[B, in], also of a convolution's tiles."""
+        self._check("input", x_BI)
+        header: Header = {
+            "op": "forward", "layer": self.layer, "tick": self.ticks.forward,
+            "record": None, "modify": None, "vectors": True,
+        }  # fmt: skip
+        tickets = [
+            self.executor.submit(host, header, [x_BI[:, self._in(c)] for c in columns])
+            for host, columns in self._lines("column")
+        ]
+        y_BO = self._add_rows([ticket.result() for ticket in tickets])
+        self.ticks.forward += y_BO.shape[0]
+        return y_BO
 
     def backward(self, record: Record, d_BO: Floats, image_shape: tuple[int, ...] | None) -> Floats | None:
         """z = W^T d, shaped like the layer's input ``image_shape``; not computed where that is None."""
@@ -99,8 +117,9 @@ class TileGrid:
             self.executor.submit(host, header, [d_BO[:, self._out(r)] for r in rows])
             for host, rows in self._lines("row")
         ]
-        _, vectors = self.pending.get(record.number, (record, 0))
-        self.pending[record.number] = (record, vectors + d_BO.shape[0])
+        if self.spec.learns:
+            _, vectors = self.pending.get(record.number, (record, 0))
+            self.pending[record.number] = (record, vectors + d_BO.shape[0])
         replies = [ticket.result() for ticket in tickets]
         if image_shape is None:
             return None
@@ -139,7 +158,18 @@ class TileGrid:
             raise InputError(
                 f"{self.spec.name}: weights of shape {w_OI.shape} cannot be set, the layer holds {wanted}"
             )
-        header: Header = {"op": "set_weights", "layer": self.layer}
+        self._write({"op": "set_weights", "layer": self.layer}, w_OI)
+
+    def program(self, targets_OI: Floats, programmed: int, drifted: tuple[float, int] | None) -> None:
+        """Leave what programming ``targets_OI`` gives, or what is left (seconds, tick) later."""
+        self._check("weight", targets_OI)
+        header: Header = {
+            "op": "program", "layer": self.layer, "programmed": programmed,
+            "drifted": None if drifted is None else [*drifted],
+        }  # fmt: skip
+        self._write(header, targets_OI)
+
+    def _write(self, header: Header, w_OI: Floats) -> None:
         tickets = [
             self.executor.submit(
                 host,
@@ -200,6 +230,10 @@ class TileGrid:
     def _out(self, row: int) -> slice:
         tile = self.spec.tiles[row * self.spec.columns]
         return slice(tile.out_start, tile.out_stop)
+
+    def _in(self, column: int) -> slice:
+        tile = self.spec.tiles[column]
+        return slice(tile.in_start, tile.in_stop)
 
     def _slices(self, block: int) -> tuple[slice, slice]:
         tile = self.spec.tiles[block]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..chip import cut
-from .configs import RPUConfig
+from .configs import InferenceRPUConfig, RPUConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +67,11 @@ class LayerSpec:
     tiles: tuple[TileSpec, ...]
     patches: Patches | None
     rpu_config: RPUConfig
+
+    @property
+    def learns(self) -> bool:
+        """Whether the tiles themselves are trained; if not, their weights are, digitally."""
+        return not isinstance(self.rpu_config, InferenceRPUConfig)
 
     def channels(self, column: int) -> tuple[int, int]:
         """The input features (of a convolution: channels) that block ``column`` of the inputs needs."""

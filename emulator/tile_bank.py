@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from ..kernels.analog_mvm import Periphery
 from ..kernels.devices import build_cell
+from ..kernels.inference import modified_weights, program, programmed_weights, weights_at
 from ..kernels.rng import tile_key
-from .configs import RPUConfig, periphery_of, update_of
+from .configs import InferenceRPUConfig, RPUConfig, periphery_of, update_of
 
 Floats = NDArray[np.float32]
 Index = NDArray[np.intp]
@@ -68,23 +69,35 @@ class TileBank:
         self.cell = build_cell(rpu_config.device, update_of(rpu_config), keys_T2, *shape, executor=executor)
         self.forward_read = Periphery(forward_io, keys_T2, *shape, direction="forward", executor=executor)
         self.backward_read = Periphery(backward_io, keys_T2, *shape, direction="backward", executor=executor)
+        self.rpu_config = rpu_config
+        self.keys_T2 = keys_T2
         self.tiles = len(blocks)
         self.stats = TileStats.zeros(self.tiles)
 
-    def forward(self, x_XBI: Floats, x_of_tile: Index, tick: int) -> Floats:
-        """y[tiles, B, out] = W x of each tile's own input block, through DAC and ADC."""
+    def modified(self, tick: int) -> Floats:
+        """The weights that the mini-batch ``tick`` of hardware-aware training sees."""
+        assert isinstance(self.rpu_config, InferenceRPUConfig)
+        return modified_weights(self.cell.weights, self.rpu_config.modifier, self.keys_T2, tick)
+
+    def forward(self, x_XBI: Floats, x_of_tile: Index, tick: int, w_TOI: Floats | None = None) -> Floats:
+        """y[tiles, B, out] = W x of each tile's own input block, through DAC and ADC.
+
+        ``w_TOI`` stands in for the tiles' own weights where a mini-batch sees others.
+        """
         start = time.perf_counter()
-        y_TBO, counts = self.forward_read.read(self.cell.weights, x_XBI, x_of_tile, tick)
+        weights_TOI = self.cell.weights if w_TOI is None else w_TOI
+        y_TBO, counts = self.forward_read.read(weights_TOI, x_XBI, x_of_tile, tick)
         self.stats.forward_seconds += (time.perf_counter() - start) / self.tiles
         self.stats.forward_count += x_XBI.shape[1]
         self.stats.adc_clips += counts.adc_clips
         self.stats.retries += counts.retries
         return y_TBO
 
-    def backward(self, d_XBO: Floats, d_of_tile: Index, tick: int) -> Floats:
+    def backward(self, d_XBO: Floats, d_of_tile: Index, tick: int, w_TOI: Floats | None = None) -> Floats:
         """z[tiles, B, in] = W^T d of each tile's own output block, through DAC and ADC."""
         start = time.perf_counter()
-        z_TBI, counts = self.backward_read.read(self.cell.weights, d_XBO, d_of_tile, tick)
+        weights_TOI = self.cell.weights if w_TOI is None else w_TOI
+        z_TBI, counts = self.backward_read.read(weights_TOI, d_XBO, d_of_tile, tick)
         self.stats.backward_seconds += (time.perf_counter() - start) / self.tiles
         self.stats.backward_count += d_XBO.shape[1]
         self.stats.adc_clips += counts.adc_clips
@@ -105,6 +118,19 @@ class TileBank:
         self.stats.update_seconds += (time.perf_counter() - start) / self.tiles
         self.stats.update_count += x_XBI.shape[1]
         self.stats.pulses += counts.pulses
+
+    def program(self, targets_TOI: Floats, programmed: int, drifted: tuple[float, int] | None) -> None:
+        """Hold what programming ``targets_TOI`` leaves: right after it, or (seconds, tick) later.
+
+        Every random number has an address, so nothing is kept between programming and drift but the
+        tick ``programmed`` that the programming took place at.
+        """
+        assert isinstance(self.rpu_config, InferenceRPUConfig)
+        state = program(targets_TOI, self.rpu_config.noise_model, self.keys_T2, programmed)
+        if drifted is None:
+            self.cell.set_weights(programmed_weights(state))
+        else:
+            self.cell.set_weights(weights_at(state, *drifted))
 
     def look(self) -> TileStats:
         """The statistics, with saturation counted now."""

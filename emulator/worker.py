@@ -46,6 +46,7 @@ class Kept:
     """One forward pass that may be trained on: its inputs and, after the backward pass, its gradients."""
 
     x_XBI: list[Floats]  # one stack a group
+    w_TOI: list[Floats | None]  # the weights that this pass saw, where they were not the tiles' own
     image_shape: tuple[int, ...]
     d_XBO: list[list[Floats]] = field(default_factory=list)  # one entry a backward pass
 
@@ -68,17 +69,25 @@ class HostedLayer:
         self.complete_columns = {c for c in self.columns if all((r, c) in hosted for r in range(spec.rows))}
         self.kept: dict[int, Kept] = {}
 
-    def forward(self, tick: int, record: int | None, feeds: Arrays) -> PartialSums:
-        """Read all tiles. ``feeds`` holds the input (features or image channels) of each hosted column."""
+    def forward(
+        self, tick: int, record: int | None, feeds: Arrays, modify: int | None = None, vectors: bool = False
+    ) -> PartialSums:
+        """Read all tiles. ``feeds`` holds the input (features or image channels) of each hosted column.
+
+        ``modify`` is the tick of a hardware-aware mini-batch, whose weights are modified for it; ``vectors``
+        says that the feeds are the tiles' own input vectors, whatever the layer is.
+        """
         feed = dict(zip(self.columns, feeds, strict=True))
-        stacks, parts = [], {}
+        stacks, weights, parts = [], [], {}
         for group in self.groups:
-            x_XBI = np.stack([self._input_block(column, feed[column]) for column in group.columns])
-            y_TBO = group.bank.forward(x_XBI, group.x_of_tile, tick)
+            x_XBI = np.stack([feed[c] if vectors else self._input_block(c, feed[c]) for c in group.columns])
+            w_TOI = None if modify is None else group.bank.modified(modify)
+            y_TBO = group.bank.forward(x_XBI, group.x_of_tile, tick, w_TOI)
             stacks.append(x_XBI)
+            weights.append(w_TOI)
             parts.update({(t.row, t.column): y for t, y in zip(group.tiles, y_TBO, strict=True)})
         if record is not None:
-            self.kept[record] = Kept(stacks, feeds[0].shape)
+            self.kept[record] = Kept(stacks, weights, feeds[0].shape)
         return _partial_sums(parts, self.complete_rows, along_row=True)
 
     def backward(self, tick: int, record: int, need_input: bool, gradients: Arrays) -> PartialSums:
@@ -86,12 +95,13 @@ class HostedLayer:
         gradient = dict(zip(self.rows, gradients, strict=True))
         stacks = [np.stack([gradient[row] for row in group.rows]) for group in self.groups]
         kept = self.kept[record]
-        kept.d_XBO.append(stacks)
+        if self.spec.learns:
+            kept.d_XBO.append(stacks)
         if not need_input:
             return [], []
         parts = {}
-        for group, d_XBO in zip(self.groups, stacks, strict=True):
-            z_TBI = group.bank.backward(d_XBO, group.d_of_tile, tick)
+        for group, d_XBO, w_TOI in zip(self.groups, stacks, kept.w_TOI, strict=True):
+            z_TBI = group.bank.backward(d_XBO, group.d_of_tile, tick, w_TOI)
             for tile, z_BI in zip(group.tiles, z_TBI, strict=True):
                 parts[tile.row, tile.column] = self._input_gradient(tile, z_BI, kept.image_shape)
         return _partial_sums(parts, self.complete_columns, along_row=False)
@@ -182,6 +192,7 @@ class TileWorker:
             "forget": self._forget,
             "weights": self._weights,
             "set_weights": self._set_weights,
+            "program": self._program,
             "state": self._state,
             "load_state": self._load_state,
             "stats": self._stats,
@@ -189,7 +200,10 @@ class TileWorker:
         return operations[header["op"]](header, arrays)
 
     def _forward(self, header: Header, arrays: Arrays) -> tuple[Header, Arrays]:
-        index, out = self.layers[header["layer"]].forward(header["tick"], header["record"], arrays)
+        layer = self.layers[header["layer"]]
+        index, out = layer.forward(
+            header["tick"], header["record"], arrays, header["modify"], header["vectors"]
+        )
         return {"index": index}, out
 
     def _backward(self, header: Header, arrays: Arrays) -> tuple[Header, Arrays]:
@@ -213,6 +227,14 @@ class TileWorker:
         blocks = dict(zip(header["blocks"], arrays, strict=True))
         for group in self.layers[header["layer"]].groups:
             group.bank.cell.set_weights(np.stack([blocks[tile.block] for tile in group.tiles]))
+        return {}, []
+
+    def _program(self, header: Header, arrays: Arrays) -> tuple[Header, Arrays]:
+        targets = dict(zip(header["blocks"], arrays, strict=True))
+        drifted = None if header["drifted"] is None else (header["drifted"][0], header["drifted"][1])
+        for group in self.layers[header["layer"]].groups:
+            targets_TOI = np.stack([targets[tile.block] for tile in group.tiles])
+            group.bank.program(targets_TOI, header["programmed"], drifted)
         return {}, []
 
     def _state(self, header: Header, arrays: Arrays) -> tuple[Header, Arrays]:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ...kernels.errors import ConfigError
 from ..configs import RPUConfig, SingleRPUConfig
 from ..grid import TileGrid
+from ..inference.tiles import HardwareAwareTiles
 from ..layer_spec import LayerSpec, Patches, grid_of_blocks
 from .tiles import PulsedTiles
 
@@ -19,7 +20,7 @@ from .tiles import PulsedTiles
 class AnalogLayer(nn.Module):
     """A layer whose weight matrix sits on analog tiles; its bias, if any, is digital."""
 
-    analog_tile: PulsedTiles
+    analog_tile: PulsedTiles | HardwareAwareTiles
     bias: Tensor | None
 
     def _build(
@@ -47,11 +48,10 @@ class AnalogLayer(nn.Module):
             name, out_size, in_size, config.mapping.max_output_size, config.mapping.max_input_size
         )
         rows, columns = cut[-1].row + 1, cut[-1].column + 1
-        self.analog_tile = PulsedTiles(
-            LayerSpec(name, key, out_size, in_size, rows, columns, cut, patches, config)
-        )
+        spec = LayerSpec(name, key, out_size, in_size, rows, columns, cut, patches, config)
+        self.analog_tile = PulsedTiles(spec) if spec.learns else HardwareAwareTiles(spec)
         bound = in_size**-0.5  # as torch.nn.Linear and torch.nn.Conv2d start
-        self.grid.set_weights(torch.empty(out_size, in_size).uniform_(-bound, bound).numpy())
+        self.analog_tile.set_weights(torch.empty(out_size, in_size).uniform_(-bound, bound).numpy())
         self.bias = nn.Parameter(torch.empty(out_size).uniform_(-bound, bound)) if bias else None
 
     @property
@@ -73,8 +73,11 @@ class AnalogLayer(nn.Module):
         return self.grid.spec.out_size, self.grid.spec.in_size
 
     def get_weights(self) -> tuple[Tensor, Tensor | None]:
-        """The weight as the tiles hold it, in torch's shape, and the bias: copies."""
-        weight = torch.from_numpy(self.grid.weights()).reshape(self.weight_shape())
+        """The weight in torch's shape and the bias: copies.
+
+        It is what the tiles hold; with an ``InferenceRPUConfig``, what the digital trainer holds.
+        """
+        weight = torch.from_numpy(self.analog_tile.get_weights()).reshape(self.weight_shape())
         return weight, None if self.bias is None else self.bias.detach().clone()
 
     def set_weights(self, weight: Tensor, bias: Tensor | None = None) -> None:
@@ -86,10 +89,26 @@ class AnalogLayer(nn.Module):
                 f"this layer's is {self.weight_shape()}"
             )
         w_OI = weight.detach().to("cpu", torch.float32).reshape(spec.out_size, -1)
-        self.grid.set_weights(np.ascontiguousarray(w_OI.numpy()))
+        self.analog_tile.set_weights(np.ascontiguousarray(w_OI.numpy()))
         if bias is not None and self.bias is not None:
             with torch.no_grad():
                 self.bias.copy_(bias)
+
+    def program_analog_weights(self) -> None:
+        """Write the trained weight to the devices, with programming noise (``InferenceRPUConfig``)."""
+        self._inference_tiles("program").program()
+
+    def drift_analog_weights(self, t_inference: float = 0.0) -> None:
+        """Age the programmed weight by ``t_inference`` seconds; programs it first where nobody did."""
+        self._inference_tiles("drift").drift(t_inference)
+
+    def _inference_tiles(self, what: str) -> HardwareAwareTiles:
+        if isinstance(self.analog_tile, HardwareAwareTiles):
+            return self.analog_tile
+        raise ConfigError(
+            f"{self.grid.spec.name}: {type(self.rpu_config).__name__} has no noise model to {what} with; "
+            "build the layer with an InferenceRPUConfig"
+        )
 
     def _with_bias(self, y: Tensor) -> Tensor:
         return y if self.bias is None else y + self.bias

@@ -14,6 +14,8 @@ from ...kernels.errors import ConfigError
 from ..autograd import AnalogContext, analog_product
 from ..grid import Ticks, TileGrid
 from ..layer_spec import LayerSpec
+from ..tile_bank import Floats
+from .scaling import OutputScale
 
 
 class PulsedTiles(nn.Module):
@@ -23,6 +25,7 @@ class PulsedTiles(nn.Module):
         """Draw the devices of the layer ``spec``, weights zero, in this process."""
         super().__init__()
         self.context = AnalogContext(TileGrid.local(spec))
+        self.out_scale = OutputScale.of(spec.rpu_config.mapping, spec.out_size)
 
     @property
     def grid(self) -> TileGrid:
@@ -35,7 +38,17 @@ class PulsedTiles(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """y[vectors, out] = W x of features x[B, in] or of the patches of images x[B, channels, ...]."""
-        return analog_product(x, self.context)
+        y = analog_product(x, self.context)
+        return y if self.out_scale is None else self.out_scale(y)
+
+    def set_weights(self, w_OI: Floats) -> None:
+        """Write the layer's weight; every device clips to its bounds."""
+        self.grid.set_weights(w_OI if self.out_scale is None else self.out_scale.split(w_OI))
+
+    def get_weights(self) -> Floats:
+        """The layer's weight [out, in] as the tiles hold it: a copy."""
+        w_OI = self.grid.weights()
+        return w_OI if self.out_scale is None else w_OI * self.out_scale.factor()
 
     def get_extra_state(self) -> dict[str, Any]:
         """The tiles' state for ``state_dict``: with it training goes on with the same bits."""
@@ -67,6 +80,8 @@ class PulsedTiles(nn.Module):
         copied.grid.ticks = copy.copy(self.grid.ticks)
         copied.grid.load_state(self.grid.state())
         copied.training = self.training
+        if self.out_scale is not None:
+            copied.out_scale = copy.deepcopy(self.out_scale, memo)
         return copied
 
     def extra_repr(self) -> str:

@@ -1,0 +1,59 @@
+"""The autograd function of hardware-aware training: tiles read, the digital trainer learns."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from ..autograd import as_array
+from ..grid import TileGrid
+from ..layer_spec import Patches
+
+
+class HardwareAwareProduct(torch.autograd.Function):
+    """y = W~ x on the tiles with the mini-batch's modified weights W~; dL/dW passes straight through.
+
+    z = W~^T d is read on the tiles; dL/dW = d^T x is computed digitally, in this process, as the trainer of a
+    hardware-aware network is digital. So it has the same bits wherever the tiles live.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, grid: TileGrid, modify: int | None, keep: bool
+    ) -> Tensor:
+        y_BO, record = grid.forward(as_array(x), keep, modify)
+        ctx.record, ctx.grid, ctx.shape = record, grid, tuple(x.shape)
+        if keep:
+            ctx.save_for_backward(x)
+        return torch.from_numpy(y_BO)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, d: Tensor) -> tuple[Tensor | None, Tensor | None, None, None, None]:
+        (x,) = ctx.saved_tensors
+        z = grad = None
+        if ctx.needs_input_grad[0]:
+            z = torch.from_numpy(ctx.grid.backward(ctx.record, as_array(d), ctx.shape))
+        if ctx.needs_input_grad[1]:
+            patches = ctx.grid.spec.patches
+            grad = d.t() @ x if patches is None else _kernel_gradient(x, d, patches)
+        return z, grad, None, None, None
+
+
+def _kernel_gradient(x: Tensor, d_BO: Tensor, patches: Patches) -> Tensor:
+    """dL/dW[out, channels x window] of a convolution, from images and output rows [B x positions, out]."""
+    spatial = patches.output_shape(x.shape[2:])
+    d = d_BO.reshape(x.shape[0], *spatial, -1).movedim(-1, 1)
+    shape = (d.shape[1], x.shape[1], *patches.kernel)
+    convolution = {
+        1: torch.nn.grad.conv1d_weight,
+        2: torch.nn.grad.conv2d_weight,
+        3: torch.nn.grad.conv3d_weight,
+    }[len(patches.kernel)]
+    grad: Tensor = convolution(
+        x, list(shape), d.contiguous(), patches.stride, patches.padding, patches.dilation
+    )
+    return grad.reshape(shape[0], -1)

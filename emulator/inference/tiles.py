@@ -1,0 +1,188 @@
+"""A layer's weight matrix for inference: trained digitally, read through tiles, programmed, drifting."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ...kernels.inference import (
+    NotProgrammedError,
+    WeightClipType,
+    WeightModifierType,
+    WeightRemapType,
+    clip_weights,
+    remap_weights,
+)
+from ..autograd import as_array
+from ..configs import InferenceRPUConfig
+from ..grid import Ticks, TileGrid
+from ..layer_spec import LayerSpec
+from ..nn.scaling import OutputScale
+from ..tile_bank import Floats
+from .input_range import InputRange
+from .product import HardwareAwareProduct
+
+
+@dataclass(slots=True)
+class Programmed:
+    """What is known of the last programming; with the trained weight it gives the devices at any time."""
+
+    tick: int  # number of the programming
+    version: tuple[int, int]  # of the weight that was programmed
+    baseline: Floats | None = None  # the read-out that drift compensation compares with
+    drifts: int = 0  # how often the devices were aged: addresses the noise of the reads
+
+
+class HardwareAwareTiles(nn.Module):
+    """W[out, in] as a torch parameter, and the tiles that products go through.
+
+    While training, the tiles hold the present weight, modified anew for every mini-batch, and any torch
+    optimizer trains it. ``program`` writes it once, with the noise of the devices; ``drift`` ages what was
+    written. A product in evaluation mode uses what is on the tiles.
+    """
+
+    weight: nn.Parameter
+    alpha: Tensor  # drift compensation: a factor of the outputs
+
+    def __init__(self, spec: LayerSpec) -> None:
+        super().__init__()
+        assert isinstance(spec.rpu_config, InferenceRPUConfig)
+        self.config = spec.rpu_config
+        self.grid = TileGrid.local(spec)
+        self.weight = nn.Parameter(torch.zeros(spec.out_size, spec.in_size))
+        input_range = self.config.pre_post.input_range
+        self.input_range = InputRange(input_range) if input_range.enable else None
+        remapped = self.config.remap.type is not WeightRemapType.NONE
+        self.out_scale = OutputScale.of(self.config.mapping, spec.out_size, remapped)
+        self.register_buffer("alpha", torch.ones(()))
+        self.modifier_tick = 0
+        self.programmings = 0
+        self.programmed: Programmed | None = None
+        self.on_tiles: tuple[int, int] | None = None  # the version of the weight that the tiles hold
+
+    def forward(self, x: Tensor) -> Tensor:
+        """y[vectors, out] = W x of features x[B, in] or of the patches of images x[B, channels, ...]."""
+        self._bring_weights()
+        modify = self._modify()
+        x = x if self.input_range is None else self.input_range(x)
+        keep = torch.is_grad_enabled()
+        y: Tensor = HardwareAwareProduct.apply(x, self.weight, self.grid, modify, keep)
+        if self.input_range is not None:
+            y = y * self.input_range.value
+        if self.out_scale is not None:
+            y = self.out_scale(y)
+        return y if self.training or self.programmed is None else y * self.alpha
+
+    def set_weights(self, w_OI: Floats) -> None:
+        """Set the trained weight; whatever was programmed is gone."""
+        held_OI = w_OI if self.out_scale is None else self.out_scale.split(w_OI)
+        with torch.no_grad():
+            self.weight.copy_(torch.from_numpy(held_OI))
+        self.programmed = None
+
+    def get_weights(self) -> Floats:
+        """The trained weight [out, in] as the digital trainer has it: a copy."""
+        w_OI = as_array(self.weight)
+        return w_OI.copy() if self.out_scale is None else w_OI * self.out_scale.factor()
+
+    def program(self) -> None:
+        """Write the weight to the devices, with programming noise; time starts."""
+        self._tidy()
+        targets_OI = as_array(self.weight)
+        self.grid.program(targets_OI, self.programmings, None)
+        self.programmed = Programmed(self.programmings, self._version())
+        self.programmings += 1
+        self.on_tiles = None
+        self.alpha = torch.ones(())
+        compensation = self.config.drift_compensation
+        if compensation is not None:
+            ideal_IO = np.ascontiguousarray(targets_OI.T)
+            self.programmed.baseline = compensation.baseline(
+                self.grid.read_vectors, lambda x_BI: x_BI @ ideal_IO, self.grid.spec.in_size
+            )
+
+    def drift(self, t_inference: float) -> None:
+        """Age what was programmed by ``t_inference`` seconds and compensate the drift."""
+        programmed = self.programmed
+        if programmed is None:
+            raise NotProgrammedError(
+                f"{self.grid.spec.name}: drift before programming; call program_analog_weights() first"
+            )
+        if programmed.version != self._version():
+            raise NotProgrammedError(
+                f"{self.grid.spec.name}: the weight changed since it was programmed; "
+                "call program_analog_weights() again"
+            )
+        programmed.drifts += 1
+        later = (float(t_inference), programmed.drifts)
+        self.grid.program(as_array(self.weight), programmed.tick, later)
+        compensation = self.config.drift_compensation
+        if compensation is not None and programmed.baseline is not None:
+            size = self.grid.spec.in_size
+            self.alpha = torch.as_tensor(
+                compensation.alpha(programmed.baseline, self.grid.read_vectors, size)
+            )
+
+    def get_extra_state(self) -> dict[str, Any]:
+        """Counters that address noise, and what was programmed, for ``state_dict``."""
+        p, ticks = self.programmed, self.grid.ticks
+        return {
+            "key": self.grid.spec.key,
+            "ticks": [ticks.forward, ticks.backward, ticks.update],
+            "modifier_tick": self.modifier_tick,
+            "programmings": self.programmings,
+            "programmed": None if p is None else [p.tick, p.drifts],
+            "baseline": None if p is None or p.baseline is None else torch.as_tensor(p.baseline),
+            "tiles": {name: torch.from_numpy(np.array(v)) for name, v in self.grid.state().items()},
+        }
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        """Take over a saved state; the weight itself is loaded as a parameter."""
+        if state["key"] != self.grid.spec.key:
+            self.grid = TileGrid.local(replace(self.grid.spec, key=state["key"]))
+        self.grid.ticks = Ticks(*state["ticks"])
+        self.modifier_tick, self.programmings = state["modifier_tick"], state["programmings"]
+        self.grid.load_state({name: values.numpy() for name, values in state["tiles"].items()})
+        self.programmed, self.on_tiles = None, None
+        if state["programmed"] is not None:
+            tick, drifts = state["programmed"]
+            baseline = None if state["baseline"] is None else state["baseline"].numpy()
+            self.programmed = Programmed(tick, self._version(), baseline, drifts)
+
+    def _version(self) -> tuple[int, int]:
+        return self.weight.data_ptr(), self.weight._version
+
+    def _bring_weights(self) -> None:
+        """Put the trained weight on the tiles unless they hold it, or hold what was programmed."""
+        if self.programmed is not None and not self.training:
+            return
+        if self.on_tiles != self._version():
+            self._tidy()
+            self.grid.set_weights(as_array(self.weight))
+            self.on_tiles = self._version()
+
+    def _tidy(self) -> None:
+        """Clip and remap the weight as configured: what follows every optimizer step, whichever it is."""
+        w_OI = self.weight.detach().numpy()
+        if self.config.clip.type is not WeightClipType.NONE:
+            for tile in self.grid.spec.tiles:
+                block_OI = w_OI[tile.out_start : tile.out_stop, tile.in_start : tile.in_stop]
+                clip_weights(block_OI[None], self.config.clip)
+        if self.out_scale is not None and self.config.remap.type is not WeightRemapType.NONE:
+            scales_O = np.broadcast_to(self.out_scale.factor().ravel(), w_OI.shape[:1]).copy()
+            remap_weights(w_OI[None], scales_O[None], self.config.remap)
+            self.out_scale.store(scales_O)
+
+    def _modify(self) -> int | None:
+        """The tick of this mini-batch's modifier, or None where the weights are not modified."""
+        modifier = self.config.modifier
+        if modifier.type is WeightModifierType.NONE and modifier.pdrop == 0:
+            return None
+        if self.training:
+            self.modifier_tick += 1
+            return self.modifier_tick
+        return self.modifier_tick if modifier.enable_during_test and self.programmed is None else None
