@@ -93,6 +93,28 @@ def analog_layers(model: nn.Module) -> Iterator[tuple[str, AnalogLayer]]:
             yield name or type(module).__name__, module
 
 
+def program_analog_weights(model: nn.Module) -> None:
+    """Write the trained weights of all inference layers to their devices, with programming noise."""
+    for layer in _inference_layers(model):
+        layer.program_analog_weights()
+
+
+def drift_analog_weights(model: nn.Module, t_inference: float = 0.0) -> None:
+    """Age all programmed layers to ``t_inference`` seconds after their programming."""
+    for layer in _inference_layers(model):
+        layer.drift_analog_weights(t_inference)
+
+
+def _inference_layers(model: nn.Module) -> list[AnalogLayer]:
+    """The layers with a noise model; an error where there is none."""
+    layers = [layer for _, layer in require_analog(model) if not layer.grid.spec.learns]
+    if not layers:
+        raise ConfigError(
+            f"{type(model).__name__} has no layer to program; convert it with an InferenceRPUConfig"
+        )
+    return layers
+
+
 def analog_weights(model: nn.Module) -> dict[str, Tensor]:
     """Every analog layer's present weight in torch's shape, float32."""
     return {name: layer.get_weights()[0] for name, layer in analog_layers(model)}

@@ -70,7 +70,12 @@ class HostedLayer:
         self.kept: dict[int, Kept] = {}
 
     def forward(
-        self, tick: int, record: int | None, feeds: Arrays, modify: int | None = None, vectors: bool = False
+        self,
+        tick: int,
+        record: int | None,
+        feeds: Arrays,
+        modify: int | None = None,
+        vectors: bool = False,
     ) -> PartialSums:
         """Read all tiles. ``feeds`` holds the input (features or image channels) of each hosted column.
 

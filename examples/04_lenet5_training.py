@@ -1,15 +1,11 @@
-"""LeNet5 trained on analog tiles, every physical tile with its own devices and converters.
+"""LeNet5 trained on the tiles of a chip, every physical tile with its own devices and converters."""
 
-After Gokmen, Onen and Haensch (2017), "Training deep convolutional neural networks with resistive
-cross-point devices", Front. Neurosci.
-"""
-
-import sys
 import time
 
 import torch
-from common import arguments, emulation, evaluate, images, plot_curves, save_results, say, train_epoch
-from crossgrid.chip import draw_floor_plan
+from common import arguments, emulation, evaluate, images, plot_curves, run, save_results, say, train_epoch
+from crossgrid.chip.report import draw_floor_plan
+from lenet5 import LeNet5
 from torch import nn
 
 import crossgrid as cg
@@ -20,25 +16,8 @@ BATCH, LEARNING_RATE = 8, 0.01
 RPU_CONFIG = cg.SingleRPUConfig(device=cg.ConstantStepDevice())
 
 
-class LeNet5(nn.Module):
-    """An ordinary torch model."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.feature_extractor = nn.Sequential(
-            nn.Conv2d(1, 16, 5), nn.Tanh(), nn.MaxPool2d(2),
-            nn.Conv2d(16, 32, 5), nn.Tanh(), nn.MaxPool2d(2), nn.Tanh(),
-        )  # fmt: skip
-        self.classifier = nn.Sequential(
-            nn.Linear(512, 128), nn.Tanh(), nn.Linear(128, 10), nn.LogSoftmax(dim=1)
-        )
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.classifier(self.feature_extractor(x).flatten(1))
-
-
 def main() -> None:
-    args = arguments(__doc__, epochs=30, results="results/LENET5", images=True)
+    args = arguments(__doc__, epochs=30, results="results/LENET5", images=True, chip="demo-128")
     started = time.perf_counter()
     torch.manual_seed(args.seed)
     train_loader, test_loader = images(args, BATCH)
@@ -48,7 +27,7 @@ def main() -> None:
     optimizer, criterion = cg.AnalogSGD(model.parameters(), lr=LEARNING_RATE), nn.NLLLoss()
     train_losses, test_losses, accuracies = [], [], []
 
-    with emulation(model, args, chip="demo-128") as running:
+    with emulation(model, args) as running:
         print(running.report())
         say("Started LeNet5 Example")
         for epoch in range(args.epochs):
@@ -64,20 +43,18 @@ def main() -> None:
             )
         say("Completed LeNet5 Example")
         print(running.report())
-        plan, tiles = running.plan, running.totals.tiles
 
     plot_curves(args.results / "test_losses.png", "loss", {"train": train_losses, "test": test_losses})
-    errors = [100 * (1 - accuracy) for accuracy in accuracies]
-    plot_curves(args.results / "test_error.png", "test error, %", {"test": errors})
-    if plan is not None:
-        draw_floor_plan(plan, args.results / "tiles.png")
+    plot_curves(
+        args.results / "test_error.png", "test error, %", {"test": [100 - 100 * a for a in accuracies]}
+    )
+    if running.plan is not None:
+        draw_floor_plan(running.plan, args.results / "tiles.png")
     save_results(
-        args, model, started, loss=train_losses, test_loss=test_losses, accuracy=accuracies, tiles=tiles
+        args, model, started, loss=train_losses, test_loss=test_losses, accuracy=accuracies,
+        test_error=errors, tiles=running.totals.tiles,
     )  # fmt: skip
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except cg.CrossgridError as error:
-        sys.exit(f"error: {error}")
+    run(main)

@@ -7,9 +7,10 @@ import gzip
 import hashlib
 import json
 import os
+import sys
 import time
 import urllib.request
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,14 +35,16 @@ MNIST = {
 TEST_DIGITS = 360
 
 
-def arguments(description: str, epochs: int, results: str, images: bool = False) -> argparse.Namespace:
+def arguments(
+    description: str, epochs: int, results: str, images: bool = False, chip: str = "none"
+) -> argparse.Namespace:
     """The flags of every example; those that need images also take a data set."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--backend", choices=("local", "ray"), default="local", help="where the tiles live")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--results", type=Path, default=Path(results), help="folder for results")
     parser.add_argument("--epochs", type=int, default=epochs)
-    parser.add_argument("--chip", default=None, help="a preset's name or a YAML file")
+    parser.add_argument("--chip", default=chip, help="a preset's name, a YAML file, or none")
     parser.add_argument("--tiles-per-actor", default="1", help="a number, or auto")
     parser.add_argument("--metrics-port", type=int, default=None)
     if images:
@@ -50,17 +53,18 @@ def arguments(description: str, epochs: int, results: str, images: bool = False)
     return parser.parse_args()
 
 
-def emulation(model: torch.nn.Module, args: argparse.Namespace, chip: str | None = None) -> cg.Emulation:
+def emulation(model: torch.nn.Module, args: argparse.Namespace) -> cg.Emulation:
     """``cg.emulate`` as the flags ask for."""
+    chip = None if args.chip == "none" else args.chip
     per_actor = args.tiles_per_actor if args.tiles_per_actor == "auto" else int(args.tiles_per_actor)
-    return cg.emulate(
-        model, args.chip or chip, args.backend, tiles_per_actor=per_actor, metrics_port=args.metrics_port
-    )
+    return cg.emulate(model, chip, args.backend, tiles_per_actor=per_actor, metrics_port=args.metrics_port)
 
 
-def images(args: argparse.Namespace, batch: int) -> tuple[DataLoader, DataLoader]:
+def images(args: argparse.Namespace, batch: int, flat: bool = False) -> tuple[DataLoader, DataLoader]:
     """Training and test loaders of 28x28 images in [0, 1]; the training order follows the seed."""
     sets = digits() if args.dataset == "digits" else mnist(args.data_dir)
+    if flat:
+        sets = tuple((x.reshape(len(x), -1), y) for x, y in sets)
     train, test = (TensorDataset(torch.from_numpy(x), torch.from_numpy(y)) for x, y in sets)
     order = torch.Generator().manual_seed(args.seed)
     return DataLoader(train, batch, shuffle=True, generator=order), DataLoader(test, 64)
@@ -159,8 +163,30 @@ def save_results(args: argparse.Namespace, model: torch.nn.Module, started: floa
     print(f"results in {args.results}/: {', '.join(sorted(p.name for p in args.results.iterdir()))}")
 
 
-def plot_curves(path: Path, ylabel: str, curves: dict[str, Sequence[float]], first: int = 1) -> None:
-    """A PNG with one line a curve over epochs."""
+def finish(
+    args: argparse.Namespace, model: torch.nn.Module, started: float, losses: Sequence[float], tiles: int
+) -> None:
+    """Results of an example that only has a loss."""
+    plot_curves(args.results / "loss.png", "loss", {"train": losses})
+    save_results(args, model, started, loss=losses, tiles=tiles)
+
+
+def run(main: Callable[[], None]) -> None:
+    """Run an example; what a user can mend ends in one line."""
+    try:
+        main()
+    except cg.CrossgridError as error:
+        sys.exit(f"error: {error}")
+
+
+def plot_curves(
+    path: Path,
+    ylabel: str,
+    curves: dict[str, Sequence[float]],
+    x: Sequence[float] | None = None,
+    xlabel: str = "epoch",
+) -> None:
+    """A PNG with one line a curve, over epochs or over ``x`` (logarithmic)."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -169,13 +195,11 @@ def plot_curves(path: Path, ylabel: str, curves: dict[str, Sequence[float]], fir
     path.parent.mkdir(parents=True, exist_ok=True)
     figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
     for label, values in curves.items():
-        axes.plot(_epochs(values, first), values, marker="o", markersize=3, label=label)
-    axes.set(xlabel="epoch", ylabel=ylabel)
+        axes.plot(x or range(1, len(values) + 1), values, marker="o", markersize=3, label=label)
+    axes.set(xlabel=xlabel, ylabel=ylabel)
+    if x is not None:
+        axes.set_xscale("symlog")
     axes.grid(alpha=0.3)
     axes.legend()
     figure.savefig(path, dpi=120)
     plt.close(figure)
-
-
-def _epochs(values: Iterable[float], first: int) -> list[int]:
-    return [first + k for k, _ in enumerate(values)]

@@ -99,7 +99,7 @@ class AnalogLayer(nn.Module):
         self._inference_tiles("program").program()
 
     def drift_analog_weights(self, t_inference: float = 0.0) -> None:
-        """Age the programmed weight by ``t_inference`` seconds; programs it first where nobody did."""
+        """Age the programmed weight by ``t_inference`` seconds since its programming."""
         self._inference_tiles("drift").drift(t_inference)
 
     def _inference_tiles(self, what: str) -> HardwareAwareTiles:
