@@ -1,0 +1,7 @@
+"""The circuit of a tile: wires and devices as a resistive network, solved exactly or handed to SPICE."""
+
+from .network import CrossbarCircuit, Network, tile_networks
+from .nodal import NodalTile
+from .spice import NetlistExporter
+
+__all__ = ["CrossbarCircuit", "NetlistExporter", "Network", "NodalTile", "tile_networks"]

@@ -16,7 +16,10 @@ from .modifiers import largest_weight, modified_weights
 from .noise import (
     BaseNoiseModel,
     CustomDriftPCMLikeNoiseModel,
+    HermesNoiseModel,
     PCMLikeNoiseModel,
+    ReRamCMONoiseModel,
+    ReRamWan2022NoiseModel,
     StateIndependentNoiseModel,
 )
 from .parameters import (
@@ -28,6 +31,7 @@ from .parameters import (
     WeightRemapType,
 )
 from .programming import NotProgrammedError, ProgrammedState, program, programmed_weights, weights_at
+from .ranges import clip_bound, clip_weights, remap_weights
 
 __all__ = [
     "BaseConductanceConverter",
@@ -36,11 +40,14 @@ __all__ = [
     "CustomDriftPCMLikeNoiseModel",
     "GlobalDriftCompensation",
     "GlobalDriftCompensationWithExactReference",
+    "HermesNoiseModel",
     "NPairConductanceConverter",
     "NotProgrammedError",
     "PCMLikeNoiseModel",
     "PerColumnDriftCompensation",
     "ProgrammedState",
+    "ReRamCMONoiseModel",
+    "ReRamWan2022NoiseModel",
     "SingleDeviceConductanceConverter",
     "SinglePairConductanceConverter",
     "StateIndependentNoiseModel",
@@ -50,9 +57,12 @@ __all__ = [
     "WeightModifierType",
     "WeightRemapParameter",
     "WeightRemapType",
+    "clip_bound",
+    "clip_weights",
     "largest_weight",
     "modified_weights",
     "program",
     "programmed_weights",
+    "remap_weights",
     "weights_at",
 ]

@@ -98,7 +98,7 @@ class CustomDriftPCMLikeNoiseModel(PCMLikeNoiseModel):
     nu_std_lst: list[float] = field(factory=lambda: [0.045, 0.008])
 
     def validate(self) -> None:
-        super().validate()
+        PCMLikeNoiseModel.validate(self)
         if not len(self.g_lst) == len(self.nu_mean_lst) == len(self.nu_std_lst) >= 2:
             raise ConfigError(
                 f"CustomDriftPCMLikeNoiseModel: g_lst, nu_mean_lst and nu_std_lst have {len(self.g_lst)}, "
