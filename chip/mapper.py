@@ -72,9 +72,10 @@ def _check(layers: Sequence[LayerShape], strategy: str, chips: int | None, place
 
 def _does_not_fit(chip: Chip, needed: int, chips: int, count: int, strategy: str) -> str:
     have = chips * chip.tiles
+    owner = f"chip '{chip.name}' has" if chips == 1 else f"{chips} chips '{chip.name}' have"
     return (
         f"the model needs {needed} tiles of {chip.tile_out} x {chip.tile_in} weights "
-        f"with strategy '{strategy}', but {chips} chip{'s' * (chips > 1)} '{chip.name}' {'have' if chips > 1 else 'has'} {have}; "
+        f"with strategy '{strategy}', but {owner} {have}; "
         f"{count} chips would do (chips={count} or --chips {count}), "
         f"or strategy 'packed' or 'time-multiplexed'"
     )

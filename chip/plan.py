@@ -165,14 +165,14 @@ class MappingPlan:
     @cached_property
     def used_tiles(self) -> np.ndarray:
         """Numbers of the tiles that hold something, ascending."""
-        return np.unique(self.table["tile"])
+        return np.flatnonzero(np.bincount(self.table["tile"])).astype(np.int32)
 
     @property
     def tiles_used(self) -> int:
         """Tiles that hold something."""
         return len(self.used_tiles)
 
-    @property
+    @cached_property
     def chips_used(self) -> int:
         """Chips that hold something."""
         return len(np.unique(self.used_tiles // (self.grid[0] * self.grid[1])))
@@ -198,18 +198,33 @@ class MappingPlan:
         fullest = filled.reshape(self.tiles_used, self.rounds).max(axis=1)
         return fullest / (self.tile_out * self.tile_in)
 
-    @property
+    @cached_property
     def utilization(self) -> float:
         """Weights over cells of used tiles; where tiles are reprogrammed, of every programming of them."""
-        programmed = np.unique(self.table["tile"].astype(np.int64) * self.rounds + self.table["round"])
-        cells = len(programmed) * self.tile_out * self.tile_in
+        programmed = np.bincount(self.table["tile"].astype(np.int64) * self.rounds + self.table["round"])
+        cells = np.count_nonzero(programmed) * self.tile_out * self.tile_in
         return float(self.block_weights.sum() / cells) if cells else 0.0
 
     @cached_property
     def layer_tiles(self) -> np.ndarray:
         """For each layer the number of tiles that hold a block of it."""
+        return np.bincount(self._layer_on_tile[0] // self.tiles_available, minlength=len(self.layers))
+
+    @cached_property
+    def blocks_a_tile(self) -> np.ndarray:
+        """For each layer the most blocks of it that share a tile."""
+        keys, shared = self._layer_on_tile
+        most = np.ones(len(self.layers), np.int64)
+        np.maximum.at(most, keys // self.tiles_available, shared)
+        return most
+
+    @cached_property
+    def _layer_on_tile(self) -> tuple[np.ndarray, np.ndarray]:
+        """Pairs of layer and tile, as one number, and the blocks of each pair."""
         key = self.table["layer"].astype(np.int64) * self.tiles_available + self.table["tile"]
-        return np.bincount(np.unique(key) // self.tiles_available, minlength=len(self.layers))
+        key.sort()
+        starts = np.flatnonzero(np.concatenate([[True], key[1:] != key[:-1]]))
+        return key[starts], np.diff(np.append(starts, len(key)))
 
     @cached_property
     def copies(self) -> np.ndarray:
@@ -239,7 +254,8 @@ class MappingPlan:
             if planned != given:
                 raise ConfigError(
                     f"the plan belongs to another model: its layer {k} is '{planned[0]}' "
-                    f"({planned[1]} x {planned[2]}), the model's is '{given[0]}' ({given[1]} x {given[2]}); map this model anew"
+                    f"({planned[1]} x {planned[2]}), the model's is "
+                    f"'{given[0]}' ({given[1]} x {given[2]}); map this model anew"
                 )
         raise ConfigError(
             f"the plan belongs to another model: it has {len(mine)} layers, "

@@ -158,6 +158,7 @@ class Chip:
     adc: Adc | None = None
     links: Links = Links()
     write: Write = Write()
+    mvm_overhead_ns: Figure = UNKNOWN  # of one vector, besides its passes
     operation_bits: int = field(8, at_least=1)  # bits of one operand in quoted TOPS
     output_bits: int = field(8, at_least=1)  # bits of one value that travels between tiles
     parts: tuple[Part, ...] = plain_field(default=())

@@ -1,0 +1,179 @@
+"""What travels between tiles for one input, and how far.
+
+Partial sums of a row of blocks travel to the row's first block, which adds them (as the local digital
+units of HERMES do; Le Gallo et al., Nat. Electron. 6, 680, 2023) and sends the result to every tile of
+the next layer that needs it. Images travel once, not unfolded: a tile gets the channels that its rows
+cover. Every copy is sent on its own (no multicast).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from .plan import LayerShape, MappingPlan
+from .spec import Chip
+
+
+@dataclass(frozen=True, slots=True)
+class Messages:
+    """Messages of one kind for one layer and one input. Tiles are given as rows of the plan's table."""
+
+    source: np.ndarray | None  # None: from outside, by way of the tile at row 0, column 0 of each chip
+    target: np.ndarray
+    bits: np.ndarray  # float64: whole numbers, but many
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """Traffic of one input, summed up."""
+
+    hop_bits: np.ndarray  # of each layer: bits times links
+    crossing_bits: np.ndarray  # of each layer: bits from chip to chip
+    busiest_bits: np.ndarray  # of each layer: bits into the tile that gets most
+    busiest_crossing: np.ndarray  # of each layer: bits into the chip that gets most from others
+    longest: np.ndarray  # of each layer: links on the longest way
+    tile_bits: np.ndarray  # of each tile, where asked for: bits that enter or leave it
+
+
+def traffic_of(plan: MappingPlan, chip: Chip, per_tile: bool = False) -> Traffic:
+    """The traffic of one input. Layers are taken one at a time: a large model has many messages."""
+    count = len(plan.layers)
+    sums = {key: np.zeros(count) for key in ("hop", "crossing", "busiest", "busiest_crossing", "longest")}
+    tile_bits = np.zeros(plan.tiles_available if per_tile else 0)
+    tile = plan.table["tile"]
+    place = tuple(value.astype(np.int32) for value in _where(chip, tile))
+    for k, messages in _all_messages(plan, chip):
+        links, crosses = _ways(chip, place, messages)
+        target, bits = tile[messages.target], messages.bits
+        if messages.source is not None:
+            source = tile[messages.source]
+            bits = bits * (source != target)
+            if per_tile:
+                _add_counts(tile_bits, source, bits)
+        low = int(target.min())
+        into = np.bincount(target - low, bits)
+        if per_tile:
+            tile_bits[low : low + len(into)] += into
+        sums["hop"][k] += float(bits @ links.astype(np.float64))
+        sums["busiest"][k] = max(sums["busiest"][k], float(into.max()))
+        sums["longest"][k] = max(sums["longest"][k], float(links.max()))
+        if crosses is not None:
+            over = bits * crosses
+            sums["crossing"][k] += float(over.sum())
+            most = float(np.bincount(place[0][messages.target], over).max())
+            sums["busiest_crossing"][k] = max(sums["busiest_crossing"][k], most)
+    return Traffic(*sums.values(), tile_bits=tile_bits)
+
+
+def _add_counts(sums: np.ndarray, where: np.ndarray, amounts: np.ndarray) -> None:
+    """Add amounts at places, which lie close together."""
+    low = int(where.min())
+    added = np.bincount(where - low, amounts)
+    sums[low : low + len(added)] += added
+
+
+def values_in(layer: LayerShape) -> int:
+    """Values that a layer reads for one input: an image once, not its patches."""
+    if layer.convolution is None:
+        return layer.in_ * layer.reuse
+    height, width = layer.convolution.size_in
+    return layer.convolution.channels_in * height * width
+
+
+def _all_messages(plan: MappingPlan, chip: Chip) -> Iterator[tuple[int, Messages]]:
+    starts = np.searchsorted(plan.table["layer"], np.arange(len(plan.layers) + 1))
+    names = {layer.name: k for k, layer in enumerate(plan.layers)}
+    for k, layer in enumerate(plan.layers):
+        rows = np.arange(starts[k], starts[k + 1])
+        yield k, _partial_sums(plan, chip, k, rows)
+        sources = (k - 1,) if layer.sources is None else tuple(names[name] for name in layer.sources)
+        for number in sources:
+            if number < 0:
+                yield k, _from_outside(plan, chip, k, rows)
+                continue
+            givers = np.arange(starts[number], starts[number + 1])
+            table = plan.table
+            homes = givers[(table["in_start"][givers] == 0) & (table["copy"][givers] == 0)]
+            yield k, _activations(plan, chip, k, rows, homes)
+
+
+def _partial_sums(plan: MappingPlan, chip: Chip, k: int, rows: np.ndarray) -> Messages:
+    """From every other block to the first of its row: its outputs, for the vectors that its copy takes."""
+    table = plan.table
+    firsts = rows[table["in_start"][rows] == 0]  # ordered by copy and row, as the rows are
+    home = np.repeat(firsts, len(rows) // len(firsts))
+    out = (table["out_stop"][rows] - table["out_start"][rows]).astype(np.float64)
+    bits = out * chip.output_bits * -(-plan.layers[k].reuse // int(plan.copies[k]))
+    return Messages(rows, home, bits)
+
+
+def _from_outside(plan: MappingPlan, chip: Chip, k: int, rows: np.ndarray) -> Messages:
+    table, layer = plan.table, plan.layers[k]
+    share = (table["in_stop"][rows] - table["in_start"][rows]) / layer.in_ / int(plan.copies[k])
+    bits = np.ceil(np.round(share * values_in(layer), 6)) * chip.output_bits
+    return Messages(None, rows, bits)
+
+
+def _activations(plan: MappingPlan, chip: Chip, k: int, rows: np.ndarray, homes: np.ndarray) -> Messages:
+    """From the homes of the layer before to each block: the share of its inputs that each home made.
+
+    Inputs are ordered by channel, as outputs are, so a range of inputs is the same fraction of outputs.
+    """
+    table, layer = plan.table, plan.layers[k]
+    made = int(table["out_stop"][homes].max())
+    edges = np.append(table["out_start"][homes], made)  # ascending: homes are ordered by row
+    low = table["in_start"][rows] * (made / layer.in_)
+    high = table["in_stop"][rows] * (made / layer.in_)
+    first = np.searchsorted(edges, low + 1e-9, side="right") - 1
+    last = np.maximum(np.searchsorted(edges, high - 1e-9, side="left") - 1, first)
+    each = last - first + 1
+    giver = np.repeat(first - (np.cumsum(each) - each), each) + np.arange(each.sum())
+    receiver = np.repeat(np.arange(len(rows)), each)
+    overlap = np.minimum(high[receiver], edges[giver + 1]) - np.maximum(low[receiver], edges[giver])
+    scale = values_in(layer) / made / int(plan.copies[k])
+    bits = np.ceil(np.round(overlap * scale, 6)) * chip.output_bits
+    return Messages(homes[giver], rows[receiver], bits)
+
+
+def _ways(
+    chip: Chip, place: tuple[np.ndarray, ...], messages: Messages
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Links that each message passes, and which messages cross to another chip (None: none).
+
+    Between chips a message leaves and enters by the tile at row 0, column 0; so does what comes from outside.
+    """
+    chip_b, row_b, column_b = (values[messages.target] for values in place)
+    zero = np.zeros(1, np.int32)
+    if messages.source is None:
+        return distance(chip, zero, zero, row_b, column_b), None
+    chip_a, row_a, column_a = (values[messages.source] for values in place)
+    crosses = chip_a != chip_b
+    links = distance(chip, row_a, column_a, row_b, column_b)
+    if not crosses.any():
+        return links, None
+    leave = distance(chip, row_a, column_a, zero, zero)
+    enter = distance(chip, zero, zero, row_b, column_b)
+    return np.where(crosses, leave + enter, links), crosses
+
+
+def distance(
+    chip: Chip, row_a: np.ndarray, column_a: np.ndarray, row_b: np.ndarray, column_b: np.ndarray
+) -> np.ndarray:
+    """Links between two tiles of one chip."""
+    rows, columns = np.abs(row_a - row_b), np.abs(column_a - column_b)
+    if chip.links.kind == "mesh":
+        return rows + columns
+    if chip.links.kind == "torus":
+        return np.minimum(rows, chip.grid.rows - rows) + np.minimum(columns, chip.grid.columns - columns)
+    # H-tree: up to the smallest square of 2^n x 2^n tiles that holds both, and down again
+    differ = np.maximum(row_a ^ row_b, column_a ^ column_b)
+    return 2 * np.ceil(np.log2(differ + 1)).astype(np.int32)
+
+
+def _where(chip: Chip, tile: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    number, rest = np.divmod(tile, chip.tiles)
+    row, column = np.divmod(rest, chip.grid.columns)
+    return number, row, column
