@@ -40,7 +40,8 @@ class LayerCost:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """The cost of one input, and of the hardware."""
+    """The cost of one input, and of the hardware. Energy is the pipelined steady state's: what draws power
+    all the time draws it for one interval an input."""
 
     layers: tuple[LayerCost, ...]
     latency_ns: float  # one input from end to end, layer after layer
@@ -87,7 +88,7 @@ def cost_of(plan: MappingPlan, chip: Chip) -> Cost:
     times = _layer_times(plan, chip, traffic)
     latency = float(times.latency.sum()) + times.program_ns
     interval, bottleneck = _interval(plan, chip, times)
-    total = sum(per_layer, Events()) + Events(static_ns=latency)
+    total = sum(per_layer, Events()) + Events(static_ns=interval)
     by_part = energy_by_part(chip, total, plan.chips_used)
     energies = [sum(energy_by_part(chip, events, plan.chips_used).values()) for events in per_layer]
     area = area_by_part(chip, plan.chips_used)

@@ -1,16 +1,166 @@
-"""Reports of a plan: a table in the terminal, a floor plan as a picture."""
+"""Reports of a plan: tables in the terminal, plain data, a floor plan as a picture."""
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .cost import Cost, cost_of
 from .plan import MappingPlan
+from .spec import Chip
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A plan with its cost: in the terminal, as plain data, as a page."""
+
+    model: str
+    plan: MappingPlan
+    chip: Chip
+    cost: Cost
+
+    @classmethod
+    def of(cls, plan: MappingPlan, chip: Chip, model: str = "model") -> Report:
+        """The report of ``plan`` on ``chip``."""
+        return cls(model, plan, chip, cost_of(plan, chip))
+
+    def as_dict(self) -> dict[str, object]:
+        """What the report says, as plain data."""
+        cost, plan = self.cost, self.plan
+        layers = layer_rows(plan)
+        for row, layer in zip(layers, cost.layers, strict=True):
+            row["latency_ns"] = layer.latency_ns
+            row["interval_ns"] = layer.interval_ns
+            row["energy_pj"] = layer.energy_pj
+            row["hop_bits"] = layer.hop_bits
+        return {
+            "model": self.model,
+            "chip": plan.chip,
+            "strategy": plan.strategy,
+            "placement": plan.placement,
+            "layers": layers,
+            "weights": int(sum(layer.weights for layer in plan.layers)),
+            "tiles_used": plan.tiles_used,
+            "tiles_available": plan.tiles_available,
+            "chips_used": plan.chips_used,
+            "rounds": plan.rounds,
+            "utilization": plan.utilization,
+            "latency_ns": cost.latency_ns,
+            "interval_ns": cost.interval_ns,
+            "bottleneck": cost.bottleneck,
+            "energy_pj": cost.energy_pj,
+            "area_mm2": cost.area_mm2,
+            "tops": cost.tops,
+            "tops_per_w": cost.tops_per_w,
+            "energy_by_part": cost.energy_by_part,
+            "latency_by_part": cost.latency_by_part,
+            "area_by_part": cost.area_by_part,
+            "hop_bits": cost.hop_bits,
+            "crossing_bits": cost.crossing_bits,
+            "events": dataclasses.asdict(cost.events),
+            "estimates": list(cost.estimates),
+        }
+
+    def print(self) -> None:
+        """The report in the terminal."""
+        shown = console()
+        shown.print(mapping_table(self.plan))
+        shown.print(self._summary(), highlight=False)
+        for title, parts, unit in (
+            ("energy", self.cost.energy_by_part, "pJ"),
+            ("latency", self.cost.latency_by_part, "ns"),
+            ("area", self.cost.area_by_part, "mm²"),
+        ):
+            shown.print(_bars(title, parts, unit), highlight=False)
+        if self.cost.estimates:
+            count = len(self.cost.estimates)
+            shown.print(
+                f"{count} figures of {self.plan.chip} are estimates: crossgrid chips {self.plan.chip}"
+            )
+
+    def _summary(self) -> str:
+        """What one input costs, in lines."""
+        plan, cost = self.plan, self.cost
+        lines = [
+            f"one input: {cost.latency_ns / 1e3:,.3f} µs, {cost.energy_pj / 1e6:,.4g} µJ, "
+            f"{cost.tops_per_w:.3g} TOPS/W",
+            f"pipelined: one input every {cost.interval_ns / 1e3:,.3f} µs, {cost.tops:.3g} TOPS; "
+            f"slowest: {cost.bottleneck}",
+            f"hardware: {plan.chips_used} chips, {cost.area_mm2:,.2f} mm²; "
+            f"traffic {cost.hop_bits:,.0f} bit-hops, {cost.crossing_bits:,.0f} bits from chip to chip",
+        ]
+        if plan.rounds > 1:
+            lines.append(f"tiles are programmed {plan.rounds} times for each input")
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        from .html import notebook_html
+
+        return notebook_html(self)
+
+
+def print_comparison(reports: Sequence[Report]) -> None:
+    """Reports side by side in the terminal."""
+    console().print(_cost_table(reports))
+
+
+def console() -> Console:
+    """The terminal; what is piped into a file is not cut to 80 columns."""
+    from rich.console import Console
+
+    plain = Console()
+    return plain if plain.is_terminal else Console(width=160)
+
+
+def _cost_table(reports: Sequence[Report]) -> Table:
+    from rich.table import Table
+
+    table = Table(title="one input", title_justify="left")
+    for name in (
+        "chip",
+        "strategy",
+        "tiles",
+        "chips",
+        "utilization",
+        "latency µs",
+        "interval µs",
+        "energy µJ",
+        "mm²",
+        "TOPS",
+        "TOPS/W",
+    ):
+        table.add_column(name, justify="left" if name in ("chip", "strategy") else "right")
+    for report in reports:
+        plan, cost = report.plan, report.cost
+        table.add_row(
+            plan.chip, plan.strategy, f"{plan.tiles_used:,}", str(plan.chips_used), f"{plan.utilization:.1%}",
+            f"{cost.latency_ns / 1e3:,.3f}", f"{cost.interval_ns / 1e3:,.3f}", f"{cost.energy_pj / 1e6:,.3f}",
+            f"{cost.area_mm2:,.2f}", f"{cost.tops:.3g}", f"{cost.tops_per_w:.3g}",
+        )  # fmt: skip
+    return table
+
+
+def _bars(title: str, parts: Mapping[str, float], unit: str) -> str:
+    """Parts as bars, largest first."""
+    total = sum(parts.values())
+    if not total:
+        return f"{title}: not described"
+    lines = [f"{title}: {total:,.4g} {unit}"]
+    for name, value in sorted(parts.items(), key=lambda item: -item[1]):
+        if value > 0:
+            lines.append(
+                f"  {name:<24.24} {'█' * max(1, round(30 * value / total)):<30} {value / total:6.1%}"
+            )
+    return "\n".join(lines)
 
 
 def layer_rows(plan: MappingPlan) -> list[dict[str, object]]:

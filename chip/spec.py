@@ -94,6 +94,7 @@ class Adc:
     bits: int = field(at_least=1)
     bound: float | None = field(None, above=0.0)  # largest output; None: the largest possible sum
     kind: str = "sar"
+    saved_bits: int = field(0, at_least=0)  # bits that the encoding of weights spares the converter
     columns: int = field(1, at_least=1)  # columns that share one converter
     time_ns: Figure = UNKNOWN  # one conversion
     overlaps: bool = True  # converts while the array works on the next pass
