@@ -1,0 +1,293 @@
+"""The read of stacked tiles on CPUs: blocks of vectors and lines go through all stages while in the cache.
+
+How the work is cut into blocks and threads never changes a bit of the result.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numba
+import numpy as np
+
+from ..jit import kernel
+from ..rng.cpu import compiled as formula
+from ..rng.numba_math import bits_float, float_bits
+from . import formulas
+from .cpu_stages import (
+    Block,
+    clipped,
+    compiled,
+    converted_output,
+    line_signal,
+    quantised,
+    quantised_at_random,
+    skewed,
+)
+from .product import View
+from .random_lines import block_addresses, block_normals, block_uniforms
+from .settings import (
+    ANALOG_SUM,
+    DIGITAL_SUM,
+    INPUT_NOISE,
+    INPUT_ROUNDING,
+    ONE_PASS,
+    SCALE_ABS_MAX,
+    SCALE_AVERAGE,
+    SCALE_CONSTANT,
+    SCALE_MAX,
+    SCALE_NP_SUM,
+    SECOND_PASS,
+)
+
+NOT_FINITE = 0x7F800000  # bits of infinity; those of NaN are larger
+LINE_BLOCK = 64
+ROW_BLOCKS = (48, 384)
+BLOCK_WORK = 1 << 17  # multiply-adds that a block holds at least, where there are enough rows
+SERIAL_WORK = 400_000  # below this many multiply-adds a second thread costs more than it saves
+LINE_WORK = 60  # multiply-adds that take as long as the noise and conversion of one value
+
+number_sum_scale = formula(formulas.number_sum_scale)
+
+
+@kernel
+def first_not_finite(x_RI):
+    """The flat index of the first NaN or infinity, -1 without one."""
+    flat = x_RI.reshape(-1)
+    for i in range(len(flat)):
+        if not math.isfinite(flat[i]):
+            return i
+    return -1
+
+
+@compiled
+def largest_bits(x_RI, r):
+    """The bits of the largest magnitude of a row: compared as integers, which vectorises and shows NaN."""
+    largest = np.int32(0)
+    for i in range(x_RI.shape[1]):
+        largest = max(largest, np.int32(float_bits(x_RI[r, i]) & np.int32(0x7FFFFFFF)))
+    return largest
+
+
+@compiled
+def larger_sum(x_RI, r):
+    """The larger of the sums of the positive and of the negative values."""
+    positive = negative = np.float32(0)
+    for i in range(x_RI.shape[1]):
+        positive += max(x_RI[r, i], np.float32(0))
+        negative += max(-x_RI[r, i], np.float32(0))
+    return max(positive, negative)
+
+
+@kernel
+def scales(settings, scaling, x_RI):
+    """The scale of every vector (its largest magnitude for SCALE_AVERAGE); whether all is finite."""
+    alpha_R = np.empty(len(x_RI), np.float32)
+    finite = True
+    for r in range(len(x_RI)):
+        bits = largest_bits(x_RI, r)
+        finite = finite and bits < NOT_FINITE
+        alpha = np.float32(1)
+        if scaling == SCALE_CONSTANT:
+            alpha = settings.largest_scale
+        elif scaling == SCALE_MAX:
+            alpha = min(x_RI[r].max(), settings.largest_scale)
+        elif scaling in (SCALE_ABS_MAX, SCALE_AVERAGE, SCALE_NP_SUM):
+            alpha = min(bits_float(bits), settings.largest_scale)
+        if scaling == SCALE_NP_SUM:
+            if settings.out_bound < np.float32(np.inf):
+                sums = larger_sum(x_RI, r)
+                alpha = number_sum_scale(alpha, sums, settings.np_sum_finest, settings.np_sum_factor)
+            else:
+                alpha = np.float32(1)
+        alpha_R[r] = alpha if alpha > 0 else np.float32(settings.unscaled_if_zero)
+    return alpha_R, finite
+
+
+@compiled
+def convert_at_random(settings, keys_T2, x, scale, rows, m, tick, number, u):
+    """As ``convert_row``, with stochastic rounding or noise."""
+    size = len(x)
+    k0, k1 = keys_T2[rows.tile_M[m], 0], keys_T2[rows.tile_M[m], 1]
+    vector = rows.input_vector_M
+    addresses = block_addresses(settings.stream, number, tick, vector, m, 1, 0, (size + 3) // 4)
+    if settings.inp_random:
+        uniforms = block_uniforms(k0, k1, INPUT_ROUNDING, addresses)
+        for i in range(size):
+            value = quantised_at_random(x[i] / scale, settings.inp_step, uniforms[i])
+            u[i] = clipped(value, settings.inp_bound)
+    else:
+        for i in range(size):
+            u[i] = clipped(quantised(x[i] / scale, settings.inp_step), settings.inp_bound)
+    if settings.inp_noise > 0:
+        normals = block_normals(k0, k1, INPUT_NOISE, addresses)
+        for i in range(size):
+            u[i] += settings.inp_noise * normals[i]
+    for i in range(size):
+        u[i] = skewed(u[i], settings.inp_asymmetry)
+
+
+@compiled
+def convert_row(settings, keys_T2, x, scale, rows, m, tick, number, u):
+    """Scaling, DAC, input noise and asymmetry of one input row."""
+    if scale == 0:
+        u[:] = 0
+    elif settings.inp_random or settings.inp_noise > 0:
+        convert_at_random(settings, keys_T2, x, scale, rows, m, tick, number, u)
+    else:
+        for i in range(len(x)):
+            value = clipped(quantised(x[i] / scale, settings.inp_step), settings.inp_bound)
+            u[i] = skewed(value, settings.inp_asymmetry)
+
+
+def _convert(settings, keys_T2, x_RI, scale_M, rows, tick, number, u_MI):
+    for m in numba.prange(len(u_MI)):
+        convert_row(settings, keys_T2, x_RI[rows.source_M[m]], scale_M[m], rows, m, tick, number, u_MI[m])
+
+
+convert_serial = kernel(_convert)
+convert_threaded = kernel(_convert, parallel=True)
+
+
+@compiled
+def one_sign(block, u, sign):
+    """The positive (``sign`` 1) or negative (-1) inputs, a new matrix."""
+    part = View(np.empty(block.rows * block.length, np.float32), 0, block.length)
+    for r in range(block.rows):
+        for j in range(block.length):
+            value = u.data[u.first + r * u.step + j]
+            part.data[r * block.length + j] = value if value * sign > 0 else np.float32(0)
+    return part
+
+
+@compiled
+def weights_at_negative(settings, spread, block, w, w_TOI):
+    """What negative inputs see of the block's weights."""
+    if len(spread.read_factor_TOI) == 0:
+        return w
+    out_size, in_size = w_TOI.shape[1:]
+    if settings.transposed:
+        seen = View(np.empty(out_size * block.lines, np.float32), 0, block.lines)
+        for o in range(out_size):
+            for i in range(block.lines):
+                c = block.line + i
+                seen.data[o * block.lines + i] = w_TOI[block.t, o, c] * spread.read_factor_TOI[block.t, o, c]
+        return seen
+    seen = View(np.empty(block.lines * in_size, np.float32), 0, in_size)
+    for i in range(block.lines):
+        o = block.line + i
+        for c in range(in_size):
+            seen.data[i * in_size + c] = w_TOI[block.t, o, c] * spread.read_factor_TOI[block.t, o, c]
+    return seen
+
+
+@compiled
+def two_passes(settings, spread, block, w, w_TOI, u, y, above, below):
+    """Negative and positive inputs apart, summed before or after the ADC."""
+    second = View(np.empty(block.rows * block.lines, np.float32), 0, block.lines)
+    w_negative = weights_at_negative(settings, spread, block, w, w_TOI)
+    line_signal(settings, spread, block, 0, w_negative, one_sign(block, u, -1), y)
+    line_signal(settings, spread, block, SECOND_PASS, w, one_sign(block, u, 1), second)
+    if settings.passes == DIGITAL_SUM:
+        converted_output(settings, spread, block, 0, y, above, below)
+        converted_output(settings, spread, block, SECOND_PASS, second, above, below)
+    for r in range(block.rows):
+        for i in range(block.lines):
+            y.data[y.first + r * y.step + i] += second.data[r * block.lines + i]
+    if settings.passes == ANALOG_SUM:
+        converted_output(settings, spread, block, 0, y, above, below)
+
+
+@compiled
+def read_block(settings, spread, key, t, w_TOI, u_MI, rows, n, count, line, lines, scale_M, factor, tick, number,
+               y_NL, above_N, below_N):  # fmt: skip
+    """Output rows n .. n + count and lines line .. line + lines of tile t, through all stages."""
+    out_size, in_size = w_TOI.shape[1:]
+    length = out_size if settings.transposed else in_size
+    quarters = (lines + 3) // 4
+    addresses = block_addresses(settings.stream, number, tick, rows.vector_N, n, count, line // 4, quarters)
+    block = Block(t, line, lines, count, length, key[0], key[1], addresses)
+    m = rows.input_first_T[t] + n - rows.first_T1[t]
+    w_first = t * out_size * in_size + (line if settings.transposed else line * in_size)
+    w = View(w_TOI.reshape(-1), w_first, in_size)
+    u = View(u_MI.reshape(-1), m * length, length)
+    y = View(y_NL.reshape(-1), n * y_NL.shape[1] + line, y_NL.shape[1])
+    above, below = above_N[n : n + count], below_N[n : n + count]
+    if settings.passes == ONE_PASS:
+        line_signal(settings, spread, block, 0, w, u, y)
+        converted_output(settings, spread, block, 0, y, above, below)
+    else:
+        two_passes(settings, spread, block, w, w_TOI, u, y, above, below)
+    for r in range(count):
+        gain = scale_M[m + r] * factor * settings.out_scale
+        if gain == 0:
+            above[r] = below[r] = 0
+        for i in range(line, line + lines):
+            y_NL[n + r, i] *= gain
+
+
+def _read(settings, spread, keys_T2, w_TOI, u_MI, rows, scale_M, factor, tick, number, line_block, row_block,
+          y_NL, above_KN, below_KN):  # fmt: skip
+    lines = y_NL.shape[1]
+    line_blocks = (lines + line_block - 1) // line_block
+    most = 0
+    for t in range(len(w_TOI)):
+        most = max(most, rows.first_T1[t + 1] - rows.first_T1[t])
+    row_blocks = (most + row_block - 1) // row_block
+    for task in numba.prange(len(w_TOI) * line_blocks * row_blocks):
+        t = task // (line_blocks * row_blocks)
+        k = task // row_blocks % line_blocks
+        n = rows.first_T1[t] + task % row_blocks * row_block
+        count = min(row_block, rows.first_T1[t + 1] - n)
+        line = k * line_block
+        if count > 0:
+            read_block(settings, spread, keys_T2[t], t, w_TOI, u_MI, rows, n, count, line,
+                       min(line_block, lines - line), scale_M, factor, tick, number,
+                       y_NL, above_KN[k], below_KN[k])  # fmt: skip
+
+
+read_serial = kernel(_read)
+read_threaded = kernel(_read, parallel=True)
+
+
+@kernel
+def attempt_kernel(settings, spread, keys_T2, w_TOI, x_RI, scale_M, rows, factor, tick, number, threaded):
+    """One attempt at ``rows``; see ``naive.attempt``."""
+    tiles, out_size, in_size = w_TOI.shape
+    lines, length = (in_size, out_size) if settings.transposed else (out_size, in_size)
+    u_MI = np.empty((len(scale_M), length), np.float32)
+    y_NL = np.empty((len(rows.vector_N), lines), np.float32)
+    row_block = min(max(BLOCK_WORK // (min(lines, LINE_BLOCK) * (length + LINE_WORK)) // 12 * 12, 48), 384)
+    line_blocks = (lines + LINE_BLOCK - 1) // LINE_BLOCK
+    above_KN = np.zeros((line_blocks, len(y_NL)), np.int32)
+    below_KN = np.zeros((line_blocks, len(y_NL)), np.int32)
+    factor_32 = np.float32(factor)
+    scaled_M = scale_M * factor_32
+    if threaded:
+        convert_threaded(settings, keys_T2, x_RI, scaled_M, rows, tick, number, u_MI)
+        read_threaded(settings, spread, keys_T2, w_TOI, u_MI, rows, scale_M, factor_32, tick, number, LINE_BLOCK,
+                      row_block, y_NL, above_KN, below_KN)  # fmt: skip
+    else:
+        convert_serial(settings, keys_T2, x_RI, scaled_M, rows, tick, number, u_MI)
+        read_serial(settings, spread, keys_T2, w_TOI, u_MI, rows, scale_M, factor_32, tick, number, LINE_BLOCK,
+                    row_block, y_NL, above_KN, below_KN)  # fmt: skip
+    hits_N = np.empty(len(y_NL), np.bool_)
+    clips_N = np.empty(len(y_NL), np.int64)
+    for n in range(len(y_NL)):
+        above = below = 0
+        for k in range(line_blocks):
+            above += above_KN[k, n]
+            below += below_KN[k, n]
+        hits_N[n] = above > 0 or (settings.test_negative and below > 0)
+        clips_N[n] = above + below
+    return y_NL, hits_N, clips_N
+
+
+def attempt(settings, spread, keys_T2, w_TOI, x_RI, scale_M, rows, factor, tick, number):
+    """One attempt at ``rows``; see ``naive.attempt``."""
+    lines, length = (w_TOI.shape[2], w_TOI.shape[1]) if settings.transposed else w_TOI.shape[1:]
+    work = len(rows.vector_N) * lines * (length + LINE_WORK)
+    threaded = work > SERIAL_WORK and numba.get_num_threads() > 1
+    return attempt_kernel(
+        settings, spread, keys_T2, w_TOI, x_RI, scale_M, rows, factor, tick, number, threaded
+    )

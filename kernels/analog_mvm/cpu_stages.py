@@ -1,0 +1,193 @@
+"""The stages of a read on CPUs, each over one block: some vectors and some lines of one tile."""
+# mypy: disallow-untyped-defs=False, check-untyped-defs=False
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numba
+import numpy as np
+
+from ..rng.cpu import compiled as formula
+from . import formulas
+from .product import View, magnitude_product, product, transposed_magnitude_product, transposed_product
+from .random_lines import block_normals, block_uniforms
+from .settings import ADDITIVE_NOISE, NO_WEIGHT_NOISE, OUTPUT_NOISE, OUTPUT_ROUNDING, WEIGHT_NOISE
+
+compiled = numba.njit(error_model="numpy")
+quantised = formula(formulas.quantised)
+quantised_at_random = formula(formulas.quantised_at_random)
+clipped = formula(formulas.clipped)
+skewed = formula(formulas.skewed)
+wire_drop = formula(formulas.wire_drop)
+offset_and_series = formula(formulas.offset_and_series)
+saturated = formula(formulas.saturated)
+
+
+class Block(NamedTuple):
+    """Lines ``line`` .. ``line + lines`` of tile ``t`` for ``rows`` vectors; sums have ``length`` terms."""
+
+    t: int
+    line: int
+    lines: int
+    rows: int
+    length: int
+    k0: Any
+    k1: Any
+    addresses: Any  # of the block's random numbers
+
+
+@compiled
+def padded(lines):
+    """Random numbers come for four lines at a time."""
+    return (lines + 3) // 4 * 4
+
+
+@compiled
+def multiply(settings, block, w, u, y):
+    if settings.transposed:
+        transposed_product(w, u, y, block.lines, block.rows, block.length)
+    else:
+        product(w, u, y, block.lines, block.rows, block.length)
+
+
+@compiled
+def multiply_magnitudes(settings, block, w, u):
+    """sum over the inputs of |w| u, a new matrix."""
+    sums = View(np.empty(block.rows * block.lines, np.float32), 0, block.lines)
+    if settings.transposed:
+        transposed_magnitude_product(w, u, sums, block.lines, block.rows, block.length)
+    else:
+        magnitude_product(w, u, sums, block.lines, block.rows, block.length)
+    return sums
+
+
+@compiled
+def drop_on_wires(settings, block, w, u, y):
+    """Subtract what the wires' resistance takes."""
+    changed = View(np.empty(block.rows * block.length, np.float32), 0, block.length)
+    for r in range(block.rows):
+        for j in range(block.length):
+            changed.data[r * block.length + j] = abs(u.data[u.first + r * u.step + j])
+    current = multiply_magnitudes(settings, block, w, changed)
+    for j in range(block.length):
+        profile = np.float32(1.0 - (1.0 - j / block.length) ** 2)
+        for r in range(block.rows):
+            changed.data[r * block.length + j] = u.data[u.first + r * u.step + j] * profile
+    weighted = View(np.empty(block.rows * block.lines, np.float32), 0, block.lines)
+    multiply(settings, block, w, changed, weighted)
+    for r in range(block.rows):
+        for i in range(block.lines):
+            at = r * block.lines + i
+            y.data[y.first + r * y.step + i] -= wire_drop(
+                current.data[at], weighted.data[at], settings.ir_drop, settings.length_by_g_ratio
+            )
+
+
+@compiled
+def shift_by_offset(settings, spread, block, u, y):
+    """Voltage offset and series resistance of every line."""
+    for r in range(block.rows):
+        total = np.float32(0)
+        for j in range(block.length):
+            total += u.data[u.first + r * u.step + j]
+        y_ref = -settings.v_offset_w_min * total
+        for i in range(block.lines):
+            at = y.first + r * y.step + i
+            v_offset = spread.offset_TL[block.t, block.line + i]
+            y.data[at] = offset_and_series(y.data[at], y_ref, v_offset, settings.r_series)
+
+
+@compiled
+def add_weight_noise(settings, block, draw, w, u, y):
+    """Read noise of the weights, as the noise that it makes at the output."""
+    normals = block_normals(block.k0, block.k1, WEIGHT_NOISE + draw, block.addresses)
+    squares = View(np.empty(block.rows * block.length, np.float32), 0, block.length)
+    for r in range(block.rows):
+        for j in range(block.length):
+            value = u.data[u.first + r * u.step + j]
+            squares.data[r * block.length + j] = value * value
+    if settings.weight_noise_type == ADDITIVE_NOISE:
+        power = View(np.empty(block.rows * block.lines, np.float32), 0, block.lines)
+        for r in range(block.rows):
+            total = np.float32(0)
+            for j in range(block.length):
+                total += squares.data[r * block.length + j]
+            power.data[r * block.lines : (r + 1) * block.lines] = total
+    else:
+        power = multiply_magnitudes(settings, block, w, squares)
+    for r in range(block.rows):
+        for i in range(block.lines):
+            std = settings.weight_noise * np.float32(math.sqrt(power.data[r * block.lines + i]))
+            y.data[y.first + r * y.step + i] += std * normals[r * padded(block.lines) + i]
+
+
+@compiled
+def line_signal(settings, spread, block, draw, w, u, y):
+    """The product with the array's own imperfections: wires, offset, series resistance, read noise."""
+    multiply(settings, block, w, u, y)
+    if settings.ir_drop > 0:
+        drop_on_wires(settings, block, w, u, y)
+    if settings.has_offset:
+        shift_by_offset(settings, spread, block, u, y)
+    if settings.weight_noise_type != NO_WEIGHT_NOISE:
+        add_weight_noise(settings, block, draw, w, u, y)
+
+
+@compiled
+def bend(settings, spread, block, y):
+    """Non-linearity and asymmetry of the output."""
+    for r in range(block.rows):
+        first = y.first + r * y.step
+        if settings.nonlinear:
+            slope = spread.slope_T[block.t]
+            for i in range(block.lines):
+                curvature = spread.curvature_TL[block.t, block.line + i]
+                y.data[first + i] = saturated(y.data[first + i], curvature, slope)
+        for i in range(first, first + block.lines):
+            y.data[i] = skewed(y.data[i], settings.out_asymmetry)
+
+
+@compiled
+def add_output_noise(settings, spread, block, draw, y):
+    normals = block_normals(block.k0, block.k1, OUTPUT_NOISE + draw, block.addresses)
+    for r in range(block.rows):
+        first, drawn = y.first + r * y.step, r * padded(block.lines)
+        if settings.has_out_spread:
+            for i in range(block.lines):
+                y.data[first + i] += spread.out_noise_TL[block.t, block.line + i] * normals[drawn + i]
+        else:
+            for i in range(block.lines):
+                y.data[first + i] += settings.out_noise * normals[drawn + i]
+
+
+@compiled
+def round_at_random(settings, block, draw, y):
+    uniforms = block_uniforms(block.k0, block.k1, OUTPUT_ROUNDING + draw, block.addresses)
+    for r in range(block.rows):
+        first, drawn = y.first + r * y.step, r * padded(block.lines)
+        for i in range(block.lines):
+            y.data[first + i] = quantised_at_random(y.data[first + i], settings.out_step, uniforms[drawn + i])
+
+
+@compiled
+def converted_output(settings, spread, block, draw, y, above, below):
+    """The non-linear output stage and the ADC; counts of values beyond either bound are added."""
+    if settings.nonlinear or settings.out_asymmetry != 0:
+        bend(settings, spread, block, y)
+    if settings.out_noise > 0:
+        add_output_noise(settings, spread, block, draw, y)
+    if settings.out_random:
+        round_at_random(settings, block, draw, y)
+    step = np.float32(0) if settings.out_random else settings.out_step
+    for r in range(block.rows):
+        first = y.first + r * y.step
+        high = low = np.int32(0)
+        for i in range(first, first + block.lines):
+            value = quantised(y.data[i], step)
+            high += np.int32(value > settings.out_bound)
+            low += np.int32(value < -settings.out_bound)
+            y.data[i] = clipped(value, settings.out_bound)
+        above[r] += high
+        below[r] += low

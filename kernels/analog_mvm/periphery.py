@@ -1,0 +1,202 @@
+"""The periphery of a bank of tiles in one direction: converters, their noise and its management."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import ConfigError, InputError, unknown
+from ..rng import Stream
+from .parameters import IOParameters, NoiseManagementType
+from .rows import Rows, all_rows, some_rows
+from .settings import (
+    AVERAGE_DECAY,
+    SCALE_AVERAGE,
+    SCALE_NP_SUM,
+    attempt_factors,
+    settings_of,
+    uses_np_sum,
+)
+from .spread import draw_spread
+
+Array = NDArray[np.float32]
+Count = NDArray[np.int64]
+
+EXECUTORS = ("naive", "cpu", "cuda")
+DIRECTIONS = ("forward", "backward")
+
+
+class ReadCounts(NamedTuple):
+    """What a read took, for each tile."""
+
+    adc_clips: Count  # results that stand at the ADC's bound
+    retries: Count  # attempts of bound management beyond the first, summed over vectors
+    vectors: Count
+
+
+class Periphery:
+    """Reads tiles: y = W x forward, z = W^T d backward, with everything between digital and digital."""
+
+    def __init__(
+        self,
+        io: IOParameters,
+        keys_T2: NDArray[np.uint32],
+        out_size: int,
+        in_size: int,
+        direction: Literal["forward", "backward"] = "forward",
+        executor: str = "cpu",
+    ) -> None:
+        if direction not in DIRECTIONS:
+            raise unknown("direction of a read", direction, DIRECTIONS)
+        backward = direction == "backward"
+        self.io = io
+        self.keys_T2 = np.ascontiguousarray(keys_T2, np.uint32)
+        self.shape = (len(self.keys_T2), out_size, in_size)
+        self.length, self.lines = (out_size, in_size) if backward else (in_size, out_size)
+        stream = Stream.BACKWARD if backward else Stream.FORWARD
+        population = Stream.BACKWARD_POPULATION if backward else Stream.FORWARD_POPULATION
+        self.settings = settings_of(io, backward, stream, self.length)
+        self.spread = draw_spread(io, self.keys_T2, population, self.lines, out_size, in_size)
+        self.factors = attempt_factors(io, backward)
+        self.average_T = np.full(len(self.keys_T2), -1.0, np.float32)  # of max|x|; below 0 before the first
+        self._kernels = _executor(executor)
+        self._all_rows: tuple[Any, Rows] | None = None
+
+    def read(
+        self, w_TOI: Array, x_XBI: Array, x_of_tile: NDArray[np.integer], tick: int
+    ) -> tuple[Array, ReadCounts]:
+        """Tile t reads the vectors x_XBI[x_of_tile[t]], the first of them at time ``tick``."""
+        w_TOI, x_XBI, x_of_tile = self._checked(w_TOI, x_XBI, x_of_tile)
+        tiles, (blocks, batch) = len(w_TOI), x_XBI.shape[:2]
+        x_RI = x_XBI.reshape(blocks * batch, self.length)
+        rows = self._rows_of_all(batch, x_of_tile, blocks)
+        scale_R = self._scales(self.settings.scaling, x_RI)
+        scale_M = scale_R if rows.shared else self._scales_by_tile(scale_R[rows.source_M], batch)
+        y_NL, hits_N, clips_N = self._attempt(w_TOI, x_RI, scale_M, rows, tick, 0)
+        retries = np.zeros(tiles, np.int64)
+        if len(self.factors) > 1 and hits_N.any():
+            scale_N = scale_M[rows.input_first_T[:, None] + np.arange(batch)].reshape(-1)
+            retries = self._manage_bounds(w_TOI, x_RI, x_of_tile, scale_N, tick, y_NL, hits_N, clips_N)
+        counts = ReadCounts(
+            clips_N.reshape(tiles, batch).sum(axis=1), retries, np.full(tiles, batch, np.int64)
+        )
+        return y_NL.reshape(tiles, batch, self.lines), counts
+
+    def state(self) -> dict[str, Array]:
+        """What changes from read to read."""
+        return {"average_T": self.average_T.copy()}
+
+    def load_state(self, state: dict[str, Array]) -> None:
+        self.average_T[:] = state["average_T"]
+
+    def _attempt(
+        self, w_TOI: Array, x_RI: Array, scale_M: Array, rows: Rows, tick: int, number: int
+    ) -> tuple[Array, NDArray[np.bool_], Count]:
+        return self._kernels.attempt(
+            self.settings, self.spread, self.keys_T2, w_TOI, x_RI, scale_M, rows, self.factors[number],
+            tick, number,
+        )  # fmt: skip
+
+    def _manage_bounds(
+        self,
+        w_TOI: Array,
+        x_RI: Array,
+        x_of_tile: Count,
+        scale_N: Array,
+        tick: int,
+        y_NL: Array,
+        hits_N: NDArray[np.bool_],
+        clips_N: Count,
+    ) -> Count:
+        """Read the vectors that hit the ADC's bound again; how many further attempts each tile made."""
+        tiles, batch = len(w_TOI), len(y_NL) // len(w_TOI)
+        retries = np.zeros(tiles, np.int64)
+        pending = np.flatnonzero(hits_N)
+        for number in range(1, len(self.factors)):
+            tile_P, vector_P = pending // batch, pending % batch
+            rows = some_rows(tile_P, vector_P, tiles, batch, x_of_tile)
+            scale_P = scale_N[pending]
+            if uses_np_sum(self.io, number):
+                scale_P = self._scales(SCALE_NP_SUM, x_RI[rows.source_M])
+            y_PL, hits_P, clips_P = self._attempt(w_TOI, x_RI, scale_P, rows, tick, number)
+            y_NL[pending], clips_N[pending] = y_PL, clips_P
+            retries += np.bincount(tile_P, minlength=tiles)
+            pending = pending[hits_P]
+            if len(pending) == 0:
+                break
+        return retries
+
+    def _scales(self, scaling: int, x_RI: Array) -> Array:
+        alpha_R, finite = self._kernels.scales(self.settings, scaling, x_RI)
+        if not finite:
+            at = int(self._kernels.first_not_finite(x_RI))
+            row, line = divmod(at, self.length)
+            raise InputError(
+                f"input {line} of vector {row} is {x_RI[row, line]}; a tile reads finite numbers only: "
+                "look for a diverging loss or a division by zero before this layer"
+            )
+        return alpha_R
+
+    def _scales_by_tile(self, scale_N: Array, batch: int) -> Array:
+        """Scales of rows that tiles do not share; a running average advances from vector to vector."""
+        if self.settings.scaling != SCALE_AVERAGE:
+            return scale_N
+        scale_TB = scale_N.reshape(-1, batch).copy()
+        decay = np.float32(AVERAGE_DECAY)
+        for b in range(batch):
+            average = self.average_T + decay * (scale_TB[:, b] - self.average_T)
+            self.average_T[:] = np.where(self.average_T < 0, scale_TB[:, b], average)
+            scale_TB[:, b] = self.average_T
+        return scale_TB.reshape(-1)
+
+    def _rows_of_all(self, batch: int, x_of_tile: Count, blocks: int) -> Rows:
+        key = (batch, blocks, x_of_tile.tobytes())
+        if self._all_rows is None or self._all_rows[0] != key:
+            shared = not self.settings.per_tile_inputs
+            self._all_rows = key, all_rows(self.shape[0], batch, x_of_tile, blocks, shared)
+        return self._all_rows[1]
+
+    def _checked(
+        self, w_TOI: Array, x_XBI: Array, x_of_tile: NDArray[np.integer]
+    ) -> tuple[Array, Array, Count]:
+        """The arrays as the kernels need them: float32, C-contiguous and writable, of matching shapes."""
+        w_TOI, x_XBI = np.require(w_TOI, np.float32, "CW"), np.require(x_XBI, np.float32, "CW")
+        x_of_tile = np.require(x_of_tile, np.int64, "C")
+        if w_TOI.shape != self.shape:
+            raise InputError(f"weights have shape {w_TOI.shape}; these tiles hold {self.shape}")
+        if x_XBI.ndim != 3 or x_XBI.shape[2] != self.length:
+            raise InputError(
+                f"input has shape {x_XBI.shape}; these tiles read [blocks, batch, {self.length}]: "
+                f"its last dimension must be {self.length}"
+            )
+        if len(x_of_tile) != self.shape[0] or (x_of_tile >= len(x_XBI)).any() or (x_of_tile < 0).any():
+            raise InputError(
+                f"x_of_tile = {x_of_tile.tolist()} must give each of {self.shape[0]} tiles one of "
+                f"{len(x_XBI)} input blocks"
+            )
+        return w_TOI, x_XBI, x_of_tile
+
+
+def _executor(name: str) -> ModuleType:
+    if name == "naive":
+        from . import naive
+
+        return naive
+    if name == "cpu":
+        from . import cpu
+
+        return cpu
+    if name == "cuda":
+        raise ConfigError("executor 'cuda' is not available here: use 'cpu'")
+    raise unknown("executor", name, EXECUTORS)
+
+
+def warm() -> None:
+    """Compile every CPU kernel, or load it from the disk: before many processes do so at once."""
+    keys = np.zeros((1, 2), np.uint32)
+    w, x = np.zeros((1, 1, 1), np.float32), np.zeros((1, 1, 1), np.float32)
+    io = IOParameters(noise_management=NoiseManagementType.NONE)
+    Periphery(io, keys, 1, 1).read(w, x, np.zeros(1, np.int64), 0)

@@ -1,0 +1,181 @@
+"""IOParameters as the kernels see them: step widths instead of resolutions, infinite instead of no bounds."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .parameters import (
+    AnalogMVType,
+    BoundManagementType,
+    IOParameters,
+    NoiseManagementType,
+    WeightNoiseType,
+)
+
+ASSUMED_W_MAX = 0.6  # of ABS_MAX_NP_SUM
+AVERAGE_DECAY = 0.001  # of AVERAGE_ABS_MAX
+
+# noise management
+SCALE_NONE, SCALE_ABS_MAX, SCALE_MAX, SCALE_CONSTANT, SCALE_AVERAGE, SCALE_NP_SUM = range(6)
+# passes
+ONE_PASS, ANALOG_SUM, DIGITAL_SUM = range(3)
+# weight noise
+NO_WEIGHT_NOISE, ADDITIVE_NOISE, PCM_READ_NOISE = range(3)
+# counter column of a draw; a second pass adds SECOND_PASS
+OUTPUT_NOISE, WEIGHT_NOISE, OUTPUT_ROUNDING, INPUT_NOISE, INPUT_ROUNDING = range(5)
+SECOND_PASS = 8
+
+_SCALES = {
+    NoiseManagementType.NONE: SCALE_NONE,
+    NoiseManagementType.ABS_MAX: SCALE_ABS_MAX,
+    NoiseManagementType.MAX: SCALE_MAX,
+    NoiseManagementType.CONSTANT: SCALE_CONSTANT,
+    NoiseManagementType.AVERAGE_ABS_MAX: SCALE_AVERAGE,
+    NoiseManagementType.ABS_MAX_NP_SUM: SCALE_NP_SUM,
+}
+_PASSES = {
+    AnalogMVType.IDEAL: ONE_PASS,
+    AnalogMVType.ONE_PASS: ONE_PASS,
+    AnalogMVType.POS_NEG_SEPARATE: ANALOG_SUM,
+    AnalogMVType.POS_NEG_SEPARATE_DIGITAL_SUM: DIGITAL_SUM,
+}
+_WEIGHT_NOISES = {
+    WeightNoiseType.NONE: NO_WEIGHT_NOISE,
+    WeightNoiseType.ADDITIVE_CONSTANT: ADDITIVE_NOISE,
+    WeightNoiseType.PCM_READ: PCM_READ_NOISE,
+}
+
+
+class Settings(NamedTuple):
+    """One direction's periphery; numbers are float32 so that kernels compute in float32."""
+
+    transposed: bool  # the read is of W^T
+    stream: int
+    scaling: int
+    largest_scale: Any  # nm_thres or infinite; the scale itself for SCALE_CONSTANT
+    np_sum_finest: Any
+    np_sum_factor: Any
+    unscaled_if_zero: bool  # a vector with scale 0 is read as it is, for its noise
+    inp_step: Any
+    inp_bound: Any
+    inp_random: bool
+    inp_noise: Any
+    inp_asymmetry: Any
+    passes: int
+    ir_drop: Any
+    length_by_g_ratio: Any
+    has_offset: bool
+    v_offset_w_min: Any
+    r_series: Any
+    weight_noise_type: int
+    weight_noise: Any
+    nonlinear: bool
+    out_asymmetry: Any
+    out_noise: Any
+    has_out_spread: bool
+    out_step: Any
+    out_bound: Any
+    out_random: bool
+    test_negative: bool
+    out_scale: Any
+
+    @property
+    def per_tile_inputs(self) -> bool:
+        """Whether tiles that read the same vectors see different inputs."""
+        return self.inp_random or self.inp_noise > 0 or self.scaling == SCALE_AVERAGE
+
+
+def settings_of(io: IOParameters, transposed: bool, stream: int, length: int) -> Settings:
+    """The settings of a direction that sums ``length`` products."""
+    f32 = np.float32
+    if io.perfect:
+        io = exact_io(io.out_scale)
+    inp_step = step_width(io.inp_res, io.inp_bound)
+    out_bound = bound_of(io.out_bound)
+    constant = io.noise_management is NoiseManagementType.CONSTANT
+    has_weight_noise = io.w_noise > 0 and io.w_noise_type is not WeightNoiseType.NONE
+    return Settings(
+        transposed=transposed,
+        stream=int(stream),
+        scaling=_SCALES[io.noise_management],
+        largest_scale=f32(io.nm_thres if io.nm_thres > 0 else (1.0 if constant else np.inf)),
+        np_sum_finest=f32(io.max_bm_res / inp_step if inp_step > 0 else np.inf),
+        np_sum_factor=f32(ASSUMED_W_MAX / out_bound),
+        unscaled_if_zero=io.inp_noise > 0,
+        inp_step=f32(inp_step),
+        inp_bound=f32(bound_of(io.inp_bound)),
+        inp_random=io.inp_sto_round and inp_step > 0,
+        inp_noise=f32(io.inp_noise),
+        inp_asymmetry=f32(io.inp_asymmetry),
+        passes=_PASSES[io.mv_type],
+        ir_drop=f32(io.ir_drop),
+        length_by_g_ratio=f32(length / io.ir_drop_g_ratio),
+        has_offset=io.v_offset_std > 0 or io.r_series > 0,
+        v_offset_w_min=f32(io.v_offset_w_min),
+        r_series=f32(io.r_series),
+        weight_noise_type=_WEIGHT_NOISES[io.w_noise_type] if has_weight_noise else NO_WEIGHT_NOISE,
+        weight_noise=f32(io.w_noise),
+        nonlinear=is_nonlinear(io),
+        out_asymmetry=f32(io.out_asymmetry),
+        out_noise=f32(io.out_noise),
+        has_out_spread=io.out_noise > 0 and io.out_noise_std > 0,
+        out_step=f32(step_width(io.out_res, io.out_bound)),
+        out_bound=f32(out_bound),
+        out_random=io.out_sto_round and step_width(io.out_res, io.out_bound) > 0,
+        test_negative=io.bm_test_negative_bound,
+        out_scale=f32(io.out_scale),
+    )
+
+
+def exact_io(out_scale: float) -> IOParameters:
+    """A periphery that leaves the product as it is."""
+    return IOParameters(
+        inp_bound=0.0,
+        inp_res=0.0,
+        out_bound=0.0,
+        out_res=0.0,
+        out_noise=0.0,
+        out_scale=out_scale,
+        noise_management=NoiseManagementType.NONE,
+        bound_management=BoundManagementType.NONE,
+    )
+
+
+def step_width(resolution: float, bound: float) -> float:
+    """The width of a converter's step, 0 for a continuous one."""
+    if resolution <= 0 or bound <= 0:
+        return 0.0
+    return (1.0 / resolution if resolution > 1 else resolution) * 2.0 * bound
+
+
+def is_nonlinear(io: IOParameters) -> bool:
+    return io.out_bound > 0 and (io.out_nonlinearity != 0 or io.slope_calibration != 0)
+
+
+def bound_of(bound: float) -> float:
+    return bound if bound > 0 else math.inf
+
+
+def attempt_factors(io: IOParameters, transposed: bool) -> list[float]:
+    """The factor of every attempt that bound management may make at one vector, the first one 1."""
+    kind = io.bound_management
+    if transposed or io.perfect or kind is BoundManagementType.NONE:
+        return [1.0]
+    step = step_width(io.inp_res, io.inp_bound)
+    worst_case = kind is BoundManagementType.ITERATIVE_WORST_CASE
+    factors = [1.0]
+    while factors[-1] <= io.max_bm_factor and (step <= 0 or factors[-1] <= io.max_bm_res / step):
+        factors.append(1.0 if worst_case and len(factors) == 1 else factors[-1] * 2.0)
+    return factors
+
+
+def uses_np_sum(io: IOParameters, attempt: int) -> bool:
+    """Whether bound management has switched to the scale of ABS_MAX_NP_SUM."""
+    managed = io.noise_management is not NoiseManagementType.NONE
+    worst_case = io.bound_management is BoundManagementType.ITERATIVE_WORST_CASE
+    return worst_case and managed and attempt > 0
+
+

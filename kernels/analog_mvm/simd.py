@@ -1,0 +1,222 @@
+"""Register-blocked products for numba, of a summation order that depends on nothing but the length.
+
+Each generator emits one micro-kernel as LLVM vector code; Python's loops here unroll it. An element of
+the result sees the same fused multiply-adds in the same order in every block size, so that how the
+work is cut (batch, stack, threads) never changes a bit. That excludes a BLAS.
+
+* ``dot_block``: w and u both run along the summed index. Lane l of 8 sums the indices = l mod 8 in
+  order; the lanes are then added as ((l0+l4)+(l2+l6)) + ((l1+l5)+(l3+l7)).
+* ``axpy_block``: w runs along the result; each element is summed in order.
+"""
+# mypy: disallow-untyped-defs=False, check-untyped-defs=False
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+
+LANES = 8
+_FLOAT = ir.FloatType()
+_VECTOR = ir.VectorType(_FLOAT, LANES)
+_INDEX = ir.IntType(64)
+_LANE = ir.IntType(32)
+
+
+class _Emitter:
+    """A few vector instructions over flat float32 memory."""
+
+    def __init__(self, builder: Any, magnitude: bool = False) -> None:
+        self.builder = builder
+        self.module = builder.module
+        self.magnitude = magnitude
+
+    def declared(self, name: str, result: Any, arguments: list[Any]) -> Any:
+        return cgutils.get_or_insert_function(self.module, ir.FunctionType(result, arguments), name)
+
+    def address(self, base: Any, index: Any) -> Any:
+        element = self.builder.gep(base, [index])
+        return self.builder.bitcast(element, _VECTOR.as_pointer())
+
+    def load(self, base: Any, index: Any, mask: Any = None) -> Any:
+        """Eight floats; 0 in lanes that ``mask`` excludes, which are not touched in memory."""
+        pointer = self.address(base, index)
+        if mask is None:
+            return self.builder.load(pointer, align=4)
+        load = self.declared(
+            "llvm.masked.load.v8f32.p0",
+            _VECTOR,
+            [pointer.type, _LANE, mask.type, _VECTOR],
+        )
+        return self.builder.call(load, [pointer, _LANE(4), mask, _VECTOR([0.0] * LANES)])
+
+    def store(self, base: Any, index: Any, value: Any, mask: Any = None) -> None:
+        pointer = self.address(base, index)
+        if mask is None:
+            self.builder.store(value, pointer, align=4)
+            return
+        store = self.declared(
+            "llvm.masked.store.v8f32.p0",
+            ir.VoidType(),
+            [_VECTOR, pointer.type, _LANE, mask.type],
+        )
+        self.builder.call(store, [value, pointer, _LANE(4), mask])
+
+    def weights(self, base: Any, index: Any, mask: Any = None) -> Any:
+        """Eight weights, or their magnitudes."""
+        value = self.load(base, index, mask)
+        if not self.magnitude:
+            return value
+        fabs = self.declared("llvm.fabs.v8f32", _VECTOR, [_VECTOR])
+        return self.builder.call(fabs, [value])
+
+    def fma(self, a: Any, b: Any, c: Any) -> Any:
+        fma = self.declared("llvm.fma.v8f32", _VECTOR, [_VECTOR] * 3)
+        return self.builder.call(fma, [a, b, c])
+
+    def splat(self, value: Any) -> Any:
+        undefined = ir.Constant(_VECTOR, ir.Undefined)
+        first = self.builder.insert_element(undefined, value, _LANE(0))
+        zeros = ir.Constant(ir.VectorType(_LANE, LANES), [0] * LANES)
+        return self.builder.shuffle_vector(first, undefined, zeros)
+
+    def mask_below(self, count: Any) -> Any:
+        """Lanes 0 .. count-1."""
+        wide = ir.VectorType(_LANE, LANES)
+        limit = self.builder.trunc(count, _LANE)
+        undefined = ir.Constant(wide, ir.Undefined)
+        first = self.builder.insert_element(undefined, limit, _LANE(0))
+        limits = self.builder.shuffle_vector(first, undefined, ir.Constant(wide, [0] * LANES))
+        return self.builder.icmp_signed("<", ir.Constant(wide, list(range(LANES))), limits)
+
+    def lane_sum(self, value: Any) -> Any:
+        """((l0+l4)+(l2+l6)) + ((l1+l5)+(l3+l7))."""
+        width = LANES // 2
+        while width:
+            low = ir.Constant(ir.VectorType(_LANE, width), list(range(width)))
+            high = ir.Constant(ir.VectorType(_LANE, width), list(range(width, 2 * width)))
+            value = self.builder.fadd(
+                self.builder.shuffle_vector(value, value, low),
+                self.builder.shuffle_vector(value, value, high),
+            )
+            width //= 2
+        return self.builder.extract_element(value, _LANE(0))
+
+
+def _data(context: Any, builder: Any, array_type: Any, array: Any) -> Any:
+    return context.make_array(array_type)(context, builder, array).data
+
+
+def _is_flat_float32(array_type: Any) -> bool:
+    return isinstance(array_type, types.Array) and array_type.dtype == types.float32
+
+
+def _accumulators(builder: Any, count: int) -> list[Any]:
+    zero = _VECTOR([0.0] * LANES)
+    slots = [cgutils.alloca_once(builder, _VECTOR) for _ in range(count)]
+    for slot in slots:
+        builder.store(zero, slot)
+    return slots
+
+
+@functools.cache
+def dot_block(rows: int, vectors: int, magnitude: bool = False) -> Any:
+    """A micro-kernel for numba: y[v, r] = sum over i of w[r, i] u[v, i], for a block of rows and vectors.
+
+    Arguments: w, first element of w, distance of w's rows, u, its first, its distance, the length of
+    the sum, y, its first, the distance of its vectors; arrays are C-contiguous float32, indices flat.
+    """
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        w, w_first, w_step, u, u_first, u_step, length, y, y_first, y_step = arguments
+        w = _data(context, builder, signature.args[0], w)
+        u = _data(context, builder, signature.args[3], u)
+        y = _data(context, builder, signature.args[7], y)
+        code = _Emitter(builder, magnitude)
+        sums = _accumulators(builder, rows * vectors)
+        w_rows = [builder.add(w_first, builder.mul(w_step, _INDEX(r))) for r in range(rows)]
+        u_rows = [builder.add(u_first, builder.mul(u_step, _INDEX(v))) for v in range(vectors)]
+
+        def step(position: Any, mask: Any) -> None:
+            u_values = [code.load(u, builder.add(row, position), mask) for row in u_rows]
+            for r, row in enumerate(w_rows):
+                w_value = code.weights(w, builder.add(row, position), mask)
+                for v, u_value in enumerate(u_values):
+                    slot = sums[r * vectors + v]
+                    builder.store(code.fma(w_value, u_value, builder.load(slot)), slot)
+
+        whole = builder.and_(length, _INDEX(-LANES))
+        with cgutils.for_range_slice(builder, _INDEX(0), whole, _INDEX(LANES)) as (position, _):
+            step(position, None)
+        rest = builder.sub(length, whole)
+        with builder.if_then(builder.icmp_signed(">", rest, _INDEX(0))):
+            step(whole, code.mask_below(rest))
+        for v in range(vectors):
+            first = builder.add(y_first, builder.mul(y_step, _INDEX(v)))
+            for r in range(rows):
+                total = code.lane_sum(builder.load(sums[r * vectors + v]))
+                builder.store(total, builder.gep(y, [builder.add(first, _INDEX(r))]))
+        return context.get_dummy_value()
+
+    def block(typing_context, w, w_first, w_step, u, u_first, u_step, length, y, y_first, y_step):
+        return _signature(w, u, y), emit
+
+    return intrinsic(block)
+
+
+@functools.cache
+def axpy_block(vectors: int, chunks: int, masked: bool = False, magnitude: bool = False) -> Any:
+    """A micro-kernel for numba: z[v, c] += sum over o of d[v, o] w[o, c], for vectors and 8 * chunks c.
+
+    Arguments as of ``dot_block``, with d for u and z for y, then the number of columns left in the last
+    chunk, which is used when ``masked``.
+    """
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        w, w_first, w_step, d, d_first, d_step, length, z, z_first, z_step, left = arguments
+        w = _data(context, builder, signature.args[0], w)
+        d = _data(context, builder, signature.args[3], d)
+        z = _data(context, builder, signature.args[7], z)
+        code = _Emitter(builder, magnitude)
+        last = code.mask_below(left) if masked else None
+        masks = [None] * (chunks - 1) + [last]
+        d_rows = [builder.add(d_first, builder.mul(d_step, _INDEX(v))) for v in range(vectors)]
+        z_rows = [builder.add(z_first, builder.mul(z_step, _INDEX(v))) for v in range(vectors)]
+        sums = _accumulators(builder, vectors * chunks)
+        for v, row in enumerate(z_rows):
+            for c in range(chunks):
+                value = code.load(z, builder.add(row, _INDEX(LANES * c)), masks[c])
+                builder.store(value, sums[v * chunks + c])
+        w_place = cgutils.alloca_once(builder, _INDEX)
+        builder.store(w_first, w_place)
+        with cgutils.for_range(builder, length) as loop:
+            place = builder.load(w_place)
+            w_values = [
+                code.weights(w, builder.add(place, _INDEX(LANES * c)), masks[c]) for c in range(chunks)
+            ]
+            for v, row in enumerate(d_rows):
+                factor = code.splat(builder.load(builder.gep(d, [builder.add(row, loop.index)])))
+                for c, w_value in enumerate(w_values):
+                    slot = sums[v * chunks + c]
+                    builder.store(code.fma(factor, w_value, builder.load(slot)), slot)
+            builder.store(builder.add(place, w_step), w_place)
+        for v, row in enumerate(z_rows):
+            for c in range(chunks):
+                where = builder.add(row, _INDEX(LANES * c))
+                code.store(z, where, builder.load(sums[v * chunks + c]), masks[c])
+        return context.get_dummy_value()
+
+    def block(typing_context, w, w_first, w_step, d, d_first, d_step, length, z, z_first, z_step, left):
+        return _signature(w, d, z, 1), emit
+
+    return intrinsic(block)
+
+
+def _signature(w: Any, u: Any, y: Any, more: int = 0) -> Any:
+    if not all(map(_is_flat_float32, (w, u, y))):
+        return None
+    index = types.int64
+    return types.void(w, index, index, u, index, index, index, y, index, index, *[index] * more)

@@ -1,0 +1,96 @@
+"""What differs from line to line of a tile's periphery: drawn once, a pure function of the tile's key."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..rng import Stream, counter_high
+from ..rng.formulas import normal_pair
+from ..rng.naive import philox4x32
+from .parameters import AnalogMVType, IOParameters
+from .settings import is_nonlinear
+
+# counter column of a draw; extra 1 for the crosspoints
+_OUT_NOISE, _CURVATURE, _OFFSET = range(3)
+
+
+class Spread(NamedTuple):
+    """Arrays [tiles, lines]; empty where the configuration has no such spread."""
+
+    out_noise_TL: NDArray[np.float32]
+    curvature_TL: NDArray[np.float32]
+    slope_T: NDArray[np.float32]  # calibration of the non-linearity's slope
+    offset_TL: NDArray[np.float32]
+    read_factor_TOI: NDArray[np.float32]  # of a weight at negative inputs
+
+
+def draw_spread(
+    io: IOParameters, keys_T2: NDArray[np.uint32], stream: Stream, lines: int, out_size: int, in_size: int
+) -> Spread:
+    """The spread of tiles whose read in this direction has ``lines`` outputs."""
+    none = np.zeros((0, 0), np.float32)
+    tiles = len(keys_T2)
+
+    def normals(column: int) -> NDArray[np.float32]:
+        return np.stack([line_normals(key, stream, column, lines) for key in keys_T2])
+
+    out_noise = curvature = offset = none
+    slope = np.ones(tiles, np.float32)
+    if io.out_noise > 0 and io.out_noise_std > 0:
+        out_noise = np.abs(io.out_noise * (1.0 + io.out_noise_std * normals(_OUT_NOISE)))
+    if is_nonlinear(io):
+        relative = 1.0 + io.out_nonlinearity_std * normals(_CURVATURE)
+        curvature = np.abs(io.out_nonlinearity / io.out_bound * relative)
+        mean = curvature.mean(axis=1, dtype=np.float64)
+        slope = ((1.0 + (mean + io.r_series) * io.slope_calibration * io.out_bound) ** 2).astype(np.float32)
+    if io.v_offset_std > 0 or io.r_series > 0:
+        offset = np.maximum(io.v_offset_std * normals(_OFFSET), 0.0)
+    read_factor = np.zeros((0, 0, 0), np.float32)
+    separate = io.mv_type in (AnalogMVType.POS_NEG_SEPARATE, AnalogMVType.POS_NEG_SEPARATE_DIGITAL_SUM)
+    if separate and io.w_read_asymmetry_dtod > 0:
+        drawn = np.stack([crosspoint_normals(key, stream, out_size, in_size) for key in keys_T2])
+        read_factor = (1.0 + io.w_read_asymmetry_dtod * drawn).astype(np.float32)
+    return Spread(
+        out_noise.astype(np.float32),
+        curvature.astype(np.float32),
+        slope,
+        offset.astype(np.float32),
+        read_factor,
+    )
+
+
+def line_normals(
+    key: NDArray[np.uint32], stream: int, column: int, lines: int, tick: int = 0, extra: int = 0
+) -> NDArray[np.float32]:
+    """A normal for each of ``lines``: four to a call, line // 4 in the counter."""
+    z0, z1, z2, z3 = _four_normals(line_words(key, stream, column, lines, tick, extra))
+    return np.stack([z0, z1, z2, z3], axis=-1).reshape(-1)[:lines]
+
+
+def line_words(
+    key: NDArray[np.uint32], stream: int, column: int, lines: int, tick: int, extra: int
+) -> NDArray[np.uint32]:
+    """Words [4, ceil(lines / 4)]."""
+    low, high = counter_high(stream, tick, extra)
+    rows = np.arange((lines + 3) // 4, dtype=np.uint32)
+    counter = np.stack([np.full_like(rows, column), rows, np.full_like(rows, low), np.full_like(rows, high)])
+    return philox4x32(key, counter)
+
+
+def crosspoint_normals(
+    key: NDArray[np.uint32], stream: int, out_size: int, in_size: int
+) -> NDArray[np.float32]:
+    """A normal for each crosspoint [out, in]: four columns to a call."""
+    low, high = counter_high(stream, 0, extra=1)
+    quarter = np.arange((in_size + 3) // 4, dtype=np.uint32)[None, :]
+    row = np.arange(out_size, dtype=np.uint32)[:, None]
+    zero = np.zeros((out_size, quarter.shape[1]), np.uint32)
+    words = philox4x32(key, np.stack([quarter + zero, row + zero, low + zero, high + zero]))
+    return np.stack(_four_normals(words), axis=-1).reshape(out_size, -1)[:, :in_size]
+
+
+def _four_normals(words: NDArray[np.uint32]) -> tuple[NDArray[np.float32], ...]:
+    return (*normal_pair(words[0], words[1]), *normal_pair(words[2], words[3]))
