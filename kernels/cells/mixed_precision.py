@@ -1,0 +1,202 @@
+"""Gradients summed up digitally and written into analog devices in steps they can take.
+
+Nandakumar et al., "Mixed-precision deep learning based on computational memory", Frontiers in
+Neuroscience 14 (2020).
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..config import Config, config, field
+from ..devices import ConstantStepDevice, DeviceArray, PulsedDevice, UpdateCounts, Vectors, checked_vectors
+from ..devices.cell import Array, Keys, member_keys
+from ..errors import ConfigError
+from ..pulsed_update.exact import update_exactly
+from ..pulsed_update.parameters import UpdateParameters
+from ..rng import Stream, new_key
+from .draws import line_uniforms
+from .one_sided import OneSidedUnitCell
+from .unit_cell import check_rate, counter, load_counter, part
+from .vector_cell import VectorUnitCell
+
+
+@config
+class MixedPrecisionCompound(Config):
+    """A digital matrix chi collects the outer products; whole steps of it are pulsed into the device."""
+
+    device: Config = field(factory=ConstantStepDevice)
+    construction_seed: int = field(0, at_least=0)
+    transfer_every: int = field(1, at_least=0)  # in mini-batches; 0: never
+    n_rows_per_transfer: int = field(-1, at_least=-1)  # -1: all
+    random_row: bool = field(False)  # start at a random row instead of the next one
+    granularity: float = field(0.0, at_least=0.0)  # step of chi that is written; 0: the device's own
+    transfer_lr: float = field(1.0, at_least=0.0)
+    n_x_bins: int = field(0, at_least=0)  # 0: x is not quantised
+    n_d_bins: int = field(0, at_least=0)
+    stoc_round_x: bool = field(True)
+    stoc_round_d: bool = field(True)
+
+    def validate(self) -> None:
+        name = type(self).__name__
+        if not isinstance(self.device, (PulsedDevice, VectorUnitCell, OneSidedUnitCell)):
+            raise ConfigError(
+                f"{name}.device is a {type(self.device).__name__}; it must be a pulsed device, a "
+                "VectorUnitCell, a ReferenceUnitCell or a OneSidedUnitCell"
+            )
+        if self.n_rows_per_transfer == 0:
+            raise ConfigError(f"{name}.n_rows_per_transfer = 0 must be -1 (all rows) or at least 1")
+        for field_name in ("n_x_bins", "n_d_bins"):
+            if getattr(self, field_name) == 1:
+                raise ConfigError(f"{name}.{field_name} = 1 must be 0 (no quantisation) or at least 2")
+
+    def build(
+        self, parameters: UpdateParameters, keys_T2: Keys, out_size: int, in_size: int, executor: str
+    ) -> MixedPrecisionCell:
+        """The cell of stacked tiles (see ``build_cell``)."""
+        self.validate()
+        return MixedPrecisionCell(self, parameters, keys_T2, out_size, in_size, executor)
+
+
+class MixedPrecisionCell:
+    """chi [tiles, out, in] in front of an analog array."""
+
+    def __init__(
+        self, cell: MixedPrecisionCompound, parameters: UpdateParameters, keys_T2: Keys, out_size: int,
+        in_size: int, executor: str,
+    ) -> None:  # fmt: skip
+        self.cell, self.keys_T2, self.executor = cell, keys_T2, executor
+        self.parameters = copy.copy(parameters)  # managed trains make one pulse of every whole step
+        self.parameters.update_management = self.parameters.update_bl_management = True
+        device: Any = cell.device
+        if cell.construction_seed > 0:
+            device = copy.copy(device)
+            device.construction_seed = new_key("member", cell.construction_seed, 0) >> 1
+        keys = member_keys(keys_T2, 0)
+        if isinstance(device, PulsedDevice):
+            self.target: Any = DeviceArray(device, keys, out_size, in_size, executor)
+        else:
+            self.target = device.build(self.parameters, keys, out_size, in_size, executor)
+        self.granularity = cell.granularity or self.target.granularity
+        self.chi_TOI: Array = np.zeros((len(keys_T2), out_size, in_size), np.float32)
+        self._updates = 0  # vectors so far
+        self._rows_written = 0
+        self._next_row_T = np.zeros(len(keys_T2), np.int64)
+
+    @property
+    def weights(self) -> Any:
+        """W_TOI float32, what the analog product sees."""
+        return self.target.seen_TOI if isinstance(self.target, DeviceArray) else self.target.weights
+
+    def update(
+        self, x_XBI: Any, x_of_T: Any, d_DBO: Any, d_of_T: Any, learning_rate: float, tick: int
+    ) -> UpdateCounts:
+        """Add the outer products to chi, write what is due, then diffusion and decay."""
+        vectors = checked_vectors(x_XBI, x_of_T, d_DBO, d_of_T, self.chi_TOI.shape)
+        check_rate(learning_rate)
+        pulses_T = np.zeros(len(self.chi_TOI), np.int64)
+        period = self.cell.transfer_every * vectors.count
+        start = 0
+        while start < vectors.count and learning_rate > 0.0:
+            left = period - self._updates % period if period > 0 else vectors.count
+            stop = min(start + left, vectors.count)
+            self._collect(part(vectors, start, stop), learning_rate, tick + start)
+            self._updates += stop - start
+            if period > 0 and self._updates % period == 0:
+                pulses_T += self._transfer()
+            start = stop
+        self.target.end_of_batch(tick + max(vectors.count - 1, 0))
+        return UpdateCounts(pulses_T)
+
+    def _collect(self, vectors: Vectors, learning_rate: float, tick: int) -> None:
+        """chi <- chi + rate d x for every vector."""
+        own, tiles = self.cell, np.arange(len(self.chi_TOI))
+        x_XBI, x_of_T, d_DBO, d_of_T = vectors.x_XBI, vectors.x_of_T, vectors.d_DBO, vectors.d_of_T
+        ticks_B = tick + np.arange(vectors.count)
+        if own.n_x_bins > 0:
+            x_XBI = self._quantised(x_XBI[x_of_T], own.n_x_bins, own.stoc_round_x, Stream.ROUND_X, ticks_B)
+            x_of_T = tiles
+        if own.n_d_bins > 0:
+            d_DBO = self._quantised(d_DBO[d_of_T], own.n_d_bins, own.stoc_round_d, Stream.ROUND_D, ticks_B)
+            d_of_T = tiles
+        rate = np.float32(-learning_rate)
+        update_exactly(self.executor, self.chi_TOI, None, x_XBI, x_of_T, d_DBO, d_of_T, rate)
+
+    def _quantised(
+        self, values_TBL: Array, bins: int, stochastic: bool, stream: Stream, ticks_B: NDArray[np.int64]
+    ) -> Array:
+        """Values rounded to steps of max|value| / floor(bins / 2) of their vector."""
+        half = np.float32(bins // 2)
+        step_TB1 = np.abs(values_TBL).max(axis=2, keepdims=True) / half
+        step_TB1[step_TB1 == 0.0] = 1.0
+        level_TBL = values_TBL / step_TB1
+        if stochastic:
+            lines = values_TBL.shape[2]
+            uniform = line_uniforms(self.keys_T2, stream, ticks_B, lines=lines)
+            level_TBL += uniform.reshape(values_TBL.shape) - np.float32(0.5)
+        return np.clip(np.rint(level_TBL), -half, half) * step_TB1
+
+    def _transfer(self) -> NDArray[np.int64]:
+        """Write the whole steps of the rows whose turn it is; chi keeps the rest."""
+        tiles, size, _ = self.chi_TOI.shape
+        rows = size if self.cell.n_rows_per_transfer < 0 else min(self.cell.n_rows_per_transfer, size)
+        first_T = self._next_row_T
+        if self.cell.random_row and rows < size:
+            uniform_T = line_uniforms(self.keys_T2, Stream.UNIT_CELL, np.array([self._rows_written]))[:, 0]
+            first_T = np.minimum((uniform_T * np.float32(size)).astype(np.int64), size - 1)
+        row_TR = (first_T[:, None] + np.arange(rows)) % size
+        tile_T1 = np.arange(tiles)[:, None]
+        step = np.float32(self.granularity)
+        chi_TRI = self.chi_TOI[tile_T1, row_TR]
+        steps_TRI = np.trunc(chi_TRI / step)
+        self.chi_TOI[tile_T1, row_TR] = chi_TRI - steps_TRI * step
+        one_hot_TRO = np.zeros((tiles, rows, size), np.float32)
+        one_hot_TRO[tile_T1, np.arange(rows), row_TR] = 1.0
+        self._next_row_T = (first_T + rows) % size
+        vectors = Vectors(steps_TRI, np.arange(tiles), one_hot_TRO, np.arange(tiles))
+        rate = float(step) * self.cell.transfer_lr
+        pulses_T = self.target.pulse(vectors, self.parameters, rate, self._rows_written)
+        self._rows_written += rows
+        return pulses_T
+
+    def set_weights(self, w_TOI: Array) -> None:
+        """Write weights; what chi had collected for the old ones is dropped."""
+        self.target.set_weights(np.asarray(w_TOI, np.float32))
+        self.chi_TOI.fill(0.0)
+
+    def saturated(self) -> NDArray[np.int64]:
+        """Devices at a bound, of each tile."""
+        return self.target.saturated()
+
+    def state(self) -> dict[str, Any]:
+        """Everything that changes."""
+        tiles = len(self.chi_TOI)
+        return {
+            **{f"device_{name}": values for name, values in self.target.state().items()},
+            "chi": self.chi_TOI, "updates": counter(tiles, self._updates), "next_row": self._next_row_T,
+            "rows_written": counter(tiles, self._rows_written),
+        }  # fmt: skip
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Restore what ``state`` gave."""
+        self.target.load_state({name: state[f"device_{name}"] for name in self.target.state()})
+        self.chi_TOI[...] = state["chi"]
+        self._updates = load_counter("updates", state["updates"])
+        self._rows_written = load_counter("rows_written", state["rows_written"])
+        self._next_row_T = np.array(state["next_row"], np.int64)
+
+    def hidden_parameters(self) -> dict[str, Array]:
+        """The drawn population and chi."""
+        return {**self.target.hidden_parameters(), "hidden_weights_chi": self.chi_TOI}
+
+    def reset(self, tick: int, columns: slice = slice(None), probability: float = 1.0) -> None:
+        """Reset devices of ``columns``, each with ``probability``."""
+        self.target.reset(tick, columns, probability)
+
+    def drift(self, delta_t: float, tick: int) -> None:
+        """Let ``delta_t`` pass."""
+        self.target.drift(delta_t, tick)

@@ -1,0 +1,146 @@
+"""What cells of several devices have in common: their configuration, and how members are kept together."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..config import Config, config, field
+from ..devices import DeviceArray, PulsedDevice, Vectors, member_keys
+from ..devices.cell import Array, Keys
+from ..errors import ConfigError, InputError
+from ..pulsed_update.parameters import UpdateParameters
+from ..rng import new_key
+
+
+@config
+class UnitCell(Config):
+    """Several devices at every crosspoint."""
+
+    unit_cell_devices: list[PulsedDevice] = field(factory=list)
+    construction_seed: int = field(0, at_least=0)  # above 0: the members' populations, whatever the tile
+
+    def check_count(self, least: int, most: int | None = None) -> None:
+        """Raise unless there are ``least`` .. ``most`` devices."""
+        count = len(self.unit_cell_devices)
+        if count < least or (most is not None and count > most):
+            wanted = (
+                f"at least {least}" if most is None else f"{least}" if most == least else f"{least} or {most}"
+            )
+            raise ConfigError(
+                f"{type(self).__name__}.unit_cell_devices has {count} device{'s' * (count != 1)}; "
+                f"it must have {wanted}"
+            )
+
+    def check_length(self, name: str, wanted: int) -> None:
+        """Raise unless the list ``name`` is empty or has one entry a device."""
+        given = len(getattr(self, name))
+        if given not in (0, wanted):
+            raise ConfigError(
+                f"{type(self).__name__}.{name} has {given} entries; it must have one for each of the "
+                f"{wanted} devices, or none for the default"
+            )
+
+
+def build_members(
+    cell: UnitCell, devices: Sequence[PulsedDevice], keys_T2: Keys, out_size: int, in_size: int, executor: str
+) -> list[DeviceArray]:
+    """The arrays of a cell's devices, each with keys of its own."""
+    members = []
+    for k, device in enumerate(devices):
+        own = device
+        if cell.construction_seed > 0:
+            own = copy.copy(device)
+            own.construction_seed = new_key("member", cell.construction_seed, k) >> 1
+        members.append(DeviceArray(own, member_keys(keys_T2, k), out_size, in_size, executor))
+    return members
+
+
+class Target(Protocol):
+    """What can be pulsed: one array of devices, or a cell of several."""
+
+    granularity: float
+
+    def pulse(
+        self, vectors: Vectors, parameters: UpdateParameters, learning_rate: float, tick: int
+    ) -> NDArray[np.int64]:
+        """Update with every vector in order; returns the number of pulses of each tile."""
+
+    def end_of_batch(self, tick: int) -> None:
+        """What happens once a mini-batch."""
+
+
+class Members:
+    """The part that all cells of several device arrays share."""
+
+    members: list[DeviceArray]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Tiles, outputs, inputs."""
+        return self.members[0].shape
+
+    def saturated(self) -> NDArray[np.int64]:
+        """Devices at a bound, of each tile, all members counted."""
+        return np.sum([member.saturated() for member in self.members], axis=0)
+
+    def members_state(self) -> dict[str, Any]:
+        """What changes in the members."""
+        return {
+            f"{name}_{k}": values
+            for k, member in enumerate(self.members)
+            for name, values in member.state().items()
+        }
+
+    def load_members(self, state: dict[str, Any]) -> None:
+        """Restore what ``members_state`` gave."""
+        for k, member in enumerate(self.members):
+            member.load_state({name: state[f"{name}_{k}"] for name in member.state()})
+
+    def hidden_parameters(self) -> dict[str, Array]:
+        """The drawn populations and the members' weights, by name and number of the member."""
+        return {
+            f"{name}_{k}": values
+            for k, member in enumerate(self.members)
+            for name, values in {**member.hidden_parameters(), "hidden_weights": member.seen_TOI}.items()
+        }
+
+
+def part(vectors: Vectors, start: int, stop: int) -> Vectors:
+    """Vectors start..stop."""
+    if (start, stop) == (0, vectors.count):
+        return vectors
+    x_XBI = np.ascontiguousarray(vectors.x_XBI[:, start:stop])
+    d_DBO = np.ascontiguousarray(vectors.d_DBO[:, start:stop])
+    return Vectors(x_XBI, vectors.x_of_T, d_DBO, vectors.d_of_T)
+
+
+def weighted_sum(weights: Sequence[float], arrays: Sequence[Array], out_TOI: Array) -> None:
+    """out <- sum of weight * array, in order; members of weight 0 are invisible."""
+    out_TOI.fill(0.0)
+    for weight, array in zip(weights, arrays, strict=True):
+        if weight != 0.0:
+            out_TOI += np.float32(weight) * array
+
+
+def counter(tiles: int, value: int) -> NDArray[np.int64]:
+    """A number that all tiles of a bank share, as state: tiles move between banks one by one."""
+    return np.full(tiles, value, np.int64)
+
+
+def load_counter(name: str, values: Any) -> int:
+    """The number that ``counter`` made into state."""
+    values = np.ravel(values)
+    if (values != values[0]).any():
+        raise InputError(f"tiles of one bank differ in {name}: {values.tolist()}; they must be equally old")
+    return int(values[0])
+
+
+def check_rate(learning_rate: float) -> None:
+    """Raise where a cell cannot use the learning rate."""
+    if not learning_rate >= 0.0 or not np.isfinite(learning_rate):
+        raise InputError(f"learning rate {learning_rate} must be a number of at least 0")

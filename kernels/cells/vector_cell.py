@@ -1,0 +1,190 @@
+"""Cells whose weight is a weighted sum of several devices."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..config import config, field
+from ..devices import PulsedDevice, UpdateCounts, Vectors, checked_vectors
+from ..devices.cell import Array, Keys
+from ..errors import ConfigError
+from ..pulsed_update.parameters import UpdateParameters
+from ..rng import Stream
+from .draws import line_uniforms
+from .unit_cell import Members, UnitCell, build_members, counter, load_counter, weighted_sum
+
+
+class VectorUnitCellUpdatePolicy(Enum):
+    """Which members of a cell a vector update reaches."""
+
+    ALL = "All"  # every member, with the same pulses
+    SINGLE_FIXED = "SingleFixed"  # always number first_update_idx
+    SINGLE_SEQUENTIAL = "SingleSequential"  # the next one for every vector
+    SINGLE_RANDOM = "SingleRandom"  # one drawn for every vector
+
+
+@config
+class VectorUnitCell(UnitCell):
+    """Several devices whose weights are added up with weights gamma (default: their mean)."""
+
+    update_policy: VectorUnitCellUpdatePolicy = field(VectorUnitCellUpdatePolicy.ALL)
+    first_update_idx: int = field(0, at_least=0)
+    gamma_vec: list[float] = field(factory=list)
+
+    def validate(self) -> None:
+        self.check_count(1)
+        self.check_length("gamma_vec", len(self.unit_cell_devices))
+        if self.first_update_idx >= len(self.unit_cell_devices):
+            raise ConfigError(
+                f"{type(self).__name__}.first_update_idx = {self.first_update_idx} must be below the number "
+                f"of devices, {len(self.unit_cell_devices)}"
+            )
+
+    def members(self) -> list[PulsedDevice]:
+        """The devices that the cell is made of."""
+        return self.unit_cell_devices
+
+    def build(
+        self, parameters: UpdateParameters, keys_T2: Keys, out_size: int, in_size: int, executor: str
+    ) -> VectorCell:
+        """The cell of stacked tiles (see ``build_cell``)."""
+        self.validate()
+        return VectorCell(self, parameters, keys_T2, out_size, in_size, executor)
+
+
+@config
+class ReferenceUnitCell(VectorUnitCell):
+    """A device that is updated and one that stays as it is: their difference is the weight.
+
+    One device is taken twice, as two populations.
+    """
+
+    update_policy: VectorUnitCellUpdatePolicy = field(VectorUnitCellUpdatePolicy.SINGLE_FIXED)
+    gamma_vec: list[float] = field(factory=lambda: [1.0, -1.0])
+
+    def validate(self) -> None:
+        self.check_count(1, 2)
+        self.check_length("gamma_vec", 2)
+        if self.first_update_idx > 1:
+            raise ConfigError(
+                f"{type(self).__name__}.first_update_idx = {self.first_update_idx} must be 0 or 1"
+            )
+        if self.update_policy is not VectorUnitCellUpdatePolicy.SINGLE_FIXED:
+            raise ConfigError(
+                f"{type(self).__name__}.update_policy = {self.update_policy.name} must be SINGLE_FIXED: "
+                "one of the two devices is the reference"
+            )
+
+    def members(self) -> list[PulsedDevice]:
+        """The updated device and the reference."""
+        return [self.unit_cell_devices[0], self.unit_cell_devices[-1]]
+
+
+class VectorCell(Members):
+    """Members at every crosspoint, pulsed with the same trains."""
+
+    def __init__(
+        self, cell: VectorUnitCell, parameters: UpdateParameters, keys_T2: Keys, out_size: int, in_size: int,
+        executor: str,
+    ) -> None:  # fmt: skip
+        self.parameters, self.keys_T2 = parameters, keys_T2
+        devices = cell.members()
+        self.members = build_members(cell, devices, keys_T2, out_size, in_size, executor)
+        self.policy, self.fixed = cell.update_policy, cell.first_update_idx
+        self.gamma = cell.gamma_vec or [1.0 / len(devices)] * len(devices)
+        self.granularity = float(np.mean([device.granularity for device in devices]))
+        self._vectors_seen = 0
+        self._weights: Array = np.zeros(self.shape, np.float32)
+        self._add_up()
+
+    @property
+    def weights(self) -> Any:
+        """W_TOI float32, what the analog product sees."""
+        return self._weights
+
+    def _add_up(self) -> None:
+        weighted_sum(self.gamma, [member.seen_TOI for member in self.members], self._weights)
+
+    def update(
+        self, x_XBI: Any, x_of_T: Any, d_DBO: Any, d_of_T: Any, learning_rate: float, tick: int
+    ) -> UpdateCounts:
+        """Pulse the vectors in order, then diffusion and decay."""
+        vectors = checked_vectors(x_XBI, x_of_T, d_DBO, d_of_T, self.shape)
+        pulses_T = self.pulse(vectors, self.parameters, learning_rate, tick)
+        self.end_of_batch(tick + max(vectors.count - 1, 0))
+        return UpdateCounts(pulses_T)
+
+    def pulse(
+        self, vectors: Vectors, parameters: UpdateParameters, learning_rate: float, tick: int
+    ) -> NDArray[np.int64]:
+        """Pulse every vector into the members that the policy chooses."""
+        pulses_T = np.zeros(self.shape[0], np.int64)
+        if learning_rate == 0.0:
+            return pulses_T
+        chosen_TB = self._chosen(vectors.count, tick)
+        for k, member in enumerate(self.members):
+            active_TB = None if chosen_TB is None else (chosen_TB == k).astype(np.uint8)
+            if active_TB is None or active_TB.any():
+                pulses_T += member.pulse(
+                    vectors, parameters, learning_rate, tick, granularity=self.granularity,
+                    train_keys_T2=self.keys_T2, active_TB=active_TB,
+                )  # fmt: skip
+        self._vectors_seen += vectors.count
+        self._add_up()
+        return pulses_T
+
+    def _chosen(self, vectors: int, tick: int) -> NDArray[np.int64] | None:
+        """The member that takes each vector [tiles, vectors], or None for all of them."""
+        tiles, n = self.shape[0], len(self.members)
+        if self.policy is VectorUnitCellUpdatePolicy.ALL:
+            return None
+        if self.policy is VectorUnitCellUpdatePolicy.SINGLE_FIXED:
+            return np.full((tiles, vectors), self.fixed)
+        if self.policy is VectorUnitCellUpdatePolicy.SINGLE_SEQUENTIAL:
+            # the turn moves on before a vector, not after it
+            turns = self.fixed + self._vectors_seen + 1 + np.arange(vectors)
+            return np.tile(turns % n, (tiles, 1))
+        uniform_TB = line_uniforms(self.keys_T2, Stream.UNIT_CELL, tick + np.arange(vectors))
+        return np.minimum((uniform_TB * np.float32(n)).astype(np.int64), n - 1)
+
+    def end_of_batch(self, tick: int) -> None:
+        """Diffusion and decay of every member."""
+        for member in self.members:
+            member.end_of_batch(tick)
+        self._add_up()
+
+    def set_weights(self, w_TOI: Array) -> None:
+        """Write the weight itself into every member (into the updated one only, where that is fixed)."""
+        w_TOI = np.asarray(w_TOI, np.float32)
+        if self.policy is VectorUnitCellUpdatePolicy.SINGLE_FIXED:
+            self.members[self.fixed].set_weights(w_TOI)
+        else:
+            for member in self.members:
+                member.set_weights(w_TOI)
+        self._add_up()
+
+    def state(self) -> dict[str, Any]:
+        """Everything that changes."""
+        return {**self.members_state(), "vectors_seen": counter(self.shape[0], self._vectors_seen)}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Restore what ``state`` gave."""
+        self.load_members(state)
+        self._vectors_seen = load_counter("vectors_seen", state["vectors_seen"])
+        self._add_up()
+
+    def reset(self, tick: int, columns: slice = slice(None), probability: float = 1.0) -> None:
+        """Reset devices of ``columns``, each with ``probability``."""
+        for member in self.members:
+            member.reset(tick, columns, probability)
+        self._add_up()
+
+    def drift(self, delta_t: float, tick: int) -> None:
+        """Let ``delta_t`` pass."""
+        for member in self.members:
+            member.drift(delta_t, tick)
+        self._add_up()
