@@ -83,14 +83,15 @@ def print_chip(chip: Chip) -> None:
         shown.print(f"  {reference}", style="dim")
     shown.print(
         f"{chip.chips} chip of {chip.grid.rows} x {chip.grid.columns} tiles; a tile has "
-        f"{chip.crossbar.rows} rows x {chip.crossbar.columns} columns, {chip.crossbar.cells_per_weight} columns a weight: "
-        f"{chip.tile_out} outputs x {chip.tile_in} inputs"
+        f"{chip.crossbar.rows} rows x {chip.crossbar.columns} columns, "
+        f"{chip.crossbar.cells_per_weight} a weight: {chip.tile_out} outputs x {chip.tile_in} inputs"
     )
     shown.print(_drawing(chip), highlight=False)
     if chip.dac and chip.adc:
         shown.print(
             f"DAC {chip.dac.bits} bit, {chip.passes} passes a vector; ADC {chip.adc.bits} bit "
-            f"({chip.adc.kind}), {chip.adc.columns} columns each; a vector every {mvm_interval_ns(chip):.1f} ns"
+            f"({chip.adc.kind}), {chip.adc.columns} columns each; "
+            f"a vector every {mvm_interval_ns(chip):.1f} ns"
         )
         shown.print(
             f"at most {best.tops:.2f} TOPS ({chip.operation_bits} bit), {best.watts:.3f} W, "

@@ -21,8 +21,9 @@ from .events import (
     mvm_latency_ns,
     traffic_events,
 )
+from .parsing import Figure
 from .plan import MappingPlan
-from .spec import Chip, Figure, Part
+from .spec import Chip, Part
 from .traffic import Traffic, traffic_of
 
 

@@ -62,13 +62,13 @@ def _value(cls: type, spec: Any, hint: Any, value: Any, place: str) -> Any:
     plain = options[0] if optional else hint
     if plain is Figure:
         return figure(value, place)
-    if dataclasses.is_dataclass(plain) and isinstance(plain, type):
+    if isinstance(plain, type) and dataclasses.is_dataclass(plain):
         return from_mapping(plain, value, place)
-    items = typing.get_args(plain)
-    if typing.get_origin(plain) is tuple and dataclasses.is_dataclass(items[0]):
+    item = typing.get_args(plain)[0] if typing.get_origin(plain) is tuple else None
+    if isinstance(item, type) and dataclasses.is_dataclass(item):
         if not isinstance(value, (list, tuple)):
             raise ConfigError(f"{place} = {value!r} must be a list")
-        return tuple(from_mapping(items[0], entry, f"{place}[{k}]") for k, entry in enumerate(value))
+        return tuple(from_mapping(item, entry, f"{place}[{k}]") for k, entry in enumerate(value))
     if isinstance(value, str) and plain in (int, float):
         raise ConfigError(_not_a_number(place, value))
     try:

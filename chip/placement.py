@@ -8,7 +8,7 @@ import numpy as np
 
 from .plan import MappingPlan
 from .spec import Chip
-from .traffic import traffic_of
+from .traffic import HopCount, traffic_of
 
 #: plans with more blocks than this are not refined by trying swaps
 REFINE_BLOCKS = 600
@@ -26,7 +26,7 @@ def shorten_traffic(plan: MappingPlan, chip: Chip) -> MappingPlan:
         if hops < least:
             best, least = candidate, hops
     if len(plan) <= REFINE_BLOCKS:
-        best = _swapped(best, chip, least)
+        best = _swapped(best, chip)
     return best
 
 
@@ -37,27 +37,25 @@ def _renumbered(plan: MappingPlan, order: np.ndarray) -> MappingPlan:
     return dataclasses.replace(plan, table=table)
 
 
-def _swapped(plan: MappingPlan, chip: Chip, least: float) -> MappingPlan:
+def _swapped(plan: MappingPlan, chip: Chip) -> MappingPlan:
     """Swap two tiles of the chips in use (a free one may be of them) where that shortens traffic.
 
     Trials are drawn from a fixed seed: the same model gets the same plan.
     """
     draw = np.random.default_rng(0)
     tiles = (int(plan.used_tiles.max()) // chip.tiles + 1) * chip.tiles
-    used = plan.used_tiles
+    hop_count = HopCount(plan, chip)
     position = np.arange(tiles, dtype=np.int32)
-    best = plan
-    for _ in range(REFINE_TRIALS):
-        a, b = int(draw.choice(used)), int(draw.integers(tiles))
+    least = hop_count(position)
+    moved = draw.choice(plan.used_tiles, REFINE_TRIALS)
+    for a, b in zip(moved, draw.integers(tiles, size=REFINE_TRIALS), strict=True):
         position[[a, b]] = position[[b, a]]
-        table = {**plan.table, "tile": position[plan.table["tile"]]}
-        candidate = dataclasses.replace(plan, table=table)
-        hops = float(traffic_of(candidate, chip).hop_bits.sum())
+        hops = hop_count(position)
         if hops < least:
-            best, least = candidate, hops
+            least = hops
         else:
             position[[a, b]] = position[[b, a]]
-    return best
+    return dataclasses.replace(plan, table={**plan.table, "tile": position[plan.table["tile"]]})
 
 
 def snake(rows: int, columns: int) -> np.ndarray:

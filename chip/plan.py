@@ -236,7 +236,7 @@ class MappingPlan:
     def blocks_of(self, layer: str) -> tuple[Block, ...]:
         """The blocks of one layer."""
         number = [shape.name for shape in self.layers].index(layer)
-        return tuple(self.block(k) for k in np.flatnonzero(self.table["layer"] == number))
+        return tuple(self.block(k) for k in np.flatnonzero(self.table["layer"] == number).tolist())
 
     def why(self, k: int) -> str:
         """Why the ``k``-th block is cut as it is and sits where it sits."""

@@ -57,7 +57,8 @@ def _layer(entry: dict[str, Any]) -> LayerShape:
     geometry = entry.pop("convolution")
     sources = entry.pop("sources")
     if geometry is not None:
-        geometry = Convolution(**{k: tuple(v) if isinstance(v, list) else v for k, v in geometry.items()})
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in geometry.items()}
+        geometry = Convolution(**values)
     return LayerShape(**entry, convolution=geometry, sources=None if sources is None else tuple(sources))
 
 

@@ -65,7 +65,9 @@ def traffic_of(plan: MappingPlan, chip: Chip, per_tile: bool = False) -> Traffic
             sums["crossing"][k] += float(over.sum())
             most = float(np.bincount(place[0][messages.target], over).max())
             sums["busiest_crossing"][k] = max(sums["busiest_crossing"][k], most)
-    return Traffic(*sums.values(), tile_bits=tile_bits)
+    return Traffic(
+        sums["hop"], sums["crossing"], sums["busiest"], sums["busiest_crossing"], sums["longest"], tile_bits
+    )
 
 
 def _add_counts(sums: np.ndarray, where: np.ndarray, amounts: np.ndarray) -> None:
@@ -73,6 +75,28 @@ def _add_counts(sums: np.ndarray, where: np.ndarray, amounts: np.ndarray) -> Non
     low = int(where.min())
     added = np.bincount(where - low, amounts)
     sums[low : low + len(added)] += added
+
+
+class HopCount:
+    """Bits times links of a small plan under many placements: messages do not depend on where tiles stand."""
+
+    def __init__(self, plan: MappingPlan, chip: Chip) -> None:
+        self.chip = chip
+        tile = plan.table["tile"]
+        pairs = []
+        for _, messages in _all_messages(plan, chip):
+            source = np.full(len(messages.target), -1) if messages.source is None else tile[messages.source]
+            pairs.append((source, tile[messages.target], messages.bits))
+        self.source, self.target, self.bits = (np.concatenate([pair[i] for pair in pairs]) for i in range(3))
+
+    def __call__(self, position: np.ndarray) -> float:
+        """Bits times links where the tile of number k stands at ``position[k]``."""
+        place = tuple(value.astype(np.int32) for value in _where(self.chip, position))
+        outside = self.source < 0
+        inner = Messages(self.source[~outside], self.target[~outside], self.bits[~outside])
+        total = float(inner.bits @ _ways(self.chip, place, inner)[0])
+        outer = Messages(None, self.target[outside], self.bits[outside])
+        return total + float(outer.bits @ _ways(self.chip, place, outer)[0])
 
 
 def values_in(layer: LayerShape) -> int:

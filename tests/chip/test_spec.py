@@ -1,0 +1,160 @@
+"""Chip files: presets hold what they promise, and every mistake is named with its place and way out."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import yaml
+from crossgrid.chip import load_chip, presets
+from crossgrid.chip.spec import PRESETS, parse_chip
+from crossgrid.kernels.errors import ConfigError, UnknownNameError
+
+NAMES = {"demo-128", "hermes-64", "isaac", "neurosim-128", "speech-34", "ideal"}
+
+
+def described() -> dict:
+    return yaml.safe_load((PRESETS / "demo-128.yaml").read_text())
+
+
+def test_all_promised_presets_exist() -> None:
+    assert set(presets()) == NAMES
+
+
+@pytest.mark.parametrize("name", sorted(NAMES))
+def test_preset_is_named_referenced_and_every_figure_has_a_source_or_is_an_estimate(name: str) -> None:
+    chip = load_chip(name)
+    assert chip.name == name
+    assert chip.reference
+    for part in chip.parts:
+        for figure in (part.area_mm2, part.energy_pj, part.power_mw, part.time_ns):
+            assert figure is None or not figure.value or figure.source or figure.estimate
+
+
+def test_demo_128_has_ten_by_ten_tiles_and_the_converters_of_ioparameters() -> None:
+    chip = load_chip("demo-128")
+    assert (chip.chips, chip.grid.rows, chip.grid.columns) == (1, 10, 10)
+    assert (chip.tile_out, chip.tile_in) == (128, 128)
+    periphery = chip.periphery
+    assert periphery is not None
+    # aihwkit's IOParameters: inp_res 1 / (2^7 - 2), out_res 1 / (2^9 - 2), inp_bound 1, out_bound 12
+    assert periphery.inp_res == pytest.approx(1 / 126)
+    assert periphery.out_res == pytest.approx(1 / 510)
+    assert (periphery.inp_bound, periphery.out_bound) == (1.0, 12.0)
+
+
+def test_ideal_leaves_the_numbers_alone() -> None:
+    assert load_chip("ideal").periphery is None
+
+
+@pytest.mark.parametrize(
+    ("name", "tiles", "out", "in_"),
+    [
+        ("hermes-64", 64, 256, 256),  # 64 cores of 256 x 256 unit cells
+        ("isaac", 168 * 12 * 8, 16, 128),  # 128 columns of 2 bits hold 16 weights of 16 bits
+        ("speech-34", 34, 512, 512),  # 2048 columns, four devices a weight
+        ("neurosim-128", 1024, 128, 128),
+    ],
+)
+def test_published_sizes(name: str, tiles: int, out: int, in_: int) -> None:
+    chip = load_chip(name)
+    assert (chip.tiles, chip.tile_out, chip.tile_in) == (tiles, out, in_)
+
+
+def test_chip_is_frozen() -> None:
+    chip = load_chip("demo-128")
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        chip.chips = 2  # type: ignore[misc]
+
+
+def test_load_chip_takes_a_path_and_a_chip(tmp_path) -> None:
+    data = described()
+    data["name"] = "mine"
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(data))
+    chip = load_chip(path)
+    assert chip.name == "mine"
+    assert load_chip(chip) is chip
+    assert load_chip(str(path)) == chip
+
+
+def test_unknown_preset_names_the_nearest() -> None:
+    with pytest.raises(UnknownNameError, match="did you mean 'hermes-64'"):
+        load_chip("hermes64")
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "words"),
+    [
+        (("gird",), {"rows": 1, "columns": 1}, "unknown key in chip.yaml 'gird': did you mean 'grid'"),
+        (("adc", "time_us"), 3, "unknown key in chip.yaml.adc 'time_us': did you mean 'time_ns'"),
+        (("adc", "bits"), "nine", "chip.yaml.adc.bits = 'nine' is text"),
+        (("adc", "bits"), -9, "chip.yaml.adc.bits = -9 must be at least 1"),
+        (("adc", "bits"), 9.5, "must be of type int"),
+        (("adc", "bound"), float("nan"), "finite"),
+        (("adc", "time_ns"), "5 us", "its unit is ns, write the number alone: 5000"),
+        (("adc", "time_ns"), "5 pJ", "'pJ' is no unit of time; give a number in ns"),
+        (("adc", "time_ns"), {"value": -1, "source": "x"}, "not negative"),
+        (("adc", "time_ns"), {"source": "x"}, "has no 'value'"),
+        (("adc", "time_ns"), {"value": 1, "sauce": "x"}, "did you mean 'source'"),
+        (("grid", "rows"), 0, "chip.yaml.grid.rows = 0 must be at least 1"),
+        (("grid",), [10, 10], "must be a mapping"),
+        (("links", "kind"), "mash", "did you mean 'mesh'"),
+        (("crossbar", "sign"), "column pair", "did you mean 'column-pair'"),
+        (("crossbar", "cells_per_weight"), 3, "must be even"),
+        (("crossbar", "cells_per_weight"), 300, "hold no weight"),
+        (("crossbar", "bits_per_cell"), 1, "hold fewer than the 8 weight_bits"),
+        (("adc",), None, "'dac' and 'adc' are missing"),
+        (("parts",), {"name": "x"}, "must be a list"),
+        (("parts",), [{"name": "x", "event": "adc_conversions"}], "did you mean 'adc_conversion'"),
+        (("parts",), [{"name": "x", "per": "tiel"}], "did you mean 'tile'"),
+        (("parts",), [{"name": "x", "event": "add", "power_mw": 1}], "has power_mw but no time_ns"),
+        (("parts",), [{"name": "x", "event": "add", "power_mw": 1, "energy_pj": 1}], "give one"),
+        (("parts",), [{"name": "x", "energy_pj": 1}], "has energy_pj but no event"),
+        (("parts",), [{"count": 2}], r"parts\[0\].name is missing"),
+        (("clusters",), [{"name": "chip", "tiles": 2}], "is taken"),
+    ],
+)
+def test_mistakes_are_named(place: tuple[str, ...], value: object, words: str) -> None:
+    data = described()
+    owner = data
+    for key in place[:-1]:
+        owner = owner[key]
+    owner[place[-1]] = value
+    with pytest.raises(ConfigError, match=words) as caught:
+        parse_chip(data, "chip.yaml")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("missing", ["name", "grid", "crossbar"])
+def test_a_missing_key_is_named(missing: str) -> None:
+    data = described()
+    del data[missing]
+    with pytest.raises(ConfigError, match=f"chip.yaml.{missing} is missing"):
+        parse_chip(data, "chip.yaml")
+
+
+@pytest.mark.parametrize("text", ["", "- 1\n- 2\n", "a: [1", "\x00"])
+def test_a_file_that_is_no_chip_is_an_error_of_one_line(tmp_path, text: str) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load_chip(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_lists_the_presets() -> None:
+    with pytest.raises(ConfigError, match=r"does not exist.*demo-128"):
+        load_chip("nowhere.yaml")
+
+
+def test_a_number_without_a_source_is_an_estimate() -> None:
+    data = described()
+    data["adc"]["time_ns"] = 7
+    chip = parse_chip(data, "chip.yaml")
+    assert chip.adc is not None
+    assert chip.adc.time_ns.estimate
+    data["adc"]["time_ns"] = {"value": 7, "source": "a paper"}
+    chip = parse_chip(data, "chip.yaml")
+    assert chip.adc is not None
+    assert not chip.adc.time_ns.estimate
