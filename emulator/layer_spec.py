@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..chip import cut
+from ..kernels.unfold import Window
 from .configs import InferenceRPUConfig, RPUConfig
 
 
@@ -25,6 +26,11 @@ class Patches:
         for extent in self.kernel:
             size *= extent
         return size
+
+    @property
+    def window(self) -> Window:
+        """The same for ``unfold`` and ``fold``."""
+        return Window(self.kernel, self.stride, self.padding, self.dilation)
 
     def output_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
         """Spatial output shape for a spatial input ``shape``."""

@@ -136,7 +136,7 @@ class HostedLayer:
         first_channel, _ = self.spec.channels(column)
         tile = self.spec.tiles[column]
         offset = first_channel * patches.size
-        x_BI = unfold(feed, patches.kernel, patches.stride, patches.padding, patches.dilation)
+        x_BI = unfold(feed, patches.window)
         return x_BI[:, tile.in_start - offset : tile.in_stop - offset]
 
     def _input_gradient(self, tile: TileSpec, z_BI: Floats, image_shape: tuple[int, ...]) -> Floats:
@@ -149,8 +149,7 @@ class HostedLayer:
             full = np.zeros((z_BI.shape[0], (last - first) * patches.size), np.float32)
             full[:, tile.in_start - offset : tile.in_stop - offset] = z_BI
             z_BI = full
-        shape = (image_shape[0], last - first, *image_shape[2:])
-        return fold(z_BI, shape, patches.kernel, patches.stride, patches.padding, patches.dilation)
+        return fold(z_BI, image_shape[0], last - first, image_shape[2:], patches.window)
 
 
 def _partial_sums(
