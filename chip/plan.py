@@ -13,7 +13,7 @@ from numbers import Integral
 
 import numpy as np
 
-from ..kernels.errors import ConfigError
+from ..kernels.errors import ConfigError, unknown
 
 #: columns of a plan's table and their types; see ``Block`` for what they mean
 COLUMNS: dict[str, type] = {
@@ -235,7 +235,10 @@ class MappingPlan:
 
     def blocks_of(self, layer: str) -> tuple[Block, ...]:
         """The blocks of one layer."""
-        number = [shape.name for shape in self.layers].index(layer)
+        names = [shape.name for shape in self.layers]
+        if layer not in names:
+            raise unknown("layer", layer, names)
+        number = names.index(layer)
         return tuple(self.block(k) for k in np.flatnonzero(self.table["layer"] == number).tolist())
 
     def why(self, k: int) -> str:

@@ -243,7 +243,7 @@ def draw_floor_plan(plan: MappingPlan, path: str | Path, color: str = "utilizati
             _write_layers(axis, plan, chip)
     picture.suptitle(f"{plan.chip}, {plan.strategy}: tiles by {color}", fontsize=11)
     picture.colorbar(image, ax=axes.tolist(), shrink=0.8, label=color)
-    picture.savefig(path, dpi=110)
+    picture.savefig(path, dpi=110, format=Path(path).suffix[1:] or "png")
     return Path(path)
 
 

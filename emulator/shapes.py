@@ -25,7 +25,7 @@ Shape = Sequence[int]
 def layers_of(
     model: nn.Module, example: Tensor | Shape | tuple[Any, ...] | None = None
 ) -> tuple[LayerShape, ...]:
-    """The layers of ``model``; ``example``, an input or its shape (batch first), is run on the meta device."""
+    """The layers of ``model``; ``example``, an input or its shape (batch first), runs on the meta device."""
     if example is None:
         return tuple(
             shape for name, module in model.named_modules() for shape in _shapes(name, module, 1, None)
@@ -54,7 +54,7 @@ def layers_of(
 
 
 def load_layers(text: str) -> tuple[LayerShape, ...]:
-    """The layers of ``file.py:callable``: it returns a model, or a model and an example input or its shape."""
+    """The layers of ``file.py:callable``: it returns a model, or it and an example input or its shape."""
     path, _, name = text.rpartition(":")
     if not path or not Path(path).is_file():
         raise ConfigError(

@@ -106,8 +106,11 @@ TILES = st.tuples(st.integers(9, 90), st.integers(9, 90))
 def check_plan(plan: MappingPlan, layers: list[LayerShape]) -> None:
     """Every weight of every copy on exactly one cell group; no overlap; no tile over capacity."""
     held: dict[tuple[int, int], np.ndarray] = {}
-    covered = {(layer.name, copy): np.zeros((layer.out, layer.in_), np.int8)
-               for layer, count in zip(layers, plan.copies.tolist(), strict=True) for copy in range(count)}  # fmt: skip
+    covered = {
+        (layer.name, copy): np.zeros((layer.out, layer.in_), np.int8)
+        for layer, count in zip(layers, plan.copies.tolist(), strict=True)
+        for copy in range(count)
+    }
     for k, block in enumerate(plan.blocks):
         covered[block.layer, block.copy][
             block.out_start : block.out_stop, block.in_start : block.in_stop

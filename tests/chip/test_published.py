@@ -105,11 +105,11 @@ def test_speech_chip() -> None:
 def test_neurosim_memory_utilization_of_vgg8(
     novel: bool, manual_v21: float, manual_v10: float, within: float
 ) -> None:
-    """Counted as NeuroSim does: the V2.1 manual's figures to the last digit.
+    """Counted by NeuroSim's floor planning: the V2.1 manual's figures to the last digit.
 
-    The V1.0 manual gives 90.65 % (0.80 points off) and 98.73 % (3.50 points off) for the same network and
-    subarrays: between the versions NeuroSim changed how layers with few rows and linear layers share and fill
-    tiles, which is all that the novel mapping leaves to chance (its five layers fill their tiles entirely).
+    The V1.0 manual's table gives 90.65 % (0.80 points off) and 98.73 % (3.50 points off). The floor planning
+    that NeuroSim V1.0 publishes follows the same rules, so it is not their source for this network; other
+    widths of linear layers, numbers of classes, subarrays and tiles were tried; none matches both.
     """
     percent = 100 * memory_utilization(zoo_layers("vgg8"), 128, novel)
     assert percent == pytest.approx(manual_v21, abs=0.006)

@@ -1,0 +1,90 @@
+"""The page in headless Chromium: it draws what the plan says, also with 10,000 tiles, without an error."""
+
+from __future__ import annotations
+
+import dataclasses
+import html
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from crossgrid.chip import Chip, LayerShape, load_chip, map_layers
+from crossgrid.chip.html import write_page
+from crossgrid.chip.report import Report
+from crossgrid.chip.spec import Grid
+from crossgrid.emulator.zoo import zoo_layers
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: apt-get install chromium")
+
+
+def chromium(
+    profile: Path, page: Path, *arguments: str, fragment: str = ""
+) -> subprocess.CompletedProcess[str]:
+    assert CHROMIUM is not None
+    return subprocess.run(
+        [
+            CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
+            f"--user-data-dir={profile}", "--window-size=1240,1400", "--virtual-time-budget=8000",
+            "--enable-logging=stderr", *arguments, f"{page.as_uri()}{fragment}",
+        ],
+        capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
+
+
+def pixels(path: Path) -> np.ndarray:
+    from matplotlib.image import imread
+
+    return (imread(path)[..., :3] * 255).round().astype(int)
+
+
+def report_of(model: str, chip: Chip) -> Report:
+    return Report.of(map_layers(zoo_layers(model), chip), chip, model)
+
+
+def test_page_shows_every_layer_and_describes_a_tile(tmp_path: Path) -> None:
+    page = write_page(tmp_path / "page.html", [report_of("lenet5", load_chip("demo-128"))])
+    done = chromium(tmp_path / "profile", page, "--dump-dom", fragment="#hover=0,1")
+    body = html.unescape(re.sub(r"<script.*?</script>", "", done.stdout, flags=re.S))
+    assert 'data-ready="true"' in body
+    assert "CONSOLE" not in done.stderr  # no script error
+    assert "tile 0/0,1: 19.5 % full" in body
+    assert "conv2 [0:32, 0:100]" in body
+    for words in ("conv1", "fc2", "10 of 100", "48.8 %", "crossbar and converters"):
+        assert words in body
+
+
+@pytest.mark.parametrize("color", ["utilization", "layer", "traffic"])
+def test_screenshot_has_as_many_coloured_tiles_as_the_plan(tmp_path: Path, color: str) -> None:
+    """10,000 tiles, half of them used: coloured pixels of the plan's square are half of it."""
+    chip = dataclasses.replace(load_chip("demo-128"), grid=Grid(100, 100))
+    layers = [LayerShape(f"layer{k}", 128 * 10, 128 * 100) for k in range(5)]
+    page = write_page(tmp_path / "page.html", [Report.of(map_layers(layers, chip), chip, "wide")])
+    shot = tmp_path / "shot.png"
+    done = chromium(tmp_path / "profile", page, f"--screenshot={shot}", fragment=f"#color={color}")
+    assert "CONSOLE" not in done.stderr
+    image = pixels(shot)
+    empty = (image == (230, 233, 239)).all(axis=2)  # the colour of a tile without weights
+    many = empty.sum(axis=1) > 200
+    rows = np.flatnonzero(many & np.roll(many, 1) & np.roll(many, -1))  # lines between tiles are thinner
+    rows = rows[: np.argmax(np.append(np.diff(rows), 9) > 1) + 1]  # the first area; bars lie further down
+    columns = np.flatnonzero(empty[rows].sum(axis=0) > 100)
+    height, width = rows[-1] - rows[0] + 1, columns[-1] - columns[0] + 1
+    assert width == pytest.approx(2 * height, rel=0.05)  # the lower half of a square is empty
+    above = image[rows[0] - height + 4 : rows[0] - 4, columns[0] + 2 : columns[-1] - 2].reshape(-1, 3)
+    # of a tile of 5 x 5 pixels 9 are the lines between tiles; all others have a colour
+    greys = np.ptp(above, axis=1) < 12
+    assert greys.mean() == pytest.approx(9 / 25, abs=0.02)
+    if color == "layer":
+        assert len(np.unique(above, axis=0)) >= 5
+
+
+def test_ten_thousand_tiles_of_many_chips(tmp_path: Path) -> None:
+    page = write_page(tmp_path / "page.html", [report_of("bert-base", load_chip("demo-128"))])
+    shot = tmp_path / "shot.png"
+    done = chromium(tmp_path / "profile", page, f"--screenshot={shot}")
+    assert "CONSOLE" not in done.stderr
+    assert shot.stat().st_size > 20_000

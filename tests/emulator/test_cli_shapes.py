@@ -1,0 +1,101 @@
+"""From torch models to layer shapes, on the meta device, against the models' own numbers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from crossgrid.chip import Convolution
+from crossgrid.emulator.cli import main
+from crossgrid.emulator.shapes import layers_of, load_layers
+from crossgrid.emulator.zoo import zoo_layers
+from crossgrid.kernels.errors import ConfigError
+from torch import Tensor, nn
+
+
+def lenet5() -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(1, 16, 5), nn.Tanh(), nn.MaxPool2d(2), nn.Conv2d(16, 32, 5), nn.Tanh(), nn.MaxPool2d(2),
+        nn.Tanh(), nn.Flatten(), nn.Linear(512, 128), nn.Tanh(), nn.Linear(128, 10),
+    )  # fmt: skip
+
+
+def test_lenet5_has_the_shapes_of_the_zoo() -> None:
+    with torch.device("meta"):
+        found = layers_of(lenet5(), (3, 1, 28, 28))  # a batch of three: reuse is that of one image
+    assert [(s.out, s.in_, s.reuse) for s in found] == [(s.out, s.in_, s.reuse) for s in zoo_layers("lenet5")]
+    assert found[0].convolution == Convolution(1, (5, 5), (1, 1), (28, 28), (24, 24))
+
+
+def test_without_an_example_layers_come_in_order_of_definition() -> None:
+    assert [layer.name for layer in layers_of(lenet5())] == ["0", "3", "8", "10"]
+    assert {layer.reuse for layer in layers_of(lenet5())} == {1}
+
+
+class Recurrent(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.cells = nn.LSTM(20, 30, num_layers=2, batch_first=True)
+        self.out = nn.Linear(30, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.out(self.cells(x)[0])
+
+
+def test_recurrent_layers_have_a_matrix_for_inputs_and_one_for_states() -> None:
+    found = layers_of(Recurrent(), (2, 7, 20))
+    assert [(s.name, s.out, s.in_, s.reuse) for s in found] == [
+        ("cells.weight_ih_l0", 120, 20, 7),
+        ("cells.weight_hh_l0", 120, 30, 7),
+        ("cells.weight_ih_l1", 120, 30, 7),
+        ("cells.weight_hh_l1", 120, 30, 7),
+        ("out", 5, 30, 7),
+    ]
+
+
+class Attention(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention = nn.MultiheadAttention(16, 4, batch_first=True)
+        self.shared = nn.Linear(16, 16)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.shared(self.shared(self.attention(x, x, x)[0]))
+
+
+def test_attention_projections_and_a_layer_used_twice() -> None:
+    found = {s.name: (s.out, s.in_, s.reuse) for s in layers_of(Attention(), (2, 9, 16))}
+    assert found["attention.in_proj"] == (48, 16, 9)
+    assert found["shared"] == (16, 16, 18)
+    assert found["attention.out_proj"][:2] == (16, 16)
+
+
+def test_grouped_convolutions_are_a_matrix_a_group() -> None:
+    found = layers_of(nn.Conv2d(8, 12, 3, padding=1, groups=4), (1, 8, 6, 6))
+    assert [(s.name, s.out, s.in_, s.reuse) for s in found] == [(f"[{g}]", 3, 18, 36) for g in range(4)]
+
+
+def test_no_weight_is_allocated() -> None:
+    """A linear layer of 10^12 weights: four terabytes, had it been allocated."""
+    with torch.device("meta"):
+        model = nn.Linear(10**6, 10**6, bias=False)
+    assert layers_of(model, (1, 10**6))[0].weights == 10**12
+
+
+def test_file_and_callable(tmp_path: Path, capsys) -> None:
+    path = tmp_path / "models.py"
+    path.write_text(
+        "from torch import nn\n"
+        "def net():\n    return nn.Sequential(nn.Linear(200, 300), nn.Linear(300, 4)), (5, 200)\n"
+        "def bare():\n    return nn.Linear(3, 4)\n"
+        "def wrong():\n    return 7\n"
+    )
+    assert [(s.out, s.in_) for s in load_layers(f"{path}:net")] == [(300, 200), (4, 300)]
+    assert load_layers(f"{path}:bare")[0].out == 4
+    assert main(["map", f"{path}:net", "--chip", "demo-128"]) == 0
+    assert "9 of 100 tiles" in capsys.readouterr().out
+    with pytest.raises(ConfigError, match="no callable 'nett': did you mean 'net'"):
+        load_layers(f"{path}:nett")
+    with pytest.raises(ConfigError, match=r"wrong\(\) returned a int, not a torch.nn.Module"):
+        load_layers(f"{path}:wrong")
