@@ -10,11 +10,13 @@ from __future__ import annotations
 import functools
 import hashlib
 import types
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numba
+from numba.core.errors import NumbaExperimentalFeatureWarning
 
 from .bind import Formula
 
@@ -40,15 +42,30 @@ def code_hash(function: Formula) -> str:
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
-def kernel(
-    function: Formula, *, parallel: bool = False, uses: dict[str, Any] | None = None, tag: str = ""
-) -> Callable[..., Any]:
-    """``function`` compiled for CPUs with the names in ``uses`` bound; ``tag`` tells what they are."""
+def named_copy(function: Formula, uses: dict[str, Any] | None, tag: str) -> Formula:
+    """A copy with the names in ``uses`` bound, whose own name tells all that it depends on."""
     assert isinstance(function, types.FunctionType)
     scope = {**function.__globals__, **(uses or {})}
     copy = types.FunctionType(function.__code__, scope, function.__name__, function.__defaults__)
     sources = sources_hash(Path(function.__code__.co_filename).parent)
-    suffix = hashlib.blake2b(f"{sources}{tag}{parallel}".encode(), digest_size=8).hexdigest()
+    suffix = hashlib.blake2b(f"{sources}{tag}".encode(), digest_size=8).hexdigest()
     copy.__qualname__ = f"{function.__qualname__}_{suffix}"
     copy.__module__ = function.__module__
-    return numba.njit(copy, parallel=parallel, cache=True, error_model="numpy", nogil=True)
+    return copy
+
+
+def kernel(function: Formula, signature: Any = None, *, parallel: bool = False) -> Callable[..., Any]:
+    """``function`` compiled for CPUs: at once for ``signature``, else for what it is first called with."""
+    copy = named_copy(function, None, str(parallel))
+    compiler = numba.njit(signature, parallel=parallel, cache=True, error_model="numpy", nogil=True)
+    with warnings.catch_warnings():  # numba still calls functions as arguments an experiment
+        warnings.simplefilter("ignore", NumbaExperimentalFeatureWarning)
+        return compiler(copy)
+
+
+def callback(function: Formula, signature: Any, uses: dict[str, Any], tag: str) -> Any:
+    """``function`` compiled for one signature, with the names in ``uses`` bound; ``tag`` tells what they are.
+
+    Kernels take it as an argument: they are compiled once for all callbacks of the same signature.
+    """
+    return numba.cfunc(signature, cache=True, error_model="numpy")(named_copy(function, uses, tag))

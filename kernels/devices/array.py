@@ -111,12 +111,11 @@ class DeviceArray:
         return bool(self.constants[0] != 0.0)
 
     def _run(self, arguments: tuple[Any, ...]) -> int:
-        formula = type(self.device).step
         if self.executor == "naive":
-            return naive.run(formula, arguments)
+            return naive.run(self.device, arguments)
         from ..pulsed_update import cpu
 
-        return cpu.run(formula, arguments)
+        return cpu.run(self.device, arguments)
 
     def _check(self, status: int, learning_rate: float, step_size: Any) -> None:
         if status == 3:

@@ -71,6 +71,8 @@ class PulsedDevice(Config):
     parameters: ClassVar[tuple[str, ...]] = ("min_bound", "max_bound", "dwmin_up", "dwmin_down")
     # whether n equal steps can be taken at once
     aggregates: ClassVar[bool] = False
+    # whether a CPU gathers a row's parameters to vectorise the step: pays where it has an exponential
+    blockwise: ClassVar[bool] = False
 
     dw_min: float = field(0.001, above=0.0)
     dw_min_dtod: float = field(0.3, at_least=0.0)

@@ -19,6 +19,7 @@ class ExpStepDevice(PulsedDevice):
     parameters: ClassVar[tuple[str, ...]] = (
         "min_bound", "max_bound", "dwmin_up", "dwmin_down", "scale",
     )  # fmt: skip
+    blockwise: ClassVar[bool] = True
 
     A_up: float = field(0.00081)
     A_down: float = field(0.36833)

@@ -42,6 +42,7 @@ class PowStepDevice(PulsedDevice):
 
     parameters: ClassVar[tuple[str, ...]] = PARAMETERS
     step = staticmethod(power_step)
+    blockwise: ClassVar[bool] = True
 
     pow_gamma: float = field(1.0)
     pow_gamma_dtod: float = field(0.1, at_least=0.0)
@@ -65,6 +66,7 @@ class PowStepReferenceDevice(PulsedDevice):
 
     parameters: ClassVar[tuple[str, ...]] = PARAMETERS
     step = staticmethod(power_step)
+    blockwise: ClassVar[bool] = True
 
     pow_gamma: float = field(1.0)
     pow_gamma_dtod: float = field(0.1, at_least=0.0)

@@ -54,26 +54,23 @@ def line_levels(values_L, scale, step, jitter, k0, k1, tick, extra, round_stream
         levels_L[line] = abs(values_L[line]) * scale
     if step <= np.float32(0.0):
         return
-    calls = (lines + 3) // 4
-    low = np.uint32(tick & 0xFFFFFFFF)
-    for call in range(calls):
-        words = philox4x32(k0, k1, np.uint32(call), np.uint32(0), low, counter_top(round_stream, extra, tick))
-        for q in range(4):
-            line = q * calls + call
-            if line < lines:
-                offset = unit_interval(words[q]) - np.float32(0.5) if jitter else np.float32(0.0)
-                levels_L[line] = quantised(levels_L[line], step, offset)
+    low, top = np.uint32(tick & 0xFFFFFFFF), counter_top(round_stream, extra, tick)
+    for call in range((lines + 3) // 4):
+        words = philox4x32(k0, k1, np.uint32(call), np.uint32(0), low, top)
+        for q in range(min(4, lines - 4 * call)):
+            offset = unit_interval(words[q]) - np.float32(0.5) if jitter else np.float32(0.0)
+            levels_L[4 * call + q] = quantised(levels_L[4 * call + q], step, offset)
 
 
 @numba.njit(error_model="numpy")
-def random_words(k0, k1, c0_N, c1_N, c2_N, c3, n, words_4N):
-    """The words of ``n`` calls."""
+def random_words(k0, k1, c0_N, c1_N, c2_N, c3, n, words):
+    """The words of ``n`` calls, four a call."""
     for i in range(n):
         a, b, c, d = philox4x32(k0, k1, c0_N[i], c1_N[i], c2_N[i], c3)
-        words_4N[0, i] = a
-        words_4N[1, i] = b
-        words_4N[2, i] = c
-        words_4N[3, i] = d
+        words[4 * i] = a
+        words[4 * i + 1] = b
+        words[4 * i + 2] = c
+        words[4 * i + 3] = d
 
 
 @numba.njit(error_model="numpy")
@@ -85,56 +82,58 @@ def random_codes(
     calls = (lines + 3) // 4
     room = CALLS + calls * 31
     c0, c1, c2 = np.empty(room, np.uint32), np.empty(room, np.uint32), np.empty(room, np.uint32)
-    words = np.empty((4, room), np.uint32)
-    levels, limits = np.empty(lines, np.float32), np.empty(lines, np.int32)
+    words = np.empty(4 * room, np.uint32)
+    levels = np.empty(lines, np.float32)
     top = counter_top(stream, extra, tick + start)
     round_stream = ROUND_X if stream == PULSE_X else ROUND_D
     first = start
     while first < stop:
         last, n = first, 0
         while last < stop and n < CALLS:
+            low = np.uint32((tick + last) & 0xFFFFFFFF)
             for slot in range(lengths_B[last]):
                 for call in range(calls):
                     c0[n + call] = call
                     c1[n + call] = slot_0 + slot
-                    c2[n + call] = (tick + last) & 0xFFFFFFFF
+                    c2[n + call] = low
                 n += calls
             last += 1
         random_words(k0, k1, c0, c1, c2, top, n, words)
         n = 0
         for b in range(first, last):
-            if lengths_B[b] == 0:
-                continue
-            line_levels(
-                values_BL[b], scales_B[b], step, jitter, k0, k1, tick + b, extra, round_stream, levels
-            )
-            _firing_limits(levels, limits)
-            _fire(values_BL[b], limits, words, n, lengths_B[b], calls, codes_BL[b])
+            if lengths_B[b] == 1 and step <= np.float32(0.0):
+                _fire_once(values_BL[b], scales_B[b], words[4 * n :], codes_BL[b])
+            elif lengths_B[b] > 0:
+                line_levels(
+                    values_BL[b], scales_B[b], step, jitter, k0, k1, tick + b, extra, round_stream, levels
+                )
+                _fire(values_BL[b], levels, words[4 * n :], lengths_B[b], 4 * calls, codes_BL[b])
             n += lengths_B[b] * calls
         first = last
 
 
 @numba.njit(error_model="numpy")
-def _firing_limits(levels_L, limits_L):
-    """A line fires where the top 24 bits of its word are below its limit."""
-    for line in range(levels_L.size):
-        scaled = np.float32(np.ceil(levels_L[line] * np.float32(16777216.0)))
-        limits_L[line] = np.int32(min(scaled, np.float32(16777216.0)))
+def _fire_once(values_L, scale, words, codes_L):
+    """Trains of one slot: a line fires where its word, as a uniform number, is below its level."""
+    bits_L = values_L.view(np.uint32)
+    for line in range(values_L.size):
+        level = abs(values_L[line]) * scale
+        fires = np.float32(np.int32(words[line] >> np.uint32(8))) < level * np.float32(16777216.0)
+        codes_L[line] = (bits_L[line] & SIGN) | np.uint32(fires)
 
 
 @numba.njit(error_model="numpy")
-def _fire(values_L, limits_L, words_4N, n, length, calls, codes_L):
-    lines = values_L.size
+def _fire(values_L, levels_L, words, length, stride, codes_L):
+    """Trains of ``length`` slots; the words of a slot begin ``stride`` after those of the one before."""
     bits_L = values_L.view(np.uint32)
-    for line in range(lines):
+    for line in range(values_L.size):
         codes_L[line] = bits_L[line] & SIGN
     for slot in range(length):
-        for q in range(4):
-            first = q * calls
-            for call in range(min(calls, lines - first)):
-                word = np.int32(words_4N[q, n + slot * calls + call] >> np.uint32(8))
-                fires = np.uint32(1) if word < limits_L[first + call] else np.uint32(0)
-                codes_L[first + call] |= fires << np.uint32(slot)
+        of_slot = words[slot * stride :]
+        for line in range(values_L.size):
+            scaled = np.float32(np.int32(of_slot[line] >> np.uint32(8)))
+            fires = scaled < levels_L[line] * np.float32(16777216.0)
+            codes_L[line] |= np.uint32(fires) << np.uint32(slot)
 
 
 @numba.njit(error_model="numpy")
@@ -237,10 +236,13 @@ def plan(x_XBI, x_of_T, d_DBO, d_of_T, active_TB, rule, rate, granularity, lengt
     vectors = x_XBI.shape[1]
     x_max_XB = np.empty((x_XBI.shape[0], vectors), np.int32)
     d_max_DB = np.empty((d_DBO.shape[0], vectors), np.int32)
-    for n in range(x_XBI.shape[0]):
-        magnitudes(x_XBI[n], 0, vectors, x_max_XB[n])
-    for n in range(d_DBO.shape[0]):
-        magnitudes(d_DBO[n], 0, vectors, d_max_DB[n])
+    share = (vectors + 3) // 4
+    for task in prange(4):
+        start, stop = task * share, min((task + 1) * share, vectors)
+        for n in range(x_XBI.shape[0]):
+            magnitudes(x_XBI[n], start, stop, x_max_XB[n])
+        for n in range(d_DBO.shape[0]):
+            magnitudes(d_DBO[n], start, stop, d_max_DB[n])
     for bits in x_max_XB.ravel():
         if bits >= 0x7F800000:
             return BAD_X, 0
@@ -289,10 +291,10 @@ def make_chunk(
 @functools.cache
 def plan_kernel() -> Callable[..., Any]:
     """``plan``, compiled."""
-    return kernel(plan)
+    return kernel(plan, parallel=True)
 
 
 @functools.cache
-def train_kernel(parallel: bool) -> Callable[..., Any]:
+def train_kernel() -> Callable[..., Any]:
     """``make_chunk``, compiled."""
-    return kernel(make_chunk, parallel=parallel)
+    return kernel(make_chunk, parallel=True)

@@ -20,12 +20,12 @@ f32 = np.float32
 
 
 def line_words(key_2: Words, lines: int, row: int, stream: Stream, tick: int, extra: int) -> Words:
-    """One word a line: line is word ``line // calls`` of call ``line % calls``, calls = ceil(lines / 4)."""
+    """One word a line: line is word ``line % 4`` of call ``line // 4``."""
     calls = (lines + 3) // 4
     low, high = counter_high(stream, tick, extra)
     call = np.arange(calls)
     counter = np.stack([call, np.full(calls, row), np.full(calls, low), np.full(calls, high)])
-    return philox4x32(key_2, counter.astype(np.uint32)).reshape(-1)[:lines]
+    return philox4x32(key_2, counter.astype(np.uint32)).T.reshape(-1)[:lines]
 
 
 def line_levels(
@@ -94,7 +94,8 @@ def step_noise(numbers_OI: NDArray[np.int64], key_2: Words, tick: int, extra: in
         call = np.arange(calls)
         counter = np.stack([call, np.full(calls, row), np.full(calls, low), np.full(calls, high)])
         words = philox4x32(key_2, counter.astype(np.uint32))
-        rows.append(np.concatenate([*normal_pair(words[0], words[1]), *normal_pair(words[2], words[3])]))
+        four = [*normal_pair(words[0], words[1]), *normal_pair(words[2], words[3])]
+        rows.append(np.stack(four, axis=1).reshape(-1))
     return rows
 
 
@@ -155,7 +156,7 @@ def pulse_vector(
     return int(counts.sum())
 
 
-def run(formula: Callable[..., Any], arguments: tuple[Any, ...]) -> int:
+def run(device: Any, arguments: tuple[Any, ...]) -> int:
     """The update of ``cpu.update``, in numpy: same arguments, same result."""
     (
         w_TOI, p_TOIP, c, seen_TOI, write_noise, keys_T2, train_keys_T2, x_XBI, x_of_T, d_DBO, d_of_T,
@@ -175,7 +176,7 @@ def run(formula: Callable[..., Any], arguments: tuple[Any, ...]) -> int:
             pulses_T[t] += pulse_vector(
                 w_TOI[t], p_TOIP[t], c, seen_TOI[t], write_noise, keys_T2[t], train_keys_T2[t],
                 x_XBI[x_of_T[t], b], d_DBO[d_of_T[t], b], rule, rate, granularity, tick + b, extra, side,
-                formula, aggregates,
+                type(device).step, aggregates,
             )  # fmt: skip
     return 0
 

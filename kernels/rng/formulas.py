@@ -58,7 +58,7 @@ def normal_pair(word_0: Any, word_1: Any) -> Any:
 def exponential(x: Any) -> Any:
     """e^x (Cephes ``expf``), flushed to e^-87 and e^88 outside of that range."""
     x = m.minimum(m.maximum(x, -87.0), 88.0)
-    n = m.floor(x * 1.44269504088896341 + 0.5)
+    n = (x * 1.44269504088896341 + 12582912.0) - 12582912.0  # rounds: 1.5 * 2^23 has no room for fractions
     x = x - n * 0.693359375 + n * 2.12194440e-4
     p = x * 1.9875691500e-4 + 1.3981999507e-3
     p = p * x + 8.3334519073e-3

@@ -90,4 +90,6 @@ _log = _own(formulas.natural_log)
 @inline
 def power(base, exponent):
     """base^exponent for base >= 0; 0 for base <= 0."""
-    return exp(exponent * _log(base)) if base > np.float32(0.0) else np.float32(0.0)
+    positive = base > np.float32(0.0)
+    value = exp(exponent * _log(base if positive else np.float32(1.0)))
+    return value if positive else np.float32(0.0)

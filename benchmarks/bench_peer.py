@@ -1,0 +1,168 @@
+"""This project and aihwkit, alternately, in one run: bench_peer.py --peer DIR [--json FILE].
+
+DIR is a virtual environment with aihwkit 1.1.0. Before a row is timed, both sides' weight changes are
+compared with the gradient that they approximate: no figure is printed for a wrong result.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from peer.rows import DEVICES, LEARNING_RATE, ROWS, Row
+from peer.sides import JOBS, Job
+
+FIRST_REPEATS = 3
+CHECKS = 6
+SLICE_MS = 40.0  # how long a side runs before it is the other's turn
+
+
+class Peer:
+    """aihwkit in a process of its own."""
+
+    def __init__(self, directory: Path, threads: int) -> None:
+        server = Path(__file__).parent / "peer" / "server.py"
+        python = directory / "bin" / "python"
+        if not python.exists():
+            sys.exit(f"--peer {directory}: there is no {python}; give an environment with aihwkit 1.1.0")
+        environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+        self.process = subprocess.Popen(
+            [str(python), str(server), str(threads)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment,
+        )  # fmt: skip
+
+    def ask(self, **request: Any) -> Any:
+        """The answer to one request."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(json.dumps(request) + "\n")
+        self.process.stdin.flush()
+        line = self.process.stdout.readline()
+        if not line:
+            sys.exit("aihwkit's process ended; its message is above")
+        return json.loads(line)
+
+    def close(self) -> None:
+        """End the process."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.wait(timeout=30)
+
+
+def slope_to_gradient(change: NDArray[np.float32], row: Row) -> float:
+    """Slope of the weight change over -rate d^T x: 1 where the update is right on average."""
+    x, d = row.data()
+    wanted = -LEARNING_RATE * d.T.astype(np.float64) @ x
+    return float((change * wanted).sum() / (wanted**2).sum())
+
+
+def check(own: Job, peer: Peer, device: str, row: Row) -> tuple[float, float]:
+    """Mean slopes of both sides; ends the run where they differ by more than chance and populations can.
+
+    A single update is noisy, so CHECKS of them are averaged: four standard errors of the difference,
+    and a tenth for the two populations of devices, whose steps differ by 30 % from one to the next.
+    """
+    slopes = np.zeros((2, CHECKS))
+    for k in range(CHECKS):
+        own.start()
+        own.run()
+        slopes[0, k] = slope_to_gradient(own.weights(), row)
+        slopes[1, k] = slope_to_gradient(np.array(peer.ask(do="weights"), np.float32), row)
+    ours, theirs = (float(mean) for mean in slopes.mean(axis=1))
+    allowed = 0.1 + 4.0 * float(np.sqrt((slopes.var(axis=1) / CHECKS).sum()))
+    if abs(ours - theirs) > allowed:
+        sys.exit(
+            f"{device} {row.name}: weight change is {ours:.3f} of the gradient, aihwkit's {theirs:.3f}; "
+            f"they may differ by {allowed:.3f}"
+        )
+    return ours, theirs
+
+
+def measure(kind: str, device: str, row: Row, peer: Peer, rounds: int) -> dict[str, Any]:
+    """One row of the table."""
+    own = JOBS[kind][0](device, row)
+    peer.ask(do="open", kind=kind, device=device, row=dataclasses.asdict(row))
+    slopes = check(own, peer, device, row)
+    repeats = [
+        max(1, round(SLICE_MS / min(side(FIRST_REPEATS))))
+        for side in (own.times, lambda n: peer.ask(do="times", repeats=n))
+    ]
+    ours: list[float] = []
+    theirs: list[float] = []
+    for _ in range(rounds):
+        ours += own.times(repeats[0])
+        theirs += peer.ask(do="times", repeats=repeats[1])
+    medians = float(np.median(ours)), float(np.median(theirs))
+    return {
+        "work": kind, "device": device, "row": row.name, "ms": medians[0], "peer_ms": medians[1],
+        "ratio": medians[1] / medians[0], "slope": slopes[0], "peer_slope": slopes[1],
+        "runs": len(ours), "peer_runs": len(theirs),
+    }  # fmt: skip
+
+
+def machine() -> dict[str, Any]:
+    """Where the figures were taken."""
+    import numba
+
+    model = "unknown"
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        names = [line for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
+        model = names[0].partition(":")[2].strip() if names else model
+    return {
+        "processor": model, "cores": os.cpu_count(), "system": platform.platform(),
+        "python": platform.python_version(), "numba": numba.__version__, "numpy": np.__version__,
+        "time": time.strftime("%Y-%m-%d %H:%M:%S %z"),
+    }  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--peer", type=Path, required=True, help="virtual environment with aihwkit 1.1.0")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--rows", default="", help="only rows whose name has this in it")
+    parser.add_argument("--json", type=Path, help="where the figures are written")
+    options = parser.parse_args()
+
+    import numba
+
+    numba.set_num_threads(min(options.threads, numba.config.NUMBA_NUM_THREADS))
+    peer = Peer(options.peer, options.threads)
+    results = []
+    print(f"{'work':10s} {'device':20s} {'out x in x batch':16s} {'ms':>8s} {'aihwkit':>8s} {'ratio':>6s}")
+    for kind in JOBS:
+        for device in DEVICES:
+            for row in ROWS:
+                if options.rows and options.rows not in f"{device} {row.name}":
+                    continue
+                r = measure(kind, device, row, peer, options.rounds)
+                results.append(r)
+                print(
+                    f"{kind:10s} {device:20s} {row.name:16s} {r['ms']:8.3f} {r['peer_ms']:8.3f} {r['ratio']:6.2f}",
+                    flush=True,
+                )
+        ratios = [r["ratio"] for r in results if r["work"] == kind]
+        if ratios:
+            mean = float(np.exp(np.mean(np.log(ratios))))
+            print(f"{kind}: geometric mean {mean:.2f}, lowest {min(ratios):.2f}")
+    peer.close()
+    if options.json:
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        report = {"machine": machine(), "threads": options.threads, "results": results}
+        options.json.write_text(json.dumps(report, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

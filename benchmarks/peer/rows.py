@@ -1,0 +1,42 @@
+"""The work that both sides are given. Imported by both environments: numpy only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+LEARNING_RATE = 0.01
+DEVICES = ("ConstantStepDevice", "SoftBoundsDevice", "ExpStepDevice")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One shape: outputs, inputs, vectors a batch, and the share of inputs that are not zero."""
+
+    out_size: int
+    in_size: int
+    batch: int
+    density: float
+
+    @property
+    def name(self) -> str:
+        return f"{self.out_size}x{self.in_size}x{self.batch}"
+
+    def data(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """x = tanh of normals, thinned; d = 0.01 normals."""
+        rng = np.random.default_rng(1)
+        x = np.tanh(rng.standard_normal((self.batch, self.in_size)))
+        x *= rng.random(x.shape) < self.density
+        d = 0.01 * rng.standard_normal((self.batch, self.out_size))
+        return x.astype(np.float32), d.astype(np.float32)
+
+
+ROWS = (
+    Row(16, 25, 4608, 0.2),
+    Row(32, 400, 512, 0.5),
+    Row(128, 512, 8, 1.0),
+    Row(512, 512, 64, 1.0),
+    Row(1024, 1024, 16, 1.0),
+)
