@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
+from ...jit import kernel
 from ...rng.cpu import normal_pair, philox4x32, unit_interval
 
-inline = numba.njit(error_model="numpy", forceinline=True)
 
-
-@inline
+@kernel
 def row_words(words, counters, k0, k1, row, low, high):
     """Words of the counters (0 ..., row, low, high): plane k of ``words`` holds word k of each."""
     for j in range(counters):
@@ -21,7 +19,7 @@ def row_words(words, counters, k0, k1, row, low, high):
         words[3 * counters + j] = w3
 
 
-@numba.njit(error_model="numpy", cache=True, nogil=True)
+@kernel
 def normals(out_OI, k0, k1, first_row, low, high):
     """Fill ``out_OI`` with standard normals."""
     rows, columns = out_OI.shape
@@ -42,7 +40,7 @@ def normals(out_OI, k0, k1, first_row, low, high):
             out_OI[i, j] = drawn[j]
 
 
-@numba.njit(error_model="numpy", cache=True, nogil=True)
+@kernel
 def uniforms(out_OI, k0, k1, first_row, low, high):
     """Fill ``out_OI`` with uniform numbers in [0, 1)."""
     rows, columns = out_OI.shape

@@ -12,14 +12,14 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import InputError
+from ...errors import InputError, unknown
 from ..parameters import WeightModifierParameter
 from . import cpu, naive
 from .plan import Plan, plan
 
 __all__ = ["Plan", "largest_weight", "modified_weights", "plan"]
 
-Executor = Literal["naive", "cpu"]
+Executor = Literal["naive", "cpu", "cuda"]
 Array = NDArray[np.float32]
 
 
@@ -35,23 +35,22 @@ def modified_weights(
 ) -> Array:
     """The weights [tiles, out, in] that the mini-batch at ``tick`` sees.
 
-    ``out_TOI`` receives them (it may be ``w_TOI``). A caller whose weights have not changed may pass
-    the ``w_max_T`` that ``largest_weight`` gave.
+    ``out_TOI`` receives them (it may be ``w_TOI``); with the executor "cuda" both are tensors on the card. A
+    caller whose weights have not changed may pass the ``w_max_T`` that ``largest_weight`` gave.
     """
     modifier = parameter if isinstance(parameter, Plan) else plan(parameter)
     if out_TOI is None:
-        out_TOI = np.empty_like(w_TOI)
+        out_TOI = w_TOI.new_empty(w_TOI.shape) if executor == "cuda" else np.empty_like(w_TOI)
     if w_max_T is None:
-        w_max_T = largest_weight(w_TOI, modifier)
-    kernels: ModuleType = naive if executor == "naive" else cpu
-    kernels.modify(out_TOI, w_TOI, keys_T2, tick, modifier, w_max_T)
+        w_max_T = largest_weight(w_TOI, modifier, executor)
+    _kernels(executor).modify(out_TOI, w_TOI, keys_T2, tick, modifier, w_max_T)
     return out_TOI
 
 
-def largest_weight(w_TOI: Array, modifier: Plan) -> Array:
+def largest_weight(w_TOI: Array, modifier: Plan, executor: Executor = "cpu") -> Array:
     """What the strengths of ``modifier`` are relative to in each tile [T]."""
     columns = w_TOI.shape[2] - modifier.keep_last
-    largest_T: Array = cpu.largest_magnitude(w_TOI, columns)
+    largest_T: Array = _kernels(executor).largest_magnitude(w_TOI, columns)
     finite_T = np.isfinite(largest_T)
     if not finite_T.all():
         raise InputError(
@@ -61,3 +60,13 @@ def largest_weight(w_TOI: Array, modifier: Plan) -> Array:
     if not modifier.relative:
         return np.full(w_TOI.shape[0], modifier.assumed_wmax, np.float32)
     return np.where(largest_T > 0.0, largest_T, np.float32(1.0))
+
+
+def _kernels(executor: Executor) -> ModuleType:
+    if executor == "cuda":
+        from . import cuda  # needs Triton and torch, which a CPU tile does without
+
+        return cuda
+    if executor not in ("cpu", "naive"):
+        raise unknown("executor of weight modifiers", executor, ("cpu", "naive", "cuda"))
+    return naive if executor == "naive" else cpu

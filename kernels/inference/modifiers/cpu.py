@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import functools
+from pathlib import Path
+
 import numba
 import numpy as np
 
+from ...jit import named_copy, sources_hash
 from ...rng import Stream
 from ...rng.cpu import compiled, natural_log, unit_interval
-from ..draws.cpu import inline, row_words
-from . import formulas
+from .. import draws
+from ..draws.cpu import row_words
+from . import formulas, naive
 from .plan import Extra, Kind, Slot, byte_normals
 
 rotated = compiled(formulas.rotated)
@@ -21,6 +26,16 @@ reflected = compiled(formulas.reflected)
 pcm_target = compiled(formulas.pcm_target)
 pcm_failed = compiled(formulas.pcm_failed)
 pcm_noisy = compiled(formulas.pcm_noisy, natural_log=natural_log)
+
+inline = numba.njit(error_model="numpy", forceinline=True)
+_DRAWS = sources_hash(Path(draws.__file__).parent)  # its code is inlined here too
+
+
+def fused(function, uses=None, tag="", parallel=False):
+    """``function`` compiled for CPUs with the names in ``uses`` bound; ``tag`` tells what they are."""
+    copy = named_copy(function, uses, f"{_DRAWS}{tag}{parallel}")
+    return numba.njit(copy, parallel=parallel, cache=True, error_model="numpy", nogil=True)
+
 
 TABLE = byte_normals()
 ROWS_A_TASK = 32
@@ -43,14 +58,8 @@ STD, RES, CLIP, P_DROP, G_MAX = (
 )
 THRESHOLD, P_RESET, P_GMAX = int(Slot.THRESHOLD), int(Slot.P_RESET), int(Slot.P_GMAX)
 P_RANDOM, LOG_AGE, SPREAD, COEFF = int(Slot.P_RANDOM), int(Slot.LOG_AGE), int(Slot.SPREAD), int(Slot.COEFF)
-NORMAL, NORMAL_DRIFT, NORMAL_READ = int(Extra.NORMAL), int(Extra.NORMAL_DRIFT), int(Extra.NORMAL_READ)
-ROUND, DROP, FAIL_RESET, FAIL_GMAX = (
-    int(Extra.ROUND),
-    int(Extra.DROP),
-    int(Extra.FAIL_RESET),
-    int(Extra.FAIL_GMAX),
-)
-FAIL_RANDOM, FAIL_SIDE, FAIL_LEVEL = int(Extra.FAIL_RANDOM), int(Extra.FAIL_SIDE), int(Extra.FAIL_LEVEL)
+NORMAL, ROUND, DROP, FAIL_RESET = int(Extra.NORMAL), int(Extra.ROUND), int(Extra.DROP), int(Extra.FAIL_RESET)
+PCM_NORMALS, FAIL_DRAWS = 3, 5  # as numbered in Extra: from NORMAL and from FAIL_RESET on
 STREAM = np.uint32(int(Stream.MODIFIER) << 24)
 
 
@@ -60,7 +69,7 @@ def high_word(extra, tick):
     return np.uint32(STREAM | np.uint32(extra << 16) | np.uint32(tick >> 32))
 
 
-@inline
+@fused
 def row_normals(xi, words, columns, k0, k1, row, tick, extra):
     """Fast normals of one row; ``xi`` has room for whole counters of 16."""
     counters = (columns + 15) // 16
@@ -86,7 +95,7 @@ def row_normals(xi, words, columns, k0, k1, row, tick, extra):
             xi[base + 3 * counters + j] = d
 
 
-@inline
+@fused
 def row_uniforms(u, words, columns, k0, k1, row, tick, extra):
     """Uniform numbers of one row."""
     counters = (columns + 3) // 4
@@ -95,33 +104,24 @@ def row_uniforms(u, words, columns, k0, k1, row, tick, extra):
         u[j] = unit_interval(words[j])
 
 
-@inline
-def scratch_size(columns):
-    """Room for one row of whole counters."""
-    return 16 * ((columns + 15) // 16)
+@fused
+def _row_poly(out, w, columns, values, scale, w_max, xi):
+    c0, c1, c2 = values[COEFF], values[COEFF + 1], values[COEFF + 2]
+    c3, c4, c5 = values[COEFF + 3], values[COEFF + 4], values[COEFF + 5]
+    for j in range(columns):
+        sigma = scale * polynomial(abs(w[j]) / w_max, c0, c1, c2, c3, c4, c5)
+        out[j] = w[j] + w_max * sigma * xi[j]
 
 
-@inline
-def modify_row(out, w, columns, kind, stochastic, values, w_max, k0, k1, row, tick, words, scratch):
-    """One row as the mini-batch sees it. ``words`` [scratch_size], ``scratch`` [8, scratch_size]."""
-    if kind in (ADD_NORMAL, MULT_NORMAL, POLY, PROG_NOISE):
-        row_normals(scratch[0], words, columns, k0, k1, row, tick, NORMAL)
-        _row_normal(out, w, columns, kind, values, w_max, scratch[0])
-    elif kind in (DISCRETIZE, DISCRETIZE_ADD_NORMAL, DOREFA):
-        _row_grid(out, w, columns, kind, stochastic, values, w_max, k0, k1, row, tick, words, scratch)
-    elif kind == PCM_NOISE:
-        _row_pcm(out, w, columns, values, w_max, k0, k1, row, tick, words, scratch)
-    else:
+@fused
+def row_with_normals(out, w, columns, kind, stochastic, values, w_max, k0, k1, row, tick, words, scratch):
+    """One row of the types that need a normal for each weight, or nothing."""
+    if kind == KEEP:
         for j in range(columns):
             out[j] = w[j]
-    if values[P_DROP] > np.float32(0.0):
-        row_uniforms(scratch[0], words, columns, k0, k1, row, tick, DROP)
-        for j in range(columns):
-            out[j] = np.float32(0.0) if scratch[0, j] < values[P_DROP] else out[j]
-
-
-@inline
-def _row_normal(out, w, columns, kind, values, w_max, xi):
+        return
+    xi = scratch[0]
+    row_normals(xi, words, columns, k0, k1, row, tick, NORMAL)
     strength = values[STD] * w_max
     if kind == ADD_NORMAL:
         for j in range(columns):
@@ -137,17 +137,9 @@ def _row_normal(out, w, columns, kind, values, w_max, xi):
             out[j] = reflected(w[j], out[j])
 
 
-@numba.njit(error_model="numpy", cache=True)
-def _row_poly(out, w, columns, values, scale, w_max, xi):
-    c0, c1, c2 = values[COEFF], values[COEFF + 1], values[COEFF + 2]
-    c3, c4, c5 = values[COEFF + 3], values[COEFF + 4], values[COEFF + 5]
-    for j in range(columns):
-        sigma = scale * polynomial(abs(w[j]) / w_max, c0, c1, c2, c3, c4, c5)
-        out[j] = w[j] + w_max * sigma * xi[j]
-
-
-@numba.njit(error_model="numpy", cache=True)
-def _row_grid(out, w, columns, kind, stochastic, values, w_max, k0, k1, row, tick, words, scratch):
+@fused
+def row_on_grid(out, w, columns, kind, stochastic, values, w_max, k0, k1, row, tick, words, scratch):
+    """One row of the types that round."""
     xi, jitter = scratch[0], scratch[1]
     if stochastic:
         row_uniforms(jitter, words, columns, k0, k1, row, tick, ROUND)
@@ -159,104 +151,109 @@ def _row_grid(out, w, columns, kind, stochastic, values, w_max, k0, k1, row, tic
         for j in range(columns):
             out[j] = dorefa(w[j], w_max, values[CLIP], values[RES], jitter[j])
         return
-    if kind == DISCRETIZE:
-        for j in range(columns):
-            out[j] = discretized(w[j], w_max, values[RES], jitter[j])
-        return
-    row_normals(xi, words, columns, k0, k1, row, tick, NORMAL)
-    strength = values[STD] * w_max
     for j in range(columns):
-        out[j] = discretized(w[j], w_max, values[RES], jitter[j]) + strength * xi[j]
+        out[j] = discretized(w[j], w_max, values[RES], jitter[j])
+    if kind == DISCRETIZE_ADD_NORMAL:
+        row_normals(xi, words, columns, k0, k1, row, tick, NORMAL)
+        strength = values[STD] * w_max
+        for j in range(columns):
+            out[j] = out[j] + strength * xi[j]
 
 
-@numba.njit(error_model="numpy", cache=True)
-def _row_pcm(out, w, columns, values, w_max, k0, k1, row, tick, words, scratch):
+@fused
+def row_of_pcm(out, w, columns, kind, stochastic, values, w_max, k0, k1, row, tick, words, scratch):
+    """One row of PCM_NOISE."""
     g, target = scratch[0], scratch[1]
     g_max = values[G_MAX]
     for j in range(columns):
         target[j] = pcm_target(w[j], w_max, g_max, values[THRESHOLD])
         g[j] = target[j]
     if values[P_RESET] + values[P_GMAX] + values[P_RANDOM] > np.float32(0.0):
-        row_uniforms(scratch[2], words, columns, k0, k1, row, tick, FAIL_RESET)
-        row_uniforms(scratch[3], words, columns, k0, k1, row, tick, FAIL_GMAX)
-        row_uniforms(scratch[4], words, columns, k0, k1, row, tick, FAIL_RANDOM)
-        row_uniforms(scratch[5], words, columns, k0, k1, row, tick, FAIL_SIDE)
-        row_uniforms(scratch[6], words, columns, k0, k1, row, tick, FAIL_LEVEL)
+        for k in range(FAIL_DRAWS):
+            row_uniforms(scratch[2 + k], words, columns, k0, k1, row, tick, FAIL_RESET + k)
         for j in range(columns):
             g[j] = pcm_failed(
                 g[j], g_max, scratch[2, j], scratch[3, j], scratch[4, j],
                 values[P_RESET], values[P_GMAX], values[P_RANDOM], scratch[5, j], scratch[6, j],
             )  # fmt: skip
-    row_normals(scratch[2], words, columns, k0, k1, row, tick, NORMAL)
-    row_normals(scratch[3], words, columns, k0, k1, row, tick, NORMAL_DRIFT)
-    row_normals(scratch[4], words, columns, k0, k1, row, tick, NORMAL_READ)
+    for k in range(PCM_NORMALS):
+        row_normals(scratch[2 + k], words, columns, k0, k1, row, tick, NORMAL + k)
     for j in range(columns):
         noisy = pcm_noisy(
-            g[j],
-            g_max,
-            values[STD],
-            values[LOG_AGE],
-            values[SPREAD],
-            scratch[2, j],
-            scratch[3, j],
-            scratch[4, j],
-        )
+            g[j], g_max, values[STD], values[LOG_AGE], values[SPREAD],
+            scratch[2, j], scratch[3, j], scratch[4, j],
+        )  # fmt: skip
         out[j] = reflected(target[j], noisy / g_max * w_max)
 
 
-@numba.njit(error_model="numpy", cache=True, nogil=True)
 def modify_rows(out_OI, w_OI, first_row, last_row, kind, stochastic, keep_last, values, w_max, k0, k1, tick):
     """Rows ``first_row`` ... ``last_row`` - 1 of one tile as the mini-batch at ``tick`` sees them.
 
-    ``out_OI`` [rows, in] receives them from its row 0 on; ``w_OI`` [out, in] is the whole tile. Made to be
-    called from a product's kernel with an ``out_OI`` that stays in the cache.
+    ``out_OI`` [rows, in] receives them from its row 0 on; ``w_OI`` [out, in] is the whole tile.
     """
     columns = w_OI.shape[1]
-    width = scratch_size(columns)
+    width = 16 * ((columns + 15) // 16)  # whole counters of normals
     words = np.empty(width, np.uint32)
-    scratch = np.empty((8, width), np.float32)
+    scratch = np.empty((7, width), np.float32)
     for row in range(first_row, last_row):
         out, w = out_OI[row - first_row], w_OI[row]
-        modify_row(
+        rule(  # noqa: F821 - bound by _rows_kernel
             out, w, columns, kind, stochastic, values, w_max, k0, k1, np.uint32(row), tick, words, scratch
         )
+        if values[P_DROP] > np.float32(0.0):
+            row_uniforms(scratch[0], words, columns, k0, k1, np.uint32(row), tick, DROP)
+            for j in range(columns):
+                out[j] = np.float32(0.0) if scratch[0, j] < values[P_DROP] else out[j]
         if keep_last:
             out[columns - 1] = w[columns - 1]
 
 
-@numba.njit(error_model="numpy", cache=True, nogil=True)
-def _modify_task(task, out_TOI, w_TOI, keys_T2, tick, kind, stochastic, keep_last, values, w_max_T):
-    rows = w_TOI.shape[1]
-    tasks_a_tile = (rows + ROWS_A_TASK - 1) // ROWS_A_TASK
-    t = task // tasks_a_tile
-    first = (task % tasks_a_tile) * ROWS_A_TASK
-    last = min(first + ROWS_A_TASK, rows)
-    modify_rows(
-        out_TOI[t, first:last], w_TOI[t], first, last, kind, stochastic, keep_last, values, w_max_T[t],
-        keys_T2[t, 0], keys_T2[t, 1], tick,
-    )  # fmt: skip
+def modify_bank(out_TOI, w_TOI, keys_T2, tick, kind, stochastic, keep_last, values, w_max_T):
+    """All rows of all tiles."""
+    tiles, rows, _ = w_TOI.shape
+    parts = (rows + ROWS_A_TASK - 1) // ROWS_A_TASK
+    for task in numba.prange(tiles * parts):
+        t = task // parts
+        first = (task % parts) * ROWS_A_TASK
+        last = min(first + ROWS_A_TASK, rows)
+        modify_rows(
+            out_TOI[t, first:last], w_TOI[t], first, last, kind, stochastic, keep_last, values, w_max_T[t],
+            keys_T2[t, 0], keys_T2[t, 1], tick,
+        )  # fmt: skip
 
 
-@numba.njit(error_model="numpy", cache=True, nogil=True)
-def _modify_serial(tasks, out_TOI, w_TOI, keys_T2, tick, kind, stochastic, keep_last, values, w_max_T):
-    for task in range(tasks):
-        _modify_task(task, out_TOI, w_TOI, keys_T2, tick, kind, stochastic, keep_last, values, w_max_T)
+ROW_RULES = {
+    **dict.fromkeys((KEEP, ADD_NORMAL, MULT_NORMAL, POLY, PROG_NOISE), row_with_normals),
+    **dict.fromkeys((DISCRETIZE, DISCRETIZE_ADD_NORMAL, DOREFA), row_on_grid),
+    PCM_NOISE: row_of_pcm,
+}
 
 
-@numba.njit(error_model="numpy", cache=True, parallel=True)
-def _modify_parallel(tasks, out_TOI, w_TOI, keys_T2, tick, kind, stochastic, keep_last, values, w_max_T):
-    for task in numba.prange(tasks):
-        _modify_task(task, out_TOI, w_TOI, keys_T2, tick, kind, stochastic, keep_last, values, w_max_T)
+def rows_kernel(kind):
+    """``modify_rows`` for this kind of modifier: made to be called from a product's kernel, with rows that
+    stay in the cache. Kinds of one family share it."""
+    return _rows_kernel(ROW_RULES[int(kind)])
+
+
+@functools.cache
+def _rows_kernel(rule):
+    return fused(modify_rows, {"rule": rule}, rule.py_func.__name__)
+
+
+@functools.cache
+def _bank_kernel(rule):
+    return fused(modify_bank, {"modify_rows": _rows_kernel(rule)}, rule.py_func.__name__, parallel=True)
 
 
 def modify(out_TOI, w_TOI, keys_T2, tick, plan, w_max_T):
     """Write the weights as the mini-batch at ``tick`` sees them."""
-    tasks = w_TOI.shape[0] * -(-w_TOI.shape[1] // ROWS_A_TASK)
-    kernel = _modify_serial if w_TOI.size < SERIAL_BELOW else _modify_parallel
-    kernel(
-        tasks, out_TOI, w_TOI, keys_T2, np.int64(tick), int(plan.kind), plan.stochastic, plan.keep_last,
-        plan.values, w_max_T,
-    )  # fmt: skip
+    tick, kind = np.int64(tick), int(plan.kind)
+    settings = (kind, plan.stochastic, plan.keep_last, plan.values)
+    if w_TOI.size >= SERIAL_BELOW:
+        _bank_kernel(ROW_RULES[kind])(out_TOI, w_TOI, keys_T2, tick, *settings, w_max_T)
+        return
+    for out_OI, w_OI, (k0, k1), w_max in zip(out_TOI, w_TOI, keys_T2, w_max_T, strict=True):
+        rows_kernel(kind)(out_OI, w_OI, 0, len(w_OI), *settings, w_max, k0, k1, tick)
 
 
 @inline
@@ -269,13 +266,7 @@ def _largest_of_tile(w_OI, columns):
     return bits
 
 
-@numba.njit(error_model="numpy", cache=True, nogil=True)
-def _largest_serial(bits_T, w_TOI, columns):
-    for t in range(w_TOI.shape[0]):
-        bits_T[t] = _largest_of_tile(w_TOI[t], columns)
-
-
-@numba.njit(error_model="numpy", cache=True, parallel=True)
+@functools.partial(fused, parallel=True)
 def _largest_parallel(bits_TK, w_TOI, columns):
     tiles, parts = bits_TK.shape
     rows = (w_TOI.shape[1] + parts - 1) // parts
@@ -287,10 +278,7 @@ def _largest_parallel(bits_TK, w_TOI, columns):
 def largest_magnitude(w_TOI, columns):
     """max |w| of the first ``columns`` columns of each tile [T]; NaN or infinity if one of them is."""
     if w_TOI.size < SERIAL_BELOW:
-        bits_T = np.empty(w_TOI.shape[0], np.int32)
-        _largest_serial(bits_T, w_TOI, columns)
-    else:
-        bits_TK = np.empty((w_TOI.shape[0], -(-w_TOI.shape[1] // ROWS_A_TASK)), np.int32)
-        _largest_parallel(bits_TK, w_TOI, columns)
-        bits_T = bits_TK.max(axis=1)
-    return bits_T.view(np.float32)
+        return naive.largest_magnitude(w_TOI, columns)
+    bits_TK = np.empty((w_TOI.shape[0], -(-w_TOI.shape[1] // ROWS_A_TASK)), np.int32)
+    _largest_parallel(bits_TK, w_TOI, columns)
+    return bits_TK.max(axis=1).view(np.float32)

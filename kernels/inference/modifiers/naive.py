@@ -25,6 +25,11 @@ def modify(
             out_OI[:, -1] = w_OI[:, -1]
 
 
+def largest_magnitude(w_TOI: Array, columns: int) -> Array:
+    """max |w| of the first ``columns`` columns of each tile [T]; NaN or infinity if one of them is."""
+    return np.max(np.abs(w_TOI[:, :, :columns]), axis=(1, 2), initial=0.0)
+
+
 class Numbers:
     """The random numbers [out, in] of one tile at one tick."""
 

@@ -251,7 +251,7 @@ def test_some_rows_are_those_rows_of_the_tile() -> None:
     modifier = plan(WeightModifierParameter(type="DiscretizeAddNormal", res=0.1, std_dev=0.1, pdrop=0.1))
     whole = modified_weights(w_TOI, modifier, KEYS_T2[:1], 5)
     out_OI = np.empty((9, 50), np.float32)
-    cpu.modify_rows(
+    cpu.rows_kernel(modifier.kind)(
         out_OI, w_TOI[0], 13, 22, int(modifier.kind), modifier.stochastic, modifier.keep_last,
         modifier.values, largest_weight(w_TOI, modifier)[0], KEYS_T2[0, 0], KEYS_T2[0, 1], np.int64(5),
     )  # fmt: skip

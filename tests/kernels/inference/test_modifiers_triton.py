@@ -1,0 +1,72 @@
+"""The Triton modifiers, run by Triton's interpreter in a process of its own, against numba's."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+pytest.importorskip("triton", reason="Triton is an extra: pip install 'crossgrid[cuda]'")
+
+SCRIPT = """
+import json
+import numpy as np, torch
+from crossgrid.kernels.inference import WeightModifierParameter, WeightModifierType, modified_weights
+from crossgrid.kernels.rng import tile_key
+
+keys_T2 = np.stack([tile_key(5, block) for block in range(2)])
+w_TOI = np.random.default_rng(0).normal(0, 0.1, (2, 5, 61)).astype(np.float32)
+tick = 0x1FFFFFFFF
+differences = {}
+for kind in WeightModifierType:
+    parameter = WeightModifierParameter(
+        type=kind, std_dev=0.1, res=1 / 16, sto_round=True, pdrop=0.1, copy_last_column=True,
+        pcm_t_inference=100.0, pcm_prob_at_reset=0.1, pcm_prob_at_gmax=0.1, pcm_prob_at_random=0.1,
+    )
+    ours = modified_weights(w_TOI, parameter, keys_T2, tick)
+    triton = modified_weights(torch.from_numpy(w_TOI), parameter, keys_T2, tick, executor="cuda").numpy()
+    differences[kind.name] = float(np.abs(ours - triton).max())
+print(json.dumps(differences))
+"""
+
+
+def test_triton_and_numba_agree() -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", SCRIPT],
+        env={**os.environ, "TRITON_INTERPRET": "1"}, capture_output=True, text=True, timeout=250, check=False,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr[-2000:]
+    differences = json.loads(run.stdout)
+    # exp of the C library and of numpy may differ in the last bit; all else is the same bits
+    assert differences.pop("PCM_NOISE") < 1e-6
+    assert differences.pop("DOREFA") < 1e-6
+    assert set(differences.values()) == {0.0}
+
+
+@pytest.mark.parametrize("kind", ["ADD_NORMAL", "PCM_NOISE"])
+def test_the_kernel_compiles_for_a_card(kind: str) -> None:
+    from crossgrid.kernels.inference.modifiers import cuda
+    from crossgrid.kernels.inference.modifiers.plan import Kind
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource, compile
+
+    if not hasattr(cuda.modify_kernel, "src"):
+        pytest.skip("Triton's interpreter is on in this process: nothing is compiled")
+    signature = dict.fromkeys(("out", "weights", "w_maxima", "values", "table"), "*fp32")
+    signature |= {"keys": "*i32"} | dict.fromkeys(("rows", "columns", "low", "high"), "i32")
+    constants = {
+        "kind": int(Kind[kind]),
+        "stochastic": True,
+        "dropping": True,
+        "keep_last": True,
+        "block": 512,
+    }
+    signature |= dict.fromkeys(constants, "constexpr")
+    ordered = {name: signature[name] for name in cuda.modify_kernel.arg_names}
+    source = ASTSource(fn=cuda.modify_kernel, signature=ordered, constexprs=constants)
+    compiled = compile(source, target=GPUTarget("cuda", 90, 32), options={"enable_fp_fusion": False})
+    assert len(compiled.asm["cubin"]) > 0
+    assert "fma.rn.f32" not in compiled.asm["ptx"]
