@@ -40,7 +40,7 @@ def modified_weights(
     """
     modifier = parameter if isinstance(parameter, Plan) else plan(parameter)
     if out_TOI is None:
-        out_TOI = w_TOI.new_empty(w_TOI.shape) if executor == "cuda" else np.empty_like(w_TOI)
+        out_TOI = _kernels(executor).empty_like(w_TOI)
     if w_max_T is None:
         w_max_T = largest_weight(w_TOI, modifier, executor)
     _kernels(executor).modify(out_TOI, w_TOI, keys_T2, tick, modifier, w_max_T)

@@ -37,6 +37,7 @@ def fused(function, uses=None, tag="", parallel=False):
     return numba.njit(copy, parallel=parallel, cache=True, error_model="numpy", nogil=True)
 
 
+empty_like = np.empty_like
 TABLE = byte_normals()
 ROWS_A_TASK = 32
 SERIAL_BELOW = 1 << 15  # crosspoints: fewer cost less than waking the threads

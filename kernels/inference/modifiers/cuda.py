@@ -29,6 +29,7 @@ pcm_target = compiled(formulas.pcm_target)
 pcm_failed = compiled(formulas.pcm_failed)
 pcm_noisy = compiled(formulas.pcm_noisy, natural_log=natural_log)
 
+empty_like = torch.empty_like
 BLOCK = 512
 KEEP, ADD_NORMAL, MULT_NORMAL = (tl.constexpr(int(k)) for k in (Kind.KEEP, Kind.ADD_NORMAL, Kind.MULT_NORMAL))
 DISCRETIZE, DISCRETIZE_ADD_NORMAL = (

@@ -13,6 +13,7 @@ from . import formulas
 from .plan import Extra, Kind, Plan, Slot, byte_normals
 
 Array = NDArray[np.float32]
+empty_like = np.empty_like
 
 
 def modify(
