@@ -12,10 +12,12 @@ import importlib.util
 import math
 import os
 import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -27,13 +29,16 @@ from .convert import analog_weights, require_analog
 from .errors import BackendError
 from .executor import Executor, LocalExecutor, Placement
 from .grid import TileGrid
-from .layer_spec import LayerSpec, TileSpec, grid_of_blocks
+from .layer_spec import LayerSpec, TileSpec
 from .metrics import MetricsServer, RunCollector, RunTotals, TileSample, check_port
 from .nn.base import AnalogLayer
+from .pipeline import run_pipelined
 from .report import RunReport
 from .warm import warm_kernels
 
 BACKENDS = ("local", "ray")
+
+Criterion: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 
 
 def emulate(
@@ -163,6 +168,78 @@ class Emulation:
             raise ConfigError(f"loss = {loss} is not finite; lower the learning rate")
         self.totals.loss = float(loss)
 
+    def infer(self, x: Tensor | Iterable[Any], micro_batch: int | None = None, depth: int = 2) -> Tensor:
+        """The model's outputs without gradients, in input order, pipelined through the tiles.
+
+        Args:
+            x: one input tensor, or an iterable of batches (tensors, or tuples that start with one).
+            micro_batch: samples that go through the layers together; a batch as it comes if not given.
+            depth: micro-batches in flight. It changes the speed, never the result.
+
+        Returns:
+            One CPU tensor. The model's training mode is left as it was; it computes in evaluation mode.
+        """
+        _require_positive("depth", depth)
+        if micro_batch is not None:
+            _require_positive("micro_batch", micro_batch)
+        batches = [x] if isinstance(x, Tensor) else [b if isinstance(b, Tensor) else b[0] for b in x]
+        parts = [part for batch in batches for part in batch.split(micro_batch or max(len(batch), 1))]
+
+        def job(part: Tensor) -> Tensor:
+            with torch.no_grad():
+                output: Tensor = self.model(part)
+            return output
+
+        mode = self.model.training
+        self.model.eval()
+        try:
+            jobs = [partial(job, part) for part in parts]
+            return torch.cat(list(run_pipelined(self.model, self._grids(), jobs, depth)))
+        finally:
+            self.model.train(mode)
+
+    def train_step(
+        self,
+        x: Tensor,
+        y: Tensor,
+        criterion: Criterion,
+        optimizer: torch.optim.Optimizer,
+        micro_batches: int = 1,
+    ) -> float:
+        """One synchronous training step; micro-batches go forward and backward through the tiles overlapped.
+
+        The pulsed updates are applied afterwards, in logical order: the step is exact.
+
+        Args:
+            x, y: a batch and its targets; split evenly into ``micro_batches``.
+            criterion: gives the mean loss of (outputs, targets).
+
+        Returns:
+            The mean loss, micro-batches weighted by their size.
+        """
+        _require_positive("micro_batches", micro_batches)
+        optimizer.zero_grad()
+        parameters = [p for p in self.model.parameters() if p.requires_grad]
+        xs, ys = x.chunk(micro_batches), y.chunk(micro_batches)
+
+        def job(x_part: Tensor, y_part: Tensor) -> tuple[Tensor, tuple[Tensor | None, ...]]:
+            loss = criterion(self.model(x_part), y_part) * (len(x_part) / len(x))
+            return loss.detach(), torch.autograd.grad(loss, parameters, allow_unused=True)
+
+        jobs = [partial(job, x_part, y_part) for x_part, y_part in zip(xs, ys, strict=True)]
+        total = 0.0
+        for loss, gradients in run_pipelined(self.model, self._grids(), jobs, len(jobs)):
+            total += loss.item()
+            for parameter, gradient in zip(parameters, gradients, strict=True):
+                if gradient is not None:
+                    parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
+        optimizer.step()
+        self.record(total)
+        return total
+
+    def _grids(self) -> list[TileGrid]:
+        return [layer.grid for _, layer in self._layers]
+
     def report(self) -> RunReport:
         """Which layer sits on which tile, how full, and what its tiles have done."""
         return RunReport(self.plan, [layer.grid.spec for _, layer in self._layers], self.tile_samples())
@@ -185,15 +262,15 @@ class Emulation:
         old = layer.grid.spec
         if self.plan is None or self.chip is None:
             return replace(old, name=name, tiles=_labelled(old.tiles, name))
-        blocks = self.plan.blocks_of(name)
+        blocks = [block for block in self.plan.blocks_of(name) if block.copy == 0]  # copies hold the same
+        across = sum(block.out_start == 0 for block in blocks)
         tiles = tuple(
-            replace(tile, label=str(block.tile))
-            for tile, block in zip(
-                grid_of_blocks(name, old.out_size, old.in_size, self.chip.tile_out, self.chip.tile_in),
-                blocks,
-                strict=True,
+            TileSpec(
+                block.index, *divmod(block.index, across),
+                block.out_start, block.out_stop, block.in_start, block.in_stop, str(block.tile),
             )
-        )
+            for block in blocks
+        )  # fmt: skip
         config = _with_periphery(old.rpu_config, self.chip)
         rows, columns = tiles[-1].row + 1, tiles[-1].column + 1
         return replace(old, name=name, tiles=tiles, rows=rows, columns=columns, rpu_config=config)
@@ -256,6 +333,11 @@ class Emulation:
     def _count_samples(self, model: nn.Module, args: tuple[Any, ...]) -> None:
         if model.training and torch.is_grad_enabled() and args and isinstance(args[0], Tensor):
             self.totals.samples += args[0].shape[0] if args[0].dim() else 1
+
+
+def _require_positive(name: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ConfigError(f"{name} = {value!r} must be a number of at least 1")
 
 
 def _labelled(tiles: tuple[TileSpec, ...], name: str) -> tuple[TileSpec, ...]:

@@ -7,11 +7,13 @@ with the messages.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,6 +59,7 @@ class TileGrid:
     placement: Placement
     ticks: Ticks = field(default_factory=Ticks)
     pending: dict[int, tuple[Record, int]] = field(default_factory=dict)  # number -> record, its vectors
+    gate: Any = None  # while batches are pipelined: lets micro-batches through in order
     _numbers: Iterator[int] = field(default_factory=itertools.count)
     _forgotten: deque[int] = field(default_factory=deque)
 
@@ -72,19 +75,20 @@ class TileGrid:
         ``modify`` numbers a mini-batch of hardware-aware training: its weights are modified for it.
         """
         self._check("input", x)
-        self._drop_forgotten()
-        record = Record(next(self._numbers), self._forgotten) if keep else None
-        header: Header = {
-            "op": "forward", "layer": self.layer, "tick": self.ticks.forward,
-            "record": record.number if record else None, "modify": modify, "vectors": False,
-        }  # fmt: skip
-        tickets = [
-            self.executor.submit(host, header, [x[:, slice(*self.spec.channels(c))] for c in columns])
-            for host, columns in self._lines("column")
-        ]
-        y_BO = self._add_rows([ticket.result() for ticket in tickets])
-        self.ticks.forward += y_BO.shape[0]
-        return y_BO, record
+        vectors = self._vectors(x)
+        with self._turn("forward"):
+            self._drop_forgotten()
+            record = Record(next(self._numbers), self._forgotten) if keep else None
+            header: Header = {
+                "op": "forward", "layer": self.layer, "tick": self.ticks.forward,
+                "record": record.number if record else None, "modify": modify, "vectors": False,
+            }  # fmt: skip
+            self.ticks.forward += vectors
+            tickets = [
+                self.executor.submit(host, header, [x[:, slice(*self.spec.channels(c))] for c in columns])
+                for host, columns in self._lines("column")
+            ]
+        return self._add_rows([ticket.result() for ticket in tickets]), record
 
     def read_vectors(self, x_BI: Floats) -> Floats:
         """y[B, out] of plain vectors x[B, in], also of a convolution's tiles."""
@@ -109,22 +113,22 @@ class TileGrid:
                 f"{self.spec.name}: backward through a forward pass whose update was already applied; "
                 "run the forward pass again"
             )
-        header: Header = {
-            "op": "backward", "layer": self.layer, "tick": self.ticks.backward,
-            "record": record.number, "need_input": image_shape is not None,
-        }  # fmt: skip
-        tickets = [
-            self.executor.submit(host, header, [d_BO[:, self._out(r)] for r in rows])
-            for host, rows in self._lines("row")
-        ]
-        if self.spec.learns:
-            _, vectors = self.pending.get(record.number, (record, 0))
-            self.pending[record.number] = (record, vectors + d_BO.shape[0])
+        with self._turn("backward"):
+            header: Header = {
+                "op": "backward", "layer": self.layer, "tick": self.ticks.backward,
+                "record": record.number, "need_input": image_shape is not None,
+            }  # fmt: skip
+            tickets = [
+                self.executor.submit(host, header, [d_BO[:, self._out(r)] for r in rows])
+                for host, rows in self._lines("row")
+            ]
+            if self.spec.learns:
+                _, vectors = self.pending.get(record.number, (record, 0))
+                self.pending[record.number] = (record, vectors + d_BO.shape[0])
+            if image_shape is not None:
+                self.ticks.backward += d_BO.shape[0]
         replies = [ticket.result() for ticket in tickets]
-        if image_shape is None:
-            return None
-        self.ticks.backward += d_BO.shape[0]
-        return self._add_columns(replies, image_shape)
+        return None if image_shape is None else self._add_columns(replies, image_shape)
 
     def update(self, learning_rate: float) -> None:
         """Pulse all devices for the passes that went backward since the last update, in forward order."""
@@ -217,6 +221,15 @@ class TileGrid:
     def forget_pending(self) -> None:
         """Drop what went backward and was not applied."""
         self.pending.clear()
+
+    def _turn(self, direction: str) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext() if self.gate is None else self.gate.turn(direction)
+
+    def _vectors(self, x: Floats) -> int:
+        """How many vectors the tiles read for an input."""
+        if self.spec.patches is None:
+            return x.shape[0]
+        return x.shape[0] * math.prod(self.spec.patches.output_shape(x.shape[2:]))
 
     def _ask_all(self, header: Header) -> list[tuple[Header, Arrays]]:
         tickets = [self.executor.submit(host, header, []) for host in self.placement]

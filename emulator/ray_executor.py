@@ -274,7 +274,7 @@ def _require_memory(actors: int) -> None:
     available = psutil.virtual_memory().available
     if actors * ACTOR_BYTES > available:
         raise ConfigError(
-            f"{actors} tile actors need about {actors * ACTOR_BYTES >> 20} MB, but {available >> 20} are free; "
+            f"{actors} tile actors need about {actors * ACTOR_BYTES >> 20} MB, {available >> 20} are free; "
             f"at most {available // ACTOR_BYTES} actors fit; pack tiles with tiles_per_actor='auto'"
         )
 
