@@ -15,6 +15,7 @@ from ..chip.plan import LayerShape, MappingPlan
 from ..chip.spec import Chip, load_chip, presets
 from ..chip.strategies import STRATEGIES
 from ..kernels.errors import CrossgridError
+from . import commands
 from .zoo import ZOO, zoo_layers
 
 #: blocks up to which a page compares all strategies without being asked
@@ -200,6 +201,9 @@ COMMANDS: dict[str, Command] = {
     "compare": Command("map a model onto several chips", _compare_arguments, _run_compare),
     "chips": Command("list the chips that are described, or show one", _chips_arguments, _run_chips),
     "diff": Command("say what two saved plans differ in", _diff_arguments, _run_diff),
+    "demo": Command("train LeNet5 on a chip's tiles", commands.demo_arguments, commands.run_demo),
+    "doctor": Command("look at what this machine has", commands.doctor_arguments, commands.run_doctor),
+    "bench": Command("run a benchmark", commands.bench_arguments, commands.run_bench),
 }
 
 if __name__ == "__main__":

@@ -62,8 +62,8 @@ class Gate:
         for direction, calls in self.calls.items():
             if self.done[direction] < (number + 1) * calls:
                 raise ConfigError(
-                    f"micro-batch {number} read a layer {direction} other than {calls} times, as the first one "
-                    "did: the model's path depends on its data; use depth=1 or micro_batches=1"
+                    f"micro-batch {number} did not read a layer {direction} {calls} times as the first one: "
+                    "the model's path depends on its data; use depth=1 or micro_batches=1"
                 )
 
     def break_down(self) -> None:
