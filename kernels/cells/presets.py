@@ -1,0 +1,86 @@
+"""Cells with the values that are published for them, for any device.
+
+The pair of PCM devices is aihwkit's; the rates of the transfer rules are those of Rasch et al. (2024).
+"""
+
+from __future__ import annotations
+
+import copy
+
+from ..analog_mvm.parameters import (
+    BoundManagementType,
+    IOParameters,
+    NoiseManagementType,
+    PresetIOParameters,
+)
+from ..config import config, field
+from ..devices import PCMPresetDevice, PulsedDevice
+from .mixed_precision import MixedPrecisionCompound
+from .one_sided import OneSidedUnitCell
+from .transfer import ChoppedTransferCompound, DynamicTransferCompound, TransferCompound, single_pulses
+from .vector_cell import VectorUnitCell, VectorUnitCellUpdatePolicy
+
+
+def pcm_pair() -> list[PulsedDevice]:
+    """The two sides of a PCM cell."""
+    return [PCMPresetDevice(), PCMPresetDevice()]
+
+
+@config
+class PCMPresetUnitCell(OneSidedUnitCell):
+    """Two PCM devices of opposite sign that are checked for a refresh after every mini-batch."""
+
+    unit_cell_devices: list[PulsedDevice] = field(factory=pcm_pair)
+    refresh_every: int = field(1, at_least=0)
+    refresh_forward: IOParameters = field(factory=PresetIOParameters)
+
+
+def several(device: PulsedDevice, count: int) -> VectorUnitCell:
+    """``count`` devices at each crosspoint, one of them drawn for every update."""
+    return VectorUnitCell(
+        unit_cell_devices=[copy.copy(device) for _ in range(count)],
+        update_policy=VectorUnitCellUpdatePolicy.SINGLE_RANDOM,
+    )
+
+
+def tiki_taka(device: PulsedDevice) -> TransferCompound:
+    """Tiki-Taka v1: one column a mini-batch."""
+    return TransferCompound(unit_cell_devices=twice(device), transfer_forward=transfer_read())
+
+
+def tiki_taka_v2(device: PulsedDevice) -> ChoppedTransferCompound:
+    """TTv2: c-TTv2 with choppers that stand still."""
+    return chopped_tiki_taka_v2(device, in_chop_prob=0.0)
+
+
+def chopped_tiki_taka_v2(device: PulsedDevice, in_chop_prob: float = 0.01) -> ChoppedTransferCompound:
+    """c-TTv2."""
+    return ChoppedTransferCompound(
+        unit_cell_devices=twice(device), transfer_forward=transfer_read(), transfer_update=single_pulses(),
+        units_in_mbatch=False, in_chop_prob=in_chop_prob, fast_lr=0.5, auto_scale=True, auto_granularity=1000.0,
+    )  # fmt: skip
+
+
+def agad(device: PulsedDevice) -> DynamicTransferCompound:
+    """AGAD."""
+    return DynamicTransferCompound(
+        unit_cell_devices=twice(device), transfer_forward=transfer_read(), transfer_update=single_pulses(),
+        in_chop_prob=0.02, fast_lr=0.5, auto_scale=True, auto_granularity=1000.0, tail_weightening=5.0,
+    )  # fmt: skip
+
+
+def mixed_precision(device: PulsedDevice | OneSidedUnitCell) -> MixedPrecisionCompound:
+    """Digital sums in front of ``device``."""
+    return MixedPrecisionCompound(device=device)
+
+
+def twice(device: PulsedDevice) -> list[PulsedDevice]:
+    """A fast and a slow device of one configuration."""
+    return [copy.copy(device), copy.copy(device)]
+
+
+def transfer_read() -> IOParameters:
+    """The periphery of the presets, without management: lines are read one by one."""
+    return PresetIOParameters(
+        noise_management=NoiseManagementType.NONE, bound_management=BoundManagementType.NONE
+    )
