@@ -75,9 +75,8 @@ def test_screenshot_has_as_many_coloured_tiles_as_the_plan(tmp_path: Path, color
     height, width = rows[-1] - rows[0] + 1, columns[-1] - columns[0] + 1
     assert width == pytest.approx(2 * height, rel=0.05)  # the lower half of a square is empty
     above = image[rows[0] - height + 4 : rows[0] - 4, columns[0] + 2 : columns[-1] - 2].reshape(-1, 3)
-    # of a tile of 5 x 5 pixels 9 are the lines between tiles; all others have a colour
     greys = np.ptp(above, axis=1) < 12
-    assert greys.mean() == pytest.approx(9 / 25, abs=0.02)
+    assert greys.mean() < 0.01
     if color == "layer":
         assert len(np.unique(above, axis=0)) >= 5
 
