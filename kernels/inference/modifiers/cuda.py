@@ -14,10 +14,15 @@ import triton
 import triton.language as tl
 
 from ...rng import Stream
-from ...rng.cuda import compiled, natural_log, philox4x32, unit_interval
+from ...rng import formulas as rng_formulas
+from ...rng.cuda import jitted, philox4x32
 from . import formulas
 from .plan import Extra, Kind, Plan, Slot, byte_normals
 
+# Triton's compiler looks up annotations as well: let theirs be a tensor's
+compiled = functools.partial(jitted, Any=tl.tensor)
+unit_interval = compiled(rng_formulas.unit_interval)
+natural_log = compiled(rng_formulas.natural_log)
 rotated = compiled(formulas.rotated)
 round_half_away = compiled(formulas.round_half_away)
 discretized = compiled(formulas.discretized, round_half_away=round_half_away)
