@@ -22,6 +22,8 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@echo "== setup: compiling the kernels for this processor, once"
+	$(BIN)/python -m crossgrid.emulator.warm
 	@touch $@
 	@echo "== setup: done"
 

@@ -1,4 +1,7 @@
-"""Compile a run's kernels once, into numba's cache on disk, before many actors need them at the same time."""
+"""Compile a run's kernels once, into numba's cache on disk, before many actors need them at the same time.
+
+``python -m crossgrid.emulator.warm`` does it for the default configuration; ``make setup`` calls it.
+"""
 
 from __future__ import annotations
 
@@ -7,40 +10,55 @@ from dataclasses import replace
 
 import numpy as np
 
-from .layer_spec import LayerSpec, grid_of_blocks
+from ..kernels.analog_mvm import warm as warm_products
+from ..kernels.devices import warm as warm_devices
+from .configs import SingleRPUConfig, update_of
+from .layer_spec import LayerSpec, Patches, grid_of_blocks
 from .worker import TileWorker
 
-#: a batch that every kernel runs on, whichever path its size selects
+#: vectors of the batch that the kernels are tried with
 VECTORS = 2
 
 
 def warm_kernels(specs: Iterable[LayerSpec]) -> None:
-    """Run a two-by-three layer of every configuration through a forward, backward and update."""
+    """Compile, or load from the disk, what the tiles of these layers need."""
     done = []
     for spec in specs:
-        patches = spec.patches
-        if (spec.rpu_config, patches and len(patches.kernel)) in done:
-            continue
-        done.append((spec.rpu_config, patches and len(patches.kernel)))
-        in_size = 3 if patches is None else 3 * patches.size
-        blocks = grid_of_blocks("warm", 2, in_size, 0, 0)
-        small = replace(
-            spec, name="warm", key=0, out_size=2, in_size=in_size, rows=1, columns=1, tiles=blocks
-        )
-        _exercise(small)
+        kind = (spec.rpu_config, spec.patches is not None)
+        if kind not in done:
+            done.append(kind)
+            warm_products()
+            warm_devices(spec.rpu_config.device, update_of(spec.rpu_config))
+            _exercise(spec)
 
 
 def _exercise(spec: LayerSpec) -> None:
+    """A forward, a backward and an update of a small layer of the same configuration."""
+    patches = spec.patches
+    in_size = 3 if patches is None else 3 * patches.size
+    blocks = grid_of_blocks("warm", 2, in_size, 0, 0)
+    small = replace(spec, name="warm", key=0, out_size=2, in_size=in_size, rows=1, columns=1, tiles=blocks)
     worker = TileWorker()
-    worker.host(0, spec, [0])
+    worker.host(0, small, [0])
     layer = worker.layers[0]
     shape: tuple[int, ...] = (VECTORS, 3)
-    if spec.patches is not None:
-        # the smallest image of one position
-        window = zip(spec.patches.kernel, spec.patches.dilation, strict=True)
-        shape += tuple(d * (k - 1) + 1 for k, d in window)
+    if patches is not None:  # the smallest image, of one position
+        shape += tuple(d * (k - 1) + 1 for k, d in zip(patches.kernel, patches.dilation, strict=True))
     x = np.full(shape, 0.5, np.float32)
     _, outputs = layer.forward(0, 0, [x])
     layer.backward(0, 0, True, [np.full(outputs[0].shape, 0.1, np.float32)])
-    layer.update(0.01, 0, [0])
+    if spec.learns:
+        layer.update(0.01, 0, [0])
     worker.stats()
+
+
+def main() -> None:
+    """Compile what the default configuration needs, for linear and convolution layers."""
+    blocks = grid_of_blocks("warm", 2, 3, 0, 0)
+    linear = LayerSpec("warm", 0, 2, 3, 1, 1, blocks, None, SingleRPUConfig())
+    window = Patches((3, 3), (1, 1), (0, 0), (1, 1))
+    warm_kernels([linear, replace(linear, patches=window)])
+
+
+if __name__ == "__main__":
+    main()

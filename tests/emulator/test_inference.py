@@ -1,0 +1,243 @@
+"""Hardware-aware training, programming and drift through the torch layers."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import crossgrid as cg
+
+
+def config(**changes: object) -> cg.InferenceRPUConfig:
+    made = cg.InferenceRPUConfig(forward=cg.IOParameters(is_perfect=True))
+    for name, value in changes.items():
+        setattr(made, name, value)
+    return made
+
+
+LAYERS = {
+    "linear": (lambda: nn.Linear(7, 5), (4, 7)),
+    "conv1d": (lambda: nn.Conv1d(2, 3, 3, stride=2), (2, 2, 9)),
+    "conv2d": (lambda: nn.Conv2d(2, 3, (3, 2), padding=1), (2, 2, 6, 5)),
+    "conv3d": (lambda: nn.Conv3d(1, 2, 2), (2, 1, 4, 3, 3)),
+}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_without_noise_it_is_the_torch_layer(name: str) -> None:
+    make, shape = LAYERS[name]
+    torch.manual_seed(0)
+    digital = make()
+    analog = cg.convert_to_analog(digital, config())
+    x = torch.randn(shape)
+    d = torch.randn_like(digital(x))
+    for layer in (digital, analog):
+        layer(x).backward(d)
+    torch.testing.assert_close(analog(x), digital(x), rtol=1e-5, atol=1e-5)
+    gradient = analog.analog_tile.weight.grad.reshape(digital.weight.shape)
+    torch.testing.assert_close(gradient, digital.weight.grad, rtol=1e-5, atol=1e-5)
+
+
+def test_gradients_match_finite_differences_with_frozen_noise() -> None:
+    """Modified weights are W + noise(W's key and tick), so with the noise frozen dL/dW is that of W."""
+    modifier = cg.WeightModifierParameter(type="add_normal", std_dev=0.1, rel_to_actual_wmax=False)
+    layer = cg.AnalogLinear(6, 4, rpu_config=config(modifier=modifier))
+    tiles = layer.analog_tile
+    x = torch.randn(3, 6)
+    tiles.modifier_tick = 41
+
+    def loss() -> torch.Tensor:
+        tiles.modifier_tick = 41  # the same mini-batch again: the same noise
+        return layer(x).square().sum()
+
+    loss().backward()
+    for out, inp in ((0, 0), (3, 5), (1, 2)):
+        values = []
+        for step in (1e-2, -1e-2):
+            with torch.no_grad():
+                tiles.weight[out, inp] += step
+            values.append(loss().item())
+            with torch.no_grad():
+                tiles.weight[out, inp] -= step
+        slope = (values[0] - values[1]) / 2e-2  # exact for a quadratic but for float32 rounding
+        assert slope == pytest.approx(tiles.weight.grad[out, inp].item(), rel=2e-3, abs=2e-3)
+
+
+@pytest.mark.parametrize("optimizer", [torch.optim.AdamW, cg.AnalogSGD, torch.optim.SGD])
+def test_any_torch_optimizer_trains_it(optimizer: type[torch.optim.Optimizer]) -> None:
+    torch.manual_seed(0)
+    modifier = cg.WeightModifierParameter(type="add_normal", std_dev=0.02)
+    layer = cg.AnalogLinear(6, 2, rpu_config=config(modifier=modifier))
+    steps = optimizer(layer.parameters(), lr=0.05)
+    x, y = torch.randn(32, 6), torch.randn(32, 6) @ torch.zeros(6, 2) + 0.5
+    losses = []
+    for _ in range(60):
+        steps.zero_grad()
+        loss = nn.functional.mse_loss(layer(x), y)
+        loss.backward()
+        steps.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.2 * losses[0]
+
+
+def test_modified_weights_differ_from_batch_to_batch_and_not_in_evaluation() -> None:
+    modifier = cg.WeightModifierParameter(type="add_normal", std_dev=0.1)
+    layer = cg.AnalogLinear(6, 4, rpu_config=config(modifier=modifier))
+    x = torch.randn(3, 6)
+    assert not torch.equal(layer(x), layer(x))
+    layer.eval()
+    assert torch.equal(layer(x), layer(x))
+
+
+def test_clipping_follows_every_step() -> None:
+    clip = cg.WeightClipParameter(type="fixed_value", fixed_value=0.1)
+    layer = cg.AnalogLinear(6, 4, rpu_config=config(clip=clip))
+    layer.set_weights(torch.full((4, 6), 0.7))
+    layer(torch.ones(1, 6))
+    assert layer.get_weights()[0].abs().max() == pytest.approx(0.1)
+
+
+def test_remapping_keeps_the_function_and_fills_the_range() -> None:
+    remap = cg.WeightRemapParameter(type="channelwise_symmetric")
+    digital = nn.Linear(6, 4)
+    layer = cg.convert_to_analog(digital, config(remap=remap))
+    x = torch.randn(3, 6)
+    torch.testing.assert_close(layer(x), digital(x), rtol=1e-5, atol=1e-5)
+    assert layer.analog_tile.weight.abs().amax(dim=1).detach().numpy() == pytest.approx(1.0)
+    torch.testing.assert_close(layer.get_weights()[0], digital.weight.detach())
+
+
+@pytest.mark.parametrize("columnwise", [False, True])
+@pytest.mark.parametrize("make", [config, cg.FloatingPointRPUConfig], ids=["inference", "floating point"])
+def test_weight_scaling_fills_the_tiles_and_keeps_the_function(make: type, columnwise: bool) -> None:
+    rpu_config = make()
+    rpu_config.mapping = cg.MappingParameter(weight_scaling_omega=0.6, weight_scaling_columnwise=columnwise)
+    digital = nn.Linear(6, 4)
+    layer = cg.convert_to_analog(digital, rpu_config)
+    x = torch.randn(3, 6)
+    torch.testing.assert_close(layer(x), digital(x), rtol=1e-5, atol=1e-5)
+    tiles = layer.analog_tile
+    held = tiles.grid.weights()
+    assert np.abs(held).max() == pytest.approx(0.6)
+    assert (np.abs(held).max(axis=1) == pytest.approx(0.6)) == columnwise
+
+
+def test_learned_output_scales_get_their_gradient() -> None:
+    rpu_config = config(mapping=cg.MappingParameter(learn_out_scaling=True, out_scaling_columnwise=True))
+    layer = cg.AnalogLinear(6, 4, rpu_config=rpu_config)
+    x, d = torch.randn(3, 6), torch.randn(3, 4)
+    layer(x).backward(d)
+    y = x @ layer.analog_tile.weight.detach().T
+    torch.testing.assert_close(layer.analog_tile.out_scale.value.grad, (y * d).sum(dim=0))
+
+
+def pcm(**changes: object) -> cg.InferenceRPUConfig:
+    return config(noise_model=cg.PCMLikeNoiseModel(g_max=25.0), **changes)
+
+
+def test_drift_before_programming_is_an_error() -> None:
+    layer = cg.AnalogLinear(6, 4, rpu_config=pcm()).eval()
+    with pytest.raises(cg.NotProgrammedError, match="program_analog_weights"):
+        layer.drift_analog_weights(1.0)
+    with pytest.raises(cg.ConfigError, match="InferenceRPUConfig"):
+        cg.AnalogLinear(6, 4).drift_analog_weights(1.0)
+    layer.program_analog_weights()
+    with pytest.raises(cg.InputError, match="at least 0"):
+        layer.drift_analog_weights(-1.0)
+    layer.set_weights(torch.zeros(4, 6))
+    with pytest.raises(cg.NotProgrammedError):
+        layer.drift_analog_weights(1.0)
+
+
+def test_weights_drift_and_compensation_restores_the_mean_output() -> None:
+    """After a year PCM has lost a good part of its conductance; the mean output is brought back.
+
+    200 x 200 weights: the mean |output| of one-hot inputs is a mean of 40,000 devices, so its own relative
+    error is below 1 %.
+    """
+    year = 365 * 24 * 3600.0
+    outputs = {}
+    for compensation in (None, cg.GlobalDriftCompensation(), cg.PerColumnDriftCompensation()):
+        torch.manual_seed(0)
+        layer = cg.AnalogLinear(200, 200, bias=False, rpu_config=pcm(drift_compensation=compensation)).eval()
+        layer.program_analog_weights()
+        fresh = layer(torch.eye(200)).abs().mean().item()
+        layer.drift_analog_weights(year)
+        outputs[type(compensation).__name__] = layer(torch.eye(200)).abs().mean().item() / fresh
+    assert outputs["NoneType"] < 0.6
+    assert outputs["GlobalDriftCompensation"] == pytest.approx(1.0, abs=0.02)
+    assert outputs["PerColumnDriftCompensation"] == pytest.approx(1.0, abs=0.02)
+
+
+def test_a_training_pass_uses_the_trained_weight_not_the_programmed_one() -> None:
+    layer = cg.AnalogLinear(6, 4, bias=False, rpu_config=pcm())
+    x = torch.eye(6)
+    trained = layer.get_weights()[0]
+    layer.eval().program_analog_weights()
+    assert not torch.equal(layer(x).T, trained)
+    torch.testing.assert_close(layer.train()(x).T, trained)
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_actors_give_the_bits_of_local() -> None:
+    """Training with modified weights, programming and drift, on tiles here and in actors."""
+
+    def run(**where: object) -> tuple[torch.Tensor, str]:
+        torch.manual_seed(1)
+        rpu_config = cg.InferenceRPUConfig(
+            modifier=cg.WeightModifierParameter(type="add_normal", std_dev=0.05),
+            mapping=cg.MappingParameter(max_output_size=3, max_input_size=4),
+        )
+        model = cg.convert_to_analog(nn.Sequential(nn.Linear(6, 5), nn.Tanh(), nn.Linear(5, 3)), rpu_config)
+        optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
+        x = torch.linspace(-1, 1, 24).reshape(4, 6)
+        with cg.emulate(model, **where):
+            for _ in range(3):
+                optimizer.zero_grad()
+                model(x).square().sum().backward()
+                optimizer.step()
+            model.eval()
+            cg.program_analog_weights(model)
+            cg.drift_analog_weights(model, 1000.0)
+            y = model(x).detach()
+        return y, cg.weights_sha256(model)
+
+    local, actors = run(), run(backend="ray", tiles_per_actor=2)
+    assert torch.equal(local[0], actors[0])
+    assert local[1] == actors[1]
+
+
+def test_state_dict_carries_what_was_programmed() -> None:
+    torch.manual_seed(0)
+    layer = cg.AnalogLinear(6, 4, rpu_config=pcm()).eval()
+    layer.program_analog_weights()
+    torch.manual_seed(5)
+    other = cg.AnalogLinear(6, 4, rpu_config=pcm()).eval()
+    other.load_state_dict(copy.deepcopy(layer.state_dict()))
+    x = torch.randn(2, 6)
+    assert torch.equal(other(x), layer(x))
+    layer.drift_analog_weights(100.0)
+    other.drift_analog_weights(100.0)
+    assert torch.equal(other(x), layer(x))
+
+
+def test_the_input_range_is_calibrated_and_learned() -> None:
+    """r is the running mean of 3 standard deviations; then its gradient follows the clipped inputs."""
+    rpu_config = config()
+    rpu_config.pre_post.input_range = cg.InputRangeParameter(enable=True, init_from_data=2, decay=0.0)
+    layer = cg.AnalogLinear(50, 4, rpu_config=rpu_config)
+    batches = [torch.randn(20, 50) * scale for scale in (1.0, 2.0)]
+    for x in batches:
+        layer(x)
+    r = layer.analog_tile.input_range.value
+    assert r.item() == pytest.approx(np.mean([3 * x.std().item() for x in batches]), rel=1e-5)
+    x = torch.full((1, 50), 100.0)
+    layer(x).sum().backward()
+    g = layer.analog_tile.weight.detach().sum(dim=0)  # dL/d(clipped input) before the division by r
+    expected = g.clamp(max=0).sum() * r.detach() + layer(x).sum().detach() * 0
+    from_scaling = (layer.analog_tile.weight.detach() @ torch.ones(50)).sum()
+    torch.testing.assert_close(r.grad, (expected + from_scaling).reshape(1), rtol=1e-4, atol=1e-3)
