@@ -19,7 +19,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
 from peer.rows import DEVICES, LEARNING_RATE, ROWS, Row
 from peer.sides import JOBS, Job
 
@@ -149,10 +148,8 @@ def main() -> None:
                     continue
                 r = measure(kind, device, row, peer, options.rounds)
                 results.append(r)
-                print(
-                    f"{kind:10s} {device:20s} {row.name:16s} {r['ms']:8.3f} {r['peer_ms']:8.3f} {r['ratio']:6.2f}",
-                    flush=True,
-                )
+                figures = f"{r['ms']:8.3f} {r['peer_ms']:8.3f} {r['ratio']:6.2f}"
+                print(f"{kind:10s} {device:20s} {row.name:16s} {figures}", flush=True)
         ratios = [r["ratio"] for r in results if r["work"] == kind]
         if ratios:
             mean = float(np.exp(np.mean(np.log(ratios))))

@@ -17,6 +17,7 @@ from .base import PulsedDevice, dynamics
 from .cell import Array, Keys, Vectors
 from .draws import CrosspointDraws
 from .drift import Drift
+from .resident import Resident
 
 _ALL_VECTORS = np.zeros((0, 0), np.uint8)
 CROSSPOINTS_AT_ONCE = 1 << 16
@@ -35,11 +36,37 @@ class DeviceArray:
         self.constants = np.array(device.constants(), np.float32)
         self.write_noise = np.float32(device.write_noise)
         self._draw_population()
-        self.kept_TOI: Array = np.zeros(self.shape, np.float32)
-        self.seen_TOI: Array = self.kept_TOI.copy() if self.write_noise > 0 else self.kept_TOI
+        self._kept: Array = np.zeros(self.shape, np.float32)
+        self._seen: Array = self._kept.copy() if self.write_noise > 0 else self._kept
+        self._card = Resident(self._kept, self._seen, self.p_TOIP) if executor == "cuda" else None
         self._drift = Drift(self, device.drift) if device.drift.active else None
         self._writes = 0  # addresses the noise of writes, which have no tick
         self.clip()
+        self._changed()
+
+    @property
+    def kept_TOI(self) -> Array:
+        """The persistent weights, on the host. Write through the methods."""
+        if self._card is not None:
+            self._card.download()
+        return self._kept
+
+    @property
+    def seen_TOI(self) -> Array:
+        """The weights that a read sees, on the host."""
+        if self._card is not None:
+            self._card.download()
+        return self._seen
+
+    @property
+    def weights(self) -> Any:
+        """What the analog product sees, where it is computed: a tensor for the executor "cuda"."""
+        return self._card.seen_TOI if self._card is not None else self._seen
+
+    def _changed(self) -> None:
+        """To be called after the host's weights were written to."""
+        if self._card is not None:
+            self._card.upload()
 
     def _draw_population(self) -> None:
         """Draw the devices, some rows at a time: the draws of a whole tile would need several times it."""
@@ -95,8 +122,9 @@ class DeviceArray:
             self._update_exactly(vectors, parameters, learning_rate, tick)
             return pulses_T
         step_size = np.float32(self.granularity if granularity is None else granularity)
+        state = self._card if self._card is not None else self
         arguments = (
-            self.kept_TOI, self.p_TOIP, self.constants, self.seen_TOI, self.write_noise, self.keys_T2,
+            state.kept_TOI, state.p_TOIP, self.constants, state.seen_TOI, self.write_noise, self.keys_T2,
             self.keys_T2 if train_keys_T2 is None else train_keys_T2, vectors.x_XBI, vectors.x_of_T,
             vectors.d_DBO, vectors.d_of_T, _ALL_VECTORS if active_TB is None else active_TB,
             make_rule(parameters), np.float32(learning_rate), step_size, tick, extra, int(side),
@@ -113,6 +141,11 @@ class DeviceArray:
     def _run(self, arguments: tuple[Any, ...]) -> int:
         if self.executor == "naive":
             return naive.run(self.device, arguments)
+        if self._card is not None:
+            from ..pulsed_update import cuda
+
+            self._card.newer = True
+            return cuda.run(self.device, arguments)
         from ..pulsed_update import cpu
 
         return cpu.run(self.device, arguments)
@@ -129,14 +162,16 @@ class DeviceArray:
     def _update_exactly(
         self, vectors: Vectors, parameters: UpdateParameters, learning_rate: float, tick: int
     ) -> None:
-        if not (np.isfinite(vectors.x_XBI).all() and np.isfinite(vectors.d_DBO).all()):
+        x_XBI, d_DBO = vectors.on_host()
+        if not (np.isfinite(x_XBI).all() and np.isfinite(d_DBO).all()):
             raise InputError("x or d of an update has NaN or infinite entries")
         bounds = self.p_TOIP if parameters.pulse_type is PulseType.NONE_WITH_DEVICE else None
         update_exactly(
-            self.executor, self.kept_TOI, bounds, vectors.x_XBI, vectors.x_of_T, vectors.d_DBO,
-            vectors.d_of_T, np.float32(learning_rate),
+            self.executor, self.kept_TOI, bounds, x_XBI, vectors.x_of_T, d_DBO, vectors.d_of_T,
+            np.float32(learning_rate),
         )  # fmt: skip
         self._see_all(tick + vectors.count - 1, _EXACT)
+        self._changed()
 
     def end_of_batch(self, tick: int) -> None:
         """What happens once a mini-batch whose last vector had ``tick``: diffusion, then decay."""
@@ -153,6 +188,7 @@ class DeviceArray:
             w_TOI += level
             self.clip()
         self._see_all(tick, _BATCH)
+        self._changed()
 
     def clip(self) -> None:
         """Bring every device back into its bounds."""
@@ -174,6 +210,7 @@ class DeviceArray:
         elif self.write_noise > 0:
             self.seen_TOI[...] = self.kept_TOI
         self._writes += 1
+        self._changed()
 
     def reset(
         self, tick: int, columns: slice = slice(None), probability: float = 1.0, extra: int = 0,
@@ -192,6 +229,7 @@ class DeviceArray:
         np.copyto(self.kept_TOI, after_TOI, where=chosen_TOI)
         self.clip()
         self._see_all(tick, _RESET)
+        self._changed()
 
     def drift(self, delta_t: float, tick: int) -> None:
         """Let ``delta_t`` pass: weights that have not changed since they were looked at drift."""
@@ -200,6 +238,7 @@ class DeviceArray:
         self._drift.advance(self, delta_t, tick)
         self.clip()
         self._see_all(tick, _DRIFT)
+        self._changed()
 
     def saturated(self) -> NDArray[np.int64]:
         """Devices at a bound, of each tile; those that are stuck do not count."""
@@ -222,6 +261,7 @@ class DeviceArray:
         self._writes = int(np.ravel(state["writes"])[0])
         if self.write_noise > 0:
             self.seen_TOI[...] = state["seen"]
+        self._changed()
         if self._drift is not None:
             self._drift.load_state(state)
 

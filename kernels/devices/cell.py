@@ -49,6 +49,13 @@ class Vectors:
         """Vectors in the batch."""
         return int(self.x_XBI.shape[1])
 
+    def on_host(self) -> tuple[Array, Array]:
+        """x and d as numpy arrays."""
+        return tuple(  # type: ignore[return-value]
+            values if isinstance(values, np.ndarray) else values.cpu().numpy()
+            for values in (self.x_XBI, self.d_DBO)
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class UpdateCounts:
@@ -113,10 +120,17 @@ def build_cell(
     return device.build(update, keys_T2, out_size, in_size, executor)
 
 
+def _as_float32(values: Any) -> Any:
+    """A contiguous float32 array; a tensor stays where it is."""
+    if hasattr(values, "data_ptr"):
+        return values.detach().float().contiguous()
+    return np.ascontiguousarray(values, np.float32)
+
+
 def checked_vectors(x_XBI: Any, x_of_T: Any, d_DBO: Any, d_of_T: Any, shape: tuple[int, int, int]) -> Vectors:
     """The vectors of an update of tiles [T, O, I], float32 and contiguous, or an ``InputError``."""
     tiles, rows, columns = shape
-    x_XBI, d_DBO = (np.ascontiguousarray(values, np.float32) for values in (x_XBI, d_DBO))
+    x_XBI, d_DBO = (_as_float32(values) for values in (x_XBI, d_DBO))
     if x_XBI.ndim != 3 or x_XBI.shape[2] != columns:
         raise InputError(f"x has shape {x_XBI.shape}; it must be [inputs, batch, {columns}]")
     if d_DBO.ndim != 3 or d_DBO.shape[2] != rows:

@@ -45,7 +45,8 @@ class PiecewiseStepDevice(PulsedDevice):
         return middle if middle > 0.0 else self.dw_min
 
     def constants(self) -> tuple[float, ...]:
-        return (self.dw_min_std, *self.piecewise_up, *self.piecewise_down)
+        nodes = zip(self.piecewise_up, self.piecewise_down, strict=True)
+        return (self.dw_min_std, *(value for node in nodes for value in node))
 
     def draw(self, draws: Draws) -> Population:
         drawn = PulsedDevice.draw(self, draws)
@@ -57,11 +58,10 @@ class PiecewiseStepDevice(PulsedDevice):
     @staticmethod
     def step(w: Any, up: Any, n: Any, xi: Any, p: Any, c: Any) -> Any:
         """s L(w) (1 + noise); L = v_0 + sum_k (v_k+1 - v_k) clip(z - k, 0, 1), z in nodes from b_min."""
-        nodes = (len(c) - 1) // 2
         z = (w - p[0]) * p[4]
-        level = m.where(up, c[1], c[1 + nodes])
-        for k in m.static_range(1, nodes):
-            rise = m.where(up, c[1 + k] - c[k], c[1 + nodes + k] - c[nodes + k])
+        level = m.where(up, c[1], c[2])
+        for k in m.static_range(1, (len(c) - 1) // 2):
+            rise = m.where(up, c[2 * k + 1] - c[2 * k - 1], c[2 * k + 2] - c[2 * k])
             level = level + rise * m.minimum(m.maximum(z - (k - 1.0), 0.0), 1.0)
         change = m.where(up, p[2], p[3]) * level * (1.0 + c[0] * xi)
         change = m.where(p[0] == p[1], 0.0, change)

@@ -27,7 +27,7 @@ class SingleDeviceCell:
     @property
     def weights(self) -> Any:
         """W_TOI float32, what the analog product sees."""
-        return self.array.seen_TOI
+        return self.array.weights
 
     def update(
         self, x_XBI: Any, x_of_T: Any, d_DBO: Any, d_of_T: Any, learning_rate: float, tick: int

@@ -29,6 +29,7 @@ from .intrinsics import popcount
 STEP_NOISE, WRITE_NOISE = int(Stream.STEP_NOISE), int(Stream.WRITE_NOISE)
 CALLS = 512  # Philox calls that are computed in one go
 CHUNK_LINES = 1 << 18  # lines whose trains are kept at a time, to stay in the cache
+SERIAL_WORK = 50_000  # crosspoints times vectors that one thread does before another has begun
 BLOCKS = 8  # parts that the rows are cut into, for the threads
 
 
@@ -228,7 +229,8 @@ def see_pulsed(w_I, seen_I, write_noise, last_I, k0, k1, row, tick, extra):
 
 
 def step_rows(
-    apply, w_TOI, p_TOIP, c, seen_TOI, write_noise, keys_T2, columns_TBI, trains_TBI, n_columns_TB, d_codes_TBO,
+    apply, w_TOI, p_TOIP, c, seen_TOI, write_noise, keys_T2, columns_TBI, trains_TBI, n_columns_TB,
+    d_codes_TBO,
     d_second_TBO, lengths_TB, start, vectors, longest, mode, neg_rate, side, tick, extra, noisy, aggregates,
     pulses_T,
 ):  # fmt: skip
@@ -254,8 +256,9 @@ def step_rows(
         for r in range(here):
             row = first + r
             block_pulses[task] += pulse_row(
-                apply, w_TOI[t, row], p_TOIP[t, row], c, seen_TOI[t, row], write_noise, keys_T2[t, 0], keys_T2[t, 1],
-                row, d_codes_TBO[t, :vectors, row], d_second_TBO[t, :vectors, row], neg_rate, n_columns_TB[t],
+                apply, w_TOI[t, row], p_TOIP[t, row], c, seen_TOI[t, row], write_noise, keys_T2[t, 0],
+                keys_T2[t, 1], row, d_codes_TBO[t, :vectors, row], d_second_TBO[t, :vectors, row], neg_rate,
+                n_columns_TB[t],
                 columns_TBI[t], trains_TBI[t], lengths_TB[t, start:], mode, side, tick, extra, noisy,
                 aggregates, hits[r], n_hits[r], codes_E, counts_E, c0, c2, noise, segments, last, w_E, p_PE,
             )  # fmt: skip
@@ -275,8 +278,8 @@ _TILES, _WORDS, _CODES = types.float32[:, :, ::1], types.uint32[:, :, ::1], type
 _N = types.int64
 _STEP_ROWS = types.void(
     types.FunctionType(_APPLY), _TILES, types.float32[:, :, :, ::1], _FLOATS, _TILES, types.float32,
-    types.uint32[:, ::1], _CODES, _WORDS, _INT_ROWS, _WORDS, _WORDS, _INT_ROWS, _N, _N, _N, _N, _N, _N, _N, _N,
-    types.boolean, types.boolean, types.int64[::1],
+    types.uint32[:, ::1], _CODES, _WORDS, _INT_ROWS, _WORDS, _WORDS, _INT_ROWS, _N, _N, _N, _N, _N, _N, _N,
+    _N, types.boolean, types.boolean, types.int64[::1],
 )  # fmt: skip
 
 
@@ -299,6 +302,18 @@ def step_kernel() -> Callable[..., Any]:
 
 
 def run(device: Any, arguments: tuple[Any, ...]) -> int:
+    """The update with as many threads as it is worth; adds to ``pulses_T``, returns OK or what is wrong."""
+    if arguments[0].size * arguments[7].shape[1] >= SERIAL_WORK:
+        return update(device, arguments)
+    threads = numba.get_num_threads()
+    numba.set_num_threads(1)
+    try:
+        return update(device, arguments)
+    finally:
+        numba.set_num_threads(threads)
+
+
+def update(device: Any, arguments: tuple[Any, ...]) -> int:
     """Pulse all vectors in order into every tile; adds to ``pulses_T`` and returns OK or what is wrong."""
     (
         w_TOI, p_TOIP, c, seen_TOI, write_noise, keys_T2, train_keys_T2, x_XBI, x_of_T, d_DBO, d_of_T,
@@ -330,8 +345,9 @@ def run(device: Any, arguments: tuple[Any, ...]) -> int:
             extra, trains[0], fire, trains[1], n_columns, trains[2], second,
         )  # fmt: skip
         step_chunk(
-            apply, w_TOI, p_TOIP, c, seen_TOI, write_noise, keys_T2, fire, trains[1], n_columns, trains[2], second,
-            lengths_TB, start, stop - start, longest, rule.mode, int(rate < 0), side, tick + start, extra,
+            apply, w_TOI, p_TOIP, c, seen_TOI, write_noise, keys_T2, fire, trains[1], n_columns, trains[2],
+            second, lengths_TB, start, stop - start, longest, rule.mode, int(rate < 0),
+            side, tick + start, extra,
             noisy, aggregates, pulses_T,
         )  # fmt: skip
         start = stop

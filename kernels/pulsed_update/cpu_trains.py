@@ -176,7 +176,8 @@ def compress(codes_L, columns_L, trains_L):
 
 @numba.njit(error_model="numpy")
 def make_codes(
-    values_BL, lengths_B, scales_B, first, stop, rule, step_width, k0, k1, tick, extra, stream, slot_0, codes_BL
+    values_BL, lengths_B, scales_B, first, stop, rule, step_width, k0, k1, tick, extra, stream,
+    slot_0, codes_BL
 ):  # fmt: skip
     """Codes of vectors first..stop into rows first.. of ``codes_BL``, by the rule's mode."""
     if rule.mode <= 1:

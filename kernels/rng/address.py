@@ -56,5 +56,6 @@ def new_key(*parts: int | str) -> int:
 
 def counter_high(stream: int, tick: int, extra: int = 0) -> tuple[np.uint32, np.uint32]:
     """Counter words 2 and 3 of an address."""
-    assert 0 <= tick < 1 << TICK_BITS and 0 <= extra < 256
+    assert 0 <= tick < 1 << TICK_BITS
+    assert 0 <= extra < 256
     return np.uint32(tick & 0xFFFFFFFF), np.uint32(stream << 24 | extra << 16 | tick >> 32)

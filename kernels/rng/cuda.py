@@ -1,28 +1,70 @@
-"""Philox4x32-10 and its numbers for Triton: blocks of columns."""
+"""Philox4x32-10 and its numbers for Triton."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import triton
 import triton.language as tl
-from triton.language.random import philox_impl
 
 from ..bind import Formula, rebind
 from . import formulas, triton_math
 
+_M0 = tl.constexpr(0xD2511F53)
+_M1 = tl.constexpr(0xCD9E8D57)
+_W0 = tl.constexpr(0x9E3779B9)
+_W1 = tl.constexpr(0xBB67AE85)
 
-def compiled(formula: Formula, **uses: object) -> Any:
-    """``formula`` as a Triton function; the compiler looks up its annotations too: let them be a tensor's."""
+
+def jitted(formula: Formula, **uses: object) -> Formula:
+    """``formula`` for Triton blocks.
+
+    The interpreter wants to see ``tl`` among a function's names, and the compiler to know its annotations.
+    """
     return triton.jit(rebind(formula, triton_math, {"tl": tl, "Any": tl.tensor, **uses}))
 
 
 @triton.jit
 def philox4x32(k0, k1, c0, c1, c2, c3):
-    """Four random words of the counters (c0, c1, c2, c3) under the key (k0, k1); all uint32 blocks."""
-    return philox_impl(c0, c1, c2, c3, k0, k1, 10)
+    """Four random words of the counter (c0, c1, c2, c3) under the key (k0, k1); all uint32."""
+    m0, m1 = tl.cast(_M0, tl.uint32), tl.cast(_M1, tl.uint32)
+    w0, w1 = tl.cast(_W0, tl.uint32), tl.cast(_W1, tl.uint32)
+    for _ in tl.static_range(10):
+        high_0, low_0 = tl.umulhi(c0, m0), c0 * m0
+        high_1, low_1 = tl.umulhi(c2, m1), c2 * m1
+        c0, c1, c2, c3 = high_1 ^ c1 ^ k0, low_1, high_0 ^ c3 ^ k1, low_0
+        k0, k1 = k0 + w0, k1 + w1
+    return c0, c1, c2, c3
 
 
-unit_interval = compiled(formulas.unit_interval)
-natural_log = compiled(formulas.natural_log)
-normal_pair = compiled(formulas.normal_pair, natural_log=natural_log)
+unit_interval = jitted(formulas.unit_interval)
+natural_log = jitted(formulas.natural_log)
+normal_pair = jitted(formulas.normal_pair, natural_log=natural_log)
+
+
+@triton.jit
+def counter_top(stream: tl.constexpr, extra, tick):
+    """Counter word 3 of an address; tick is int64."""
+    return tl.cast((tick >> 32) | (tl.cast(extra, tl.int64) << 16) | (stream << 24), tl.uint32)
+
+
+@triton.jit
+def counter_low(tick):
+    """Counter word 2 of an address."""
+    return tl.cast(tick & 0xFFFFFFFF, tl.uint32)
+
+
+@triton.jit
+def words_kernel(counters, key, words, n, BLOCK: tl.constexpr):
+    """Words [4, n] of counters [4, n]; for tests against published vectors."""
+    at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    here = at < n
+    c0 = tl.load(counters + at, here, 0).to(tl.uint32, bitcast=True)
+    c1 = tl.load(counters + n + at, here, 0).to(tl.uint32, bitcast=True)
+    c2 = tl.load(counters + 2 * n + at, here, 0).to(tl.uint32, bitcast=True)
+    c3 = tl.load(counters + 3 * n + at, here, 0).to(tl.uint32, bitcast=True)
+    k0 = tl.load(key).to(tl.uint32, bitcast=True)
+    k1 = tl.load(key + 1).to(tl.uint32, bitcast=True)
+    w0, w1, w2, w3 = philox4x32(k0, k1, c0, c1, c2, c3)
+    tl.store(words + at, w0.to(tl.int32, bitcast=True), here)
+    tl.store(words + n + at, w1.to(tl.int32, bitcast=True), here)
+    tl.store(words + 2 * n + at, w2.to(tl.int32, bitcast=True), here)
+    tl.store(words + 3 * n + at, w3.to(tl.int32, bitcast=True), here)

@@ -1,15 +1,11 @@
-"""The mathematics that formulas may use, for Triton blocks.
-
-Each name is a function of its own: Triton's interpreter replaces what ``tl`` holds, so a bare alias would
-still be the compiler's.
-"""
+"""The mathematics that formulas may use, for Triton blocks."""
 
 from __future__ import annotations
 
 import triton
 import triton.language as tl
 
-static_range = tl.static_range
+static_range = range if triton.knobs.runtime.interpret else tl.static_range
 
 
 @triton.jit
@@ -28,8 +24,38 @@ def minimum(a, b):
 
 
 @triton.jit
+def f32(x):
+    return tl.cast(x, tl.float32)
+
+
+@triton.jit
+def i32(x):
+    return tl.cast(x, tl.int32)
+
+
+@triton.jit
+def u32(x):
+    return tl.cast(x, tl.uint32)
+
+
+@triton.jit
+def float_bits(x):
+    return x.to(tl.int32, bitcast=True)
+
+
+@triton.jit
+def bits_float(bits):
+    return bits.to(tl.float32, bitcast=True)
+
+
+@triton.jit
 def sqrt(x):
-    return tl.sqrt_rn(x)
+    return tl.sqrt_rn(tl.cast(x, tl.float32))
+
+
+@triton.jit
+def divide(a, b):
+    return tl.div_rn(tl.cast(a, tl.float32), tl.cast(b, tl.float32))
 
 
 @triton.jit
@@ -58,37 +84,16 @@ def ceil(x):
 
 
 @triton.jit
-def f32(x):
-    return tl.cast(x, tl.float32)
-
-
-@triton.jit
-def i32(x):
-    return tl.cast(x, tl.int32)
-
-
-@triton.jit
-def u32(x):
-    return tl.cast(x, tl.uint32)
-
-
-@triton.jit
-def float_bits(x):
-    return tl.cast(x, tl.float32).to(tl.int32, bitcast=True)
-
-
-@triton.jit
-def bits_float(x):
-    return tl.cast(x, tl.int32).to(tl.float32, bitcast=True)
-
-
-@triton.jit
-def divide(a, b):
-    return tl.div_rn(tl.cast(a, tl.float32), tl.cast(b, tl.float32))
-
-
-@triton.jit
 def rint(x):
-    """Round half to even: adding 1.5 * 2^23 leaves no room for the fraction."""
-    big = tl.cast(12582912.0, tl.float32)
-    return tl.where(tl.abs(x) < 4194304.0, (x + big) - big, x)
+    """Half to even: 1.5 * 2^23 has no room for fractions; what is larger has none itself."""
+    rounded = (tl.abs(x) + 8388608.0) - 8388608.0
+    rounded = tl.where(x < 0, -rounded, rounded)
+    return tl.where(tl.abs(x) < 8388608.0, rounded, x)
+
+
+@triton.jit
+def power(base, exponent):
+    """base^exponent for base >= 0; 0 for base <= 0."""
+    positive = base > 0.0
+    value = tl.exp(exponent * tl.log(tl.where(positive, base, 1.0)))
+    return tl.where(positive, value, 0.0)
