@@ -97,10 +97,11 @@ def run_pipelined(
         try:
             for future in running:
                 yield future.result()
-        except BaseException:
+        except BaseException as first:
             for gate in gates:
                 gate.break_down()
-            raise
+            failures = [failure for future in running if (failure := future.exception()) is not None]
+            raise next((f for f in failures if not isinstance(f, PipelineBroken)), first) from None
 
 
 def _in_turn(job: Callable[[], Result], number: int, gates: Sequence[Gate]) -> Result:

@@ -153,6 +153,13 @@ class HardwareAwareTiles(nn.Module):
             baseline = None if state["baseline"] is None else state["baseline"].numpy()
             self.programmed = Programmed(tick, self._version(), baseline, drifts)
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> HardwareAwareTiles:
+        copied = HardwareAwareTiles(self.grid.spec)
+        memo[id(self)] = copied
+        copied.load_state_dict(self.state_dict())
+        copied.train(self.training)
+        return copied
+
     def _version(self) -> tuple[int, int]:
         return self.weight.data_ptr(), self.weight._version
 

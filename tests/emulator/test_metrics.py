@@ -83,7 +83,7 @@ def test_the_port_is_free_afterwards() -> None:
 
 
 def test_clips_are_counted() -> None:
-    """Weights of 0.5 over 16 inputs of 1 reach 8; an ADC bound of 2 clips every line of every first attempt."""
+    """Weights of 0.5 over 16 inputs of 1 reach 8: an ADC bound of 2 clips all 4 lines of 3 vectors."""
     config = cg.SingleRPUConfig(
         device=cg.ConstantStepDevice(w_max_dtod=0.0, w_min_dtod=0.0),
         forward=cg.IOParameters(out_bound=2.0, out_noise=0.0, bound_management="none"),

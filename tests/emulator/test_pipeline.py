@@ -118,8 +118,8 @@ def test_a_model_that_draws_random_numbers_keeps_its_order() -> None:
     """Dropout draws from torch's generator: its micro-batches run one after another, and repeat."""
 
     def run() -> str:
-        model = built(nn.Sequential(nn.Linear(20, 14), nn.Dropout(0.5), nn.Linear(14, 3)))
         torch.manual_seed(9)
+        model = built(nn.Sequential(nn.Linear(20, 14), nn.Dropout(0.5), nn.Linear(14, 3)))
         with cg.emulate(model) as running:
             running.train_step(X, Y, nn.CrossEntropyLoss(), cg.AnalogSGD(model.parameters(), lr=0.1), 4)
         return cg.weights_sha256(model)
