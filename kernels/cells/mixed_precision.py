@@ -21,7 +21,7 @@ from ..pulsed_update.parameters import UpdateParameters
 from ..rng import Stream, new_key
 from .draws import line_uniforms
 from .one_sided import OneSidedUnitCell
-from .unit_cell import check_rate, counter, load_counter, part
+from .unit_cell import check_finite, check_rate, counter, load_counter, part
 from .vector_cell import VectorUnitCell
 
 
@@ -98,6 +98,7 @@ class MixedPrecisionCell:
         """Add the outer products to chi, write what is due, then diffusion and decay."""
         vectors = checked_vectors(x_XBI, x_of_T, d_DBO, d_of_T, self.chi_TOI.shape)
         check_rate(learning_rate)
+        check_finite(vectors)
         pulses_T = np.zeros(len(self.chi_TOI), np.int64)
         period = self.cell.transfer_every * vectors.count
         start = 0

@@ -57,7 +57,8 @@ def chopped_tiki_taka_v2(device: PulsedDevice, in_chop_prob: float = 0.01) -> Ch
     """c-TTv2."""
     return ChoppedTransferCompound(
         unit_cell_devices=twice(device), transfer_forward=transfer_read(), transfer_update=single_pulses(),
-        units_in_mbatch=False, in_chop_prob=in_chop_prob, fast_lr=0.5, auto_scale=True, auto_granularity=1000.0,
+        units_in_mbatch=False, in_chop_prob=in_chop_prob, fast_lr=0.5, auto_scale=True,
+        auto_granularity=1000.0,
     )  # fmt: skip
 
 

@@ -144,3 +144,10 @@ def check_rate(learning_rate: float) -> None:
     """Raise where a cell cannot use the learning rate."""
     if not learning_rate >= 0.0 or not np.isfinite(learning_rate):
         raise InputError(f"learning rate {learning_rate} must be a number of at least 0")
+
+
+def check_finite(vectors: Vectors) -> None:
+    """Raise where x or d cannot be multiplied with."""
+    for name, values in (("x", vectors.x_XBI), ("d", vectors.d_DBO)):
+        if not np.isfinite(values).all():
+            raise InputError(f"{name} of an update has NaN or infinite entries")

@@ -129,8 +129,9 @@ class VectorCell(Members):
         for k, member in enumerate(self.members):
             active_TB = None if chosen_TB is None else (chosen_TB == k).astype(np.uint8)
             if active_TB is None or active_TB.any():
+                taken = only(vectors, active_TB) if parameters.exact else vectors
                 pulses_T += member.pulse(
-                    vectors, parameters, learning_rate, tick, granularity=self.granularity,
+                    taken, parameters, learning_rate, tick, granularity=self.granularity,
                     train_keys_T2=self.keys_T2, active_TB=active_TB,
                 )  # fmt: skip
         self._vectors_seen += vectors.count
@@ -188,3 +189,11 @@ class VectorCell(Members):
         for member in self.members:
             member.drift(delta_t, tick)
         self._add_up()
+
+
+def only(vectors: Vectors, active_TB: NDArray[np.uint8] | None) -> Vectors:
+    """The vectors with d = 0 where a tile does not take part: for exact updates, which know no mask."""
+    if active_TB is None:
+        return vectors
+    d_TBO = vectors.d_DBO[vectors.d_of_T] * active_TB[:, :, None].astype(np.float32)
+    return Vectors(vectors.x_XBI, vectors.x_of_T, d_TBO, np.arange(len(active_TB)))

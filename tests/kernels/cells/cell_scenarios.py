@@ -140,7 +140,8 @@ SCENARIOS = {
     "buffered_keeps": Scenario(buffered(forget_buffer=False, thres_scale=4.0), 0.1, **TALL),
     "chopped": Scenario(chopped(buffer_granularity=6.0, in_chop_prob=0.5), 0.1, **TALL),
     "chopped_both": Scenario(
-        chopped(buffer_granularity=6.0, in_chop_random=False, in_chop_prob=0.34, out_chop_prob=0.3), 0.1, **TALL
+        chopped(buffer_granularity=6.0, in_chop_random=False, in_chop_prob=0.34, out_chop_prob=0.3),
+        0.1, **TALL,
     ),
     "chopped_auto": Scenario(
         chopped(

@@ -1,6 +1,7 @@
 """Transfer arithmetic against a plain statement of the rules, with devices and reads that are exact.
 
 Fast arrays follow w <- w - rate d x exactly, slow ones are written exactly (v1) or in whole steps of dw_min.
+test_cell_properties.py holds the executors to the same bits, so the rules are looked at with one of them.
 The statements below run in float64, one vector at a time; float32 differs by a few 1e-7 a vector.
 """
 
@@ -12,7 +13,6 @@ from typing import Any
 import numpy as np
 import pytest
 from cell_helpers import EXACT, PERFECT, gradients, make, plain, train
-
 from crossgrid.kernels.cells import (
     BufferedTransferCompound,
     ChoppedTransferCompound,
@@ -21,7 +21,6 @@ from crossgrid.kernels.cells import (
 )
 
 OUT, IN, VECTORS, STEP = 5, 4, 60, 0.01
-EXECUTORS = ("naive", "cpu")
 LINES = {"columns": True, "rows": False}
 
 
@@ -33,12 +32,11 @@ def hidden(cell: Any, k: int) -> np.ndarray:
     return cell.hidden_parameters()[f"hidden_weights_{k}"][0]
 
 
-@pytest.mark.parametrize("executor", EXECUTORS)
 @pytest.mark.parametrize("columns", LINES.values(), ids=LINES)
 @pytest.mark.parametrize("reads", [1, 3])
 @pytest.mark.parametrize(("every", "in_batches", "batch"), [(2, False, 5), (1.5, True, 4), (0, True, 4)])
 def test_tiki_taka_moves_lines_of_the_fast_array(
-    executor: str, columns: bool, reads: int, every: float, in_batches: bool, batch: int
+    columns: bool, reads: int, every: float, in_batches: bool, batch: int
 ) -> None:
     x, d = gradients(VECTORS, OUT, IN)
     rate, transfer_lr, fast_lr, gamma = 0.1, 0.5, 0.7, 0.3
@@ -47,7 +45,7 @@ def test_tiki_taka_moves_lines_of_the_fast_array(
         n_reads_per_transfer=reads, transfer_columns=columns, transfer_lr=transfer_lr, fast_lr=fast_lr,
         transfer_forward=PERFECT, transfer_update=EXACT,
     )  # fmt: skip
-    cell = train(make(own, OUT, IN, executor=executor, start=0.2), x, d, rate, batch)
+    cell = train(make(own, OUT, IN, start=0.2), x, d, rate, batch)
 
     fast, slow, line = np.zeros((OUT, IN)), np.full((OUT, IN), 0.2), 0
     period = math.ceil(every * batch) if in_batches else every
@@ -105,8 +103,8 @@ def test_a_chain_of_three_passes_on_at_its_own_pace() -> None:
 def test_reset_empties_the_column_once_it_is_read() -> None:
     x, d = gradients(2 * IN, OUT, IN)
     own = TransferCompound(
-        unit_cell_devices=[plain(w_max=9.0, w_min=-9.0, reset=0.125)] * 2, transfer_every=1, units_in_mbatch=False,
-        with_reset_prob=1.0, transfer_forward=PERFECT, transfer_update=EXACT,
+        unit_cell_devices=[plain(w_max=9.0, w_min=-9.0, reset=0.125)] * 2, transfer_every=1,
+        units_in_mbatch=False, with_reset_prob=1.0, transfer_forward=PERFECT, transfer_update=EXACT,
     )  # fmt: skip
     cell = train(make(own, OUT, IN), x, d, 0.1, 3)
     fast, slow = np.zeros((OUT, IN)), np.zeros((OUT, IN))
@@ -122,7 +120,8 @@ def test_random_lines_are_each_taken_equally_often() -> None:
     transfers, lines = 6000, 8
     own = TransferCompound(
         unit_cell_devices=devices(), transfer_every=1, units_in_mbatch=False, random_selection=True,
-        fast_lr=-1.0, transfer_lr=1.0, scale_transfer_lr=False, transfer_forward=PERFECT, transfer_update=EXACT,
+        fast_lr=-1.0, transfer_lr=1.0, scale_transfer_lr=False, transfer_forward=PERFECT,
+        transfer_update=EXACT,
     )  # fmt: skip
     cell = make(own, 1, lines)
     x, d = np.zeros((transfers, lines), np.float32), np.zeros((transfers, 1), np.float32)
@@ -144,19 +143,16 @@ def fire(held: np.ndarray, size: float, momentum: float, forget: bool, cap: floa
     return steps
 
 
-@pytest.mark.parametrize("executor", EXECUTORS)
 @pytest.mark.parametrize("columns", LINES.values(), ids=LINES)
 @pytest.mark.parametrize("forget", [True, False])
 @pytest.mark.parametrize("gamma", [0.0, 0.5])
-def test_buffered_transfer_writes_whole_steps(
-    executor: str, columns: bool, forget: bool, gamma: float
-) -> None:
+def test_buffered_transfer_writes_whole_steps(columns: bool, forget: bool, gamma: float) -> None:
     x, d = gradients(4 * VECTORS, OUT, IN)
     own = BufferedTransferCompound(
-        unit_cell_devices=devices(), units_in_mbatch=False, transfer_columns=columns, gamma=gamma, thres_scale=2.5,
-        momentum=0.2, forget_buffer=forget, transfer_forward=PERFECT,
+        unit_cell_devices=devices(), units_in_mbatch=False, transfer_columns=columns, gamma=gamma,
+        thres_scale=2.5, momentum=0.2, forget_buffer=forget, transfer_forward=PERFECT,
     )  # fmt: skip
-    cell = train(make(own, OUT, IN, executor=executor), x, d, 0.2, 6)
+    cell = train(make(own, OUT, IN), x, d, 0.2, 6)
 
     fast, slow, held = np.zeros((OUT, IN)), np.zeros((OUT, IN)), np.zeros((OUT, IN))
     for u in range(4 * VECTORS):
@@ -190,21 +186,22 @@ class Choppers:
         return flipped
 
 
-@pytest.mark.parametrize("executor", EXECUTORS)
 @pytest.mark.parametrize("columns", LINES.values(), ids=LINES)
 @pytest.mark.parametrize("period", [0, 2, 3])
 @pytest.mark.parametrize("auto", [False, True])
 @pytest.mark.parametrize("corrected", [False, True])
-def test_chopped_transfer(executor: str, columns: bool, period: int, auto: bool, corrected: bool) -> None:
+def test_chopped_transfer(columns: bool, period: int, auto: bool, corrected: bool) -> None:
     batch, rate, bl, momentum = 6, 0.3, 31, 0.9
     x, d = gradients(4 * VECTORS, OUT, IN)
     own = ChoppedTransferCompound(
-        unit_cell_devices=[plain(dw_min=2 * STEP, w_max=9.0, w_min=-9.0), *devices(1)], transfer_columns=columns,
-        in_chop_prob=1 / period if period else 0.0, in_chop_random=False, out_chop_prob=1.0, gamma=0.5,
-        buffer_granularity=0.2, auto_granularity=40.0, auto_scale=auto, auto_momentum=momentum, fast_lr=0.5,
+        unit_cell_devices=[plain(dw_min=2 * STEP, w_max=9.0, w_min=-9.0), *devices(1)],
+        transfer_columns=columns, in_chop_prob=1 / period if period else 0.0, in_chop_random=False,
+        out_chop_prob=1.0, gamma=0.5, buffer_granularity=0.2,
+        auto_granularity=40.0,
+        auto_scale=auto, auto_momentum=momentum, fast_lr=0.5,
         correct_gradient_magnitudes=corrected, forget_buffer=False, momentum=0.25, transfer_forward=PERFECT,
     )  # fmt: skip
-    cell = train(make(own, OUT, IN, executor=executor), x, d, rate, batch)
+    cell = train(make(own, OUT, IN), x, d, rate, batch)
 
     lines, others = (IN, OUT) if columns else (OUT, IN)
     chop, held = Choppers(lines, others, period), np.zeros((lines, others))
@@ -231,10 +228,9 @@ def test_chopped_transfer(executor: str, columns: bool, period: int, auto: bool,
     assert np.abs(slow).max() > 2 * STEP
 
 
-@pytest.mark.parametrize("executor", EXECUTORS)
 @pytest.mark.parametrize("columns", LINES.values(), ids=LINES)
 @pytest.mark.parametrize("cap", [0.0, 0.5])
-def test_agad_counts_from_the_last_period(executor: str, columns: bool, cap: float) -> None:
+def test_agad_counts_from_the_last_period(columns: bool, cap: float) -> None:
     period, tail, rate = 3, 2.0, 0.5
     x, d = gradients(6 * VECTORS, OUT, IN)
     own = DynamicTransferCompound(
@@ -242,7 +238,7 @@ def test_agad_counts_from_the_last_period(executor: str, columns: bool, cap: flo
         buffer_granularity=8.0, forget_buffer=cap == 0.0, buffer_cap=cap, momentum=0.1, fast_lr=0.5,
         transfer_forward=PERFECT,
     )  # fmt: skip
-    cell = train(make(own, OUT, IN, executor=executor), x, d, rate, 8)
+    cell = train(make(own, OUT, IN), x, d, rate, 8)
 
     lines, others = (IN, OUT) if columns else (OUT, IN)
     chop, held = Choppers(lines, others, period), np.zeros((lines, others))

@@ -14,7 +14,6 @@ from types import SimpleNamespace
 import cell_scenarios as cs
 import numpy as np
 import pytest
-
 from crossgrid.kernels import cells, devices
 from crossgrid.kernels.analog_mvm import parameters as io
 from crossgrid.kernels.devices import build_cell
