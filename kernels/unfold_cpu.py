@@ -1,78 +1,71 @@
-"""Loops of ``unfold`` for numba.
-
-They run on one thread: a barrier of two threads costs more than the patches of a batch, and on a busy
-machine a time slice. Indices are unsigned where they are known not to be negative, which spares numba's test
-for indices from the end.
-"""
+"""Patches of images, compiled; images have three spatial axes, those that are not needed of size 1."""
 # mypy: disallow-untyped-defs=False, check-untyped-defs=False
 
 from __future__ import annotations
 
+import numba
 import numpy as np
 
-from .rng.numba_math import inline
+from .jit import kernel
 
 
-@inline
-def _index(value):
-    return np.uint64(value)
+@numba.njit(error_model="numpy", forceinline=True)
+def tap_range(first, step, taps, size):
+    """The taps [start, stop) of ``taps`` that fall inside an axis of ``size``, from coordinate ``first`` on."""
+    start = 0 if first >= 0 else (-first + step - 1) // step
+    stop = taps if first + step * (taps - 1) < size else max((size - first + step - 1) // step, 0)
+    return min(start, taps), max(stop, min(start, taps))
 
 
-def unfold_3d(x, out, shape, positions, window):
-    """Copy every window of images x[B, C * D * H * W], flat, into a row of ``out``; shape is (C, D, H, W)."""
-    channels, depth, height, width = shape[0], shape[1], shape[2], shape[3]
-    per_image = positions[0] * positions[1] * positions[2]
-    for b in range(x.shape[0]):
-        image = x[b]
-        for place in range(per_image):
-            d0 = place // (positions[1] * positions[2]) * window[3] - window[6]
-            h0 = place // positions[2] % positions[1] * window[4] - window[7]
-            w0 = place % positions[2] * window[5] - window[8]
-            row = out[b * per_image + place]
-            run_inside = w0 >= 0 and w0 + (window[2] - 1) * window[11] < width
-            j = 0
-            for c in range(channels):
-                for kd in range(window[0]):
-                    d = d0 + kd * window[9]
-                    for kh in range(window[1]):
-                        h = h0 + kh * window[10]
-                        line = ((c * depth + d) * height + h) * width + w0
-                        if run_inside and 0 <= d < depth and 0 <= h < height:
-                            for kw in range(window[2]):
-                                row[_index(j + kw)] = image[_index(line + kw * window[11])]
-                        else:
-                            for kw in range(window[2]):
-                                w = w0 + kw * window[11]
-                                inside = 0 <= d < depth and 0 <= h < height and 0 <= w < width
-                                row[j + kw] = image[line + kw * window[11]] if inside else np.float32(0.0)
-                        j += window[2]
+@kernel
+def unfold_kernel(images, patches, out, size, stride, padding, dilation):
+    """patches [batch * positions, channels * kernel], written from front to back."""
+    batch, channels, depth, height, width = images.shape
+    source, target = images.reshape(-1), patches.reshape(-1)
+    at = 0
+    for b in range(batch):
+        for oz in range(out[0]):
+            for oy in range(out[1]):
+                for ox in range(out[2]):
+                    x0 = ox * stride[2] - padding[2]
+                    start, stop = tap_range(x0, dilation[2], size[2], width)
+                    for c in range(channels):
+                        for kz in range(size[0]):
+                            z = oz * stride[0] - padding[0] + kz * dilation[0]
+                            for ky in range(size[1]):
+                                y = oy * stride[1] - padding[1] + ky * dilation[1]
+                                line = (((b * channels + c) * depth + z) * height + y) * width + x0
+                                first, last = start, stop
+                                if z < 0 or z >= depth or y < 0 or y >= height:
+                                    first, last = size[2], size[2]
+                                for k in range(first):
+                                    target[at + k] = np.float32(0)
+                                for k in range(first, last):
+                                    target[at + k] = source[line + k * dilation[2]]
+                                for k in range(last, size[2]):
+                                    target[at + k] = np.float32(0)
+                                at += size[2]
 
 
-def fold_3d(rows, out, shape, positions, window):
-    """Add every row at its window of images out[B, C * D * H * W], flat; shape is (C, D, H, W)."""
-    channels, depth, height, width = shape[0], shape[1], shape[2], shape[3]
-    per_image = positions[0] * positions[1] * positions[2]
-    for b in range(out.shape[0]):
-        image = out[b]
-        for place in range(per_image):
-            d0 = place // (positions[1] * positions[2]) * window[3] - window[6]
-            h0 = place // positions[2] % positions[1] * window[4] - window[7]
-            w0 = place % positions[2] * window[5] - window[8]
-            row = rows[b * per_image + place]
-            run_inside = w0 >= 0 and w0 + (window[2] - 1) * window[11] < width
-            j = 0
-            for c in range(channels):
-                for kd in range(window[0]):
-                    d = d0 + kd * window[9]
-                    for kh in range(window[1]):
-                        h = h0 + kh * window[10]
-                        line = ((c * depth + d) * height + h) * width + w0
-                        if 0 <= d < depth and 0 <= h < height:
-                            if run_inside:
-                                for kw in range(window[2]):
-                                    image[_index(line + kw * window[11])] += row[_index(j + kw)]
-                            else:
-                                for kw in range(window[2]):
-                                    if 0 <= w0 + kw * window[11] < width:
-                                        image[line + kw * window[11]] += row[j + kw]
-                        j += window[2]
+@kernel
+def fold_kernel(patches, images, out, size, stride, padding, dilation):
+    """Adds patches in the order of positions: an image's sums do not depend on the batch."""
+    batch, channels, depth, height, width = images.shape
+    source, target = patches.reshape(-1), images.reshape(-1)
+    at = 0
+    for b in range(batch):
+        for oz in range(out[0]):
+            for oy in range(out[1]):
+                for ox in range(out[2]):
+                    x0 = ox * stride[2] - padding[2]
+                    start, stop = tap_range(x0, dilation[2], size[2], width)
+                    for c in range(channels):
+                        for kz in range(size[0]):
+                            z = oz * stride[0] - padding[0] + kz * dilation[0]
+                            for ky in range(size[1]):
+                                y = oy * stride[1] - padding[1] + ky * dilation[1]
+                                line = (((b * channels + c) * depth + z) * height + y) * width + x0
+                                if z >= 0 and z < depth and y >= 0 and y < height:
+                                    for k in range(start, stop):
+                                        target[line + k * dilation[2]] += source[at + k]
+                                at += size[2]

@@ -5,6 +5,7 @@ How the work is cut into blocks and threads never changes a bit of the result.
 
 from __future__ import annotations
 
+import functools
 import math
 
 import numba
@@ -17,12 +18,12 @@ from . import formulas
 from .cpu_stages import (
     Block,
     clipped,
-    compiled,
     converted_output,
     line_signal,
     quantised,
     quantised_at_random,
     skewed,
+    stage,
 )
 from .product import View
 from .random_lines import block_addresses, block_normals, block_uniforms
@@ -38,16 +39,27 @@ from .settings import (
     SCALE_MAX,
     SCALE_NP_SUM,
     SECOND_PASS,
+    Settings,
 )
 
 NOT_FINITE = 0x7F800000  # bits of infinity; those of NaN are larger
 LINE_BLOCK = 64
-ROW_BLOCKS = (48, 384)
+CHUNK = 4096  # inputs that are converted together
 BLOCK_WORK = 1 << 17  # multiply-adds that a block holds at least, where there are enough rows
 SERIAL_WORK = 400_000  # below this many multiply-adds a second thread costs more than it saves
 LINE_WORK = 60  # multiply-adds that take as long as the noise and conversion of one value
 
+compiled = numba.njit(error_model="numpy")
 number_sum_scale = formula(formulas.number_sum_scale)
+
+
+@stage
+def unpacked(record):
+    """Settings as values: fields read from memory in a loop would keep it from being vectorised."""
+    s = record[0]
+    return Settings(
+        s.transposed, s.stream, s.scaling, s.largest_scale, s.np_sum_finest, s.np_sum_factor, s.unscaled_if_zero, s.inp_step, s.inp_bound, s.inp_random, s.inp_noise, s.inp_asymmetry, s.passes, s.ir_drop, s.length_by_g_ratio, s.has_offset, s.v_offset_w_min, s.r_series, s.weight_noise_type, s.weight_noise, s.nonlinear, s.out_asymmetry, s.out_noise, s.has_out_spread, s.out_step, s.out_bound, s.out_random, s.test_negative, s.out_scale,
+    )
 
 
 @kernel
@@ -80,8 +92,8 @@ def larger_sum(x_RI, r):
 
 
 @kernel
-def scales(settings, scaling, x_RI):
-    """The scale of every vector (its largest magnitude for SCALE_AVERAGE); whether all is finite."""
+def scales_kernel(record, scaling, x_RI):
+    settings = unpacked(record)
     alpha_R = np.empty(len(x_RI), np.float32)
     finite = True
     for r in range(len(x_RI)):
@@ -104,10 +116,13 @@ def scales(settings, scaling, x_RI):
     return alpha_R, finite
 
 
-@compiled
+@stage
 def convert_at_random(settings, keys_T2, x, scale, rows, m, tick, number, u):
-    """As ``convert_row``, with stochastic rounding or noise."""
+    """As ``convert_rows``, one row with stochastic rounding or noise."""
     size = len(x)
+    if scale == 0:
+        u[:] = 0
+        return
     k0, k1 = keys_T2[rows.tile_M[m], 0], keys_T2[rows.tile_M[m], 1]
     vector = rows.input_vector_M
     addresses = block_addresses(settings.stream, number, tick, vector, m, 1, 0, (size + 3) // 4)
@@ -128,25 +143,24 @@ def convert_at_random(settings, keys_T2, x, scale, rows, m, tick, number, u):
 
 
 @compiled
-def convert_row(settings, keys_T2, x, scale, rows, m, tick, number, u):
-    """Scaling, DAC, input noise and asymmetry of one input row."""
-    if scale == 0:
-        u[:] = 0
-    elif settings.inp_random or settings.inp_noise > 0:
-        convert_at_random(settings, keys_T2, x, scale, rows, m, tick, number, u)
-    else:
-        for i in range(len(x)):
-            value = clipped(quantised(x[i] / scale, settings.inp_step), settings.inp_bound)
-            u[i] = skewed(value, settings.inp_asymmetry)
-
-
-def _convert(settings, keys_T2, x_RI, scale_M, rows, tick, number, u_MI):
-    for m in numba.prange(len(u_MI)):
-        convert_row(settings, keys_T2, x_RI[rows.source_M[m]], scale_M[m], rows, m, tick, number, u_MI[m])
-
-
-convert_serial = kernel(_convert)
-convert_threaded = kernel(_convert, parallel=True)
+def convert_rows(settings, keys_T2, x_RI, scale_M, factor, rows, first, stop, tick, number, u_MI):
+    """Scaling, DAC, input noise and asymmetry of input rows first .. stop."""
+    size = x_RI.shape[1]
+    if settings.inp_random or settings.inp_noise > 0:
+        for m in range(first, stop):
+            x = x_RI[rows.source_M[m]]
+            convert_at_random(settings, keys_T2, x, scale_M[m] * factor, rows, m, tick, number, u_MI[m])
+        return
+    scale = np.empty((stop - first) * size, np.float32)
+    u = u_MI[first:stop].reshape(-1)
+    for m in range(first, stop):
+        at = (m - first) * size
+        scale[at : at + size] = scale_M[m] * factor
+        u[at : at + size] = x_RI[rows.source_M[m]]
+    for i in range(len(u)):  # one flat loop: rows may be much shorter than what vectorises well
+        value = quantised(u[i] / scale[i], settings.inp_step)
+        value = skewed(clipped(value, settings.inp_bound), settings.inp_asymmetry)
+        u[i] = value if scale[i] > 0 else np.float32(0)
 
 
 @compiled
@@ -182,20 +196,36 @@ def weights_at_negative(settings, spread, block, w, w_TOI):
 
 
 @compiled
-def two_passes(settings, spread, block, w, w_TOI, u, y, above, below):
-    """Negative and positive inputs apart, summed before or after the ADC."""
-    second = View(np.empty(block.rows * block.lines, np.float32), 0, block.lines)
-    w_negative = weights_at_negative(settings, spread, block, w, w_TOI)
-    line_signal(settings, spread, block, 0, w_negative, one_sign(block, u, -1), y)
-    line_signal(settings, spread, block, SECOND_PASS, w, one_sign(block, u, 1), second)
-    if settings.passes == DIGITAL_SUM:
-        converted_output(settings, spread, block, 0, y, above, below)
-        converted_output(settings, spread, block, SECOND_PASS, second, above, below)
+def add_second(block, second, y):
     for r in range(block.rows):
         for i in range(block.lines):
             y.data[y.first + r * y.step + i] += second.data[r * block.lines + i]
-    if settings.passes == ANALOG_SUM:
-        converted_output(settings, spread, block, 0, y, above, below)
+
+
+@stage
+def read_passes(settings, spread, block, w, w_TOI, u, y, above, below):
+    """The product and the ADC; negative and positive inputs in passes of their own where that is chosen."""
+    separate = settings.passes != ONE_PASS
+    second = y
+    if separate:
+        second = View(np.empty(block.rows * block.lines, np.float32), 0, block.lines)
+    for number in range(2 if separate else 1):
+        w_seen, u_seen, y_seen, draw = w, u, y, 0
+        if separate:
+            u_seen = one_sign(block, u, np.float32(1 if number else -1))
+        if separate and number == 0:
+            w_seen = weights_at_negative(settings, spread, block, w, w_TOI)
+        if number == 1:
+            y_seen, draw = second, SECOND_PASS
+        line_signal(settings, spread, block, draw, w_seen, u_seen, y_seen)
+        if settings.passes == ANALOG_SUM:
+            if number == 0:
+                continue
+            add_second(block, second, y)
+            y_seen, draw = y, 0
+        converted_output(settings, spread, block, draw, y_seen, above, below)
+    if settings.passes == DIGITAL_SUM:
+        add_second(block, second, y)
 
 
 @compiled
@@ -213,11 +243,9 @@ def read_block(settings, spread, key, t, w_TOI, u_MI, rows, n, count, line, line
     u = View(u_MI.reshape(-1), m * length, length)
     y = View(y_NL.reshape(-1), n * y_NL.shape[1] + line, y_NL.shape[1])
     above, below = above_N[n : n + count], below_N[n : n + count]
-    if settings.passes == ONE_PASS:
-        line_signal(settings, spread, block, 0, w, u, y)
-        converted_output(settings, spread, block, 0, y, above, below)
-    else:
-        two_passes(settings, spread, block, w, w_TOI, u, y, above, below)
+    above[:] = 0
+    below[:] = 0
+    read_passes(settings, spread, block, w, w_TOI, u, y, above, below)
     for r in range(count):
         gain = scale_M[m + r] * factor * settings.out_scale
         if gain == 0:
@@ -226,53 +254,39 @@ def read_block(settings, spread, key, t, w_TOI, u_MI, rows, n, count, line, line
             y_NL[n + r, i] *= gain
 
 
-def _read(settings, spread, keys_T2, w_TOI, u_MI, rows, scale_M, factor, tick, number, line_block, row_block,
-          y_NL, above_KN, below_KN):  # fmt: skip
-    lines = y_NL.shape[1]
-    line_blocks = (lines + line_block - 1) // line_block
+def _attempt(record, spread, keys_T2, w_TOI, x_RI, scale_M, rows, factor, tick, number):
+    """One attempt at ``rows``; see ``naive.attempt``."""
+    settings = unpacked(record)
+    tiles, out_size, in_size = w_TOI.shape
+    lines, length = (in_size, out_size) if settings.transposed else (out_size, in_size)
+    row_block = min(max(BLOCK_WORK // (min(lines, LINE_BLOCK) * (length + LINE_WORK)) // 12 * 12, 48), 384)
     most = 0
-    for t in range(len(w_TOI)):
+    for t in range(tiles):
         most = max(most, rows.first_T1[t + 1] - rows.first_T1[t])
     row_blocks = (most + row_block - 1) // row_block
-    for task in numba.prange(len(w_TOI) * line_blocks * row_blocks):
+    line_blocks = (lines + LINE_BLOCK - 1) // LINE_BLOCK
+    u_MI = np.empty((len(scale_M), length), np.float32)
+    y_NL = np.empty((len(rows.vector_N), lines), np.float32)
+    above_KN = np.empty((line_blocks, len(y_NL)), np.int32)
+    below_KN = np.empty((line_blocks, len(y_NL)), np.int32)
+    factor_32 = np.float32(factor)
+    chunk = max(CHUNK // length, 1)
+    for c in numba.prange((len(scale_M) + chunk - 1) // chunk):
+        stop = min((c + 1) * chunk, len(scale_M))
+        convert_rows(settings, keys_T2, x_RI, scale_M, factor_32, rows, c * chunk, stop, tick, number, u_MI)
+    for task in numba.prange(tiles * line_blocks * row_blocks):
         t = task // (line_blocks * row_blocks)
         k = task // row_blocks % line_blocks
         n = rows.first_T1[t] + task % row_blocks * row_block
         count = min(row_block, rows.first_T1[t + 1] - n)
-        line = k * line_block
+        line = k * LINE_BLOCK
         if count > 0:
             read_block(settings, spread, keys_T2[t], t, w_TOI, u_MI, rows, n, count, line,
-                       min(line_block, lines - line), scale_M, factor, tick, number,
+                       min(LINE_BLOCK, lines - line), scale_M, factor_32, tick, number,
                        y_NL, above_KN[k], below_KN[k])  # fmt: skip
-
-
-read_serial = kernel(_read)
-read_threaded = kernel(_read, parallel=True)
-
-
-@kernel
-def attempt_kernel(settings, spread, keys_T2, w_TOI, x_RI, scale_M, rows, factor, tick, number, threaded):
-    """One attempt at ``rows``; see ``naive.attempt``."""
-    tiles, out_size, in_size = w_TOI.shape
-    lines, length = (in_size, out_size) if settings.transposed else (out_size, in_size)
-    u_MI = np.empty((len(scale_M), length), np.float32)
-    y_NL = np.empty((len(rows.vector_N), lines), np.float32)
-    row_block = min(max(BLOCK_WORK // (min(lines, LINE_BLOCK) * (length + LINE_WORK)) // 12 * 12, 48), 384)
-    line_blocks = (lines + LINE_BLOCK - 1) // LINE_BLOCK
-    above_KN = np.zeros((line_blocks, len(y_NL)), np.int32)
-    below_KN = np.zeros((line_blocks, len(y_NL)), np.int32)
-    factor_32 = np.float32(factor)
-    scaled_M = scale_M * factor_32
-    if threaded:
-        convert_threaded(settings, keys_T2, x_RI, scaled_M, rows, tick, number, u_MI)
-        read_threaded(settings, spread, keys_T2, w_TOI, u_MI, rows, scale_M, factor_32, tick, number, LINE_BLOCK,
-                      row_block, y_NL, above_KN, below_KN)  # fmt: skip
-    else:
-        convert_serial(settings, keys_T2, x_RI, scaled_M, rows, tick, number, u_MI)
-        read_serial(settings, spread, keys_T2, w_TOI, u_MI, rows, scale_M, factor_32, tick, number, LINE_BLOCK,
-                    row_block, y_NL, above_KN, below_KN)  # fmt: skip
     hits_N = np.empty(len(y_NL), np.bool_)
     clips_N = np.empty(len(y_NL), np.int64)
+    total = 0
     for n in range(len(y_NL)):
         above = below = 0
         for k in range(line_blocks):
@@ -280,14 +294,33 @@ def attempt_kernel(settings, spread, keys_T2, w_TOI, x_RI, scale_M, rows, factor
             below += below_KN[k, n]
         hits_N[n] = above > 0 or (settings.test_negative and below > 0)
         clips_N[n] = above + below
-    return y_NL, hits_N, clips_N
+        total += above + below
+    return y_NL, hits_N, clips_N, total
+
+
+attempt_kernel = kernel(_attempt, parallel=True)
+
+
+def scales(settings, scaling, x_RI):
+    """The scale of every vector (its largest magnitude for SCALE_AVERAGE); whether all is finite."""
+    return scales_kernel(record_of(settings), scaling, x_RI)
 
 
 def attempt(settings, spread, keys_T2, w_TOI, x_RI, scale_M, rows, factor, tick, number):
     """One attempt at ``rows``; see ``naive.attempt``."""
     lines, length = (w_TOI.shape[2], w_TOI.shape[1]) if settings.transposed else w_TOI.shape[1:]
     work = len(rows.vector_N) * lines * (length + LINE_WORK)
-    threaded = work > SERIAL_WORK and numba.get_num_threads() > 1
-    return attempt_kernel(
-        settings, spread, keys_T2, w_TOI, x_RI, scale_M, rows, factor, tick, number, threaded
-    )
+    record = record_of(settings)
+    if work > SERIAL_WORK:
+        return attempt_kernel(record, spread, keys_T2, w_TOI, x_RI, scale_M, rows, factor, tick, number)
+    before = numba.get_num_threads()
+    numba.set_num_threads(1)
+    try:
+        return attempt_kernel(record, spread, keys_T2, w_TOI, x_RI, scale_M, rows, factor, tick, number)
+    finally:
+        numba.set_num_threads(before)
+
+
+@functools.lru_cache(maxsize=256)
+def record_of(settings):
+    return settings.packed()

@@ -15,7 +15,8 @@ from .product import View, magnitude_product, product, transposed_magnitude_prod
 from .random_lines import block_normals, block_uniforms
 from .settings import ADDITIVE_NOISE, NO_WEIGHT_NOISE, OUTPUT_NOISE, OUTPUT_ROUNDING, WEIGHT_NOISE
 
-compiled = numba.njit(error_model="numpy")
+# inlined before types are inferred: a compiled function of its own would be optimised once more for each caller
+stage = numba.njit(error_model="numpy", inline="always")
 quantised = formula(formulas.quantised)
 quantised_at_random = formula(formulas.quantised_at_random)
 clipped = formula(formulas.clipped)
@@ -38,13 +39,13 @@ class Block(NamedTuple):
     addresses: Any  # of the block's random numbers
 
 
-@compiled
+@stage
 def padded(lines):
     """Random numbers come for four lines at a time."""
     return (lines + 3) // 4 * 4
 
 
-@compiled
+@stage
 def multiply(settings, block, w, u, y):
     if settings.transposed:
         transposed_product(w, u, y, block.lines, block.rows, block.length)
@@ -52,7 +53,7 @@ def multiply(settings, block, w, u, y):
         product(w, u, y, block.lines, block.rows, block.length)
 
 
-@compiled
+@stage
 def multiply_magnitudes(settings, block, w, u):
     """sum over the inputs of |w| u, a new matrix."""
     sums = View(np.empty(block.rows * block.lines, np.float32), 0, block.lines)
@@ -63,7 +64,7 @@ def multiply_magnitudes(settings, block, w, u):
     return sums
 
 
-@compiled
+@stage
 def drop_on_wires(settings, block, w, u, y):
     """Subtract what the wires' resistance takes."""
     changed = View(np.empty(block.rows * block.length, np.float32), 0, block.length)
@@ -85,7 +86,7 @@ def drop_on_wires(settings, block, w, u, y):
             )
 
 
-@compiled
+@stage
 def shift_by_offset(settings, spread, block, u, y):
     """Voltage offset and series resistance of every line."""
     for r in range(block.rows):
@@ -99,7 +100,7 @@ def shift_by_offset(settings, spread, block, u, y):
             y.data[at] = offset_and_series(y.data[at], y_ref, v_offset, settings.r_series)
 
 
-@compiled
+@stage
 def add_weight_noise(settings, block, draw, w, u, y):
     """Read noise of the weights, as the noise that it makes at the output."""
     normals = block_normals(block.k0, block.k1, WEIGHT_NOISE + draw, block.addresses)
@@ -123,7 +124,7 @@ def add_weight_noise(settings, block, draw, w, u, y):
             y.data[y.first + r * y.step + i] += std * normals[r * padded(block.lines) + i]
 
 
-@compiled
+@stage
 def line_signal(settings, spread, block, draw, w, u, y):
     """The product with the array's own imperfections: wires, offset, series resistance, read noise."""
     multiply(settings, block, w, u, y)
@@ -135,7 +136,7 @@ def line_signal(settings, spread, block, draw, w, u, y):
         add_weight_noise(settings, block, draw, w, u, y)
 
 
-@compiled
+@stage
 def bend(settings, spread, block, y):
     """Non-linearity and asymmetry of the output."""
     for r in range(block.rows):
@@ -149,7 +150,7 @@ def bend(settings, spread, block, y):
             y.data[i] = skewed(y.data[i], settings.out_asymmetry)
 
 
-@compiled
+@stage
 def add_output_noise(settings, spread, block, draw, y):
     normals = block_normals(block.k0, block.k1, OUTPUT_NOISE + draw, block.addresses)
     for r in range(block.rows):
@@ -162,7 +163,7 @@ def add_output_noise(settings, spread, block, draw, y):
                 y.data[first + i] += settings.out_noise * normals[drawn + i]
 
 
-@compiled
+@stage
 def round_at_random(settings, block, draw, y):
     uniforms = block_uniforms(block.k0, block.k1, OUTPUT_ROUNDING + draw, block.addresses)
     for r in range(block.rows):
@@ -171,7 +172,7 @@ def round_at_random(settings, block, draw, y):
             y.data[first + i] = quantised_at_random(y.data[first + i], settings.out_step, uniforms[drawn + i])
 
 
-@compiled
+@stage
 def converted_output(settings, spread, block, draw, y, above, below):
     """The non-linear output stage and the ADC; counts of values beyond either bound are added."""
     if settings.nonlinear or settings.out_asymmetry != 0:

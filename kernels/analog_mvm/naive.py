@@ -72,8 +72,8 @@ def attempt(
     factor: float,
     tick: int,
     number: int,
-) -> tuple[Array, NDArray[np.bool_], NDArray[np.int64]]:
-    """Read ``rows`` once: y_NL, whether a row hit the ADC's bound, and how many of its values did."""
+) -> tuple[Array, NDArray[np.bool_], NDArray[np.int64], int]:
+    """Read ``rows`` once: y_NL, whether a row hit the ADC's bound, how many of its values did; of all."""
     tiles, lines = len(w_TOI), w_TOI.shape[2 if settings.transposed else 1]
     y_NL = np.zeros((len(rows.vector_N), lines), np.float32)
     hits_N = np.zeros(len(y_NL), bool)
@@ -91,7 +91,7 @@ def attempt(
             u = read.converted_input(x_RI[rows.source_M[at]], scale)
             y, hits_N[n], clips_N[n] = read.output(w, w_negative, u)
             y_NL[n] = y * np.float32(scale * settings.out_scale)
-    return y_NL, hits_N, clips_N
+    return y_NL, hits_N, clips_N, int(clips_N.sum())
 
 
 class _Read:

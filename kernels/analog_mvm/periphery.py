@@ -75,15 +75,15 @@ class Periphery:
         rows = self._rows_of_all(batch, x_of_tile, blocks)
         scale_R = self._scales(self.settings.scaling, x_RI)
         scale_M = scale_R if rows.shared else self._scales_by_tile(scale_R[rows.source_M], batch)
-        y_NL, hits_N, clips_N = self._attempt(w_TOI, x_RI, scale_M, rows, tick, 0)
-        retries = np.zeros(tiles, np.int64)
-        if len(self.factors) > 1 and hits_N.any():
+        y_NL, hits_N, clips_N, clips = self._attempt(w_TOI, x_RI, scale_M, rows, tick, 0)
+        clips_T, retries = np.zeros(tiles, np.int64), np.zeros(tiles, np.int64)
+        if clips and len(self.factors) > 1 and hits_N.any():
             scale_N = scale_M[rows.input_first_T[:, None] + np.arange(batch)].reshape(-1)
             retries = self._manage_bounds(w_TOI, x_RI, x_of_tile, scale_N, tick, y_NL, hits_N, clips_N)
-        counts = ReadCounts(
-            clips_N.reshape(tiles, batch).sum(axis=1), retries, np.full(tiles, batch, np.int64)
-        )
-        return y_NL.reshape(tiles, batch, self.lines), counts
+        if clips:
+            clips_T = clips_N.reshape(tiles, batch).sum(axis=1)
+        vectors_T = np.full(tiles, batch, np.int64)
+        return y_NL.reshape(tiles, batch, self.lines), ReadCounts(clips_T, retries, vectors_T)
 
     def state(self) -> dict[str, Array]:
         """What changes from read to read."""
@@ -94,7 +94,7 @@ class Periphery:
 
     def _attempt(
         self, w_TOI: Array, x_RI: Array, scale_M: Array, rows: Rows, tick: int, number: int
-    ) -> tuple[Array, NDArray[np.bool_], Count]:
+    ) -> tuple[Array, NDArray[np.bool_], Count, int]:
         return self._kernels.attempt(
             self.settings, self.spread, self.keys_T2, w_TOI, x_RI, scale_M, rows, self.factors[number],
             tick, number,
@@ -121,7 +121,7 @@ class Periphery:
             scale_P = scale_N[pending]
             if uses_np_sum(self.io, number):
                 scale_P = self._scales(SCALE_NP_SUM, x_RI[rows.source_M])
-            y_PL, hits_P, clips_P = self._attempt(w_TOI, x_RI, scale_P, rows, tick, number)
+            y_PL, hits_P, clips_P, _ = self._attempt(w_TOI, x_RI, scale_P, rows, tick, number)
             y_NL[pending], clips_N[pending] = y_PL, clips_P
             retries += np.bincount(tile_P, minlength=tiles)
             pending = pending[hits_P]
@@ -163,8 +163,8 @@ class Periphery:
         self, w_TOI: Array, x_XBI: Array, x_of_tile: NDArray[np.integer]
     ) -> tuple[Array, Array, Count]:
         """The arrays as the kernels need them: float32, C-contiguous and writable, of matching shapes."""
-        w_TOI, x_XBI = np.require(w_TOI, np.float32, "CW"), np.require(x_XBI, np.float32, "CW")
-        x_of_tile = np.require(x_of_tile, np.int64, "C")
+        w_TOI, x_XBI = _ready(w_TOI, np.float32), _ready(x_XBI, np.float32)
+        x_of_tile = _ready(x_of_tile, np.int64)
         if w_TOI.shape != self.shape:
             raise InputError(f"weights have shape {w_TOI.shape}; these tiles hold {self.shape}")
         if x_XBI.ndim != 3 or x_XBI.shape[2] != self.length:
@@ -172,12 +172,19 @@ class Periphery:
                 f"input has shape {x_XBI.shape}; these tiles read [blocks, batch, {self.length}]: "
                 f"its last dimension must be {self.length}"
             )
-        if len(x_of_tile) != self.shape[0] or (x_of_tile >= len(x_XBI)).any() or (x_of_tile < 0).any():
+        if len(x_of_tile) != self.shape[0] or not all(0 <= block < len(x_XBI) for block in x_of_tile.tolist()):
             raise InputError(
                 f"x_of_tile = {x_of_tile.tolist()} must give each of {self.shape[0]} tiles one of "
                 f"{len(x_XBI)} input blocks"
             )
         return w_TOI, x_XBI, x_of_tile
+
+
+def _ready(array: Any, dtype: Any) -> NDArray[Any]:
+    flags = array.flags
+    if array.dtype == dtype and flags.c_contiguous and flags.writeable:
+        return array
+    return np.require(array, dtype, "CW")
 
 
 def _executor(name: str) -> ModuleType:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_type_hints
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .parameters import (
     AnalogMVType,
@@ -82,10 +83,18 @@ class Settings(NamedTuple):
     test_negative: bool
     out_scale: Any
 
+    def packed(self) -> NDArray[np.void]:
+        """All in one record [1]: a compiled kernel takes it over much faster than thirty arguments."""
+        return np.array([tuple(self)], RECORD)
+
     @property
     def per_tile_inputs(self) -> bool:
         """Whether tiles that read the same vectors see different inputs."""
         return self.inp_random or self.inp_noise > 0 or self.scaling == SCALE_AVERAGE
+
+
+_TYPES = {bool: np.bool_, int: np.int64}
+RECORD = np.dtype([(name, _TYPES.get(hint, np.float32)) for name, hint in get_type_hints(Settings).items()])
 
 
 def settings_of(io: IOParameters, transposed: bool, stream: int, length: int) -> Settings:

@@ -1,0 +1,51 @@
+"""Patches against torch's unfold, and the adjoint identity <unfold x, p> = <x, fold p>."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from crossgrid.kernels.errors import InputError
+from crossgrid.kernels.unfold import fold, unfold, window
+
+CASES = [
+    pytest.param((8, 1, 28, 28), (5, 5), 1, 0, 1, id="lenet-first"),
+    pytest.param((3, 2, 9, 7), (3, 2), (2, 1), (1, 0), (2, 3), id="2d-awkward"),
+    pytest.param((2, 3, 11), (4,), 3, 2, 1, id="1d"),
+    pytest.param((2, 2, 5, 6, 4), (2, 3, 2), (1, 2, 1), (0, 1, 1), (2, 1, 1), id="3d"),
+]
+
+
+@pytest.mark.parametrize(("shape", "kernel", "stride", "padding", "dilation"), CASES)
+@pytest.mark.parametrize("executor", ["naive", "cpu"])
+def test_unfold_is_exact_and_fold_is_its_adjoint(shape, kernel, stride, padding, dilation, executor) -> None:
+    rng = np.random.default_rng(1)
+    # small integers: every sum is exact in float32
+    images = rng.integers(-8, 9, shape).astype(np.float32)
+    moves = window(kernel, stride, padding, dilation, axes=len(kernel))
+    patches = unfold(images, moves, executor)
+    if len(kernel) == 2:
+        expected = torch.nn.functional.unfold(torch.from_numpy(images), kernel, dilation, padding, stride)
+        np.testing.assert_array_equal(patches, expected.transpose(1, 2).reshape(patches.shape).numpy())
+    weight = rng.integers(-8, 9, (4, shape[1], *kernel)).astype(np.float32)
+    convolve = [torch.nn.functional.conv1d, torch.nn.functional.conv2d, torch.nn.functional.conv3d]
+    result = convolve[len(kernel) - 1](
+        torch.from_numpy(images), torch.from_numpy(weight), None, stride, padding, dilation
+    )
+    product = (patches @ weight.reshape(4, -1).T).reshape(shape[0], -1, 4).transpose(0, 2, 1)
+    np.testing.assert_array_equal(product, result.reshape(product.shape).numpy())
+
+    other = rng.integers(-8, 9, patches.shape).astype(np.float32)
+    back = fold(other, shape[0], shape[1], shape[2:], moves, executor)
+    assert float((patches * other).sum()) == float((images * back).sum())
+
+
+def test_a_kernel_larger_than_the_image_is_refused() -> None:
+    with pytest.raises(InputError, match="larger image or more padding"):
+        unfold(np.zeros((1, 1, 3, 3), np.float32), window((5, 5)))
+
+
+def test_patches_of_another_shape_are_refused() -> None:
+    with pytest.raises(InputError, match="patches have shape"):
+        fold(np.zeros((3, 4), np.float32), 1, 1, (3, 3), window((2, 2)))
