@@ -30,22 +30,22 @@ class Window(NamedTuple):
         """The number of positions along each axis of an image of ``size``."""
         if len(size) != len(self.kernel):
             raise InputError(
-                f"image has {len(size)} spatial axes, {size}; the kernel has {len(self.kernel)}, {self.kernel}"
+                f"image of size {size} and kernel {self.kernel} must have the same number of axes"
             )
         spans = [d * (k - 1) + 1 for d, k in zip(self.dilation, self.kernel, strict=True)]
         padded = [n + 2 * p for n, p in zip(size, self.padding, strict=True)]
         for n, span in zip(padded, spans, strict=True):
             if n < span:
                 raise InputError(
-                    f"image of size {size} with padding {self.padding} is smaller than the kernel, which spans "
-                    f"{tuple(spans)}: use a larger image or more padding"
+                    f"image of size {size} with padding {self.padding} is smaller than the kernel, which "
+                    f"spans {tuple(spans)}: use a larger image or more padding"
                 )
-        return tuple(
-            (n - span) // s + 1 for n, span, s in zip(padded, spans, self.stride, strict=True)
-        )
+        return tuple((n - span) // s + 1 for n, span, s in zip(padded, spans, self.stride, strict=True))
 
 
-def window(kernel: Any, stride: Any = 1, padding: Any = 0, dilation: Any = 1, axes: int | None = None) -> Window:
+def window(
+    kernel: Any, stride: Any = 1, padding: Any = 0, dilation: Any = 1, axes: int | None = None
+) -> Window:
     """A window from numbers or one number for each axis."""
     axes = axes or (1 if isinstance(kernel, int) else len(kernel))
     return Window(*(_per_axis(value, axes) for value in (kernel, stride, padding, dilation)))
@@ -61,17 +61,23 @@ def unfold(images: Array, moves: Window, executor: str = "cpu") -> Array:
     batch, channels, *size = images.shape
     out = moves.output_size(tuple(size))
     patches = np.empty((batch * _product(out), channels * _product(moves.kernel)), np.float32)
-    unfold_kernel(images.reshape(batch, channels, *_three(tuple(size), 1)), patches, _three(out, 1), *_steps(moves))
+    unfold_kernel(
+        images.reshape(batch, channels, *_three(tuple(size), 1)), patches, _three(out, 1), *_steps(moves)
+    )
     return patches
 
 
-def fold(patches: Array, batch: int, channels: int, size: tuple[int, ...], moves: Window, executor: str = "cpu") -> Array:
+def fold(
+    patches: Array, batch: int, channels: int, size: tuple[int, ...], moves: Window, executor: str = "cpu"
+) -> Array:
     """Images [batch, channels, *size]: every patch added where ``unfold`` took it from."""
     patches = np.require(patches, np.float32, "CW")
     out = moves.output_size(size)
     wanted = batch * _product(out), channels * _product(moves.kernel)
     if patches.shape != wanted:
-        raise InputError(f"patches have shape {patches.shape}; images {(batch, channels, *size)} have {wanted}")
+        raise InputError(
+            f"patches have shape {patches.shape}; images {(batch, channels, *size)} have {wanted}"
+        )
     if executor == "naive":
         return _fold_naive(patches, batch, channels, size, moves)
     from .unfold_cpu import fold_kernel
@@ -85,7 +91,9 @@ def _places(moves: Window, size: tuple[int, ...]) -> list[NDArray[np.int64]]:
     """For each axis the padded coordinate [kernel, positions] that each tap reads at each position."""
     return [
         np.arange(k)[:, None] * d + np.arange(n)[None, :] * s
-        for k, n, s, d in zip(moves.kernel, moves.output_size(size), moves.stride, moves.dilation, strict=True)
+        for k, n, s, d in zip(
+            moves.kernel, moves.output_size(size), moves.stride, moves.dilation, strict=True
+        )
     ]
 
 
@@ -112,7 +120,9 @@ def _unfold_naive(images: Array, moves: Window) -> Array:
 
 def _fold_naive(patches: Array, batch: int, channels: int, size: tuple[int, ...], moves: Window) -> Array:
     taps = _taps(moves, size)
-    padded = np.zeros((batch, channels, *(n + 2 * p for n, p in zip(size, moves.padding, strict=True))), np.float32)
+    padded = np.zeros(
+        (batch, channels, *(n + 2 * p for n, p in zip(size, moves.padding, strict=True))), np.float32
+    )
     values = patches.reshape(batch, -1, patches.shape[1]).transpose(0, 2, 1)
     np.add.at(padded, (slice(None), slice(None), *taps), values.reshape(batch, channels, *taps[0].shape))
     inside = tuple(slice(p, p + n) for n, p in zip(size, moves.padding, strict=True))

@@ -11,7 +11,7 @@ from .jit import kernel
 
 @numba.njit(error_model="numpy", forceinline=True)
 def tap_range(first, step, taps, size):
-    """The taps [start, stop) of ``taps`` that fall inside an axis of ``size``, from coordinate ``first`` on."""
+    """The taps [start, stop) of ``taps`` that fall inside an axis of ``size``; tap 0 is at ``first``."""
     start = 0 if first >= 0 else (-first + step - 1) // step
     stop = taps if first + step * (taps - 1) < size else max((size - first + step - 1) // step, 0)
     return min(start, taps), max(stop, min(start, taps))

@@ -5,8 +5,8 @@ How the work is cut into blocks and threads never changes a bit of the result.
 
 from __future__ import annotations
 
-import functools
 import math
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
@@ -44,6 +44,7 @@ from .settings import (
 
 NOT_FINITE = 0x7F800000  # bits of infinity; those of NaN are larger
 LINE_BLOCK = 64
+LONG_ROW = 128
 CHUNK = 4096  # inputs that are converted together
 BLOCK_WORK = 1 << 17  # multiply-adds that a block holds at least, where there are enough rows
 SERIAL_WORK = 400_000  # below this many multiply-adds a second thread costs more than it saves
@@ -58,7 +59,35 @@ def unpacked(record):
     """Settings as values: fields read from memory in a loop would keep it from being vectorised."""
     s = record[0]
     return Settings(
-        s.transposed, s.stream, s.scaling, s.largest_scale, s.np_sum_finest, s.np_sum_factor, s.unscaled_if_zero, s.inp_step, s.inp_bound, s.inp_random, s.inp_noise, s.inp_asymmetry, s.passes, s.ir_drop, s.length_by_g_ratio, s.has_offset, s.v_offset_w_min, s.r_series, s.weight_noise_type, s.weight_noise, s.nonlinear, s.out_asymmetry, s.out_noise, s.has_out_spread, s.out_step, s.out_bound, s.out_random, s.test_negative, s.out_scale,
+        s.transposed,
+        s.stream,
+        s.scaling,
+        s.largest_scale,
+        s.np_sum_finest,
+        s.np_sum_factor,
+        s.unscaled_if_zero,
+        s.inp_step,
+        s.inp_bound,
+        s.inp_random,
+        s.inp_noise,
+        s.inp_asymmetry,
+        s.passes,
+        s.ir_drop,
+        s.length_by_g_ratio,
+        s.has_offset,
+        s.v_offset_w_min,
+        s.r_series,
+        s.weight_noise_type,
+        s.weight_noise,
+        s.nonlinear,
+        s.out_asymmetry,
+        s.out_noise,
+        s.has_out_spread,
+        s.out_step,
+        s.out_bound,
+        s.out_random,
+        s.test_negative,
+        s.out_scale,
     )
 
 
@@ -143,6 +172,22 @@ def convert_at_random(settings, keys_T2, x, scale, rows, m, tick, number, u):
 
 
 @compiled
+def convert_short_rows(settings, x_RI, scale_M, factor, rows, first, stop, u_MI):
+    """All rows in one flat loop: each is shorter than what vectorises well."""
+    size = x_RI.shape[1]
+    scale = np.empty((stop - first) * size, np.float32)
+    u = u_MI[first:stop].reshape(-1)
+    for m in range(first, stop):
+        at = (m - first) * size
+        scale[at : at + size] = scale_M[m] * factor
+        u[at : at + size] = x_RI[rows.source_M[m]]
+    for i in range(len(u)):
+        value = quantised(u[i] / scale[i], settings.inp_step)
+        value = skewed(clipped(value, settings.inp_bound), settings.inp_asymmetry)
+        u[i] = value if scale[i] > 0 else np.float32(0)
+
+
+@compiled
 def convert_rows(settings, keys_T2, x_RI, scale_M, factor, rows, first, stop, tick, number, u_MI):
     """Scaling, DAC, input noise and asymmetry of input rows first .. stop."""
     size = x_RI.shape[1]
@@ -151,16 +196,14 @@ def convert_rows(settings, keys_T2, x_RI, scale_M, factor, rows, first, stop, ti
             x = x_RI[rows.source_M[m]]
             convert_at_random(settings, keys_T2, x, scale_M[m] * factor, rows, m, tick, number, u_MI[m])
         return
-    scale = np.empty((stop - first) * size, np.float32)
-    u = u_MI[first:stop].reshape(-1)
-    for m in range(first, stop):
-        at = (m - first) * size
-        scale[at : at + size] = scale_M[m] * factor
-        u[at : at + size] = x_RI[rows.source_M[m]]
-    for i in range(len(u)):  # one flat loop: rows may be much shorter than what vectorises well
-        value = quantised(u[i] / scale[i], settings.inp_step)
-        value = skewed(clipped(value, settings.inp_bound), settings.inp_asymmetry)
-        u[i] = value if scale[i] > 0 else np.float32(0)
+    if size >= LONG_ROW:
+        for m in range(first, stop):
+            x, scale, u = x_RI[rows.source_M[m]], scale_M[m] * factor, u_MI[m]
+            for i in range(size):
+                value = clipped(quantised(x[i] / scale, settings.inp_step), settings.inp_bound)
+                u[i] = skewed(value, settings.inp_asymmetry) if scale > 0 else np.float32(0)
+        return
+    convert_short_rows(settings, x_RI, scale_M, factor, rows, first, stop, u_MI)
 
 
 @compiled
@@ -229,8 +272,8 @@ def read_passes(settings, spread, block, w, w_TOI, u, y, above, below):
 
 
 @compiled
-def read_block(settings, spread, key, t, w_TOI, u_MI, rows, n, count, line, lines, scale_M, factor, tick, number,
-               y_NL, above_N, below_N):  # fmt: skip
+def read_block(settings, spread, key, t, w_TOI, u_MI, rows, n, count, line, lines, scale_M, factor, tick,
+               number, y_NL, above_N, below_N):  # fmt: skip
     """Output rows n .. n + count and lines line .. line + lines of tile t, through all stages."""
     out_size, in_size = w_TOI.shape[1:]
     length = out_size if settings.transposed else in_size
@@ -301,26 +344,32 @@ def _attempt(record, spread, keys_T2, w_TOI, x_RI, scale_M, rows, factor, tick, 
 attempt_kernel = kernel(_attempt, parallel=True)
 
 
-def scales(settings, scaling, x_RI):
+class Prepared(NamedTuple):
+    """Settings, and the same as the kernels take them."""
+
+    settings: Settings
+    record: Any
+
+
+def prepare(settings):
+    return Prepared(settings, settings.packed())
+
+
+def scales(prepared, scaling, x_RI):
     """The scale of every vector (its largest magnitude for SCALE_AVERAGE); whether all is finite."""
-    return scales_kernel(record_of(settings), scaling, x_RI)
+    return scales_kernel(prepared.record, scaling, x_RI)
 
 
-def attempt(settings, spread, keys_T2, w_TOI, x_RI, scale_M, rows, factor, tick, number):
+def attempt(prepared, spread, keys_T2, w_TOI, x_RI, scale_M, rows, factor, tick, number):
     """One attempt at ``rows``; see ``naive.attempt``."""
-    lines, length = (w_TOI.shape[2], w_TOI.shape[1]) if settings.transposed else w_TOI.shape[1:]
+    lines, length = (w_TOI.shape[2], w_TOI.shape[1]) if prepared.settings.transposed else w_TOI.shape[1:]
     work = len(rows.vector_N) * lines * (length + LINE_WORK)
-    record = record_of(settings)
-    if work > SERIAL_WORK:
-        return attempt_kernel(record, spread, keys_T2, w_TOI, x_RI, scale_M, rows, factor, tick, number)
+    record = prepared.record
     before = numba.get_num_threads()
+    if work > SERIAL_WORK or before == 1:
+        return attempt_kernel(record, spread, keys_T2, w_TOI, x_RI, scale_M, rows, factor, tick, number)
     numba.set_num_threads(1)
     try:
         return attempt_kernel(record, spread, keys_T2, w_TOI, x_RI, scale_M, rows, factor, tick, number)
     finally:
         numba.set_num_threads(before)
-
-
-@functools.lru_cache(maxsize=256)
-def record_of(settings):
-    return settings.packed()

@@ -15,7 +15,7 @@ from .product import View, magnitude_product, product, transposed_magnitude_prod
 from .random_lines import block_normals, block_uniforms
 from .settings import ADDITIVE_NOISE, NO_WEIGHT_NOISE, OUTPUT_NOISE, OUTPUT_ROUNDING, WEIGHT_NOISE
 
-# inlined before types are inferred: a compiled function of its own would be optimised once more for each caller
+# inlined before types are inferred: a compiled function of its own is optimised once more for each caller
 stage = numba.njit(error_model="numpy", inline="always")
 quantised = formula(formulas.quantised)
 quantised_at_random = formula(formulas.quantised_at_random)

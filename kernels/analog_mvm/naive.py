@@ -32,6 +32,10 @@ from .spread import Spread, line_normals, line_words
 Array = NDArray[np.float32]
 
 
+def prepare(settings: Settings) -> Settings:
+    return settings
+
+
 def first_not_finite(x_RI: Array) -> int:
     """The flat index of the first NaN or infinity, -1 without one."""
     bad = np.flatnonzero(~np.isfinite(x_RI))

@@ -63,6 +63,7 @@ class Periphery:
         self.factors = attempt_factors(io, backward)
         self.average_T = np.full(len(self.keys_T2), -1.0, np.float32)  # of max|x|; below 0 before the first
         self._kernels = _executor(executor)
+        self._prepared = self._kernels.prepare(self.settings)
         self._all_rows: tuple[Any, Rows] | None = None
 
     def read(
@@ -96,7 +97,7 @@ class Periphery:
         self, w_TOI: Array, x_RI: Array, scale_M: Array, rows: Rows, tick: int, number: int
     ) -> tuple[Array, NDArray[np.bool_], Count, int]:
         return self._kernels.attempt(
-            self.settings, self.spread, self.keys_T2, w_TOI, x_RI, scale_M, rows, self.factors[number],
+            self._prepared, self.spread, self.keys_T2, w_TOI, x_RI, scale_M, rows, self.factors[number],
             tick, number,
         )  # fmt: skip
 
@@ -130,7 +131,7 @@ class Periphery:
         return retries
 
     def _scales(self, scaling: int, x_RI: Array) -> Array:
-        alpha_R, finite = self._kernels.scales(self.settings, scaling, x_RI)
+        alpha_R, finite = self._kernels.scales(self._prepared, scaling, x_RI)
         if not finite:
             at = int(self._kernels.first_not_finite(x_RI))
             row, line = divmod(at, self.length)
@@ -172,7 +173,9 @@ class Periphery:
                 f"input has shape {x_XBI.shape}; these tiles read [blocks, batch, {self.length}]: "
                 f"its last dimension must be {self.length}"
             )
-        if len(x_of_tile) != self.shape[0] or not all(0 <= block < len(x_XBI) for block in x_of_tile.tolist()):
+        if len(x_of_tile) != self.shape[0] or not all(
+            0 <= block < len(x_XBI) for block in x_of_tile.tolist()
+        ):
             raise InputError(
                 f"x_of_tile = {x_of_tile.tolist()} must give each of {self.shape[0]} tiles one of "
                 f"{len(x_XBI)} input blocks"

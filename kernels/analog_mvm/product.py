@@ -33,18 +33,26 @@ def _dot_product(magnitude):
             w_at, y_at = w.first + line * w.step, y.first + line
             for v in range(0, threes, 3):
                 u_at = u.first + v * u.step
-                block_4x3(w.data, w_at, w.step, u.data, u_at, u.step, length, y.data, y_at + v * y.step, y.step)
+                block_4x3(
+                    w.data, w_at, w.step, u.data, u_at, u.step, length, y.data, y_at + v * y.step, y.step
+                )
             for v in range(threes, rows):
                 u_at = u.first + v * u.step
-                block_4x1(w.data, w_at, w.step, u.data, u_at, u.step, length, y.data, y_at + v * y.step, y.step)
+                block_4x1(
+                    w.data, w_at, w.step, u.data, u_at, u.step, length, y.data, y_at + v * y.step, y.step
+                )
         for line in range(fours, lines):
             w_at, y_at = w.first + line * w.step, y.first + line
             for v in range(0, threes, 3):
                 u_at = u.first + v * u.step
-                block_1x3(w.data, w_at, w.step, u.data, u_at, u.step, length, y.data, y_at + v * y.step, y.step)
+                block_1x3(
+                    w.data, w_at, w.step, u.data, u_at, u.step, length, y.data, y_at + v * y.step, y.step
+                )
             for v in range(threes, rows):
                 u_at = u.first + v * u.step
-                block_1x1(w.data, w_at, w.step, u.data, u_at, u.step, length, y.data, y_at + v * y.step, y.step)
+                block_1x1(
+                    w.data, w_at, w.step, u.data, u_at, u.step, length, y.data, y_at + v * y.step, y.step
+                )
 
     return product
 
@@ -65,7 +73,9 @@ def _columns(vectors, wide, magnitude):
             single(w.data, w_at + c, w.step, d.data, d_at, d.step, length, z.data, z_at + c, z.step, 0)
             c += LANES
         if c < lines:
-            masked(w.data, w_at + c, w.step, d.data, d_at, d.step, length, z.data, z_at + c, z.step, lines - c)
+            masked(
+                w.data, w_at + c, w.step, d.data, d_at, d.step, length, z.data, z_at + c, z.step, lines - c
+            )
 
     return columns
 

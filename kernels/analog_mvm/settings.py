@@ -186,5 +186,3 @@ def uses_np_sum(io: IOParameters, attempt: int) -> bool:
     managed = io.noise_management is not NoiseManagementType.NONE
     worst_case = io.bound_management is BoundManagementType.ITERATIVE_WORST_CASE
     return worst_case and managed and attempt > 0
-
-

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-
 from crossgrid.kernels.errors import InputError
 from crossgrid.kernels.unfold import fold, unfold, window
 
