@@ -20,7 +20,7 @@ from .drift import Drift
 from .resident import Resident
 
 _ALL_VECTORS = np.zeros((0, 0), np.uint8)
-CROSSPOINTS_AT_ONCE = 1 << 16
+CROSSPOINTS_AT_ONCE = 1 << 14  # whose population is drawn at a time, to bound the memory
 _SET, _BATCH, _RESET, _DRIFT, _EXACT = range(250, 255)  # `extra` of write noise that no pulse caused
 
 

@@ -48,7 +48,7 @@ class ExpStepDevice(PulsedDevice):
     def draw(self, draws: Draws) -> Population:
         drawn = PulsedDevice.draw(self, draws)
         width = drawn["max_bound"] - drawn["min_bound"]
-        moves = width > 0
+        moves = width > 1e-30  # else its inverse overflows
         drawn["scale"] = np.where(moves, np.float32(2.0 * self.a) / np.where(moves, width, 1.0), 0.0)
         return drawn
 

@@ -29,8 +29,8 @@ def slope(gamma: Array, size: Array, reference: Array, allow_increasing: bool) -
     """-gamma s / reference; 0 where the reference is."""
     if not allow_increasing:
         gamma = np.abs(gamma)
-    safe = np.where(reference == 0, np.float32(1.0), reference)
-    return np.where(reference == 0, np.float32(0.0), -gamma * size / safe)
+    none = np.abs(reference) < 1e-30  # its inverse overflows
+    return np.where(none, np.float32(0.0), -gamma * size / np.where(none, np.float32(1.0), reference))
 
 
 def references(device: Any, drawn: Population, mean: bool) -> tuple[Array, Array]:

@@ -52,7 +52,8 @@ class PiecewiseStepDevice(PulsedDevice):
         drawn = PulsedDevice.draw(self, draws)
         width = drawn["max_bound"] - drawn["min_bound"]
         last = np.float32(len(self.piecewise_up) - 1)
-        drawn["nodes_per_weight"] = np.where(width > 0, last / np.where(width > 0, width, 1.0), 0.0)
+        moves = width > 1e-30  # else its inverse overflows
+        drawn["nodes_per_weight"] = np.where(moves, last / np.where(moves, width, 1.0), 0.0)
         return drawn
 
     @staticmethod

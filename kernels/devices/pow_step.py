@@ -32,7 +32,8 @@ def powers(device: Any, draws: Draws, drawn: Population) -> Population:
     if device.enforce_consistency:
         up, down = np.abs(up), np.abs(down)
     width = drawn["max_bound"] - drawn["min_bound"]
-    inverse = np.where(width > 0, one / np.where(width > 0, width, one), np.float32(0.0))
+    moves = width > 1e-30  # else its inverse overflows
+    inverse = np.where(moves, one / np.where(moves, width, one), np.float32(0.0))
     return {**drawn, "gamma_up": up, "gamma_down": down, "inverse_range": inverse}
 
 

@@ -5,11 +5,18 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..config import config, field
 from ..rng import numpy_math as m
 from .base import Array, Draws, Population, PulsedDevice, Spread
 from .reference import crosses_zero, reference_values, shifted
+
+
+def _inverse(bound: Array, usable: NDArray[np.bool_]) -> Array:
+    """1 / bound where it has the right sign and an inverse; else 0, which drops its term."""
+    usable = usable & (np.abs(bound) > np.float32(1e-30))
+    return np.where(usable, np.float32(1.0) / np.where(usable, bound, np.float32(1.0)), np.float32(0.0))
 
 
 @config
@@ -42,9 +49,8 @@ class SoftBoundsReferenceDevice(PulsedDevice):
             if spread > 0.0:
                 factor = np.abs(np.float32(1.0) + np.float32(spread) * draws.normal(index))
                 drawn[name] = np.where(inside, drawn[name] / factor, drawn[name])
-        with np.errstate(divide="ignore"):
-            inverse_up = np.where(drawn["max_bound"] > 0, 1.0 / drawn["max_bound"], 0.0).astype(np.float32)
-            inverse_down = np.where(drawn["min_bound"] < 0, 1.0 / drawn["min_bound"], 0.0).astype(np.float32)
+        inverse_up = _inverse(drawn["max_bound"], drawn["max_bound"] > 0)
+        inverse_down = _inverse(drawn["min_bound"], drawn["min_bound"] < 0)
         point = self._symmetry_point(drawn, inverse_up, inverse_down)
         drawn["slope_up"], drawn["slope_down"] = inverse_up, inverse_down
         drawn["symmetry_point"] = point

@@ -1,0 +1,185 @@
+"""Populations, and what happens to weights outside of pulses, against their formulas."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from crossgrid.kernels import devices
+from crossgrid.kernels.devices import ConstantStepDevice, DeviceArray, DriftParameter, build_cell
+from crossgrid.kernels.devices.pow_step import PARAMETERS, symmetry_point
+from crossgrid.kernels.pulsed_update.parameters import UpdateParameters
+from crossgrid.kernels.rng import tile_key
+
+KEYS = np.stack([tile_key(9, 0), tile_key(9, 1)])
+OUT, IN = 90, 110
+N = 2 * OUT * IN
+PRESETS = [name for name in devices.__all__ if name.endswith("PresetDevice")]
+
+
+def _array(device, executor="cpu", keys=KEYS):
+    return DeviceArray(device, keys, OUT, IN, executor)
+
+
+def _moments(values, mean, std):
+    """Mean and standard deviation within 4.5 standard errors of a normal sample's."""
+    assert abs(values.mean() - mean) < 4.5 * std / math.sqrt(values.size)
+    assert abs(values.std() - std) < 4.5 * std / math.sqrt(2 * values.size)
+
+
+def test_spreads_are_those_of_the_parameters():
+    device = ConstantStepDevice(
+        dw_min_dtod=0.1, w_max_dtod=0.2, w_min_dtod=0.1, up_down=0.2, up_down_dtod=0.05
+    )
+    drawn = _array(device).hidden_parameters()
+    _moments(drawn["max_bound"], 0.6, 0.12)
+    _moments(drawn["min_bound"], -0.6, 0.06)
+    spread = 1e-3 * math.hypot(0.1, 0.05)
+    _moments(drawn["dwmin_up"], 1e-3, spread)
+    _moments(drawn["dwmin_down"], 0.8e-3, spread)  # an asymmetry shrinks one side
+    correlation = np.corrcoef(drawn["dwmin_up"].ravel(), drawn["dwmin_down"].ravel())[0, 1]
+    wanted = (0.1**2 - 0.05**2) / (0.1**2 + 0.05**2)
+    assert abs(correlation - wanted) < 4.5 * (1 - wanted**2) / math.sqrt(N)
+
+
+def test_log_normal_steps():
+    device = ConstantStepDevice(dw_min_dtod=0.5, dw_min_dtod_log_normal=True, up_down_dtod=0.0)
+    _moments(np.log(_array(device).hidden_parameters()["dwmin_up"] / 1e-3), 0.0, 0.5)
+
+
+def test_corrupt_devices_are_stuck_where_they_should_be():
+    device = ConstantStepDevice(corrupt_devices_prob=0.2, corrupt_devices_range=0.05)
+    array = _array(device)
+    drawn = array.hidden_parameters()
+    stuck = drawn["dwmin_up"] == 0.0
+    assert abs(stuck.mean() - 0.2) < 4.5 * math.sqrt(0.2 * 0.8 / N)
+    assert np.array_equal(drawn["min_bound"][stuck], drawn["max_bound"][stuck])
+    assert np.abs(array.kept_TOI[stuck]).max() <= 0.05
+    array.set_weights(np.full(array.shape, 0.3, np.float32))
+    assert np.array_equal(array.kept_TOI[stuck], drawn["min_bound"][stuck])
+
+
+def test_perfect_bias_frees_the_last_column():
+    drawn = _array(ConstantStepDevice(perfect_bias=True, corrupt_devices_prob=1.0)).hidden_parameters()
+    assert (drawn["max_bound"][..., -1] == np.float32(60.0)).all()
+    assert (drawn["dwmin_up"][..., -1] == np.float32(0.001)).all()
+
+
+@pytest.mark.parametrize(
+    "device", [ConstantStepDevice(), devices.SoftBoundsReferenceDevice(slope_up_dtod=0.1)]
+)
+def test_populations_depend_on_the_tile_and_not_on_the_executor(device):
+    compiled, naive = _array(device).p_TOIP, _array(device, "naive").p_TOIP
+    assert np.array_equal(compiled, naive)
+    assert np.array_equal(compiled[1:], _array(device, keys=KEYS[1:]).p_TOIP)
+    assert not np.array_equal(compiled[0], compiled[1])
+
+
+def test_a_construction_seed_makes_the_same_devices_everywhere():
+    array = _array(ConstantStepDevice(construction_seed=5))
+    assert np.array_equal(array.p_TOIP[0], array.p_TOIP[1])
+    assert not np.array_equal(array.p_TOIP, _array(ConstantStepDevice(construction_seed=6)).p_TOIP)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_can_be_trained(name):
+    device = getattr(devices, name)()
+    cell = build_cell(device, UpdateParameters(), KEYS, 9, 8)
+    rng = np.random.default_rng(0)
+    index = np.arange(2)
+    for number in range(3):
+        x, d = rng.standard_normal((2, 4, 8)), 0.1 * rng.standard_normal((2, 4, 9))
+        counts = cell.update(x, index, d, index, 0.05, 4 * number)
+    assert counts.pulses.sum() > 0
+    assert np.isfinite(cell.weights).all()
+    assert device.num_states == pytest.approx((device.w_max - device.w_min) / device.granularity)
+
+
+def test_power_step_symmetry_points_balance_both_steps():
+    device = devices.PowStepReferenceDevice(pow_gamma=1.4, up_down=0.2, subtract_symmetry_point=True)
+    rng = np.random.default_rng(0)
+    values = [-0.6, 0.7, 0.001, 0.0008, 1.3, 1.5, 1.0 / 1.3]
+    drawn = {n: np.full(50, v, np.float32) for n, v in zip(PARAMETERS, values, strict=True)}
+    drawn["dwmin_up"] = rng.uniform(0.01, 0.02, 50).astype(np.float32)
+    solved, stepped = symmetry_point(drawn, 0), symmetry_point(drawn, 3000)
+    assert np.abs(solved - stepped).max() < 1e-4
+    assert _array(device).hidden_parameters()["reset_bias"].std() > 0  # the symmetry point enters it
+
+
+def test_decay_diffusion_and_reset_follow_their_formulas():
+    quiet = {"w_max": 10.0, "w_min": -10.0, "w_max_dtod": 0.0, "w_min_dtod": 0.0}
+    decaying = _array(ConstantStepDevice(lifetime=5.0, reset=0.1, **quiet))
+    decaying.set_weights(np.full(decaying.shape, 0.6, np.float32))
+    decaying.end_of_batch(3)
+    assert decaying.kept_TOI == pytest.approx(0.5 * (1 - 1 / 5) + 0.1, abs=1e-6)
+    moving = _array(ConstantStepDevice(diffusion=0.02, **quiet))
+    moving.end_of_batch(3)
+    _moments(moving.kept_TOI, 0.0, 0.02)
+    first = moving.kept_TOI.copy()
+    moving.end_of_batch(4)
+    assert abs(np.corrcoef(first.ravel(), (moving.kept_TOI - first).ravel())[0, 1]) < 4.5 / math.sqrt(N)
+    resetting = _array(ConstantStepDevice(reset=0.2, reset_std=0.03, **quiet))
+    resetting.set_weights(np.full(resetting.shape, -1.0, np.float32))
+    resetting.reset(7, slice(10, 20), 0.4)
+    touched = resetting.kept_TOI != -1.0
+    assert not touched[:, :, :10].any()
+    assert not touched[:, :, 20:].any()
+    part = touched[:, :, 10:20]
+    assert abs(part.mean() - 0.4) < 4.5 * math.sqrt(0.24 / part.size)
+    _moments(resetting.kept_TOI[touched], 0.2, 0.03)
+
+
+def test_write_noise_surrounds_what_is_kept():
+    array = _array(devices.SoftBoundsDevice(dw_min=0.01, write_noise_std=2.0))
+    array.set_weights(np.full(array.shape, 0.1, np.float32))
+    _moments((array.seen_TOI - array.kept_TOI).astype(np.float64), 0.0, 0.02)
+    device = devices.SoftBoundsDevice(write_noise_std=2.0, apply_write_noise_on_set=False)
+    silent = _array(device)
+    silent.set_weights(np.full(array.shape, 0.1, np.float32))
+    assert np.array_equal(silent.seen_TOI, silent.kept_TOI)
+
+
+def test_drift_follows_the_power_law_since_the_last_change():
+    device = ConstantStepDevice(drift=DriftParameter(nu=0.1, t_0=2.0))
+    array = _array(device)
+    array.set_weights(np.full(array.shape, 0.05, np.float32))
+    start = array.kept_TOI.copy()
+    array.drift(5.0, 0)  # notices the change, and begins to count
+    assert np.array_equal(array.kept_TOI, start)
+    array.drift(6.0, 1)
+    assert array.kept_TOI == pytest.approx(start * (6.0 / 2.0) ** -0.1, rel=1e-5)
+    array.drift(4.0, 2)
+    assert array.kept_TOI == pytest.approx(start * (10.0 / 2.0) ** -0.1, rel=1e-5)
+
+
+def test_state_restores_everything_that_changes():
+    device = devices.SoftBoundsDevice(write_noise_std=1.0, drift=DriftParameter(nu=0.1))
+    one, other = (build_cell(device, UpdateParameters(), KEYS, 9, 8) for _ in range(2))
+    rng = np.random.default_rng(0)
+    x, d, index = rng.standard_normal((2, 4, 8)), 0.1 * rng.standard_normal((2, 4, 9)), np.arange(2)
+    one.update(x, index, d, index, 0.05, 0)
+    one.drift(3.0, 4)
+    other.load_state({name: np.copy(value) for name, value in one.state().items()})
+    for cell in (one, other):
+        cell.update(x, index, d, index, 0.05, 5)
+        cell.drift(3.0, 9)
+        cell.set_weights(np.asarray(cell.weights) * 0.5)
+    assert np.array_equal(one.weights, other.weights)
+
+
+def test_a_constant_step_tile_takes_at_most_28_bytes_a_crosspoint_in_training():
+    """Traced by the allocator's peak from construction through an update of 512 x 512, batch 64."""
+    import tracemalloc
+
+    def train() -> None:
+        cell = build_cell(ConstantStepDevice(), UpdateParameters(), KEYS[:1], 512, 512)
+        x, d, index = np.ones((1, 64, 512), np.float32), np.full((1, 64, 512), 0.01, np.float32), [0]
+        cell.update(x, index, d, index, 0.01, 0)
+
+    train()  # compiled code is not a tile's
+    tracemalloc.start()
+    train()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak / 512**2 <= 28.0
