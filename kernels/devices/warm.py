@@ -13,8 +13,7 @@ from .cell import build_cell
 
 def warm(device: Any, update: UpdateParameters, executor: str = "cpu") -> None:
     """Compile the kernels of ``device`` and leave them in numba's cache on disk."""
-    one = np.zeros(1, np.int64)
-    for size, batch in ((4, 1), (128, 8)):  # the serial kernels, and those with threads
-        cell = build_cell(device, update, tile_key(0, 0)[None], size, size, executor)
-        cell.set_weights(np.zeros((1, size, size), np.float32))
-        cell.update(np.ones((1, batch, size)), one, np.full((1, batch, size), 0.01), one, 0.01, 0)
+    tile, size = np.zeros(1, np.int64), 4
+    cell = build_cell(device, update, tile_key(0, 0)[None], size, size, executor)
+    cell.set_weights(np.zeros((1, size, size), np.float32))
+    cell.update(np.ones((1, 1, size)), tile, np.full((1, 1, size), 0.01), tile, 0.01, 0)

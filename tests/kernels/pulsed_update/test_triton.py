@@ -1,0 +1,64 @@
+"""Triton: interpreted on small shapes, compiled ahead for two architectures, run where there is a card."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from update_cases import DEVICES, PULSED
+
+pytest.importorskip("triton", reason="Triton is an extra: pip install 'crossgrid[cuda]'")
+
+HERE = Path(__file__).parent
+ARCHITECTURES = (80, 90)
+
+
+def _run(script: str, *arguments: str, **environment: str) -> str:
+    done = subprocess.run(
+        [sys.executable, str(HERE / script), *arguments], env={**os.environ, **environment}, check=False,
+        capture_output=True, text=True, timeout=280,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+def test_the_interpreter_agrees_with_numpy_for_every_device_and_pulse_type():
+    agreed = _run("triton_checks.py", TRITON_INTERPRET="1").splitlines()
+    assert len(agreed) == len(DEVICES) + len(PULSED) + 1
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_every_device_compiles_ahead_without_a_card(architecture):
+    compiled = _run("triton_ahead.py", str(architecture), TRITON_INTERPRET="0").splitlines()
+    assert len(compiled) == len(DEVICES) + len(PULSED)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", DEVICES)
+@pytest.mark.parametrize("shape", [(63, 100), (1, 1000), (130, 3)])
+def test_a_card_agrees_with_numpy(name, shape):
+    from crossgrid.kernels.pulsed_update.parameters import UpdateParameters
+    from triton_checks import check_update
+
+    out_size, in_size = shape
+    rate = 0.3 if name == "neurosim" else 0.02
+    check_update(DEVICES[name], UpdateParameters(), out_size=out_size, in_size=in_size, rate=rate)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("kind", PULSED, ids=lambda kind: kind.name)
+def test_a_card_agrees_with_numpy_for_every_pulse_type(kind):
+    from crossgrid.kernels.pulsed_update.parameters import UpdateParameters
+    from triton_checks import check_update
+
+    check_update(DEVICES["constant"], UpdateParameters(pulse_type=kind), out_size=63, in_size=100)
+
+
+@pytest.mark.gpu
+def test_a_card_draws_the_known_answers():
+    from triton_checks import check_known_answers
+
+    check_known_answers()

@@ -1,0 +1,62 @@
+"""The executor "cuda" against the readable one. Run as a script for Triton's interpreter:
+
+TRITON_INTERPRET=1 python triton_checks.py
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from crossgrid.kernels.devices.resident import card
+from crossgrid.kernels.pulsed_update.parameters import UpdateParameters
+
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "rng")]
+
+from philox_vectors import KNOWN_ANSWERS  # noqa: E402
+from update_cases import DEVICES, PULSED, trained  # noqa: E402
+
+
+def check_known_answers() -> None:
+    """Random123's vectors."""
+    import torch
+    from crossgrid.kernels.rng.cuda import words_kernel
+
+    for counter, key, wanted in KNOWN_ANSWERS:
+        arrays = [np.array(values, np.uint32).view(np.int32) for values in (counter, key)]
+        tensors = [torch.from_numpy(array).to(card()) for array in arrays]
+        words = torch.empty(4, dtype=torch.int32, device=card())
+        words_kernel[(1,)](*tensors, words, 1, BLOCK=1)
+        assert words.cpu().numpy().view(np.uint32).tolist() == list(wanted)
+
+
+def check_update(device: Any, parameters: UpdateParameters, **arguments: Any) -> None:
+    """Equal pulses, weights within 1e-6, across an overflow of the tick's lower word."""
+    arguments = {"first_tick": (1 << 32) - 2, **arguments}
+    naive, naive_pulses, _ = trained(device, "naive", parameters, **arguments)
+    weights, pulses, _ = trained(device, "cuda", parameters, **arguments)
+    assert pulses.sum() > 0
+    assert np.array_equal(naive_pulses, pulses), (naive_pulses, pulses)
+    assert np.abs(naive - weights).max() <= 1e-6
+
+
+def main() -> None:
+    """Every device, and every pulse type, on shapes that the interpreter bears."""
+    small = {"out_size": 3, "in_size": 5, "tiles": 1, "batches": 1, "batch": 3}
+    check_known_answers()
+    for name, device in DEVICES.items():
+        rate = 0.3 if name == "neurosim" else 0.003
+        check_update(device, UpdateParameters(), **small, rate=rate)
+        print("agrees:", name, flush=True)
+    for kind in PULSED:
+        check_update(DEVICES["constant"], UpdateParameters(pulse_type=kind), **small, rate=0.02)
+        print("agrees:", kind.name, flush=True)
+    rounding = UpdateParameters(res=0.1, sto_round=True)
+    check_update(DEVICES["constant"], rounding, **small, rate=0.02)
+    print("agrees: rounding", flush=True)
+
+
+if __name__ == "__main__":
+    main()
