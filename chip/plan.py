@@ -215,7 +215,8 @@ class MappingPlan:
         """For each layer the most blocks of it that share a tile."""
         keys, shared = self._layer_on_tile
         most = np.ones(len(self.layers), np.int64)
-        np.maximum.at(most, keys // self.tiles_available, shared)
+        several = shared > 1  # few: ufunc.at is slow
+        np.maximum.at(most, keys[several] // self.tiles_available, shared[several])
         return most
 
     @cached_property
@@ -229,8 +230,9 @@ class MappingPlan:
     @cached_property
     def copies(self) -> np.ndarray:
         """For each layer the number of its replicas."""
-        most = np.zeros(len(self.layers), np.int64)
-        np.maximum.at(most, self.table["layer"], self.table["copy"] + 1)
+        most = np.ones(len(self.layers), np.int64)
+        further = self.table["copy"] > 0  # few: ufunc.at is slow
+        np.maximum.at(most, self.table["layer"][further], self.table["copy"][further] + 1)
         return most
 
     def blocks_of(self, layer: str) -> tuple[Block, ...]:

@@ -19,11 +19,15 @@ from .spec import Chip
 
 @dataclass(frozen=True, slots=True)
 class Messages:
-    """Messages of one kind for one layer and one input. Tiles are given as rows of the plan's table."""
+    """Messages of one kind for one layer and one input. Tiles are given as rows of the plan's table.
 
-    source: np.ndarray | None  # None: from outside, by way of the tile at row 0, column 0 of each chip
-    target: np.ndarray
-    bits: np.ndarray  # float64: whole numbers, but many
+    Every row of blocks gets the same inputs from the same tiles: M messages to C blocks, to N rows of them.
+    """
+
+    source: np.ndarray | None  # [M]; None: from outside, by the tile at row 0, column 0 of each chip
+    target: np.ndarray  # [N, C]
+    column: np.ndarray  # [M]: which of the C blocks a message is for
+    bits: np.ndarray  # [M], float64: whole numbers, but many
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,24 +50,30 @@ def traffic_of(plan: MappingPlan, chip: Chip, per_tile: bool = False) -> Traffic
     tile = plan.table["tile"]
     place = tuple(value.astype(np.int32) for value in _where(chip, tile))
     for k, messages in _all_messages(plan, chip):
-        links, crosses = _ways(chip, place, messages)
-        target, bits = tile[messages.target], messages.bits
+        links_NM, crosses_NM = _ways(chip, place, messages)
+        target_NC, bits = tile[messages.target], messages.bits
+        low, column_bits = int(target_NC.min()), np.bincount(messages.column, bits)
+        into = np.bincount((target_NC - low).ravel(), np.broadcast_to(column_bits, target_NC.shape).ravel())
         if messages.source is not None:
-            source = tile[messages.source]
-            bits = bits * (source != target)
+            source_M, target_NM = tile[messages.source], np.take(target_NC, messages.column, axis=1)
+            stay_NM = source_M == target_NM
             if per_tile:
-                _add_counts(tile_bits, source, bits)
-        low = int(target.min())
-        into = np.bincount(target - low, bits)
+                _add_counts(tile_bits, np.broadcast_to(source_M, target_NM.shape), bits)
+            if stay_NM.any():
+                row, stays = np.nonzero(stay_NM)
+                into -= np.bincount(target_NM[row, stays] - low, bits[stays], minlength=len(into))
+                if per_tile:
+                    np.subtract.at(tile_bits, source_M[stays], bits[stays])
         if per_tile:
             tile_bits[low : low + len(into)] += into
-        sums["hop"][k] += float(bits @ links.astype(np.float64))
+        sums["hop"][k] += float(links_NM.sum(axis=0, dtype=np.float64) @ bits)
         sums["busiest"][k] = max(sums["busiest"][k], float(into.max()))
-        sums["longest"][k] = max(sums["longest"][k], float(links.max()))
-        if crosses is not None:
-            over = bits * crosses
-            sums["crossing"][k] += float(over.sum())
-            most = float(np.bincount(place[0][messages.target], over).max())
+        sums["longest"][k] = max(sums["longest"][k], float(links_NM.max()))
+        if crosses_NM is not None:
+            sums["crossing"][k] += float(crosses_NM.sum(axis=0, dtype=np.float64) @ bits)
+            row, over = np.nonzero(crosses_NM)
+            chips = place[0][messages.target][row, messages.column[over]]
+            most = float(np.bincount(chips, bits[over]).max())
             sums["busiest_crossing"][k] = max(sums["busiest_crossing"][k], most)
     return Traffic(
         sums["hop"], sums["crossing"], sums["busiest"], sums["busiest_crossing"], sums["longest"], tile_bits
@@ -73,7 +83,7 @@ def traffic_of(plan: MappingPlan, chip: Chip, per_tile: bool = False) -> Traffic
 def _add_counts(sums: np.ndarray, where: np.ndarray, amounts: np.ndarray) -> None:
     """Add amounts at places, which lie close together."""
     low = int(where.min())
-    added = np.bincount(where - low, amounts)
+    added = np.bincount((where - low).ravel(), np.broadcast_to(amounts, where.shape).ravel())
     sums[low : low + len(added)] += added
 
 
@@ -85,18 +95,25 @@ class HopCount:
         tile = plan.table["tile"]
         pairs = []
         for _, messages in _all_messages(plan, chip):
-            source = np.full(len(messages.target), -1) if messages.source is None else tile[messages.source]
-            pairs.append((source, tile[messages.target], messages.bits))
+            target_NM = tile[messages.target][:, messages.column]
+            source = np.int32(-1) if messages.source is None else tile[messages.source]
+            parts = (source, target_NM, messages.bits)
+            pairs.append([np.broadcast_to(part, target_NM.shape).ravel() for part in parts])
         self.source, self.target, self.bits = (np.concatenate([pair[i] for pair in pairs]) for i in range(3))
 
     def __call__(self, position: np.ndarray) -> float:
         """Bits times links where the tile of number k stands at ``position[k]``."""
         place = tuple(value.astype(np.int32) for value in _where(self.chip, position))
         outside = self.source < 0
-        inner = Messages(self.source[~outside], self.target[~outside], self.bits[~outside])
-        total = float(inner.bits @ _ways(self.chip, place, inner)[0])
-        outer = Messages(None, self.target[outside], self.bits[outside])
-        return total + float(outer.bits @ _ways(self.chip, place, outer)[0])
+        inner = _flat(self.source[~outside], self.target[~outside], self.bits[~outside])
+        total = float(inner.bits @ _ways(self.chip, place, inner)[0][0])
+        outer = _flat(None, self.target[outside], self.bits[outside])
+        return total + float(outer.bits @ _ways(self.chip, place, outer)[0][0])
+
+
+def _flat(source: np.ndarray | None, target: np.ndarray, bits: np.ndarray) -> Messages:
+    """Messages to a block each."""
+    return Messages(source, target[None], np.arange(len(target)), bits)
 
 
 def values_in(layer: LayerShape) -> int:
@@ -131,14 +148,14 @@ def _partial_sums(plan: MappingPlan, chip: Chip, k: int, rows: np.ndarray) -> Me
     home = np.repeat(firsts, len(rows) // len(firsts))
     out = (table["out_stop"][rows] - table["out_start"][rows]).astype(np.float64)
     bits = out * chip.output_bits * -(-plan.layers[k].reuse // int(plan.copies[k]))
-    return Messages(rows, home, bits)
+    return _flat(rows, home, bits)
 
 
 def _from_outside(plan: MappingPlan, chip: Chip, k: int, rows: np.ndarray) -> Messages:
     table, layer = plan.table, plan.layers[k]
     share = (table["in_stop"][rows] - table["in_start"][rows]) / layer.in_ / int(plan.copies[k])
     bits = np.ceil(np.round(share * values_in(layer), 6)) * chip.output_bits
-    return Messages(None, rows, bits)
+    return _flat(None, rows, bits)
 
 
 def _activations(plan: MappingPlan, chip: Chip, k: int, rows: np.ndarray, homes: np.ndarray) -> Messages:
@@ -149,17 +166,18 @@ def _activations(plan: MappingPlan, chip: Chip, k: int, rows: np.ndarray, homes:
     table, layer = plan.table, plan.layers[k]
     made = int(table["out_stop"][homes].max())
     edges = np.append(table["out_start"][homes], made)  # ascending: homes are ordered by row
-    low = table["in_start"][rows] * (made / layer.in_)
-    high = table["in_stop"][rows] * (made / layer.in_)
+    across = int(np.count_nonzero((table["out_start"][rows] == 0) & (table["copy"][rows] == 0)))
+    low = table["in_start"][rows[:across]] * (made / layer.in_)
+    high = table["in_stop"][rows[:across]] * (made / layer.in_)
     first = np.searchsorted(edges, low + 1e-9, side="right") - 1
     last = np.maximum(np.searchsorted(edges, high - 1e-9, side="left") - 1, first)
     each = last - first + 1
     giver = np.repeat(first - (np.cumsum(each) - each), each) + np.arange(each.sum())
-    receiver = np.repeat(np.arange(len(rows)), each)
+    receiver = np.repeat(np.arange(across), each)
     overlap = np.minimum(high[receiver], edges[giver + 1]) - np.maximum(low[receiver], edges[giver])
     scale = values_in(layer) / made / int(plan.copies[k])
     bits = np.ceil(np.round(overlap * scale, 6)) * chip.output_bits
-    return Messages(homes[giver], rows[receiver], bits)
+    return Messages(homes[giver], rows.reshape(-1, across), receiver, bits)
 
 
 def _ways(
@@ -169,12 +187,12 @@ def _ways(
 
     Between chips a message leaves and enters by the tile at row 0, column 0; so does what comes from outside.
     """
-    chip_b, row_b, column_b = (values[messages.target] for values in place)
+    chip_b, row_b, column_b = (np.take(values[messages.target], messages.column, axis=1) for values in place)
     zero = np.zeros(1, np.int32)
     if messages.source is None:
         return distance(chip, zero, zero, row_b, column_b), None
     chip_a, row_a, column_a = (values[messages.source] for values in place)
-    crosses = chip_a != chip_b
+    crosses = chip_a != chip_b  # [N, M] from [M] and [N, M]
     links = distance(chip, row_a, column_a, row_b, column_b)
     if not crosses.any():
         return links, None
