@@ -150,10 +150,12 @@ def test_a_dead_actor_is_named_and_the_others_come_home() -> None:
     torch.manual_seed(0)
     model = cg.convert_to_analog(nn.Sequential(nn.Linear(6, 4), nn.Linear(4, 3)), cg.SingleRPUConfig())
     kept = model[1].get_weights()[0]
-    with (
-        pytest.raises(cg.TileError, match=r"tile 0/0,0 of layer 0.*died"),
-        cg.emulate(model, backend="ray") as running,
-    ):
-        os.kill(int(running.executor.processes()[0]["pid"]), signal.SIGKILL)
-        model(torch.ones(2, 6))
+
+    def kill_and_read() -> None:
+        with cg.emulate(model, backend="ray") as running:
+            os.kill(int(running.executor.processes()[0]["pid"]), signal.SIGKILL)
+            model(torch.ones(2, 6))
+
+    with pytest.raises(cg.TileError, match=r"tile 0/0,0 of layer 0.*died"):
+        kill_and_read()
     assert torch.equal(model[1].get_weights()[0], kept)
