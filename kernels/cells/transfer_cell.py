@@ -21,6 +21,7 @@ from .unit_cell import Members, build_members, check_rate, counter, load_counter
 
 _READERS = 64  # member numbers of the readers' keys start here
 _TRANSFER = 1  # `extra` of the draws of a reset
+LOOKS_WORTH_A_KERNEL = 3  # reads in one update from which on a compiled call takes them all
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ class TransferCell(Members):
         self.hidden = not any(self.gamma[:-1]) and self.gamma[-1] == 1.0
         self.lines, self.others = (in_size, out_size) if compound.transfer_columns else (out_size, in_size)
         self.per_transfer = min(compound.n_reads_per_transfer, self.lines)
-        self.kernels = _kernels(executor)
+        self.executor, self.kernels = executor, _kernels(executor)
         self.readers = [
             LineReader(
                 compound.transfer_forward, keys_T2, _READERS + k, out_size, in_size,
@@ -153,8 +154,15 @@ class TransferCell(Members):
         """Pulse an array with all its vectors; what was read in between [tiles, reads, line], and pulses."""
         member, tiles = self.members[level], np.arange(self.shape[0])
         lines_TNM = np.empty((self.shape[0], reads.count, self.others), np.float32)
-        fired_T, done = np.zeros(self.shape[0], np.int64), 0
         resets_TN = self._resets(level, reads)
+        at_once = self.executor == "cpu" and resets_TN is None and not reader.whole
+        if at_once and reads.count >= LOOKS_WORTH_A_KERNEL and not pulses.parameters.exact:
+            from .looks import pulse_and_look
+
+            columns = self.compound.transfer_columns
+            fired_T = pulse_and_look(member, pulses, reads.after_N, reads.lines_TN, columns, lines_TNM)
+            return reader.read(lines_TNM, reads.first), fired_T
+        fired_T, done = np.zeros(self.shape[0], np.int64), 0
         for n, after in enumerate(reads.after_N):
             if after > done:
                 fired_T += self._pulse(member, pulses, done, after)
