@@ -10,10 +10,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from numbers import Integral
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..kernels.errors import ConfigError, unknown
+
+if TYPE_CHECKING:
+    from .spec import Chip
 
 #: columns of a plan's table and their types; see ``Block`` for what they mean
 COLUMNS: dict[str, type] = {
@@ -265,6 +269,15 @@ class MappingPlan:
         raise ConfigError(
             f"the plan belongs to another model: it has {len(mine)} layers, "
             f"the model {len(theirs)}; map this model anew"
+        )
+
+
+def check_chip(plan: MappingPlan, chip: Chip) -> None:
+    """Raise ``ConfigError`` where the plan was made for another chip than ``chip``."""
+    if plan.chip_identity != chip.identity():
+        raise ConfigError(
+            f"the plan belongs to another chip: it was made for '{plan.chip}' as described then, "
+            f"not for '{chip.name}' as it is now; map the model anew"
         )
 
 

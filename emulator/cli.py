@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..chip.mapper import PLACEMENTS, map_layers
-from ..chip.plan import LayerShape, MappingPlan
+from ..chip.plan import LayerShape, MappingPlan, check_chip
 from ..chip.spec import Chip, load_chip, presets
 from ..chip.strategies import STRATEGIES
 from ..kernels.errors import CrossgridError
@@ -58,9 +58,16 @@ def model_layers(model: str) -> tuple[LayerShape, ...]:
 
 
 def _report(args: argparse.Namespace, chip: Chip, strategy: str) -> Report:
+    from ..chip.plan_file import load_plan
     from ..chip.report import Report
 
-    plan = map_layers(model_layers(args.model), chip, strategy, args.chips, args.placement)
+    layers = model_layers(args.model)
+    if getattr(args, "plan", None):
+        plan = load_plan(args.plan)
+        plan.check_model(layers)
+        check_chip(plan, chip)
+    else:
+        plan = map_layers(layers, chip, strategy, args.chips, args.placement)
     return Report.of(plan, chip, args.model)
 
 
@@ -85,6 +92,7 @@ def _map_arguments(parser: argparse.ArgumentParser) -> None:
         "--chip", required=True, metavar="CHIP", help="a YAML file or a chip of 'crossgrid chips'"
     )
     parser.add_argument("--save", metavar="PLAN", help="write the plan (msgpack)")
+    parser.add_argument("--plan", metavar="PLAN", help="take a saved plan instead of mapping")
     parser.add_argument("--png", metavar="FILE", help="draw the floor plan")
     parser.add_argument("--neurosim", metavar="FILE", help="write the layers as NeuroSim's NetWork.csv")
     parser.add_argument("--zigzag", metavar="FILE", help="write workload and hardware as ZigZag's YAML")
@@ -119,7 +127,7 @@ def _run_map(args: argparse.Namespace) -> int:
 
 def _other_strategies(args: argparse.Namespace, report: Report) -> list[Report]:
     """Reports of the other strategies, for a page that compares them; of a large model there are none."""
-    if len(report.plan) > COMPARED_BLOCKS:
+    if len(report.plan) > COMPARED_BLOCKS or args.plan:
         return []
     others = []
     for strategy in STRATEGIES:

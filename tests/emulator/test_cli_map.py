@@ -90,6 +90,18 @@ def test_diff_and_why(tmp_path: Path, capsys) -> None:
     assert "strategy: per-layer -> packed" in capsys.readouterr().out
 
 
+def test_a_saved_plan_is_taken_for_its_own_model_and_chip_alone(tmp_path: Path, capsys) -> None:
+    plan = str(tmp_path / "plan")
+    assert main(["map", "lenet5", "--chip", "demo-128", "--strategy", "packed", "--save", plan]) == 0
+    capsys.readouterr()
+    assert main(["map", "lenet5", "--chip", "demo-128", "--plan", plan, "--json", "-"]) == 0
+    assert json.loads(capsys.readouterr().out)["strategy"] == "packed"
+    assert main(["map", "resnet9", "--chip", "demo-128", "--plan", plan]) == 2
+    assert "the plan belongs to another model: its layer 0 is 'conv1' (16 x 25)" in capsys.readouterr().err
+    assert main(["map", "lenet5", "--chip", "hermes-64", "--plan", plan]) == 2
+    assert "the plan belongs to another chip: it was made for 'demo-128'" in capsys.readouterr().err
+
+
 def test_strategy_and_placement_and_chips_are_passed_on(capsys) -> None:
     options = ["--strategy", "replicated", "--placement", "traffic", "--chips", "1", "--json", "-"]
     assert main(["map", "lenet5", "--chip", "demo-128", *options]) == 0
