@@ -53,7 +53,7 @@ def window(
 
 def unfold(images: Array, moves: Window, executor: str = "cpu") -> Array:
     """Patches [batch * positions, channels * kernel] of ``images`` [batch, channels, *size]."""
-    images = np.require(images, np.float32, "CW")
+    images = np.require(images, np.float32, ["C", "W"])
     if executor == "naive":
         return _unfold_naive(images, moves)
     from .unfold_cpu import unfold_kernel
@@ -71,7 +71,7 @@ def fold(
     patches: Array, batch: int, channels: int, size: tuple[int, ...], moves: Window, executor: str = "cpu"
 ) -> Array:
     """Images [batch, channels, *size]: every patch added where ``unfold`` took it from."""
-    patches = np.require(patches, np.float32, "CW")
+    patches = np.require(patches, np.float32, ["C", "W"])
     out = moves.output_size(size)
     wanted = batch * _product(out), channels * _product(moves.kernel)
     if patches.shape != wanted:
@@ -112,7 +112,8 @@ def _unfold_naive(images: Array, moves: Window) -> Array:
     batch, channels, *size = images.shape
     taps = _taps(moves, tuple(size))
     padded = np.pad(images, [(0, 0), (0, 0), *((p, p) for p in moves.padding)])
-    taken = padded[(slice(None), slice(None), *taps)].reshape(
+    everywhere: tuple[Any, ...] = (slice(None), slice(None), *taps)
+    taken = padded[everywhere].reshape(
         batch, channels * _product(moves.kernel), _product(moves.output_size(tuple(size)))
     )
     return np.ascontiguousarray(taken.transpose(0, 2, 1)).reshape(-1, taken.shape[1])
@@ -124,7 +125,8 @@ def _fold_naive(patches: Array, batch: int, channels: int, size: tuple[int, ...]
         (batch, channels, *(n + 2 * p for n, p in zip(size, moves.padding, strict=True))), np.float32
     )
     values = patches.reshape(batch, -1, patches.shape[1]).transpose(0, 2, 1)
-    np.add.at(padded, (slice(None), slice(None), *taps), values.reshape(batch, channels, *taps[0].shape))
+    everywhere: tuple[Any, ...] = (slice(None), slice(None), *taps)
+    np.add.at(padded, everywhere, values.reshape(batch, channels, *taps[0].shape))
     inside = tuple(slice(p, p + n) for n, p in zip(size, moves.padding, strict=True))
     return np.ascontiguousarray(padded[(slice(None), slice(None), *inside)])
 

@@ -93,11 +93,8 @@ class PeerRead:
 
     def run(self) -> Any:
         """One read [batch, lines]."""
-        import torch
-
         if self.layer is not None:
-            with torch.no_grad():
-                return self.layer(self.values)
+            return self.layer(self.values)
         return self.tile.forward(self.values) if self.forward else self.tile.backward(self.values)
 
 
@@ -123,6 +120,7 @@ def serve(threads: int) -> None:
     import torch
 
     torch.set_num_threads(threads)
+    torch.set_grad_enabled(False)
     replies, sys.stdout = sys.stdout, sys.stderr
     job: Any = None
     for line in sys.stdin:

@@ -165,7 +165,7 @@ class Periphery:
     ) -> tuple[Array, Array, Count]:
         """The arrays as the kernels need them: float32, C-contiguous and writable, of matching shapes."""
         w_TOI, x_XBI = _ready(w_TOI, np.float32), _ready(x_XBI, np.float32)
-        x_of_tile = _ready(x_of_tile, np.int64)
+        block_of_tile: Count = _ready(x_of_tile, np.int64)
         if w_TOI.shape != self.shape:
             raise InputError(f"weights have shape {w_TOI.shape}; these tiles hold {self.shape}")
         if x_XBI.ndim != 3 or x_XBI.shape[2] != self.length:
@@ -173,21 +173,21 @@ class Periphery:
                 f"input has shape {x_XBI.shape}; these tiles read [blocks, batch, {self.length}]: "
                 f"its last dimension must be {self.length}"
             )
-        if len(x_of_tile) != self.shape[0] or not all(
-            0 <= block < len(x_XBI) for block in x_of_tile.tolist()
+        if len(block_of_tile) != self.shape[0] or not all(
+            0 <= block < len(x_XBI) for block in block_of_tile.tolist()
         ):
             raise InputError(
-                f"x_of_tile = {x_of_tile.tolist()} must give each of {self.shape[0]} tiles one of "
+                f"x_of_tile = {block_of_tile.tolist()} must give each of {self.shape[0]} tiles one of "
                 f"{len(x_XBI)} input blocks"
             )
-        return w_TOI, x_XBI, x_of_tile
+        return w_TOI, x_XBI, block_of_tile
 
 
 def _ready(array: Any, dtype: Any) -> NDArray[Any]:
     flags = array.flags
     if array.dtype == dtype and flags.c_contiguous and flags.writeable:
         return array
-    return np.require(array, dtype, "CW")
+    return np.require(array, dtype, ["C", "W"])
 
 
 def _executor(name: str) -> ModuleType:
