@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 TYPES := .build/types
 
-.PHONY: help setup demo test test-slow lint types format clean
+.PHONY: help setup demo test test-slow lint types format clean bench-peer
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -43,6 +43,10 @@ lint: $(STAMP) types ## check style, types and formatting
 	@echo "== lint: ruff"
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+bench-peer: $(STAMP) ## time this project and aihwkit alternately; PEER=DIR is an environment with aihwkit 1.1.0
+	@test -n "$(PEER)" || { echo "bench-peer: say where aihwkit is: make bench-peer PEER=DIR"; exit 1; }
+	$(BIN)/python benchmarks/bench_peer.py --peer $(PEER) --json results/bench_peer.json
 
 # mypy follows folders, not setuptools' package-dir: show it the package as it is installed
 types: $(STAMP) ## check the types

@@ -135,6 +135,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="where the figures are written")
     options = parser.parse_args()
 
+    import crossgrid.kernels.devices  # noqa: F401  (before the threads start: it says how they wait)
     import numba
 
     numba.set_num_threads(min(options.threads, numba.config.NUMBA_NUM_THREADS))

@@ -29,7 +29,7 @@ from .intrinsics import popcount
 STEP_NOISE, WRITE_NOISE = int(Stream.STEP_NOISE), int(Stream.WRITE_NOISE)
 CALLS = 512  # Philox calls that are computed in one go
 CHUNK_LINES = 1 << 18  # lines whose trains are kept at a time, to stay in the cache
-SERIAL_WORK = 50_000  # crosspoints times vectors that one thread does before another has begun
+SERIAL_WORK = 200_000  # crosspoints times vectors that one thread does before another has begun
 BLOCKS = 8  # parts that the rows are cut into, for the threads
 
 
@@ -157,9 +157,9 @@ def pulse_row(
             first = events
             if single:
                 number = n_columns_B[b]
-                columns_N = columns_BI[b]
+                columns_N, codes_N, flip_32 = columns_BI[b], codes_E[events:], np.int32(flip)
                 for k in range(number):
-                    codes_E[events + k] = columns_N[k] ^ flip
+                    codes_N[k] = columns_N[k] ^ flip_32
                 events += number
                 pulses += number
             else:
@@ -174,9 +174,10 @@ def pulse_row(
                 continue
             n_calls = (number + 3) // 4
             low = np.uint32((tick + b) & 0xFFFFFFFF)
+            c0_here, c2_here = c0_N[calls:], c2_N[calls:]
             for k in range(n_calls):
-                c0_N[calls + k] = k
-                c2_N[calls + k] = low
+                c0_here[k] = k
+                c2_here[k] = low
             segments[n_segments, 0], segments[n_segments, 1] = first, events
             segments[n_segments, 2], segments[n_segments, 3] = calls, b
             segments[n_segments, 4] = single

@@ -36,13 +36,13 @@ def counter_top(stream, extra, tick):
 
 
 @numba.njit(error_model="numpy")
-def magnitudes(values_BL, start, stop, out_B):
+def magnitudes(values_BL, out_B):
     """Largest |value| of each vector; infinite or NaN where one is not finite."""
     bits_BL = values_BL.view(np.int32)
-    for b in range(start, stop):
-        largest = np.int32(0)
-        for line in range(bits_BL.shape[1]):
-            largest = max(largest, bits_BL[b, line] & np.int32(0x7FFFFFFF))
+    for b in range(out_B.size):
+        largest, bits_L = np.int32(0), bits_BL[b]
+        for line in range(bits_L.size):
+            largest = max(largest, np.int32(bits_L[line] & np.int32(0x7FFFFFFF)))
         out_B[b] = largest
 
 
@@ -92,10 +92,11 @@ def random_codes(
         while last < stop and n < CALLS:
             low = np.uint32((tick + last) & 0xFFFFFFFF)
             for slot in range(lengths_B[last]):
+                c0_here, c1_here, c2_here = c0[n:], c1[n:], c2[n:]
                 for call in range(calls):
-                    c0[n + call] = call
-                    c1[n + call] = slot_0 + slot
-                    c2[n + call] = low
+                    c0_here[call] = call
+                    c1_here[call] = slot_0 + slot
+                    c2_here[call] = low
                 n += calls
             last += 1
         random_words(k0, k1, c0, c1, c2, top, n, words)
@@ -237,13 +238,10 @@ def plan(x_XBI, x_of_T, d_DBO, d_of_T, active_TB, rule, rate, granularity, lengt
     vectors = x_XBI.shape[1]
     x_max_XB = np.empty((x_XBI.shape[0], vectors), np.int32)
     d_max_DB = np.empty((d_DBO.shape[0], vectors), np.int32)
-    share = (vectors + 3) // 4
-    for task in prange(4):
-        start, stop = task * share, min((task + 1) * share, vectors)
-        for n in range(x_XBI.shape[0]):
-            magnitudes(x_XBI[n], start, stop, x_max_XB[n])
-        for n in range(d_DBO.shape[0]):
-            magnitudes(d_DBO[n], start, stop, d_max_DB[n])
+    for n in range(x_XBI.shape[0]):
+        magnitudes(x_XBI[n], x_max_XB[n])
+    for n in range(d_DBO.shape[0]):
+        magnitudes(d_DBO[n], d_max_DB[n])
     for bits in x_max_XB.ravel():
         if bits >= 0x7F800000:
             return BAD_X, 0
@@ -292,7 +290,7 @@ def make_chunk(
 @functools.cache
 def plan_kernel() -> Callable[..., Any]:
     """``plan``, compiled."""
-    return kernel(plan, parallel=True)
+    return kernel(plan)
 
 
 @functools.cache
