@@ -65,21 +65,20 @@ class TransferCell(Members):
         self.rule = rule(self)
         self._updates = 0  # vectors so far
         self._reads = [0] * len(self.readers)  # lines read so far, of each array
-        slow = self.members[-1]
-        self._weights: Array = slow.seen_TOI if self.hidden else np.zeros(self.shape, np.float32)
+        self._weights: Array | None = None if self.hidden else np.zeros(self.shape, np.float32)
         self._add_up()
 
     @property
     def weights(self) -> Any:
         """W_TOI float32, what the analog product sees."""
-        return self._weights
+        return self.members[-1].seen_TOI if self._weights is None else self._weights
 
     def zeros_TLM(self) -> Array:
         """A number for each crosspoint: [tiles, lines that are transferred, positions along a line]."""
         return np.zeros((self.shape[0], self.lines, self.others), np.float32)
 
     def _add_up(self) -> None:
-        if not self.hidden:
+        if self._weights is not None:
             seen = [member.seen_TOI for member in self.members]
             weighted_sum(self.gamma, [self.rule.visible(seen[0]), *seen[1:]], self._weights)
 

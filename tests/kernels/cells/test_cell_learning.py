@@ -2,9 +2,10 @@
 
 Linear regression on a random target W*: x is normal, d = (W - W*) x + noise, 8 vectors a mini-batch,
 three seeds as three tiles. Devices are SoftBoundsReference, asymmetric everywhere but at their symmetry
-point, which is subtracted; ``reference_mean`` then moves it off zero, where TT-v1 and v2 read a bias that the
-choppers of c-TTv2 and the estimate of AGAD take out. Seen after 10 000 mini-batches (descent, TT, TTv2, c-TTv2,
-AGAD): 0.103 0.019 0.014 0.014 0.018 with the symmetry point at zero, 0.148 0.082 0.072 0.037 0.018 off it.
+point, which is subtracted; ``reference_mean`` then moves it off zero, where TT-v1 and v2 read a bias that
+the choppers of c-TTv2 and the estimate of AGAD take out. Seen after 10 000 mini-batches (descent, TT, TTv2,
+c-TTv2, AGAD): 0.103 0.019 0.014 0.014 0.018 with the symmetry point at zero, 0.148 0.082 0.072 0.037 0.018
+off it.
 """
 
 from __future__ import annotations
