@@ -16,10 +16,24 @@ _HOME = {
     for module, names in {
         "kernels.errors": ("ConfigError", "CrossgridError", "InputError", "UnknownNameError"),
         "kernels.analog_mvm.parameters": (
-            "AnalogMVMType", "BoundManagementType", "IOParameters", "NoiseManagementType", "WeightNoiseType",
+            "AnalogMVMType", "BoundManagementType", "IOParameters", "NoiseManagementType",
+            "PresetIOParameters", "StandardIOParameters", "WeightNoiseType",
         ),
         "kernels.pulsed_update.parameters": ("PulseType", "UpdateParameters"),
-        "kernels.devices": ("ConstantStepDevice", "FloatingPointDevice"),
+        "kernels.devices": (
+            "CapacitorPresetDevice", "ConstantStepDevice", "DriftParameter", "EcRamMOPresetDevice",
+            "EcRamPresetDevice", "ExpStepDevice", "FloatingPointDevice", "GokmenVlasovPresetDevice",
+            "IdealDevice", "IdealizedPresetDevice", "LinearStepDevice", "NeuroSimDevice", "PCMPresetDevice",
+            "PiecewiseStepDevice", "PowStepDevice", "PowStepReferenceDevice", "ReRamArrayHfO2PresetDevice",
+            "ReRamArrayOMPresetDevice", "ReRamESPresetDevice", "ReRamSBPresetDevice", "SoftBoundsDevice",
+            "SoftBoundsPmaxDevice", "SoftBoundsReferenceDevice",
+        ),
+        "kernels.cells": (
+            "BufferedTransferCompound", "ChoppedTransferCompound", "DynamicTransferCompound",
+            "MixedPrecisionCompound", "OneSidedUnitCell", "ReferenceUnitCell", "TransferCompound",
+            "VectorUnitCell", "VectorUnitCellUpdatePolicy",
+        ),
+        "kernels.cells.presets": ("PCMPresetUnitCell",),
         "kernels.inference": (
             "BaseConductanceConverter", "BaseDriftCompensation", "BaseNoiseModel",
             "CustomDriftPCMLikeNoiseModel", "GlobalDriftCompensation",
@@ -39,8 +53,8 @@ _HOME = {
         "emulator.nn.conv": ("AnalogConv1d", "AnalogConv2d", "AnalogConv3d"),
         "emulator.nn.sequential": ("AnalogSequential",),
         "emulator.convert": (
-            "analog_weights", "convert_to_analog", "convert_to_digital", "drift_analog_weights", "program_analog_weights",
-            "weights_sha256",
+            "analog_weights", "convert_to_analog", "convert_to_digital", "drift_analog_weights",
+            "program_analog_weights", "weights_sha256",
         ),
         "emulator.optim": ("AnalogSGD",),
         "emulator.emulation": ("Emulation", "emulate"),

@@ -45,9 +45,8 @@ def main() -> None:
         print(running.report())
 
     plot_curves(args.results / "test_losses.png", "loss", {"train": train_losses, "test": test_losses})
-    plot_curves(
-        args.results / "test_error.png", "test error, %", {"test": [100 - 100 * a for a in accuracies]}
-    )
+    errors = [1 - accuracy for accuracy in accuracies]
+    plot_curves(args.results / "test_error.png", "test error", {"test": errors})
     if running.plan is not None:
         draw_floor_plan(running.plan, args.results / "tiles.png")
     save_results(

@@ -61,9 +61,8 @@ def main() -> None:
 
     with_it, without = (drifted(model, test_loader, compensated) for compensated in (True, False))
     plot_curves(args.results / "test_losses.png", "loss", {"train": losses, "test": test_losses})
-    plot_curves(
-        args.results / "test_error.png", "test error, %", {"test": [100 - 100 * a for a in accuracies]}
-    )
+    errors = [1 - accuracy for accuracy in accuracies]
+    plot_curves(args.results / "test_error.png", "test error", {"test": errors})
     curves = {"compensated": with_it, "not compensated": without}
     plot_curves(args.results / "drift.png", "accuracy", curves, x=TIMES_S, xlabel="seconds since programming")
     save_results(

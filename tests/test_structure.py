@@ -25,7 +25,7 @@ def imported_parts(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             base = package[: len(package) - node.level + 1] if node.level else []
             module = base + (node.module.split(".") if node.module else [])
-            names = [module + [alias.name] for alias in node.names]
+            names = [[*module, alias.name] for alias in node.names]
         else:
             continue
         found |= {name[1] for name in names if name[0] == "crossgrid" and len(name) > 1}
