@@ -49,6 +49,7 @@ _HOME = {
             "PrePostProcessingParameter", "SingleRPUConfig", "UnitCellRPUConfig",
         ),
         "emulator.errors": ("BackendError", "PortError", "TileError"),
+        "emulator.analog_tile": ("AnalogTile",),
         "emulator.nn.linear": ("AnalogLinear",),
         "emulator.nn.conv": ("AnalogConv1d", "AnalogConv2d", "AnalogConv3d"),
         "emulator.nn.sequential": ("AnalogSequential",),

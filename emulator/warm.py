@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from multiprocessing import get_context
 
 import numpy as np
 
@@ -15,6 +17,8 @@ from ..kernels.devices import warm as warm_devices
 from .configs import SingleRPUConfig, update_of
 from .layer_spec import LayerSpec, Patches, grid_of_blocks
 from .worker import TileWorker
+
+CONFIG = SingleRPUConfig()
 
 #: vectors of the batch that the kernels are tried with
 VECTORS = 2
@@ -54,8 +58,11 @@ def _exercise(spec: LayerSpec) -> None:
 
 def main() -> None:
     """Compile what the default configuration needs, for linear and convolution layers."""
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:  # they compile side by side
+        for done in (pool.submit(warm_products), pool.submit(warm_devices, CONFIG.device, CONFIG.update)):
+            done.result()
     blocks = grid_of_blocks("warm", 2, 3, 0, 0)
-    linear = LayerSpec("warm", 0, 2, 3, 1, 1, blocks, None, SingleRPUConfig())
+    linear = LayerSpec("warm", 0, 2, 3, 1, 1, blocks, None, CONFIG)
     window = Patches((3, 3), (1, 1), (0, 0), (1, 1))
     warm_kernels([linear, replace(linear, patches=window)])
 

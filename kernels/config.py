@@ -55,7 +55,8 @@ class Config:
         self.validate()
 
     def __setattr__(self, name: str, value: Any) -> None:
-        checks = field_checks(type(self))
+        kind: Any = type(self)  # mypy takes a dataclass with __eq__ for unhashable, its class too
+        checks = field_checks(kind)
         if name not in checks:
             raise unknown(f"field of {type(self).__name__}", name, checks)
         complete = all(hasattr(self, known) for known in checks)
@@ -72,12 +73,13 @@ class Config:
 @dataclass_transform()
 def config(cls: T) -> T:
     """Make ``cls`` a slotted dataclass whose constructor names the nearest field to an unknown one."""
-    made = dataclasses.dataclass(slots=True)(cls)
+    made: Any = dataclasses.dataclass(slots=True)(cls)
     plain_init = made.__init__
 
     @functools.wraps(plain_init)
     def __init__(self: Config, *args: Any, **kwargs: Any) -> None:
-        known = field_checks(type(self))
+        kind: Any = type(self)
+        known = field_checks(kind)
         for name in kwargs:
             if name not in known:
                 raise unknown(f"field of {type(self).__name__}", name, known)

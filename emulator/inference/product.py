@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+import torch.nn.grad
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 

@@ -94,7 +94,7 @@ class HardwareAwareTiles(nn.Module):
         self._tidy()
         targets_OI = as_array(self.weight)
         self.grid.program(targets_OI, self.programmings, None)
-        self.programmed = Programmed(self.programmings, self._version())
+        self.programmed = Programmed(self.programmings, self._weight_version())
         self.programmings += 1
         self.on_tiles = None
         self.alpha = torch.ones(())
@@ -112,7 +112,7 @@ class HardwareAwareTiles(nn.Module):
             raise NotProgrammedError(
                 f"{self.grid.spec.name}: drift before programming; call program_analog_weights() first"
             )
-        if programmed.version != self._version():
+        if programmed.version != self._weight_version():
             raise NotProgrammedError(
                 f"{self.grid.spec.name}: the weight changed since it was programmed; "
                 "call program_analog_weights() again"
@@ -151,7 +151,7 @@ class HardwareAwareTiles(nn.Module):
         if state["programmed"] is not None:
             tick, drifts = state["programmed"]
             baseline = None if state["baseline"] is None else state["baseline"].numpy()
-            self.programmed = Programmed(tick, self._version(), baseline, drifts)
+            self.programmed = Programmed(tick, self._weight_version(), baseline, drifts)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> HardwareAwareTiles:
         copied = HardwareAwareTiles(self.grid.spec)
@@ -160,17 +160,17 @@ class HardwareAwareTiles(nn.Module):
         copied.train(self.training)
         return copied
 
-    def _version(self) -> tuple[int, int]:
+    def _weight_version(self) -> tuple[int, int]:
         return self.weight.data_ptr(), self.weight._version
 
     def _bring_weights(self) -> None:
         """Put the trained weight on the tiles unless they hold it, or hold what was programmed."""
         if self.programmed is not None and not self.training:
             return
-        if self.on_tiles != self._version():
+        if self.on_tiles != self._weight_version():
             self._tidy()
             self.grid.set_weights(as_array(self.weight))
-            self.on_tiles = self._version()
+            self.on_tiles = self._weight_version()
 
     def _tidy(self) -> None:
         """Clip and remap the weight as configured: what follows every optimizer step, whichever it is."""

@@ -1,0 +1,110 @@
+"""The examples run as a user runs them, and leave what they promise."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SIMPLE = ["01_simple_layer", "02_multiple_layer", "05_simple_layer_hardware_aware",
+          "07_simple_layer_with_other_devices", "08_simple_layer_with_tiki_taka"]  # fmt: skip
+
+
+def run(name: str, results: Path, *flags: str) -> tuple[dict[str, object], str]:
+    """The example's metrics and what it printed."""
+    command = [sys.executable, str(ROOT / "examples" / f"{name}.py"), "--results", str(results), *flags]
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=240, cwd=results.parent, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads((results / "metrics.json").read_text()), done.stdout
+
+
+@pytest.mark.parametrize("name", SIMPLE)
+def test_a_simple_example_learns(name: str, tmp_path: Path) -> None:
+    metrics, printed = run(name, tmp_path / "results", "--epochs", "60")
+    assert len(metrics["loss"]) == 60
+    assert metrics["loss"][-1] < metrics["loss"][0]
+    assert len(metrics["weights_sha256"]) == 64
+    assert metrics["tiles"] >= 1
+    assert metrics["seconds"] > 0
+    assert (tmp_path / "results" / "loss.png").read_bytes()[:4] == b"\x89PNG"
+    assert printed.count("Loss error: ") == 60
+    assert "metrics: http://localhost:" in printed
+
+
+def test_one_seed_gives_one_result_on_both_backends(tmp_path: Path) -> None:
+    hashes = {
+        (backend, seed): run("02_multiple_layer", tmp_path / f"{backend}{seed}", "--epochs", "5",
+                             "--backend", backend, "--seed", seed)[0]["weights_sha256"]
+        for backend, seed in (("local", "1"), ("ray", "1"), ("local", "2"))
+    }  # fmt: skip
+    assert hashes["local", "1"] == hashes["ray", "1"]
+    assert hashes["local", "1"] != hashes["local", "2"]
+
+
+def test_lenet5_on_the_digits(tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    metrics, printed = run("04_lenet5_training", results, "--dataset", "digits", "--epochs", "1")
+    assert metrics["tiles"] == 10
+    assert len(metrics["loss"]) == len(metrics["accuracy"]) == 1
+    assert 0.1 < metrics["accuracy"][0] <= 1.0
+    assert {"test_losses.png", "test_error.png", "tiles.png"} <= {path.name for path in results.iterdir()}
+    assert "feature_extractor.3" in printed
+    assert "Epoch: 0\tTrain loss: " in printed
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["03_mnist_training", "06_lenet5_hardware_aware"])
+def test_the_other_image_examples(name: str, tmp_path: Path) -> None:
+    metrics, _ = run(name, tmp_path / "results", "--dataset", "digits", "--epochs", "2")
+    assert len(metrics["accuracy"]) == 2
+
+
+def test_a_small_mnist_of_our_own_is_read(tmp_path: Path) -> None:
+    """The real file format: big-endian headers, then bytes."""
+    for stem, count in (("train", 16), ("t10k", 8)):
+        header = struct.pack(">IIII", 2051, count, 28, 28)
+        pixels = bytes(range(256)) * (count * 784 // 256 + 1)
+        (tmp_path / f"{stem}-images-idx3-ubyte.gz").write_bytes(gzip.compress(header + pixels[: count * 784]))
+        labels = struct.pack(">II", 2049, count) + bytes(k % 10 for k in range(count))
+        (tmp_path / f"{stem}-labels-idx1-ubyte.gz").write_bytes(gzip.compress(labels))
+    flags = ["--dataset", "mnist", "--data-dir", str(tmp_path), "--epochs", "1", "--chip", "none"]
+    metrics, _ = run("04_lenet5_training", tmp_path / "results", *flags)
+    assert len(metrics["accuracy"]) == 1
+
+
+@pytest.mark.skipif(
+    "CROSSGRID_MNIST" not in os.environ, reason="CROSSGRID_MNIST names no folder of MNIST's files"
+)
+def test_the_real_mnist_is_what_it_should_be() -> None:
+    sys.path.insert(0, str(ROOT / "examples"))
+    from common import mnist
+
+    (x, y), (x_test, y_test) = mnist(Path(os.environ["CROSSGRID_MNIST"]))
+    assert x.shape == (60000, 1, 28, 28)
+    assert x_test.shape == (10000, 1, 28, 28)
+    assert y[:5].tolist() == [5, 0, 4, 1, 9]
+    assert y_test[:5].tolist() == [7, 2, 1, 0, 4]
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--chip", "demo-129"], "did you mean 'demo-128'"),
+        (["--tiles-per-actor", "0"], "tiles_per_actor = 0"),
+    ],
+)
+def test_what_a_user_can_mend_ends_in_one_line(tmp_path: Path, flags: list[str], words: str) -> None:
+    command = [sys.executable, str(ROOT / "examples" / "01_simple_layer.py"), *flags]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=tmp_path, check=False)
+    assert done.returncode == 1
+    assert words in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
