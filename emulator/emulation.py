@@ -242,7 +242,8 @@ class Emulation:
 
     def report(self) -> RunReport:
         """Which layer sits on which tile, how full, and what its tiles have done."""
-        return RunReport(self.plan, [layer.grid.spec for _, layer in self._layers], self.tile_samples())
+        specs = [layer.grid.spec for _, layer in self._layers]
+        return RunReport(self.plan, specs, self.tile_samples(), self.chip)
 
     def tile_samples(self) -> list[TileSample]:
         """The counters of every physical tile."""

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.table import Table
 
-from ..chip import MappingPlan
+from ..chip import Chip, MappingPlan
+from ..chip.cost import energy_by_part
+from ..chip.events import Events, layer_events
 from ..chip.report import mapping_table
 from .layer_spec import LayerSpec
 from .metrics import TileSample
@@ -34,6 +36,7 @@ class RunReport:
     plan: MappingPlan | None
     specs: Sequence[LayerSpec]
     samples: Sequence[TileSample]
+    chip: Chip | None = None
 
     def __str__(self) -> str:
         return self._recorded().export_text()
@@ -43,8 +46,9 @@ class RunReport:
 
     def _recorded(self) -> Console:
         console = Console(width=110, record=True, file=io.StringIO())
-        for table in (self.mapping(), self.activity()):
-            console.print(table)
+        for table in (self.mapping(), self.activity(), self.energy()):
+            if table is not None:
+                console.print(table)
         return console
 
     def mapping(self) -> Table:
@@ -56,6 +60,33 @@ class RunReport:
             table.add_column(heading)
         for spec in self.specs:
             table.add_row(spec.name, f"{spec.out_size} x {spec.in_size}", str(len(spec.tiles)))
+        return table
+
+    def events(self) -> Events | None:
+        """What the chip's parts did, from what the tiles counted, but for traffic; None without a chip."""
+        if self.plan is None or self.chip is None:
+            return None
+        total = Events(pulse=sum(counters["pulses"] for _, counters in self.samples))
+        for backward, counted in ((False, ("forward_count", "retries")), (True, ("backward_count",))):
+            each = layer_events(self.plan, self.chip, backward)
+            for layer, events in zip(self.plan.layers, each, strict=True):
+                tiles = [counters for labels, counters in self.samples if labels["layer"] == layer.name]
+                reads = [sum(counters[name] for name in counted) for counters in tiles]
+                total = total + events * (sum(reads) / max(len(reads), 1) / layer.reuse)
+        return total
+
+    def energy(self) -> Table | None:
+        """Energy of the run by part of the chip, from counted events."""
+        events = self.events()
+        if events is None or self.plan is None or self.chip is None or not self.chip.parts:
+            return None
+        table = Table(title=f"energy on {self.chip.name}, from counted events")
+        table.add_column("part")
+        table.add_column("µJ", justify="right")
+        parts = energy_by_part(self.chip, events, self.plan.chips_used)
+        for part, energy_pj in sorted(parts.items(), key=lambda item: -item[1]):
+            table.add_row(part, f"{energy_pj / 1e6:,.3f}")
+        table.add_row("total", f"{sum(parts.values()) / 1e6:,.3f}")
         return table
 
     def activity(self) -> Table:
