@@ -6,6 +6,7 @@ tile actor. Both take the same messages, in the same order, and give the same bi
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -51,10 +52,14 @@ class Answered:
 
 
 class LocalExecutor:
-    """One worker in this process, host 0."""
+    """One worker in this process, host 0.
+
+    Its kernels use all processors themselves, so messages of several threads wait for each other.
+    """
 
     def __init__(self) -> None:
         self.worker = TileWorker()
+        self.lock = threading.Lock()
 
     def place(self, layer: int, spec: LayerSpec) -> Placement:
         """Build all tiles of a layer here."""
@@ -64,7 +69,8 @@ class LocalExecutor:
 
     def submit(self, host: int, header: dict[str, Any], arrays: Arrays) -> Answered:
         assert host == 0
-        return Answered(self.worker.handle(header, arrays))
+        with self.lock:
+            return Answered(self.worker.handle(header, arrays))
 
     def post(self, host: int, header: dict[str, Any], arrays: Arrays) -> None:
         self.submit(host, header, arrays)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -131,3 +134,24 @@ def test_ray_that_is_not_installed(model: nn.Module, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "ray" else found(name))
     with pytest.raises(cg.BackendError, match=r"pip install 'crossgrid\[ray\]'"):
         cg.emulate(model, backend="ray")
+
+
+def test_ray_that_does_not_start() -> None:
+    """A cluster address where nobody listens: one line that says so and names the other backend."""
+    code = (
+        "import torch, crossgrid as cg\n"
+        "model = cg.convert_to_analog(torch.nn.Linear(4, 3), cg.SingleRPUConfig())\n"
+        "try:\n"
+        "    cg.emulate(model, backend='ray').__enter__()\n"
+        "except cg.BackendError as error:\n"
+        "    print(error)\n"
+        "print(model(torch.ones(1, 4)).shape)\n"
+    )
+    environment = {**os.environ, "RAY_ADDRESS": "127.0.0.1:1", "RAY_gcs_server_request_timeout_seconds": "2"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=200, env=environment, check=True
+    )
+    printed = done.stdout.strip().splitlines()
+    assert printed[0].startswith("Ray does not start: ")
+    assert "backend='local'" in printed[0]
+    assert printed[-1] == "torch.Size([1, 3])"
