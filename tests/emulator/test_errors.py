@@ -60,7 +60,9 @@ def test_input_and_gradient_must_be_finite(bad: float) -> None:
 def test_large_finite_inputs_are_no_error() -> None:
     """The quick test sums the entries; a sum that overflows must not refuse finite data."""
     layer = cg.AnalogLinear(4, 3, rpu_config=cg.FloatingPointRPUConfig())
-    layer(torch.full((2, 4), 3e38) * torch.tensor([1.0, 1.0, 0.0, 0.0]))
+    layer.set_weights(torch.full((3, 4), 0.1))
+    y = layer(torch.full((2, 4), 3e38) * torch.tensor([1.0, 1.0, 0.0, 0.0]))
+    assert y.detach().numpy() == pytest.approx(6e37, rel=1e-5)
 
 
 @pytest.mark.parametrize("lr", [float("nan"), float("inf"), -0.1])
@@ -137,7 +139,7 @@ def test_ray_that_is_not_installed(model: nn.Module, monkeypatch: pytest.MonkeyP
 
 
 def test_ray_that_does_not_start() -> None:
-    """A cluster address where nobody listens: one line that says so and names the other backend."""
+    """Ray has nowhere to write: one line says so and names the other backend, and the model still works."""
     code = (
         "import torch, crossgrid as cg\n"
         "model = cg.convert_to_analog(torch.nn.Linear(4, 3), cg.SingleRPUConfig())\n"
@@ -147,9 +149,9 @@ def test_ray_that_does_not_start() -> None:
         "    print(error)\n"
         "print(model(torch.ones(1, 4)).shape)\n"
     )
-    environment = {**os.environ, "RAY_ADDRESS": "127.0.0.1:1", "RAY_gcs_server_request_timeout_seconds": "2"}
+    environment = {**os.environ, "RAY_TMPDIR": "/dev/null/ray"}
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=200, env=environment, check=True
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, env=environment, check=True
     )
     printed = done.stdout.strip().splitlines()
     assert printed[0].startswith("Ray does not start: ")
