@@ -78,7 +78,8 @@ class RunReport:
     def energy(self) -> Table | None:
         """Energy of the run by part of the chip, from counted events."""
         events = self.events()
-        if events is None or self.plan is None or self.chip is None or not self.chip.parts:
+        counted = any(counters["forward_count"] for _, counters in self.samples)
+        if events is None or not counted or self.plan is None or self.chip is None or not self.chip.parts:
             return None
         table = Table(title=f"energy on {self.chip.name}, from counted events")
         table.add_column("part")
