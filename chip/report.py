@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -214,6 +215,10 @@ def mapping_table(plan: MappingPlan) -> Table:
     return table
 
 
+DRAWN_TILES = 4096  # more tiles than that are finer than a line
+BRIGHT = 0.6  # above this utilization the colour is too light for white letters
+
+
 def draw_floor_plan(plan: MappingPlan, path: str | Path, color: str = "utilization") -> Path:
     """A PNG of the tile grids, coloured by ``utilization`` or by ``layer``."""
     import matplotlib
@@ -239,6 +244,8 @@ def draw_floor_plan(plan: MappingPlan, path: str | Path, color: str = "utilizati
         image = axis.imshow(grid, cmap="viridis" if color == "utilization" else "nipy_spectral", **limits)
         axis.set_title(f"chip {chip}: {np.isfinite(grid).sum()} of {grid.size} tiles", fontsize=10)
         axis.add_patch(_outline(rows, columns))
+        if rows * columns <= DRAWN_TILES:
+            _draw_tiles(axis, rows, columns)
         if rows * columns <= 400 and color == "utilization":
             _write_layers(axis, plan, chip)
     picture.suptitle(f"{plan.chip}, {plan.strategy}: tiles by {color}", fontsize=11)
@@ -256,17 +263,26 @@ def _tile_values(plan: MappingPlan, color: str) -> np.ndarray:
     return values
 
 
+def _draw_tiles(axis: Any, rows: int, columns: int) -> None:
+    """Lines between the tiles, so that unused ones can be counted too."""
+    axis.hlines(np.arange(rows + 1) - 0.5, -0.5, columns - 0.5, color="lightgrey", linewidth=0.5)
+    axis.vlines(np.arange(columns + 1) - 0.5, -0.5, rows - 0.5, color="lightgrey", linewidth=0.5)
+
+
 def _outline(rows: int, columns: int) -> object:
     from matplotlib.patches import Rectangle
 
     return Rectangle((-0.5, -0.5), columns, rows, fill=False, edgecolor="grey", linewidth=1)
 
 
-def _write_layers(axis: object, plan: MappingPlan, chip: int) -> None:
+def _write_layers(axis: Any, plan: MappingPlan, chip: int) -> None:
     rows, columns = plan.grid
     on_chip = np.flatnonzero(plan.table["tile"] // (rows * columns) == chip)
     tiles, first = np.unique(plan.table["tile"][on_chip], return_index=True)
     for tile, k in zip(tiles, on_chip[first], strict=True):
         row, column = divmod(int(tile) % (rows * columns), columns)
-        name = plan.layers[int(plan.table["layer"][k])].name[-9:]
-        axis.text(column, row, name, ha="center", va="center", fontsize=4.5, color="white", rotation=35)  # type: ignore[attr-defined]
+        name = "\n".join(textwrap.wrap(plan.layers[int(plan.table["layer"][k])].name, 9)[-3:])
+        bright = plan.tile_fill[np.searchsorted(plan.used_tiles, tile)] > BRIGHT
+        axis.text(
+            column, row, name, ha="center", va="center", fontsize=5, color="black" if bright else "white"
+        )
