@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -154,7 +155,8 @@ class HardwareAwareTiles(nn.Module):
             self.programmed = Programmed(tick, self._weight_version(), baseline, drifts)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> HardwareAwareTiles:
-        copied = HardwareAwareTiles(self.grid.spec)
+        spec = self.grid.spec
+        copied = HardwareAwareTiles(replace(spec, rpu_config=copy.deepcopy(spec.rpu_config)))
         memo[id(self)] = copied
         copied.load_state_dict(self.state_dict())
         copied.train(self.training)

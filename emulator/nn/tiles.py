@@ -75,7 +75,8 @@ class PulsedTiles(nn.Module):
         self.grid.load_state({name: values.numpy() for name, values in state["tiles"].items()})
 
     def __deepcopy__(self, memo: dict[int, Any]) -> PulsedTiles:
-        copied = PulsedTiles(self.grid.spec)
+        spec = self.grid.spec
+        copied = PulsedTiles(replace(spec, rpu_config=copy.deepcopy(spec.rpu_config)))
         memo[id(self)] = copied
         copied.grid.ticks = copy.copy(self.grid.ticks)
         copied.grid.load_state(self.grid.state())
