@@ -13,8 +13,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-SIMPLE = ["01_simple_layer", "02_multiple_layer", "05_simple_layer_hardware_aware",
-          "07_simple_layer_with_other_devices", "08_simple_layer_with_tiki_taka"]  # fmt: skip
+SIMPLE = [
+    "01_simple_layer",
+    pytest.param("02_multiple_layer", marks=pytest.mark.slow),
+    "05_simple_layer_hardware_aware",
+    pytest.param("07_simple_layer_with_other_devices", marks=pytest.mark.slow),
+    "08_simple_layer_with_tiki_taka",
+]
 
 
 def run(name: str, results: Path, *flags: str) -> tuple[dict[str, object], str]:
@@ -68,6 +73,7 @@ def test_the_other_image_examples(name: str, tmp_path: Path) -> None:
     assert len(metrics["accuracy"]) == 2
 
 
+@pytest.mark.slow
 def test_a_small_mnist_of_our_own_is_read(tmp_path: Path) -> None:
     """The real file format: big-endian headers, then bytes."""
     for stem, count in (("train", 16), ("t10k", 8)):
