@@ -11,7 +11,6 @@ import copy
 import importlib.util
 import math
 import os
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -116,7 +115,6 @@ class Emulation:
     _server: MetricsServer | None = field(default=None, init=False)
     _hook: Any = field(default=None, init=False)
     _last_samples: list[TileSample] = field(default_factory=list, init=False)
-    _started: float = field(default=0.0, init=False)
 
     def __enter__(self) -> Emulation:
         if self.executor is not None:
@@ -137,7 +135,6 @@ class Emulation:
         self._hook = self.model.register_forward_pre_hook(self._count_samples)
         self.totals.utilization = self.plan.utilization if self.plan else 1.0
         self.totals.tiles = len({tile.label for spec in specs for tile in spec.tiles})
-        self._started = time.perf_counter()
         print(f"metrics: {self._server.url}", flush=True)
         return self
 

@@ -229,7 +229,7 @@ class TileGrid:
         """How many vectors the tiles read for an input."""
         if self.spec.patches is None:
             return x.shape[0]
-        return x.shape[0] * math.prod(self.spec.patches.output_shape(x.shape[2:]))
+        return x.shape[0] * math.prod(self.spec.patches.output_size(tuple(x.shape[2:])))
 
     def _ask_all(self, header: Header) -> list[tuple[Header, Arrays]]:
         tickets = [self.executor.submit(host, header, []) for host in self.placement]

@@ -2,44 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..chip import cut
 from ..kernels.unfold import Window
 from .configs import InferenceRPUConfig, RPUConfig
-
-
-@dataclass(frozen=True, slots=True)
-class Patches:
-    """A convolution's window: kernel, stride, padding and dilation per spatial dimension."""
-
-    kernel: tuple[int, ...]
-    stride: tuple[int, ...]
-    padding: tuple[int, ...]
-    dilation: tuple[int, ...]
-
-    @property
-    def size(self) -> int:
-        """Weights of one channel in one window."""
-        size = 1
-        for extent in self.kernel:
-            size *= extent
-        return size
-
-    @property
-    def window(self) -> Window:
-        """The same for ``unfold`` and ``fold``."""
-        return Window(self.kernel, self.stride, self.padding, self.dilation)
-
-    def output_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
-        """Spatial output shape for a spatial input ``shape``."""
-        return tuple(
-            (n + 2 * p - d * (k - 1) - 1) // s + 1
-            for n, k, s, p, d in zip(
-                shape, self.kernel, self.stride, self.padding, self.dilation, strict=True
-            )
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +38,7 @@ class LayerSpec:
     rows: int
     columns: int
     tiles: tuple[TileSpec, ...]
-    patches: Patches | None
+    patches: Window | None  # of a convolution: how its kernel moves
     rpu_config: RPUConfig
 
     @property

@@ -14,8 +14,9 @@ import numpy as np
 
 from ..kernels.analog_mvm import warm as warm_products
 from ..kernels.devices import warm as warm_devices
+from ..kernels.unfold import Window
 from .configs import SingleRPUConfig, update_of
-from .layer_spec import LayerSpec, Patches, grid_of_blocks
+from .layer_spec import LayerSpec, grid_of_blocks
 from .worker import TileWorker
 
 CONFIG = SingleRPUConfig()
@@ -63,7 +64,7 @@ def main() -> None:
             done.result()
     blocks = grid_of_blocks("warm", 2, 3, 0, 0)
     linear = LayerSpec("warm", 0, 2, 3, 1, 1, blocks, None, CONFIG)
-    window = Patches((3, 3), (1, 1), (0, 0), (1, 1))
+    window = Window((3, 3), (1, 1), (0, 0), (1, 1))
     warm_kernels([linear, replace(linear, patches=window)])
 
 

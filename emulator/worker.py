@@ -136,7 +136,7 @@ class HostedLayer:
         first_channel, _ = self.spec.channels(column)
         tile = self.spec.tiles[column]
         offset = first_channel * patches.size
-        x_BI = unfold(feed, patches.window)
+        x_BI = unfold(feed, patches)
         return x_BI[:, tile.in_start - offset : tile.in_stop - offset]
 
     def _input_gradient(self, tile: TileSpec, z_BI: Floats, image_shape: tuple[int, ...]) -> Floats:
@@ -149,7 +149,7 @@ class HostedLayer:
             full = np.zeros((z_BI.shape[0], (last - first) * patches.size), np.float32)
             full[:, tile.in_start - offset : tile.in_stop - offset] = z_BI
             z_BI = full
-        return fold(z_BI, image_shape[0], last - first, image_shape[2:], patches.window)
+        return fold(z_BI, image_shape[0], last - first, image_shape[2:], patches)
 
 
 def _partial_sums(

@@ -7,6 +7,7 @@ Images have one to three spatial axes; all arrays are float32.
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,6 +26,11 @@ class Window(NamedTuple):
     stride: tuple[int, ...]
     padding: tuple[int, ...]
     dilation: tuple[int, ...]
+
+    @property
+    def size(self) -> int:
+        """Weights of one channel in one window."""
+        return math.prod(self.kernel)
 
     def output_size(self, size: tuple[int, ...]) -> tuple[int, ...]:
         """The number of positions along each axis of an image of ``size``."""

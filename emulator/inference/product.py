@@ -9,9 +9,9 @@ import torch.nn.grad
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from ...kernels.unfold import Window
 from ..autograd import as_array
 from ..grid import TileGrid
-from ..layer_spec import Patches
 
 
 class HardwareAwareProduct(torch.autograd.Function):
@@ -44,9 +44,9 @@ class HardwareAwareProduct(torch.autograd.Function):
         return z, grad, None, None, None
 
 
-def _kernel_gradient(x: Tensor, d_BO: Tensor, patches: Patches) -> Tensor:
+def _kernel_gradient(x: Tensor, d_BO: Tensor, patches: Window) -> Tensor:
     """dL/dW[out, channels x window] of a convolution, from images and output rows [B x positions, out]."""
-    spatial = patches.output_shape(x.shape[2:])
+    spatial = patches.output_size(tuple(x.shape[2:]))
     d = d_BO.reshape(x.shape[0], *spatial, -1).movedim(-1, 1)
     shape = (d.shape[1], x.shape[1], *patches.kernel)
     convolution = {

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from ...kernels.errors import ConfigError
+from ...kernels.unfold import Window
 from ..configs import RPUConfig, SingleRPUConfig
 from ..grid import TileGrid
 from ..inference.tiles import HardwareAwareTiles
-from ..layer_spec import LayerSpec, Patches, grid_of_blocks
+from ..layer_spec import LayerSpec, grid_of_blocks
 from .tiles import PulsedTiles
 
 
@@ -27,7 +28,7 @@ class AnalogLayer(nn.Module):
         self,
         out_size: int,
         in_size: int,
-        patches: Patches | None,
+        patches: Window | None,
         rpu_config: RPUConfig | None,
         seed: int | None,
         bias: bool,

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from ...kernels.errors import ConfigError, InputError
+from ...kernels.unfold import Window
 from ..configs import RPUConfig
-from ..layer_spec import Patches
 from .base import AnalogLayer
 
 Size = int | tuple[int, ...]
@@ -49,7 +49,7 @@ class _AnalogConv(AnalogLayer):
         self.in_channels, self.out_channels = in_channels, out_channels
         self.kernel_size, self.stride = self._each("kernel_size", kernel_size), self._each("stride", stride)
         self.padding, self.dilation = self._each("padding", padding), self._each("dilation", dilation)
-        patches = Patches(self.kernel_size, self.stride, self.padding, self.dilation)
+        patches = Window(self.kernel_size, self.stride, self.padding, self.dilation)
         self._build(out_channels, in_channels * patches.size, patches, rpu_config, seed, bias)
 
     def _each(self, name: str, value: Size) -> tuple[int, ...]:
@@ -107,12 +107,7 @@ class _AnalogConv(AnalogLayer):
                 f"{self.grid.spec.name}: input of shape {tuple(x.shape)}; images with {self.in_channels} "
                 f"channels and {self.dimensions} spatial dimensions are needed"
             )
-        spatial = patches.output_shape(images.shape[2:])
-        if min(spatial) < 1:
-            raise InputError(
-                f"{self.grid.spec.name}: input of shape {tuple(x.shape)} is smaller than the kernel "
-                f"{self.kernel_size} with padding {self.padding}"
-            )
+        spatial = patches.output_size(tuple(images.shape[2:]))
         rows = self._with_bias(self.analog_tile(images))  # [B x positions, out_channels]
         y = rows.reshape(images.shape[0], -1, self.out_channels).transpose(1, 2)
         y = y.reshape(images.shape[0], self.out_channels, *spatial)
