@@ -26,7 +26,7 @@ from .cpu_stages import (
     stage,
 )
 from .product import View
-from .random_lines import block_addresses, block_normals, block_uniforms
+from .random_lines import Place, block_normals, block_uniforms
 from .settings import (
     ANALOG_SUM,
     DIGITAL_SUM,
@@ -154,9 +154,9 @@ def convert_at_random(settings, keys_T2, x, scale, rows, m, tick, number, u):
         return
     k0, k1 = keys_T2[rows.tile_M[m], 0], keys_T2[rows.tile_M[m], 1]
     vector = rows.input_vector_M
-    addresses = block_addresses(settings.stream, number, tick, vector, m, 1, 0, (size + 3) // 4)
+    place = Place(settings.stream, number, tick, vector, m, 1, 0, size)
     if settings.inp_random:
-        uniforms = block_uniforms(k0, k1, INPUT_ROUNDING, addresses)
+        uniforms = block_uniforms(k0, k1, INPUT_ROUNDING, place)
         for i in range(size):
             value = quantised_at_random(x[i] / scale, settings.inp_step, uniforms[i])
             u[i] = clipped(value, settings.inp_bound)
@@ -164,7 +164,7 @@ def convert_at_random(settings, keys_T2, x, scale, rows, m, tick, number, u):
         for i in range(size):
             u[i] = clipped(quantised(x[i] / scale, settings.inp_step), settings.inp_bound)
     if settings.inp_noise > 0:
-        normals = block_normals(k0, k1, INPUT_NOISE, addresses)
+        normals = block_normals(k0, k1, INPUT_NOISE, place)
         for i in range(size):
             u[i] += settings.inp_noise * normals[i]
     for i in range(size):
@@ -277,9 +277,8 @@ def read_block(settings, spread, key, t, w_TOI, u_MI, rows, n, count, line, line
     """Output rows n .. n + count and lines line .. line + lines of tile t, through all stages."""
     out_size, in_size = w_TOI.shape[1:]
     length = out_size if settings.transposed else in_size
-    quarters = (lines + 3) // 4
-    addresses = block_addresses(settings.stream, number, tick, rows.vector_N, n, count, line // 4, quarters)
-    block = Block(t, line, lines, count, length, key[0], key[1], addresses)
+    place = Place(settings.stream, number, tick, rows.vector_N, n, count, line, lines)
+    block = Block(t, line, lines, count, length, key[0], key[1], place)
     m = rows.input_first_T[t] + n - rows.first_T1[t]
     w_first = t * out_size * in_size + (line if settings.transposed else line * in_size)
     w = View(w_TOI.reshape(-1), w_first, in_size)

@@ -12,7 +12,7 @@ import numpy as np
 from ..rng.cpu import compiled as formula
 from . import formulas
 from .product import View, magnitude_product, product, transposed_magnitude_product, transposed_product
-from .random_lines import block_normals, block_uniforms
+from .random_lines import NORMALS, UNIFORMS, block_normals, block_uniforms, padded
 from .settings import ADDITIVE_NOISE, NO_WEIGHT_NOISE, OUTPUT_NOISE, OUTPUT_ROUNDING, WEIGHT_NOISE
 
 # inlined before types are inferred: a compiled function of its own is optimised once more for each caller
@@ -36,13 +36,7 @@ class Block(NamedTuple):
     length: int
     k0: Any
     k1: Any
-    addresses: Any  # of the block's random numbers
-
-
-@stage
-def padded(lines):
-    """Random numbers come for four lines at a time."""
-    return (lines + 3) // 4 * 4
+    place: Any  # of the block, for its random numbers
 
 
 @stage
@@ -103,7 +97,7 @@ def shift_by_offset(settings, spread, block, u, y):
 @stage
 def add_weight_noise(settings, block, draw, w, u, y):
     """Read noise of the weights, as the noise that it makes at the output."""
-    normals = block_normals(block.k0, block.k1, WEIGHT_NOISE + draw, block.addresses)
+    normals = block_normals(block.k0, block.k1, WEIGHT_NOISE + draw, block.place)
     squares = View(np.empty(block.rows * block.length, np.float32), 0, block.length)
     for r in range(block.rows):
         for j in range(block.length):
@@ -121,7 +115,7 @@ def add_weight_noise(settings, block, draw, w, u, y):
     for r in range(block.rows):
         for i in range(block.lines):
             std = settings.weight_noise * np.float32(math.sqrt(power.data[r * block.lines + i]))
-            y.data[y.first + r * y.step + i] += std * normals[r * padded(block.lines) + i]
+            y.data[y.first + r * y.step + i] += std * normals[r * padded(block.lines, NORMALS) + i]
 
 
 @stage
@@ -152,9 +146,9 @@ def bend(settings, spread, block, y):
 
 @stage
 def add_output_noise(settings, spread, block, draw, y):
-    normals = block_normals(block.k0, block.k1, OUTPUT_NOISE + draw, block.addresses)
+    normals = block_normals(block.k0, block.k1, OUTPUT_NOISE + draw, block.place)
     for r in range(block.rows):
-        first, drawn = y.first + r * y.step, r * padded(block.lines)
+        first, drawn = y.first + r * y.step, r * padded(block.lines, NORMALS)
         if settings.has_out_spread:
             for i in range(block.lines):
                 y.data[first + i] += spread.out_noise_TL[block.t, block.line + i] * normals[drawn + i]
@@ -165,9 +159,9 @@ def add_output_noise(settings, spread, block, draw, y):
 
 @stage
 def round_at_random(settings, block, draw, y):
-    uniforms = block_uniforms(block.k0, block.k1, OUTPUT_ROUNDING + draw, block.addresses)
+    uniforms = block_uniforms(block.k0, block.k1, OUTPUT_ROUNDING + draw, block.place)
     for r in range(block.rows):
-        first, drawn = y.first + r * y.step, r * padded(block.lines)
+        first, drawn = y.first + r * y.step, r * padded(block.lines, UNIFORMS)
         for i in range(block.lines):
             y.data[first + i] = quantised_at_random(y.data[first + i], settings.out_step, uniforms[drawn + i])
 

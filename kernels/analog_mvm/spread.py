@@ -65,9 +65,8 @@ def draw_spread(
 def line_normals(
     key: NDArray[np.uint32], stream: int, column: int, lines: int, tick: int = 0, extra: int = 0
 ) -> NDArray[np.float32]:
-    """A normal for each of ``lines``: four to a call, line // 4 in the counter."""
-    z0, z1, z2, z3 = _four_normals(line_words(key, stream, column, lines, tick, extra))
-    return np.stack([z0, z1, z2, z3], axis=-1).reshape(-1)[:lines]
+    """A normal for each of ``lines``: eight to a call, line // 8 in the counter."""
+    return _eight_normals(line_words(key, stream, column, (lines + 1) // 2, tick, extra)).reshape(-1)[:lines]
 
 
 def line_words(
@@ -83,14 +82,15 @@ def line_words(
 def crosspoint_normals(
     key: NDArray[np.uint32], stream: int, out_size: int, in_size: int
 ) -> NDArray[np.float32]:
-    """A normal for each crosspoint [out, in]: four columns to a call."""
+    """A normal for each crosspoint [out, in]: eight columns to a call."""
     low, high = counter_high(stream, 0, extra=1)
-    quarter = np.arange((in_size + 3) // 4, dtype=np.uint32)[None, :]
+    eighth = np.arange((in_size + 7) // 8, dtype=np.uint32)[None, :]
     row = np.arange(out_size, dtype=np.uint32)[:, None]
-    zero = np.zeros((out_size, quarter.shape[1]), np.uint32)
-    words = philox4x32(key, np.stack([quarter + zero, row + zero, low + zero, high + zero]))
-    return np.stack(_four_normals(words), axis=-1).reshape(out_size, -1)[:, :in_size]
+    zero = np.zeros((out_size, eighth.shape[1]), np.uint32)
+    words = philox4x32(key, np.stack([eighth + zero, row + zero, low + zero, high + zero]))
+    return _eight_normals(words).reshape(out_size, -1)[:, :in_size]
 
 
-def _four_normals(words: NDArray[np.uint32]) -> tuple[NDArray[np.float32], ...]:
-    return (*normal_pair(words[0], words[1]), *normal_pair(words[2], words[3]))
+def _eight_normals(words: NDArray[np.uint32]) -> NDArray[np.float32]:
+    """The normals [..., 8] of words [4, ...]."""
+    return np.stack([normal for word in words for normal in normal_pair(word)], axis=-1)

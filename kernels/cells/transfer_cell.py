@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ..devices import DeviceArray, UpdateCounts, Vectors, checked_vectors
 from ..devices.cell import Array, Keys
 from ..pulsed_update.parameters import UpdateParameters
+from ..pulsed_update.rule import Looks
 from ..rng import Stream
 from .draws import Purpose, line_uniforms
 from .reading import LineReader
@@ -140,11 +141,14 @@ class TransferCell(Members):
         lines_TEn = (start_TE[:, :, None] + np.arange(n)) % self.lines
         return Reads(first, np.repeat(after_E, n), np.ascontiguousarray(lines_TEn.reshape(tiles, -1)))
 
-    def _pulse(self, member: DeviceArray, pulses: Pulses, start: int = 0, stop: int | None = None) -> Any:
+    def _pulse(
+        self, member: DeviceArray, pulses: Pulses, start: int = 0, stop: int | None = None,
+        looks: Looks | None = None,
+    ) -> Any:  # fmt: skip
         stop = pulses.vectors.count if stop is None else stop
         return member.pulse(
             part(pulses.vectors, start, stop), pulses.parameters, pulses.rate, pulses.tick + start,
-            granularity=pulses.granularity,
+            granularity=pulses.granularity, looks=looks,
         )  # fmt: skip
 
     def _pulse_and_read(
@@ -156,10 +160,8 @@ class TransferCell(Members):
         resets_TN = self._resets(level, reads)
         at_once = self.executor == "cpu" and resets_TN is None and not reader.whole
         if at_once and reads.count >= LOOKS_WORTH_A_KERNEL and not pulses.parameters.exact:
-            from .looks import pulse_and_look
-
-            columns = self.compound.transfer_columns
-            fired_T = pulse_and_look(member, pulses, reads.after_N, reads.lines_TN, columns, lines_TNM)
+            looks = Looks(reads.after_N, reads.lines_TN, self.compound.transfer_columns, lines_TNM)
+            fired_T = self._pulse(member, pulses, looks=looks)
             return reader.read(lines_TNM, reads.first), fired_T
         fired_T, done = np.zeros(self.shape[0], np.int64), 0
         for n, after in enumerate(reads.after_N):

@@ -11,7 +11,7 @@ from ..errors import ConfigError, InputError
 from ..pulsed_update import naive
 from ..pulsed_update.exact import update_exactly
 from ..pulsed_update.parameters import MAX_PULSES, PulseType, UpdateParameters
-from ..pulsed_update.rule import Side, make_rule
+from ..pulsed_update.rule import Looks, Side, make_rule, no_looks
 from ..rng import Stream, new_key, tile_key
 from .base import PulsedDevice, dynamics
 from .cell import Array, Keys, Vectors
@@ -107,13 +107,14 @@ class DeviceArray:
     def pulse(
         self, vectors: Vectors, parameters: UpdateParameters, learning_rate: float, tick: int, *,
         granularity: float | None = None, train_keys_T2: Keys | None = None, extra: int = 0,
-        side: Side = Side.BOTH, active_TB: NDArray[np.uint8] | None = None,
+        side: Side = Side.BOTH, active_TB: NDArray[np.uint8] | None = None, looks: Looks | None = None,
     ) -> NDArray[np.int64]:  # fmt: skip
         """Update with every vector in order; returns the number of pulses of each tile.
 
         ``granularity``: the step size that trains are scaled for (default: the device's own);
         ``train_keys_T2``: whose trains they are (default: this array's); ``extra``: which of several
-        updates within one tick; ``active_TB``: 0 for vectors that a tile does not take part in.
+        updates within one tick; ``active_TB``: 0 for vectors that a tile does not take part in; ``looks``
+        (executor "cpu"): lines to note in between.
         """
         pulses_T = np.zeros(self.shape[0], np.int64)
         if learning_rate == 0.0 or vectors.count == 0:
@@ -130,7 +131,7 @@ class DeviceArray:
             make_rule(parameters), np.float32(learning_rate), step_size, tick, extra, int(side),
             self.noisy, self.device.aggregates, pulses_T,
         )  # fmt: skip
-        self._check(self._run(arguments), learning_rate, step_size)
+        self._check(self._run(arguments, looks), learning_rate, step_size)
         return pulses_T
 
     @property
@@ -138,7 +139,7 @@ class DeviceArray:
         """Whether a step has noise."""
         return bool(self.constants[0] != 0.0)
 
-    def _run(self, arguments: tuple[Any, ...]) -> int:
+    def _run(self, arguments: tuple[Any, ...], looks: Looks | None) -> int:
         if self.executor == "naive":
             return naive.run(self.device, arguments)
         if self._card is not None:
@@ -148,7 +149,7 @@ class DeviceArray:
             return cuda.run(self.device, arguments)
         from ..pulsed_update import cpu
 
-        return cpu.run(self.device, arguments)
+        return cpu.run(self.device, arguments, looks or no_looks(self.shape[0]))
 
     def _check(self, status: int, learning_rate: float, step_size: Any) -> None:
         if status == 3:

@@ -142,7 +142,7 @@ def checked_vectors(x_XBI: Any, x_of_T: Any, d_DBO: Any, d_of_T: Any, shape: tup
     checked = []
     for name, of_tile, size in (("x", x_of_T, x_XBI.shape[0]), ("d", d_of_T, d_DBO.shape[0])):
         index = np.ascontiguousarray(of_tile, np.int64)
-        if index.shape != (tiles,) or ((index < 0) | (index >= size)).any():
+        if index.shape != (tiles,) or not 0 <= min(index.tolist()) <= max(index.tolist()) < size:
             raise InputError(
                 f"{name}_of_tile = {index.tolist()} must give one of {size} blocks for each of {tiles} tiles"
             )

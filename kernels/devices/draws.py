@@ -61,7 +61,7 @@ class CrosspointDraws:
     def _draw_normals(self, block: int) -> Array:
         if self._executor == "naive":
             words = naive_words(*self._where, self._high(block))
-            return np.stack([*normal_pair(words[0], words[1]), *normal_pair(words[2], words[3])])
+            return np.stack([*normal_pair(words[0]), *normal_pair(words[1])])
         from .draws_cpu import crosspoint_normals
 
         keys_T2, rows, columns = self._where

@@ -33,6 +33,6 @@ def crosspoint_normals(keys_T2, row_start, row_stop, columns, c2, c3):
     words = crosspoint_words(keys_T2, row_start, row_stop, columns, c2, c3).reshape(4, -1)
     normals = np.empty(words.shape, np.float32)
     for i in range(words.shape[1]):
-        normals[0, i], normals[1, i] = normal_pair(words[0, i], words[1, i])
-        normals[2, i], normals[3, i] = normal_pair(words[2, i], words[3, i])
+        normals[0, i], normals[1, i] = normal_pair(words[0, i])
+        normals[2, i], normals[3, i] = normal_pair(words[1, i])
     return normals.reshape(4, keys_T2.shape[0], row_stop - row_start, columns)

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
-from typing import Any
-
 import numba
 import numpy as np
 from numba import prange
 
-from ..jit import kernel
 from ..rng import Stream
 from ..rng.cpu import compiled, philox4x32, unit_interval
 from . import formulas
@@ -20,6 +15,7 @@ SIGN = np.uint32(0x80000000)
 MAGNITUDE = np.uint32(0x7FFFFFFF)
 OK, BAD_X, BAD_D, TOO_LONG = 0, 1, 2, 3
 CALLS = 512  # Philox calls that are computed in one go
+LINES, VECTORS = 4096, 512  # lines whose trains, and vectors whose magnitudes, are one task
 
 train_length = compiled(formulas.train_length)
 train_scale = compiled(formulas.train_scale)
@@ -35,7 +31,7 @@ def counter_top(stream, extra, tick):
     return np.uint32((np.int64(stream) << 24) | (np.int64(extra) << 16) | (np.int64(tick) >> 32))
 
 
-@numba.njit(error_model="numpy")
+@numba.njit(error_model="numpy", forceinline=True)
 def magnitudes(values_BL, out_B):
     """Largest |value| of each vector; infinite or NaN where one is not finite."""
     bits_BL = values_BL.view(np.int32)
@@ -63,14 +59,26 @@ def line_levels(values_L, scale, step, jitter, k0, k1, tick, extra, round_stream
 
 
 @numba.njit(error_model="numpy")
-def random_words(k0, k1, c0_N, c1_N, c2_N, c3, n, words):
-    """The words of ``n`` calls, four a call."""
+def random_words(k0, k1, c0_N, c1_N, after_N, low, c3, n, words):
+    """The words of ``n`` calls, four a call; counter word 2 is ``low`` plus ``after_N``."""
     for i in range(n):
-        a, b, c, d = philox4x32(k0, k1, c0_N[i], c1_N[i], c2_N[i], c3)
+        a, b, c, d = philox4x32(k0, k1, c0_N[i], c1_N[i], low + after_N[i], c3)
         words[4 * i] = a
         words[4 * i + 1] = b
         words[4 * i + 2] = c
         words[4 * i + 3] = d
+
+
+@numba.njit(error_model="numpy", forceinline=True)
+def address_calls(calls, length, slot_0, c0_N, c1_N, after_N):
+    """Call, slot and vector (from the first on) of one Philox call after the other."""
+    n, after = 0, 0
+    while n + calls * length <= c0_N.size:
+        for slot in range(length):
+            for call in range(calls):
+                c0_N[n], c1_N[n], after_N[n] = call, slot_0 + slot, after
+                n += 1
+        after += 1
 
 
 @numba.njit(error_model="numpy")
@@ -80,40 +88,39 @@ def random_codes(
     """Random trains of vectors start..stop: bit s of a line's code is set if it fires in slot s."""
     lines = values_BL.shape[1]
     calls = (lines + 3) // 4
-    room = CALLS + calls * 31
-    c0, c1, c2 = np.empty(room, np.uint32), np.empty(room, np.uint32), np.empty(room, np.uint32)
+    room = max(CALLS, calls * 31)
+    c0, c1, after = np.empty(room, np.uint32), np.empty(room, np.uint32), np.empty(room, np.uint32)
     words = np.empty(4 * room, np.uint32)
     levels = np.empty(lines, np.float32)
     top = counter_top(stream, extra, tick + start)
     round_stream = ROUND_X if stream == PULSE_X else ROUND_D
-    first = start
+    first, addressed = start, 0
     while first < stop:
-        last, n = first, 0
-        while last < stop and n < CALLS:
-            low = np.uint32((tick + last) & 0xFFFFFFFF)
-            for slot in range(lengths_B[last]):
-                c0_here, c1_here, c2_here = c0[n:], c1[n:], c2[n:]
-                for call in range(calls):
-                    c0_here[call] = call
-                    c1_here[call] = slot_0 + slot
-                    c2_here[call] = low
-                n += calls
+        length = lengths_B[first]
+        if length == 0:
+            first += 1
+            continue
+        if length != addressed:
+            address_calls(calls, length, slot_0, c0, c1, after)
+            addressed = length
+        last, most = first + 1, min(stop, first + room // (calls * length))
+        while last < most and lengths_B[last] == length:
             last += 1
-        random_words(k0, k1, c0, c1, c2, top, n, words)
-        n = 0
+        low = np.uint32((tick + first) & 0xFFFFFFFF)
+        random_words(k0, k1, c0, c1, after, low, top, (last - first) * calls * length, words)
         for b in range(first, last):
-            if lengths_B[b] == 1 and step <= np.float32(0.0):
-                _fire_once(values_BL[b], scales_B[b], words[4 * n :], codes_BL[b])
-            elif lengths_B[b] > 0:
+            own = words[4 * calls * length * (b - first) :]
+            if length == 1 and step <= np.float32(0.0):
+                _fire_once(values_BL[b], scales_B[b], own, codes_BL[b])
+            else:
                 line_levels(
                     values_BL[b], scales_B[b], step, jitter, k0, k1, tick + b, extra, round_stream, levels
                 )
-                _fire(values_BL[b], levels, words[4 * n :], lengths_B[b], 4 * calls, codes_BL[b])
-            n += lengths_B[b] * calls
+                _fire(values_BL[b], levels, own, length, 4 * calls, codes_BL[b])
         first = last
 
 
-@numba.njit(error_model="numpy")
+@numba.njit(error_model="numpy", forceinline=True)
 def _fire_once(values_L, scale, words, codes_L):
     """Trains of one slot: a line fires where its word, as a uniform number, is below its level."""
     bits_L = values_L.view(np.uint32)
@@ -123,7 +130,7 @@ def _fire_once(values_L, scale, words, codes_L):
         codes_L[line] = (bits_L[line] & SIGN) | np.uint32(fires)
 
 
-@numba.njit(error_model="numpy")
+@numba.njit(error_model="numpy", forceinline=True)
 def _fire(values_L, levels_L, words, length, stride, codes_L):
     """Trains of ``length`` slots; the words of a slot begin ``stride`` after those of the one before."""
     bits_L = values_L.view(np.uint32)
@@ -162,17 +169,24 @@ def level_codes(
             codes_BL[b, line] = number | (signs[line] & SIGN)
 
 
-@numba.njit(error_model="numpy")
-def compress(codes_L, columns_L, trains_L):
-    """The columns that fire, as 2 column + (1 if negative), and their trains; returns how many."""
-    n = 0
+@numba.njit(error_model="numpy", forceinline=True)
+def split(codes_L, once, columns_2L, trains_2L, n_columns_2):
+    """The lines that fire and their trains, those of positive values and those of negative ones apart.
+
+    Where all trains have one slot (``once``) there is nothing to tell of them.
+    """
+    n, m = 0, 0
     for line in range(codes_L.size):
         code = codes_L[line]
-        train = code & MAGNITUDE
-        columns_L[n] = np.int32(2 * line) + np.int32(code >> np.uint32(31))
-        trains_L[n] = train
-        n += train != 0
-    return n
+        fires, negative = (code & MAGNITUDE) != 0, (code >> np.uint32(31)) != 0
+        columns_2L[0, n] = line
+        columns_2L[1, m] = line
+        if not once:
+            trains_2L[0, n] = code & MAGNITUDE
+            trains_2L[1, m] = code & MAGNITUDE
+        n += fires & (not negative)
+        m += fires & negative
+    n_columns_2[0], n_columns_2[1] = n, m
 
 
 @numba.njit(error_model="numpy")
@@ -207,12 +221,13 @@ def make_codes(
 @numba.njit(error_model="numpy")
 def make_trains(
     x_BI, d_BO, lengths_B, x_scales_B, d_scales_B, first, stop, rule, k0, k1, tick, extra,
-    x_codes_BI, columns_BI, trains_BI, n_columns_B, d_codes_BO, d_second_BO,
+    columns_B2I, trains_B2I, n_columns_B2, d_codes_BO, d_second_BO,
 ):  # fmt: skip
     """Trains of vectors first..stop of one tile; all arrays begin at the chunk's first vector."""
+    x_codes_BI = np.empty((stop - first, x_BI.shape[1]), np.uint32)
     make_codes(
-        x_BI, lengths_B, x_scales_B, first, stop, rule, rule.x_step, k0, k1, tick, extra, PULSE_X, 0,
-        x_codes_BI,
+        x_BI[first:stop], lengths_B[first:stop], x_scales_B[first:stop], 0, stop - first, rule, rule.x_step,
+        k0, k1, tick + first, extra, PULSE_X, 0, x_codes_BI,
     )  # fmt: skip
     make_codes(
         d_BO, lengths_B, d_scales_B, first, stop, rule, rule.d_step, k0, k1, tick, extra, PULSE_D, 0,
@@ -224,34 +239,36 @@ def make_trains(
             SECOND_PASS, d_second_BO,
         )  # fmt: skip
     for b in range(first, stop):
-        n_columns_B[b] = 0
         if lengths_B[b] > 0:
-            n_columns_B[b] = compress(x_codes_BI[b], columns_BI[b], trains_BI[b])
+            once = rule.mode == 0 and lengths_B[b] == 1
+            split(x_codes_BI[b - first], once, columns_B2I[b], trains_B2I[b], n_columns_B2[b])
         else:
+            n_columns_B2[b, :] = 0
             d_codes_BO[b, :] = 0
             if rule.mode == 1:
                 d_second_BO[b, :] = 0
 
 
+@numba.njit(error_model="numpy", parallel=True)
 def plan(x_XBI, x_of_T, d_DBO, d_of_T, active_TB, rule, rate, granularity, lengths_TB, scales_2TB):
     """Train length and scales of every tile's vectors; returns (OK or what is wrong, the longest)."""
     vectors = x_XBI.shape[1]
     x_max_XB = np.empty((x_XBI.shape[0], vectors), np.int32)
     d_max_DB = np.empty((d_DBO.shape[0], vectors), np.int32)
-    for n in range(x_XBI.shape[0]):
-        magnitudes(x_XBI[n], x_max_XB[n])
-    for n in range(d_DBO.shape[0]):
-        magnitudes(d_DBO[n], d_max_DB[n])
-    for bits in x_max_XB.ravel():
-        if bits >= 0x7F800000:
-            return BAD_X, 0
-    for bits in d_max_DB.ravel():
-        if bits >= 0x7F800000:
-            return BAD_D, 0
-    tiles, vectors = lengths_TB.shape
+    blocks = (vectors + VECTORS - 1) // VECTORS
+    for task in prange(blocks):
+        own = slice(task * VECTORS, min(vectors, (task + 1) * VECTORS))
+        for n in range(x_XBI.shape[0]):
+            magnitudes(x_XBI[n, own], x_max_XB[n, own])
+        for n in range(d_DBO.shape[0]):
+            magnitudes(d_DBO[n, own], d_max_DB[n, own])
+    if x_max_XB.max() >= 0x7F800000:
+        return BAD_X, 0
+    if d_max_DB.max() >= 0x7F800000:
+        return BAD_D, 0
     longest = 0
     x_top_XB, d_top_DB = x_max_XB.view(np.float32), d_max_DB.view(np.float32)
-    for t in range(tiles):
+    for t in range(lengths_TB.shape[0]):
         for b in range(vectors):
             x_max = x_top_XB[x_of_T[t], b]
             d_max = d_top_DB[d_of_T[t], b] * rule.grad_scale
@@ -268,13 +285,14 @@ def plan(x_XBI, x_of_T, d_DBO, d_of_T, active_TB, rule, rate, granularity, lengt
     return OK, longest
 
 
+@numba.njit(error_model="numpy", parallel=True)
 def make_chunk(
     x_XBI, x_of_T, d_DBO, d_of_T, lengths_TB, scales_2TB, start, stop, rule, keys_T2, tick, extra,
-    x_codes_TBI, columns_TBI, trains_TBI, n_columns_TB, d_codes_TBO, d_second_TBO,
+    columns_TB2I, trains_TB2I, n_columns_TB2, d_codes_TBO, d_second_TBO,
 ):  # fmt: skip
     """The trains of vectors start..stop of every tile."""
     tiles, n = lengths_TB.shape[0], stop - start
-    block = max(1, 4096 // max(x_XBI.shape[2], d_DBO.shape[2]))
+    block = max(1, LINES // max(x_XBI.shape[2], d_DBO.shape[2]))
     blocks = (n + block - 1) // block
     for task in prange(tiles * blocks):
         t = task // blocks
@@ -282,18 +300,6 @@ def make_chunk(
         make_trains(
             x_XBI[x_of_T[t], start:stop], d_DBO[d_of_T[t], start:stop], lengths_TB[t, start:stop],
             scales_2TB[0, t, start:stop], scales_2TB[1, t, start:stop], first, min(first + block, n), rule,
-            keys_T2[t, 0], keys_T2[t, 1], tick + start, extra, x_codes_TBI[t], columns_TBI[t], trains_TBI[t],
-            n_columns_TB[t], d_codes_TBO[t], d_second_TBO[t],
+            keys_T2[t, 0], keys_T2[t, 1], tick + start, extra, columns_TB2I[t], trains_TB2I[t],
+            n_columns_TB2[t], d_codes_TBO[t], d_second_TBO[t],
         )  # fmt: skip
-
-
-@functools.cache
-def plan_kernel() -> Callable[..., Any]:
-    """``plan``, compiled."""
-    return kernel(plan)
-
-
-@functools.cache
-def train_kernel() -> Callable[..., Any]:
-    """``make_chunk``, compiled."""
-    return kernel(make_chunk, parallel=True)

@@ -154,13 +154,21 @@ def pulse_counts(x_code, d_code, d_second, length, MODE: tl.constexpr):
 @triton.jit
 def ordinal_noise(k0, k1, ordinal, row, tick, extra):
     """The standard normal of each ordinal of a row and vector."""
-    call, number = (ordinal // 4).to(tl.uint32), ordinal % 4
+    call = (ordinal // 8).to(tl.uint32)
     zero = tl.zeros_like(call)
     low, top = zero + counter_low(tick), zero + counter_top(STEP_NOISE, extra, tick)
-    w0, w1, w2, w3 = philox4x32(k0, k1, call, zero + row, low, top)
-    first = number < 2
-    a, b = normal_pair(tl.where(first, w0, w2), tl.where(first, w1, w3))
-    return tl.where(number % 2 == 0, a, b)
+    words = philox4x32(k0, k1, call, zero + row, low, top)
+    a, b = normal_pair(picked(words, ordinal % 8 // 2))
+    return tl.where(ordinal % 2 == 0, a, b)
+
+
+@triton.jit
+def first_ordinals(number, negative):
+    """Which noise of a row is each column's first: columns of positive inputs come before the others."""
+    of_positive = tl.where(negative, 0, number)
+    of_negative = number - of_positive
+    after = tl.sum(of_positive, 0) + tl.cumsum(of_negative, 0) - of_negative
+    return tl.where(negative, after, tl.cumsum(of_positive, 0) - of_positive)
 
 
 @triton.jit
@@ -198,7 +206,7 @@ def step_kernel(
                 count = tl.where(up, 0, count)
                 up = up | (column >= 0)
             number = tl.minimum(count, 1) if AGGREGATES else count
-            first = tl.cumsum(number, 0) - number
+            first = first_ordinals(number, x_code < 0)
             most = tl.max(number, 0)
             repeat = 0
             while repeat < most:
@@ -218,8 +226,8 @@ def step_kernel(
         tick = tick_0 + last
         low = counter_low(tick)
         top = counter_top(WRITE_NOISE, extra, tick)
-        w0, w1, _, _ = philox4x32(k0, k1, column.to(tl.uint32), zero + row_word, low, top)
-        xi, _ = normal_pair(w0, w1)
+        word, _, _, _ = philox4x32(k0, k1, column.to(tl.uint32), zero + row_word, low, top)
+        xi, _ = normal_pair(word)
         tl.store(seen + at, w_I + write_noise * xi, here & (last >= 0))
 
 

@@ -85,27 +85,33 @@ def coincidences(
 
 
 def step_noise(numbers_OI: NDArray[np.int64], key_2: Words, tick: int, extra: int) -> list[Array]:
-    """Standard normals of each row's ordinals: ``numbers_OI`` noises a crosspoint, by column."""
+    """Standard normals of each row's ordinals: eight a call, as many as ``numbers_OI`` asks for."""
     rows = []
     for row, numbers in enumerate(numbers_OI):
         total = int(numbers.sum())
-        calls = max((total + 3) // 4, 1)
+        calls = max((total + 7) // 8, 1)
         low, high = counter_high(Stream.STEP_NOISE, tick, extra)
         call = np.arange(calls)
         counter = np.stack([call, np.full(calls, row), np.full(calls, low), np.full(calls, high)])
         words = philox4x32(key_2, counter.astype(np.uint32))
-        four = [*normal_pair(words[0], words[1]), *normal_pair(words[2], words[3])]
-        rows.append(np.stack(four, axis=1).reshape(-1))
+        eight = [normal for word in words for normal in normal_pair(word)]
+        rows.append(np.stack(eight, axis=1).reshape(-1))
     return rows
 
 
 def step_crosspoints(
     w_OI: Array, p_OIP: Array, c: Array, counts_OI: NDArray[np.int64], up_OI: NDArray[np.bool_],
-    formula: Callable[..., Any], key_2: Words, tick: int, extra: int, aggregates: bool,
+    negative_I: NDArray[np.bool_], formula: Callable[..., Any], key_2: Words, tick: int, extra: int,
+    aggregates: bool,
 ) -> None:  # fmt: skip
-    """Take ``counts_OI`` steps at each crosspoint, in place."""
+    """Take ``counts_OI`` steps at each crosspoint, in place.
+
+    A row's noises are numbered along the columns of positive inputs first, then along those of negative ones.
+    """
     numbers = np.minimum(counts_OI, 1) if aggregates else counts_OI
-    first_OI = np.cumsum(numbers, axis=1) - numbers
+    order = np.argsort(negative_I, kind="stable")
+    first_OI = np.empty_like(numbers)
+    first_OI[:, order] = np.cumsum(numbers[:, order], axis=1) - numbers[:, order]
     noise = step_noise(numbers, key_2, tick, extra)
     for repeat in range(int(numbers.max(initial=0))):
         row, column = np.nonzero(numbers > repeat)
@@ -129,7 +135,7 @@ def see_pulsed(
     low, high = counter_high(Stream.WRITE_NOISE, tick, extra)
     counter = np.stack([column, row, np.full(row.size, low), np.full(row.size, high)]).astype(np.uint32)
     words = philox4x32(key_2, counter)
-    seen_OI[row, column] = w_OI[row, column] + write_noise * normal_pair(words[0], words[1])[0]
+    seen_OI[row, column] = w_OI[row, column] + write_noise * normal_pair(words[0])[0]
 
 
 def pulse_vector(
@@ -150,7 +156,7 @@ def pulse_vector(
         counts = np.where(up, counts, 0)
     elif side == Side.DOWN_AS_UP:
         counts, up = np.where(up, 0, counts), np.ones_like(up)
-    step_crosspoints(w_OI, p_OIP, c, counts, up, formula, key_2, tick, extra, aggregates)
+    step_crosspoints(w_OI, p_OIP, c, counts, up, np.signbit(x_I), formula, key_2, tick, extra, aggregates)
     if write_noise > 0:
         see_pulsed(w_OI, seen_OI, counts > 0, write_noise, key_2, tick, extra)
     return int(counts.sum())

@@ -6,6 +6,7 @@ from enum import IntEnum
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .parameters import PulseType, UpdateParameters
 
@@ -36,6 +37,21 @@ class Rule(NamedTuple):
     x_step: np.float32  # widths that the probabilities are rounded to; 0: none
     d_step: np.float32
     jitter: int  # 1: stochastic rounding
+
+
+class Looks(NamedTuple):
+    """Lines to note between vectors: line lines_TN[t, n] as it is after after_N[n] >= 1 of them."""
+
+    after_N: NDArray[np.int64]
+    lines_TN: NDArray[np.int64]
+    of_columns: bool
+    lines_TNM: NDArray[np.float32]  # where they are noted
+
+
+def no_looks(tiles: int) -> Looks:
+    """Nothing is looked at."""
+    none = np.zeros(0, np.int64), np.zeros((tiles, 0), np.int64), False, np.zeros((tiles, 0, 0), np.float32)
+    return Looks(*none)
 
 
 def make_rule(parameters: UpdateParameters) -> Rule:

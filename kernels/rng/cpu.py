@@ -44,4 +44,4 @@ def philox4x32(k0, k1, c0, c1, c2, c3):
 
 unit_interval = compiled(formulas.unit_interval)
 natural_log = compiled(formulas.natural_log)
-normal_pair = compiled(formulas.normal_pair, natural_log=natural_log)
+normal_pair = compiled(formulas.normal_pair)

@@ -37,7 +37,7 @@ def philox4x32(k0, k1, c0, c1, c2, c3):
 
 unit_interval = jitted(formulas.unit_interval)
 natural_log = jitted(formulas.natural_log)
-normal_pair = jitted(formulas.normal_pair, natural_log=natural_log)
+normal_pair = jitted(formulas.normal_pair)
 
 
 @triton.jit

@@ -36,23 +36,32 @@ def natural_log(u: Any) -> Any:
     return f + y + e * 0.693359375
 
 
-def normal_pair(word_0: Any, word_1: Any) -> Any:
-    """Two independent standard normals from two words (Box and Muller, 1958), out to 5.7 sigma."""
-    u = (m.f32(m.u32(word_0 >> m.u32(9))) + 0.5) * 1.1920928955078125e-07
-    radius = m.sqrt(natural_log(u) * -2.0)
-    quadrant = m.u32(word_1 >> m.u32(30))
-    turn = m.f32(m.u32((word_1 << m.u32(2)) & m.u32(0xFFFFFFFF)) >> m.u32(8)) * 5.9604644775390625e-08
-    angle = (turn - 0.5) * 1.5707963267948966
-    z = angle * angle
-    sine = ((z * -1.9515295891e-4 + 8.3321608736e-3) * z - 1.6666654611e-1) * z * angle + angle
-    cosine = ((z * 2.443315711809948e-5 - 1.388731625493765e-3) * z + 4.166664568298827e-2) * z * z
-    cosine = cosine - z * 0.5 + 1.0
-    odd = (quadrant & m.u32(1)) == m.u32(1)
-    a = m.where(odd, sine, cosine)
-    b = m.where(odd, cosine, sine)
-    sign_a = m.where((quadrant == m.u32(1)) | (quadrant == m.u32(2)), -1.0, 1.0)
-    sign_b = m.where(quadrant >= m.u32(2), -1.0, 1.0)
-    return radius * a * m.f32(sign_a), radius * b * m.f32(sign_b)
+def normal_pair(word: Any) -> Any:
+    """Two independent standard normals from one word (Box and Muller, 1958), out to 5.3 sigma.
+
+    20 bits are the squared radius, which is exponential; 10 an angle z within an eighth of a turn of zero;
+    2 the signs. r cos(z + turn / 8) and r sin(z + turn / 8) are r / sqrt(2) times cos z -/+ sin z. The
+    polynomials are minimax fits, good to 1e-6; the grids are far below what 10^7 draws can tell.
+    """
+    u = (m.f32(m.i32(word >> m.u32(12))) + 0.5) * 9.5367431640625e-07
+    bits = m.float_bits(u)
+    exponent = m.i32((bits - m.i32(0x3F3504F3)) >> m.i32(23))
+    f = m.bits_float(m.i32(bits - (exponent << m.i32(23)))) - 1.0
+    p = f * 0.11896094679832458 - 0.18667849898338318
+    p = p * f + 0.2049633115530014
+    p = p * f - 0.24909745156764984
+    p = p * f + 0.3331450819969177
+    p = p * f - 0.500011146068573
+    p = p * f + 1.0000009536743164
+    radius = m.sqrt(m.f32(exponent) * -0.6931471805599453 - f * p)
+    z = m.f32(m.i32((word >> m.u32(2)) & m.u32(1023))) * 1.5339807878856412e-03 - 0.7846311730035055
+    q = z * z
+    sine = ((q * 8.150056936e-03 - 1.666238159e-01) * q + 9.999985099e-01) * z
+    cosine = ((q * -1.3579403748735785e-03 + 4.165441915392876e-02) * q - 0.4999984204769) * q + 1.0
+    return (
+        m.flip_sign(radius * (cosine - sine), word << m.u32(30)),
+        m.flip_sign(radius * (cosine + sine), word << m.u32(31)),
+    )
 
 
 def exponential(x: Any) -> Any:

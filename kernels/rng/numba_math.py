@@ -30,6 +30,11 @@ def bits_float(bits):
 
 
 @inline
+def flip_sign(x, word):
+    return np.uint32(np.float32(x).view(np.uint32) ^ np.uint32(word & np.uint32(0x80000000))).view(np.float32)
+
+
+@inline
 def where(condition, a, b):
     return a if condition else b
 

@@ -13,8 +13,8 @@ u32 = np.uint32
 static_range = range
 
 __all__ = [
-    "abs", "bits_float", "ceil", "divide", "exp", "f32", "float_bits", "floor", "i32", "log", "maximum",
-    "minimum", "power", "rint", "sqrt", "static_range", "u32", "where",
+    "abs", "bits_float", "ceil", "divide", "exp", "f32", "flip_sign", "float_bits", "floor", "i32", "log",
+    "maximum", "minimum", "power", "rint", "sqrt", "static_range", "u32", "where",
 ]  # fmt: skip
 
 
@@ -26,6 +26,12 @@ def float_bits(x: Any) -> Any:
 def bits_float(bits: Any) -> Any:
     """int32 bits as float32."""
     return np.asarray(bits, np.int32).view(np.float32)
+
+
+def flip_sign(x: Any, word: Any) -> Any:
+    """``x`` with the other sign where bit 31 of ``word`` is set."""
+    sign = np.asarray(word, np.uint32) & u32(0x80000000)
+    return (np.asarray(x, np.float32).view(np.uint32) ^ sign).view(np.float32)
 
 
 def power(base: Any, exponent: Any) -> Any:

@@ -49,6 +49,11 @@ def bits_float(bits):
 
 
 @triton.jit
+def flip_sign(x, word):
+    return (x.to(tl.uint32, bitcast=True) ^ (word & 0x80000000)).to(tl.float32, bitcast=True)
+
+
+@triton.jit
 def sqrt(x):
     return tl.sqrt_rn(tl.cast(x, tl.float32))
 

@@ -1,8 +1,8 @@
 """Arrays of addressed normals and uniforms: one number for each crosspoint of some rows of one tile.
 
-A row of n columns uses p = ceil(n / 4) counters; column c is word ``c // p`` of counter ``c % p``, so that
-whole vectors of counters lie side by side. Draws that one purpose needs several times at the same
-tick differ in ``extra``.
+A row of n columns uses p = ceil(n / 4) counters (normals: ceil(n / 8)); column c is number ``c // p`` of
+counter ``c % p``, so that whole vectors of counters lie side by side. Draws that one purpose needs several
+times at the same tick differ in ``extra``.
 """
 
 from __future__ import annotations

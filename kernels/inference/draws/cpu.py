@@ -23,19 +23,16 @@ def row_words(words, counters, k0, k1, row, low, high):
 def normals(out_OI, k0, k1, first_row, low, high):
     """Fill ``out_OI`` with standard normals."""
     rows, columns = out_OI.shape
-    counters = (columns + 3) // 4
+    counters = (columns + 7) // 8
     words = np.empty(4 * counters, np.uint32)
-    drawn = np.empty(4 * counters, np.float32)
+    drawn = np.empty(8 * counters, np.float32)
     for i in range(rows):
         row_words(words, counters, k0, k1, np.uint32(first_row + np.uint32(i)), low, high)
-        for j in range(counters):
-            a, b = normal_pair(words[j], words[counters + j])
-            drawn[j] = a
-            drawn[counters + j] = b
-        for j in range(counters):
-            a, b = normal_pair(words[2 * counters + j], words[3 * counters + j])
-            drawn[2 * counters + j] = a
-            drawn[3 * counters + j] = b
+        for k in range(4):
+            for j in range(counters):
+                a, b = normal_pair(words[k * counters + j])
+                drawn[2 * k * counters + j] = a
+                drawn[(2 * k + 1) * counters + j] = b
         for j in range(columns):
             out_OI[i, j] = drawn[j]
 

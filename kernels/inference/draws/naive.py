@@ -40,8 +40,8 @@ def normals(
 ) -> None:
     """Fill ``out_OI`` with standard normals."""
     rows, columns = out_OI.shape
-    words = row_words(rows, -(-columns // 4), k0, k1, first_row, low, high)
-    planes = (*formulas.normal_pair(words[0], words[1]), *formulas.normal_pair(words[2], words[3]))
+    words = row_words(rows, -(-columns // 8), k0, k1, first_row, low, high)
+    planes = [normal for plane in words for normal in formulas.normal_pair(plane)]
     out_OI[...] = np.concatenate(planes, axis=1)[:, :columns]
 
 

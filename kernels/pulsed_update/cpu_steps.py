@@ -1,0 +1,133 @@
+"""One step of a device at every coincidence of a segment: compiled once for each device.
+
+All coincidences of one row, vector and sign of the input step in one direction, so that there is no decision
+inside the loop of a segment.
+"""
+# mypy: disallow-untyped-defs=False, check-untyped-defs=False
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numba
+import numpy as np
+from numba import types
+
+from ..bind import rebind, with_float32_literals
+from ..jit import callback, code_hash, named_copy
+from ..rng import numba_math
+
+ROW, VECTOR, HALF, UP, FIRST, COUNT, NOISE = range(7)  # what a segment is
+SINGLE = -1  # FIRST of a segment whose columns all get one pulse: its events are the vector's columns
+PARAMETERS = 0  # bound to the number of a device's parameters
+
+inline = numba.njit(error_model="numpy", forceinline=True)
+
+
+def step(w, up, n, xi, p, c):
+    """Bound to a device's formula by ``applier``."""
+    raise NotImplementedError
+
+
+def parameters(p_OIP, row, column):
+    """Bound by ``applier`` to the function that reads as many numbers as the device has."""
+    raise NotImplementedError
+
+
+@inline
+def four(p_OIP, row, i):
+    return p_OIP[row, i, 0], p_OIP[row, i, 1], p_OIP[row, i, 2], p_OIP[row, i, 3]
+
+
+@inline
+def five(p_OIP, row, i):
+    return (*four(p_OIP, row, i), p_OIP[row, i, 4])
+
+
+@inline
+def six(p_OIP, row, i):
+    return (*five(p_OIP, row, i), p_OIP[row, i, 5])
+
+
+@inline
+def seven(p_OIP, row, i):
+    return (*six(p_OIP, row, i), p_OIP[row, i, 6])
+
+
+READERS = {4: four, 5: five, 6: six, 7: seven}
+
+
+def apply_segments(
+    w_OI, p_OIP, c, columns_B2I, events_E, counts_E, segments, n_segments, noise, aggregates, w_E, p_PE
+):  # fmt: skip
+    """Step the crosspoints of all segments, in order."""
+    for s in range(n_segments):
+        row, first, count = np.uint64(segments[s, ROW]), segments[s, FIRST], segments[s, COUNT]
+        k = segments[s, NOISE]
+        if first == SINGLE:
+            columns_N = columns_B2I[segments[s, VECTOR], segments[s, HALF]]
+            if segments[s, UP]:
+                step_once(w_OI, p_OIP, c, row, columns_N, count, True, noise, k, w_E, p_PE)
+            else:
+                step_once(w_OI, p_OIP, c, row, columns_N, count, False, noise, k, w_E, p_PE)
+        elif segments[s, UP]:
+            step_counted(w_OI, p_OIP, c, row, events_E, counts_E, first, count, True, noise, k, aggregates)
+        else:
+            step_counted(w_OI, p_OIP, c, row, events_E, counts_E, first, count, False, noise, k, aggregates)
+
+
+def step_counted(w_OI, p_OIP, c, row, events_E, counts_E, first, count, up, noise, k, aggregates):
+    """Step the crosspoints of events first.., each as often as it counts."""
+    for e in range(first, first + count):
+        column = np.uint64(events_E[e])
+        repeats = np.int32(1) if aggregates else counts_E[e]
+        n = np.float32(counts_E[e]) if aggregates else np.float32(1.0)
+        w, p = w_OI[row, column], parameters(p_OIP, row, column)
+        for _ in range(repeats):
+            w = step(w, up, n, noise[k], p, c)
+            k += 1
+        w_OI[row, column] = w
+
+
+def step_once(w_OI, p_OIP, c, row, columns_N, count, up, noise, k, w_E, p_PE):
+    """Step the crosspoints of ``columns_N``, which are all different, once each."""
+    for e in range(count):
+        column = np.uint64(columns_N[e])
+        p = parameters(p_OIP, row, column)
+        w_OI[row, column] = step(w_OI[row, column], up, np.float32(1.0), noise[k + e], p, c)
+
+
+def step_gathered(w_OI, p_OIP, c, row, columns_N, count, up, noise, k, w_E, p_PE):
+    """``step_once`` for steps that are worth vectorising: gather, step, scatter."""
+    for e in range(count):
+        column = np.uint64(columns_N[e])
+        w_E[e] = w_OI[row, column]
+        for n in range(PARAMETERS):
+            p_PE[n, e] = p_OIP[row, column, n]
+    for e in range(count):
+        w_E[e] = step(w_E[e], up, np.float32(1.0), noise[k + e], p_PE[:, e], c)
+    for e in range(count):
+        w_OI[row, np.uint64(columns_N[e])] = w_E[e]
+
+
+_FLOATS, _INTS, _INT_ROWS = types.float32[::1], types.int32[::1], types.int32[:, ::1]
+_APPLY = types.void(
+    types.float32[:, ::1], types.float32[:, :, ::1], _FLOATS, types.int32[:, :, ::1], _INTS, _INTS, _INT_ROWS,
+    types.int64, _FLOATS, types.boolean, _FLOATS, types.float32[:, ::1],
+)  # fmt: skip
+
+
+@functools.cache
+def applier(formula: Callable[..., Any], count: int, blockwise: bool) -> Any:
+    """``apply_segments`` for devices of ``count`` parameters that step by ``formula``."""
+    bound = with_float32_literals(rebind(formula, numba_math))
+    tag = f"{code_hash(bound)} {count} {blockwise}"
+    own = {"step": inline(bound), "parameters": READERS[count], "PARAMETERS": count}
+    for name, function in (
+        ("step_once", step_gathered if blockwise else step_once),
+        ("step_counted", step_counted),
+    ):
+        own[name] = inline(named_copy(function, own, tag))
+    return callback(apply_segments, _APPLY, own, tag)
