@@ -21,7 +21,7 @@ from typing import Any, Literal, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from ..chip import Chip, LayerShape, MappingPlan, load_chip, map_layers
+from ..chip import Chip, LayerShape, MappingPlan, converted_by, load_chip, map_layers
 from ..kernels.errors import ConfigError, nearest
 from .configs import FloatingPointRPUConfig, RPUConfig
 from .convert import analog_weights, require_analog
@@ -345,13 +345,11 @@ def _labelled(tiles: tuple[TileSpec, ...], name: str) -> tuple[TileSpec, ...]:
 
 def _with_periphery(config: RPUConfig, chip: Chip) -> RPUConfig:
     """``config`` with the chip's converters in place of its own."""
-    periphery = chip.periphery
-    if periphery is None or isinstance(config, FloatingPointRPUConfig):
+    if chip.ideal or isinstance(config, FloatingPointRPUConfig):
         return config
     config = copy.deepcopy(config)
-    for io in (config.forward, config.backward):
-        for name in ("inp_bound", "inp_res", "out_bound", "out_res"):
-            setattr(io, name, getattr(periphery, name))
+    config.forward = converted_by(chip, config.forward)
+    config.backward = converted_by(chip, config.backward)
     return config
 
 

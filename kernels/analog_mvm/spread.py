@@ -37,12 +37,16 @@ def draw_spread(
     def normals(column: int) -> NDArray[np.float32]:
         return np.stack([line_normals(key, stream, column, lines) for key in keys_T2])
 
+    def of_converter(normals_TL: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Lines that share an ADC share what was drawn for the first of them."""
+        return normals_TL[:, np.arange(lines) // io.lines_per_adc * io.lines_per_adc]
+
     out_noise = curvature = offset = none
     slope = np.ones(tiles, np.float32)
     if io.out_noise > 0 and io.out_noise_std > 0:
-        out_noise = np.abs(io.out_noise * (1.0 + io.out_noise_std * normals(_OUT_NOISE)))
+        out_noise = np.abs(io.out_noise * (1.0 + io.out_noise_std * of_converter(normals(_OUT_NOISE))))
     if is_nonlinear(io):
-        relative = 1.0 + io.out_nonlinearity_std * normals(_CURVATURE)
+        relative = 1.0 + io.out_nonlinearity_std * of_converter(normals(_CURVATURE))
         curvature = np.abs(io.out_nonlinearity / io.out_bound * relative)
         mean = curvature.mean(axis=1, dtype=np.float64)
         slope = ((1.0 + (mean + io.r_series) * io.slope_calibration * io.out_bound) ** 2).astype(np.float32)
@@ -66,7 +70,7 @@ def line_normals(
     key: NDArray[np.uint32], stream: int, column: int, lines: int, tick: int = 0, extra: int = 0
 ) -> NDArray[np.float32]:
     """A normal for each of ``lines``: four to a call, line // 4 in the counter."""
-    z0, z1, z2, z3 = _four_normals(line_words(key, stream, column, lines, tick, extra))
+    z0, z1, z2, z3 = four_normals(line_words(key, stream, column, lines, tick, extra))
     return np.stack([z0, z1, z2, z3], axis=-1).reshape(-1)[:lines]
 
 
@@ -89,8 +93,9 @@ def crosspoint_normals(
     row = np.arange(out_size, dtype=np.uint32)[:, None]
     zero = np.zeros((out_size, quarter.shape[1]), np.uint32)
     words = philox4x32(key, np.stack([quarter + zero, row + zero, low + zero, high + zero]))
-    return np.stack(_four_normals(words), axis=-1).reshape(out_size, -1)[:, :in_size]
+    return np.stack(four_normals(words), axis=-1).reshape(out_size, -1)[:, :in_size]
 
 
-def _four_normals(words: NDArray[np.uint32]) -> tuple[NDArray[np.float32], ...]:
+def four_normals(words: NDArray[np.uint32]) -> tuple[NDArray[np.float32], ...]:
+    """A normal for each of the four words of a call."""
     return (*normal_pair(words[0], words[1]), *normal_pair(words[2], words[3]))
