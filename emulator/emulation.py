@@ -265,7 +265,7 @@ class Emulation:
         tiles = tuple(
             TileSpec(
                 block.index, *divmod(block.index, across),
-                block.out_start, block.out_stop, block.in_start, block.in_stop, str(block.tile),
+                block.out_start, block.out_stop, block.in_start, block.in_stop, str(block.tile), block.tile.chip,
             )
             for block in blocks
         )  # fmt: skip
@@ -281,14 +281,9 @@ class Emulation:
         from .ray_executor import RayExecutor
 
         warm_kernels(specs)
-        hosts = _hosts(specs, self.tiles_per_actor)
-        self.totals.actors = len(hosts)
-        parts = [[(number, specs[number], blocks) for number, blocks in host.items()] for host in hosts]
-        placements: list[Placement] = [{} for _ in specs]
-        for number, host in enumerate(hosts):
-            for layer, blocks in host.items():
-                placements[layer][number] = blocks
-        return RayExecutor(parts, self.timeout_s), placements
+        executor = RayExecutor(specs, self.tiles_per_actor, self.timeout_s)
+        self.totals.actors = len(executor.hosts)
+        return executor, executor.placements
 
     def _move_in(self, specs: list[LayerSpec], placements: list[Placement]) -> None:
         assert self.executor is not None
@@ -361,22 +356,3 @@ def _same_tiles(a: LayerSpec, b: LayerSpec) -> bool:
         == [(t.out_start, t.out_stop, t.in_start, t.in_stop) for t in b.tiles]
         and a.rpu_config == b.rpu_config
     )
-
-
-def _hosts(specs: list[LayerSpec], tiles_per_actor: int | Literal["auto"]) -> list[dict[int, list[int]]]:
-    """For each actor the blocks that it hosts, by layer; blocks of one physical tile stay together."""
-    by_tile: dict[str, list[tuple[int, int]]] = {}
-    for number, spec in enumerate(specs):
-        for tile in spec.tiles:
-            by_tile.setdefault(tile.label, []).append((number, tile.block))
-    tiles = list(by_tile.values())
-    evenly = max(1, math.ceil(len(tiles) / (os.cpu_count() or 1)))
-    per_actor = evenly if tiles_per_actor == "auto" else tiles_per_actor
-    hosts = []
-    for start in range(0, len(tiles), per_actor):
-        host: dict[int, list[int]] = {}
-        for blocks in tiles[start : start + per_actor]:
-            for layer, block in blocks:
-                host.setdefault(layer, []).append(block)
-        hosts.append(host)
-    return hosts

@@ -21,6 +21,7 @@ class TileSpec:
     in_start: int
     in_stop: int
     label: str  # "layer/row,column", or the place on a chip
+    chip: int = 0  # number of the chip that it is on
 
     @property
     def shape(self) -> tuple[int, int]:
