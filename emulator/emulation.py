@@ -21,16 +21,16 @@ from typing import Any, Literal, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from ..chip import Chip, LayerShape, MappingPlan, converted_by, load_chip, map_layers
+from ..chip import Chip, MappingPlan, converted_by, load_chip, map_layers
 from ..kernels.errors import ConfigError, nearest
 from .configs import FloatingPointRPUConfig, RPUConfig
-from .convert import analog_weights, require_analog
 from .errors import BackendError
 from .executor import Executor, LocalExecutor, Placement
 from .grid import TileGrid
-from .layer_spec import LayerSpec, TileSpec
+from .layer_spec import LayerSpec, TileSpec, placed
 from .metrics import MetricsServer, RunCollector, RunTotals, TileSample, check_port
 from .nn.base import AnalogLayer
+from .nn.model import analog_weights, require_analog
 from .pipeline import run_pipelined
 from .report import RunReport
 from .warm import warm_kernels
@@ -92,9 +92,7 @@ def _require_ray() -> None:
 
 
 def _plan(layers: list[tuple[str, AnalogLayer]], chip: Chip, strategy: str) -> MappingPlan:
-    shapes = [
-        LayerShape(name, layer.grid.spec.out_size, layer.grid.spec.in_size, reuse=1) for name, layer in layers
-    ]
+    shapes = [shape for name, layer in layers for shape in layer.grid.spec.shapes(name)]
     return map_layers(shapes, chip, strategy=strategy, chips=chip.chips)
 
 
@@ -260,18 +258,7 @@ class Emulation:
         old = layer.grid.spec
         if self.plan is None or self.chip is None:
             return replace(old, name=name, tiles=_labelled(old.tiles, name))
-        blocks = [block for block in self.plan.blocks_of(name) if block.copy == 0]  # copies hold the same
-        across = sum(block.out_start == 0 for block in blocks)
-        tiles = tuple(
-            TileSpec(
-                block.index, *divmod(block.index, across),
-                block.out_start, block.out_stop, block.in_start, block.in_stop, str(block.tile), block.tile.chip,
-            )
-            for block in blocks
-        )  # fmt: skip
-        config = _with_periphery(old.rpu_config, self.chip)
-        rows, columns = tiles[-1].row + 1, tiles[-1].column + 1
-        return replace(old, name=name, tiles=tiles, rows=rows, columns=columns, rpu_config=config)
+        return placed(old, name, self.plan, _with_periphery(old.rpu_config, self.chip))
 
     def _place(self, specs: list[LayerSpec]) -> tuple[Executor, list[Placement]]:
         if self.backend == "local":

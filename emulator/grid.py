@@ -218,6 +218,10 @@ class TileGrid:
         tiles = tuple(replace(t, label=f"{name}/{t.row},{t.column}") for t in self.spec.tiles)
         self.spec = replace(self.spec, name=name, tiles=tiles)
 
+    def forget(self, record: Record) -> None:
+        """Drop one pass that went backward: its layer does not learn from it."""
+        self.pending.pop(record.number, None)
+
     def forget_pending(self) -> None:
         """Drop what went backward and was not applied."""
         self.pending.clear()
@@ -245,7 +249,7 @@ class TileGrid:
         return slice(tile.out_start, tile.out_stop)
 
     def _in(self, column: int) -> slice:
-        tile = self.spec.tiles[column]
+        tile = self.spec.tile_in(column)
         return slice(tile.in_start, tile.in_stop)
 
     def _slices(self, block: int) -> tuple[slice, slice]:
