@@ -2,14 +2,16 @@
 
 from .converters import converted_by
 from .mapper import map_layers
-from .plan import Block, Convolution, LayerShape, MappingPlan, TileAddress
+from .plan import OUTSIDE, Block, Convolution, Join, LayerShape, MappingPlan, TileAddress
 from .spec import Chip, load_chip, presets
 from .strategies import cut
 
 __all__ = [
+    "OUTSIDE",
     "Block",
     "Chip",
     "Convolution",
+    "Join",
     "LayerShape",
     "MappingPlan",
     "TileAddress",

@@ -58,6 +58,7 @@ class Report:
             "latency_ns": cost.latency_ns,
             "interval_ns": cost.interval_ns,
             "bottleneck": cost.bottleneck,
+            "longest_way": list(cost.longest_way),
             "energy_pj": cost.energy_pj,
             "area_mm2": cost.area_mm2,
             "tops": cost.tops,
