@@ -11,13 +11,13 @@ import copy
 import importlib.util
 import math
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -31,13 +31,13 @@ from .layer_spec import LayerSpec, TileSpec, placed
 from .metrics import MetricsServer, RunCollector, RunTotals, TileSample, check_port
 from .nn.base import AnalogLayer
 from .nn.model import analog_weights, require_analog
-from .pipeline import run_pipelined
+from .pipeline import Criterion, forward_backward, infer, parts_of
+from .progress import progress_bar
 from .report import RunReport
 from .warm import warm_kernels
 
 BACKENDS = ("local", "ray")
-
-Criterion: TypeAlias = Callable[[Tensor, Tensor], Tensor]
+DEVICES = ("cpu", "cuda")
 
 
 def emulate(
@@ -48,6 +48,8 @@ def emulate(
     strategy: str = "per-layer",
     metrics_port: int | None = None,
     timeout_s: float = 60.0,
+    update_delay: int = 0,
+    device: Literal["cpu", "cuda"] = "cpu",
 ) -> Emulation:
     """Emulate ``model`` on ``chip``; use it as a context manager.
 
@@ -56,13 +58,17 @@ def emulate(
         chip: a preset's name, a YAML file's path or a ``Chip``. Its tile size, ADC and DAC replace the
             configuration's. Without one, layers are cut at ``mapping.max_input_size``/``max_output_size``.
         backend: "local" keeps the tiles in this process, "ray" puts them into Ray actors. Same bits.
-        tiles_per_actor: physical tiles that share an actor, or "auto": one actor a processor.
+        tiles_per_actor: physical tiles of a chip that share an actor, or "auto": one actor a processor.
         strategy: how the mapper places blocks, see ``crossgrid map``.
         metrics_port: where to serve metrics for Prometheus; a free port if not given.
         timeout_s: how long a tile actor may take for one answer before it counts as hanging.
+        update_delay: steps that pulsed updates are late by, to study asynchronous training; the bits are
+            still the same wherever the tiles live. 0: every step's updates are applied before the next.
+        device: where the tiles compute.
 
     Raises:
-        ConfigError: no analog layers, a model that does not fit the chip, an argument out of range.
+        ConfigError: no analog layers, a model that does not fit the chip, an argument out of range; on
+            entering, not enough memory or processors for the actors.
         BackendError: Ray is not installed or does not start (on entering).
         PortError: ``metrics_port`` is taken.
     """
@@ -72,6 +78,9 @@ def emulate(
         isinstance(tiles_per_actor, bool) or not isinstance(tiles_per_actor, int) or tiles_per_actor < 1
     ):
         raise ConfigError(f"tiles_per_actor = {tiles_per_actor!r} must be a number of at least 1, or 'auto'")
+    if isinstance(update_delay, bool) or not isinstance(update_delay, int) or update_delay < 0:
+        raise ConfigError(f"update_delay = {update_delay!r} must be a number of steps, 0 or more")
+    _require_device(device)
     if backend == "ray":
         _require_ray()
     if metrics_port is not None:
@@ -79,7 +88,16 @@ def emulate(
     layers = require_analog(model)
     described = None if chip is None else load_chip(chip if isinstance(chip, (str, Chip)) else Path(chip))
     plan = None if described is None else _plan(layers, described, strategy)
-    return Emulation(model, described, plan, backend, tiles_per_actor, metrics_port, timeout_s)
+    return Emulation(model, described, plan, backend, tiles_per_actor, metrics_port, timeout_s, update_delay)
+
+
+def _require_device(device: str) -> None:
+    if device not in DEVICES:
+        raise ConfigError(f"device = {device!r} does not exist: {nearest(str(device), DEVICES)}")
+    if device != "cpu":
+        raise ConfigError(
+            f"device = {device!r}: the product of a tile has no kernel for cards yet; use device='cpu'"
+        )
 
 
 def _require_ray() -> None:
@@ -107,6 +125,7 @@ class Emulation:
     tiles_per_actor: int | Literal["auto"]
     metrics_port: int | None
     timeout_s: float
+    update_delay: int
     totals: RunTotals = field(default_factory=RunTotals)
     executor: Executor | None = field(default=None, init=False)
     _layers: list[tuple[str, AnalogLayer]] = field(default_factory=list, init=False)
@@ -131,6 +150,7 @@ class Emulation:
             self._stop()
             raise
         self._hook = self.model.register_forward_pre_hook(self._count_samples)
+        self.totals.update_delay = self.update_delay
         self.totals.utilization = self.plan.utilization if self.plan else 1.0
         self.totals.tiles = len({tile.label for spec in specs for tile in spec.tiles})
         print(f"metrics: {self._server.url}", flush=True)
@@ -157,6 +177,19 @@ class Emulation:
         """Every analog layer's present weight in torch's shape, float32, by the layer's name."""
         return analog_weights(self.model)
 
+    def tile_weights(self) -> dict[str, dict[str, Tensor]]:
+        """What every physical tile holds, by layer and tile; tiles whose process is gone are left out."""
+        found: dict[str, dict[str, Tensor]] = {}
+        for name, layer in self._layers:
+            tiles = layer.grid.spec.tiles
+            replies, _ = layer.grid.living("weights")
+            found[name] = {
+                tiles[block].label: torch.from_numpy(np.array(values))
+                for header, arrays in replies
+                for block, values in zip(header["blocks"], arrays, strict=True)
+            }
+        return found
+
     def record(self, loss: float) -> None:
         """Tell the metrics the training loop's present loss."""
         if not math.isfinite(loss):
@@ -177,21 +210,20 @@ class Emulation:
         _require_positive("depth", depth)
         if micro_batch is not None:
             _require_positive("micro_batch", micro_batch)
-        batches = [x] if isinstance(x, Tensor) else [b if isinstance(b, Tensor) else b[0] for b in x]
-        parts = [part for batch in batches for part in batch.split(micro_batch or max(len(batch), 1))]
-
-        def job(part: Tensor) -> Tensor:
-            with torch.no_grad():
-                output: Tensor = self.model(part)
-            return output
-
         mode = self.model.training
         self.model.eval()
+        total = parts_of(x, micro_batch)
+        outputs = []
         try:
-            jobs = [partial(job, part) for part in parts]
-            return torch.cat(list(run_pipelined(self.model, self._grids(), jobs, depth)))
+            with progress_bar("inference", total) as advance:
+                for output in infer(self.model, self._grids(), x, micro_batch, depth):
+                    outputs.append(output)
+                    self.totals.micro_batches += 1
+                    self.totals.progress = len(outputs) / total if total else None
+                    advance()
         finally:
             self.model.train(mode)
+        return torch.cat(outputs)
 
     def train_step(
         self,
@@ -214,23 +246,11 @@ class Emulation:
         """
         _require_positive("micro_batches", micro_batches)
         optimizer.zero_grad()
-        parameters = [p for p in self.model.parameters() if p.requires_grad]
-        xs, ys = x.chunk(micro_batches), y.chunk(micro_batches)
-
-        def job(x_part: Tensor, y_part: Tensor) -> tuple[Tensor, tuple[Tensor | None, ...]]:
-            loss = criterion(self.model(x_part), y_part) * (len(x_part) / len(x))
-            return loss.detach(), torch.autograd.grad(loss, parameters, allow_unused=True)
-
-        jobs = [partial(job, x_part, y_part) for x_part, y_part in zip(xs, ys, strict=True)]
-        total = 0.0
-        for loss, gradients in run_pipelined(self.model, self._grids(), jobs, len(jobs)):
-            total += loss.item()
-            for parameter, gradient in zip(parameters, gradients, strict=True):
-                if gradient is not None:
-                    parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
+        loss = forward_backward(self.model, self._grids(), x, y, criterion, micro_batches)
         optimizer.step()
-        self.record(total)
-        return total
+        self.totals.micro_batches += micro_batches
+        self.record(loss)
+        return loss
 
     def _grids(self) -> list[TileGrid]:
         return [layer.grid for _, layer in self._layers]
@@ -238,10 +258,11 @@ class Emulation:
     def report(self) -> RunReport:
         """Which layer sits on which tile, how full, and what its tiles have done."""
         specs = [layer.grid.spec for _, layer in self._layers]
-        return RunReport(self.plan, specs, self.tile_samples(), self.chip)
+        return RunReport(self.plan, specs, self.tile_samples(), self.chip, self.update_delay)
 
     def tile_samples(self) -> list[TileSample]:
         """The counters of every physical tile."""
+        self.totals.updates_waiting = sum(len(layer.grid.late) for _, layer in self._layers)
         if self.executor is not None:
             self._last_samples = [
                 (
@@ -277,6 +298,7 @@ class Emulation:
         for number, ((_, layer), spec) in enumerate(zip(self._layers, specs, strict=True)):
             old = layer.grid
             grid = TileGrid(spec, self.executor, number, placements[number], copy.copy(old.ticks))
+            grid.update_delay = self.update_delay
             if _same_tiles(old.spec, spec):
                 grid.load_state(old.state())
             else:
@@ -285,17 +307,19 @@ class Emulation:
 
     def _move_out(self) -> None:
         """Bring every tile home; tiles whose process is gone are named, the others still come."""
-        with contextlib.suppress(BackendError):  # a dead tile has no counters; the report keeps the last ones
-            self.tile_samples()
         failure: BackendError | None = None
+        if self.executor is not None:
+            self.executor.forgive()
         for _, layer in self._layers:
-            grid = layer.grid
-            home = TileGrid.local(grid.spec, copy.copy(grid.ticks))
             try:
-                home.load_state(grid.state())
+                layer.grid.apply_late()
             except BackendError as error:
                 failure = failure or error
-            layer.analog_tile.grid = home
+        with contextlib.suppress(BackendError):  # a dead tile has no counters; the report keeps the last ones
+            self.tile_samples()
+        for _, layer in self._layers:
+            layer.analog_tile.grid, lost = layer.grid.rescue()
+            failure = failure or lost
         if failure is not None:
             raise failure
 
