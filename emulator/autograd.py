@@ -117,6 +117,11 @@ def analog_product(x: Tensor, context: AnalogContext) -> Tensor:
 
 def as_array(x: Tensor) -> np.ndarray:
     """The tensor's values as a float32 array, without a copy where possible."""
+    require_numbers(x)
+    return x.detach().to("cpu", torch.float32).contiguous().numpy()
+
+
+def require_numbers(x: Tensor) -> None:
+    """An error for a tensor that has a shape only."""
     if x.is_meta:
         raise InputError("a tensor on the meta device holds no numbers; analog tiles compute with values")
-    return x.detach().to("cpu", torch.float32).contiguous().numpy()

@@ -19,7 +19,7 @@ from ...kernels.inference import (
     clip_weights,
     remap_weights,
 )
-from ..autograd import as_array
+from ..autograd import as_array, require_numbers
 from ..configs import InferenceRPUConfig
 from ..grid import Ticks, TileGrid
 from ..layer_spec import LayerSpec
@@ -70,13 +70,14 @@ class HardwareAwareTiles(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """y[vectors, out] = W x of features x[B, in] or of the patches of images x[B, channels, ...]."""
+        require_numbers(x)
         self._bring_weights()
         modify = self._modify()
-        x = x if self.input_range is None else self.input_range(x)
+        x, r = (x, None) if self.input_range is None else self.input_range(x)
         keep = torch.is_grad_enabled()
         y: Tensor = HardwareAwareProduct.apply(x, self.weight, self.grid, modify, keep)
-        if self.input_range is not None:
-            y = y * self.input_range.value.to(y)
+        if r is not None:
+            y = y * r.to(y)
         if self.out_scale is not None:
             y = self.out_scale(y)
         return y if self.training or self.programmed is None else y * self.alpha.to(y)
