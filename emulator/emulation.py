@@ -11,7 +11,7 @@ import copy
 import importlib.util
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
@@ -34,6 +34,7 @@ from .nn.model import analog_weights, require_analog
 from .pipeline import Criterion, forward_backward, infer, parts_of
 from .progress import progress_bar
 from .report import RunReport
+from .reuse import FirstBatch, plain_shapes, traced_shapes
 from .warm import warm_kernels
 
 BACKENDS = ("local", "ray")
@@ -50,6 +51,7 @@ def emulate(
     timeout_s: float = 60.0,
     update_delay: int = 0,
     device: Literal["cpu", "cuda"] = "cpu",
+    example_input: Tensor | Sequence[Any] | None = None,
 ) -> Emulation:
     """Emulate ``model`` on ``chip``; use it as a context manager.
 
@@ -65,6 +67,10 @@ def emulate(
         update_delay: steps that pulsed updates are late by, to study asynchronous training; the bits are
             still the same wherever the tiles live. 0: every step's updates are applied before the next.
         device: where the tiles compute.
+        example_input: a batch as the model takes it (a tensor, a tuple of tensors, or a shape). It tells
+            how often an input passes through each layer and which layers read which: for the plan, its cost
+            and strategy "replicated", which needs it (the numbers go through the first copy of each layer).
+            No tile reads it. Without one, the run's first batch tells how often.
 
     Raises:
         ConfigError: no analog layers, a model that does not fit the chip, an argument out of range; on
@@ -87,8 +93,11 @@ def emulate(
         check_port(metrics_port)
     layers = require_analog(model)
     described = None if chip is None else load_chip(chip if isinstance(chip, (str, Chip)) else Path(chip))
-    plan = None if described is None else _plan(layers, described, strategy)
-    return Emulation(model, described, plan, backend, tiles_per_actor, metrics_port, timeout_s, update_delay)
+    plan = None if described is None else _plan(model, layers, described, strategy, example_input)
+    return Emulation(
+        model, described, plan, backend, tiles_per_actor, metrics_port, timeout_s, update_delay,
+        reuse_known=example_input is not None,
+    )  # fmt: skip
 
 
 def _require_device(device: str) -> None:
@@ -109,8 +118,15 @@ def _require_ray() -> None:
             )
 
 
-def _plan(layers: list[tuple[str, AnalogLayer]], chip: Chip, strategy: str) -> MappingPlan:
-    shapes = [shape for name, layer in layers for shape in layer.grid.spec.shapes(name)]
+def _plan(
+    model: nn.Module, layers: list[tuple[str, AnalogLayer]], chip: Chip, strategy: str, example: Any
+) -> MappingPlan:
+    if strategy == "replicated" and example is None:
+        raise ConfigError(
+            "strategy 'replicated' copies the layers that an input passes through most often: show it one, "
+            "emulate(..., example_input=a batch or its shape), or take strategy 'per-layer'"
+        )
+    shapes = plain_shapes(layers) if example is None else traced_shapes(model, layers, example)
     return map_layers(shapes, chip, strategy=strategy, chips=chip.chips)
 
 
@@ -126,11 +142,13 @@ class Emulation:
     metrics_port: int | None
     timeout_s: float
     update_delay: int
+    reuse_known: bool = False  # whether the plan knows how often an input passes through each layer
     totals: RunTotals = field(default_factory=RunTotals)
     executor: Executor | None = field(default=None, init=False)
     _layers: list[tuple[str, AnalogLayer]] = field(default_factory=list, init=False)
     _server: MetricsServer | None = field(default=None, init=False)
     _hook: Any = field(default=None, init=False)
+    _first_batch: FirstBatch | None = field(default=None, init=False)
     _last_samples: list[TileSample] = field(default_factory=list, init=False)
 
     def __enter__(self) -> Emulation:
@@ -150,6 +168,8 @@ class Emulation:
             self._stop()
             raise
         self._hook = self.model.register_forward_pre_hook(self._count_samples)
+        if self.plan is not None and not self.reuse_known:
+            self._first_batch = FirstBatch(self.model, self._grids(), self._learn_reuse)
         self.totals.update_delay = self.update_delay
         self.totals.utilization = self.plan.utilization if self.plan else 1.0
         self.totals.tiles = len({tile.label for spec in specs for tile in spec.tiles})
@@ -258,7 +278,9 @@ class Emulation:
     def report(self) -> RunReport:
         """Which layer sits on which tile, how full, and what its tiles have done."""
         specs = [layer.grid.spec for _, layer in self._layers]
-        return RunReport(self.plan, specs, self.tile_samples(), self.chip, self.update_delay)
+        return RunReport(
+            self.plan, specs, self.tile_samples(), self.chip, self.reuse_known, self.update_delay
+        )
 
     def tile_samples(self) -> list[TileSample]:
         """The counters of every physical tile."""
@@ -327,6 +349,9 @@ class Emulation:
         if self._hook is not None:
             self._hook.remove()
             self._hook = None
+        if self._first_batch is not None:
+            self._first_batch.stop()
+            self._first_batch = None
         if self._server is not None:
             self._server.close()
             self._server = None
@@ -334,6 +359,17 @@ class Emulation:
             executor, self.executor = self.executor, None
             with contextlib.suppress(KeyboardInterrupt):
                 executor.close()
+
+    def _learn_reuse(self, reuse: list[int]) -> None:
+        """Take over how often an input passes through each layer; where its blocks are stays."""
+        assert self.plan is not None
+        of_shape = {
+            shape.name: count
+            for (name, layer), count in zip(self._layers, reuse, strict=True)
+            for shape in layer.grid.spec.shapes(name)
+        }
+        layers = tuple(replace(shape, reuse=of_shape[shape.name]) for shape in self.plan.layers)
+        self.plan, self.reuse_known = replace(self.plan, layers=layers), True
 
     def _count_samples(self, model: nn.Module, args: tuple[Any, ...]) -> None:
         if model.training and torch.is_grad_enabled() and args and isinstance(args[0], Tensor):

@@ -37,6 +37,7 @@ class RunReport:
     specs: Sequence[LayerSpec]
     samples: Sequence[TileSample]
     chip: Chip | None = None
+    reuse_known: bool = True  # whether the plan knows how often an input passes through each layer
     update_delay: int = 0  # steps that pulsed updates are late by
 
     def __str__(self) -> str:
@@ -55,7 +56,7 @@ class RunReport:
     def mapping(self) -> Table:
         """Layer -> tiles, used rows x columns, utilization."""
         if self.plan is not None:
-            return mapping_table(self.plan)
+            return mapping_table(self.plan, self.reuse_known)
         table = Table(title="layers on tiles cut at the configuration's own size")
         for heading in ("layer", "outputs x inputs", "tiles"):
             table.add_column(heading)
