@@ -1,77 +1,65 @@
-"""Analog-to-digital conversion: what it does to a column's sum, and what one conversion stands for."""
+"""Analog-to-digital conversion: its codes, and what one conversion stands for."""
 
 from __future__ import annotations
 
 import math
-import typing
 
-import numpy as np
+from .dac import input_levels
+from .spec import Chip
 
-if typing.TYPE_CHECKING:
-    from .spec import Chip
+
+def weight_levels(chip: Chip) -> int:
+    """Largest magnitude of the integer that a weight becomes."""
+    return int(2 ** (chip.crossbar.weight_bits - 1) - 1)
 
 
 def full_scale(chip: Chip) -> float:
-    """Largest sum of a column in digits: every row driven by the largest digit on the largest digit.
+    """Largest magnitude of a column's sum in digits: every row driven by the largest digit on the largest."""
+    return chip.tile_in * unit(chip)
 
-    Without slices or passes digits are whole weights and inputs.
-    """
-    return chip.tile_in * _largest_cell(chip) * _largest_input(chip)
+
+def unit(chip: Chip) -> float:
+    """Digits of a column's sum that the largest digit of a weight and of an input make."""
+    return _largest_cell(chip) * _largest_input(chip)
 
 
 def step(chip: Chip) -> float:
     """Difference of two neighbouring codes, in digits of a column's sum.
 
     Converters of a range that is given divide twice that range (both signs) by 2^bits - 2. Those without
-    divide the largest sum by 2^bits - 1; where that is finer than one, all sums are exact integers.
+    divide the range of possible sums; where that is finer than one, all sums are exact integers.
     ``saved_bits`` are what the encoding of weights spares (Shafiee et al., ISCA 2016, section V: columns
     whose sum could be too large are stored inverted).
     """
     assert chip.adc is not None
     if chip.adc.bound is not None:
-        return 2.0 * chip.adc.bound * _unit(chip) / max(2**chip.adc.bits - 2, 1)
-    return max(full_scale(chip) / (2 ** (chip.adc.bits + chip.adc.saved_bits) - 1), 1.0)
+        return 2.0 * chip.adc.bound * unit(chip) / max(2**chip.adc.bits - 2, 1)
+    bits = chip.adc.bits + chip.adc.saved_bits
+    if has_sign(chip):
+        return max(2.0 * full_scale(chip) / max(2**bits - 2, 1), 1.0)
+    return max(full_scale(chip) / (2**bits - 1), 1.0)
+
+
+def limit(chip: Chip) -> float:
+    """The largest code, in digits."""
+    assert chip.adc is not None
+    return full_scale(chip) if chip.adc.bound is None else chip.adc.bound * unit(chip)
+
+
+def has_sign(chip: Chip) -> bool:
+    """Whether a column's sum can be negative: cells or lines carry a sign that has no phase of its own.
+
+    A streamed input's top bit is subtracted after conversion, so it carries none.
+    """
+    phases = chip.crossbar.phases
+    streamed = chip.dac is not None and (chip.dac.input_bits or chip.dac.bits) > chip.dac.bits
+    weights = chip.crossbar.sign != "offset" and phases < 4
+    return weights or (phases == 1 and not streamed)
 
 
 def lossless_bits(chip: Chip) -> int:
     """Bits that a conversion needs to lose nothing: the logarithm of the number of possible sums."""
-    return math.ceil(math.log2(full_scale(chip) + 1.0))
-
-
-def converted(sums: np.ndarray, chip: Chip) -> np.ndarray:
-    """A column's sums, in digits, after conversion: rounded to steps (half to even) and clipped."""
-    assert chip.adc is not None
-    delta = step(chip)
-    limit = full_scale(chip) if chip.adc.bound is None else chip.adc.bound * _unit(chip)
-    return np.clip(np.rint(sums / delta) * delta, -limit, limit)
-
-
-def equivalent_output(chip: Chip) -> tuple[float, float]:
-    """Bound and resolution of one quantiser that stands for the chip's conversions of a whole product.
-
-    In units of weights of at most 1 and inputs of at most 1. With one conversion a product it is that
-    one. With several, a conversion errs uniformly with variance step^2 / 12, and errors add with the
-    squared weights of their slice and pass; the quantiser given has the same variance in the sum.
-    Resolution -1: no loss.
-    """
-    from .dac import input_levels
-    from .slicing import weight_levels
-
-    assert chip.dac is not None
-    assert chip.adc is not None
-    bound = chip.adc.bound if chip.adc.bound is not None else float(chip.tile_in)
-    passes = math.ceil((chip.dac.input_bits or chip.dac.bits) / chip.dac.bits)
-    if passes == 1 and chip.crossbar.bits_per_cell is None:
-        return bound, 1.0 / max(2**chip.adc.bits - 2, 1)
-    delta = step(chip)
-    if delta <= 1.0:
-        return bound, -1.0
-    slice_base, pass_base = 2.0 ** (chip.crossbar.bits_per_cell or 0), 2.0**chip.dac.bits
-    squared = sum(slice_base ** (2 * k) for k in range(chip.slices)) * sum(
-        pass_base ** (2 * k) for k in range(passes)
-    )
-    total = delta * math.sqrt(squared) / (weight_levels(chip) * input_levels(chip.dac))
-    return bound, total / (2.0 * bound)
+    return math.ceil(math.log2(full_scale(chip) + 1.0)) + has_sign(chip)
 
 
 def conversions(chip: Chip, out_size: int) -> int:
@@ -80,20 +68,11 @@ def conversions(chip: Chip, out_size: int) -> int:
 
 
 def _largest_cell(chip: Chip) -> float:
-    from .slicing import weight_levels
-
     bits = chip.crossbar.bits_per_cell
     return float(weight_levels(chip)) if bits is None else float(2**bits - 1)
 
 
 def _largest_input(chip: Chip) -> float:
-    from .dac import input_levels
-
     assert chip.dac is not None
     streamed = (chip.dac.input_bits or chip.dac.bits) > chip.dac.bits
     return float(2**chip.dac.bits - 1) if streamed else float(input_levels(chip.dac))
-
-
-def _unit(chip: Chip) -> float:
-    """Digits of a column's sum that a product of weight 1 and input 1 makes."""
-    return _largest_cell(chip) * _largest_input(chip)

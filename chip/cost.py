@@ -1,8 +1,9 @@
 """What a plan costs: latency, energy, area, throughput and traffic, layer by layer and part by part.
 
 Energy is counts of events times the energy of one (``Events``, ``Part``), as Accelergy does it (Wu et
-al., ICCAD 2019). Area is the sum of the parts of all chips used. Latency is the time of a layer's
-vectors on its busiest tile, or of its traffic where that is slower.
+al., ICCAD 2019). Area is the sum of the parts of all chips used. A layer's latency is the time of its
+vectors on its busiest tile, or of its traffic where that is slower; the network's is that of the longest
+way through its branches (``graph``).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from .events import (
     mvm_latency_ns,
     traffic_events,
 )
+from .graph import Way, longest_way
 from .parsing import Figure
 from .plan import MappingPlan
 from .spec import Chip, Part
@@ -45,7 +47,8 @@ class Cost:
     all the time draws it for one interval an input."""
 
     layers: tuple[LayerCost, ...]
-    latency_ns: float  # one input from end to end, layer after layer
+    latency_ns: float  # one input from end to end, along the longest way
+    longest_way: tuple[str, ...]  # the layers on it
     interval_ns: float  # pipelined: from one input to the next
     bottleneck: str  # the layer, tile or link that sets the interval
     energy_pj: float
@@ -87,8 +90,9 @@ def cost_of(plan: MappingPlan, chip: Chip) -> Cost:
     moved = traffic_events(traffic)
     per_layer = [a + b for a, b in zip(layer_events(plan, chip), moved, strict=True)]
     times = _layer_times(plan, chip, traffic)
-    latency = float(times.latency.sum()) + times.program_ns
-    interval, bottleneck = _interval(plan, chip, times)
+    way = longest_way(plan, times.latency)
+    latency = way.length + times.program_ns
+    interval, bottleneck = _interval(plan, times, latency)
     total = sum(per_layer, Events()) + Events(static_ns=interval)
     by_part = energy_by_part(chip, total, plan.chips_used)
     energies = [sum(energy_by_part(chip, events, plan.chips_used).values()) for events in per_layer]
@@ -107,7 +111,8 @@ def cost_of(plan: MappingPlan, chip: Chip) -> Cost:
         bottleneck=bottleneck,
         energy_pj=sum(by_part.values()),
         energy_by_part=by_part,
-        latency_by_part=times.by_part(),
+        latency_by_part=times.by_part(way),
+        longest_way=tuple(plan.layers[k].name for k in way.layers),
         area_mm2=sum(area.values()),
         area_by_part=area,
         operations=2.0 * sum(layer.weights * layer.reuse for layer in plan.layers),
@@ -212,10 +217,11 @@ class _Times:
     tile_busy: np.ndarray  # of each used tile, summed over layers
     program_ns: float
 
-    def by_part(self) -> dict[str, float]:
+    def by_part(self, way: Way) -> dict[str, float]:
+        on = list(way.layers)
         return {
-            "crossbar and converters": float(self.compute.sum()),
-            "links": float(self.traffic.sum() + self.hops.sum()),
+            "crossbar and converters": float(self.compute[on].sum()),
+            "links": float(self.traffic[on].sum() + self.hops[on].sum()),
             "programming": self.program_ns,
         }
 
@@ -249,10 +255,13 @@ def _layer_times(plan: MappingPlan, chip: Chip, traffic: Traffic) -> _Times:
     )
 
 
-def _interval(plan: MappingPlan, chip: Chip, times: _Times) -> tuple[float, str]:
-    """The steady state of the pipeline: the slowest layer, or the tile that several layers share."""
+def _interval(plan: MappingPlan, times: _Times, latency: float) -> tuple[float, str]:
+    """The steady state of the pipeline: the slowest layer, or the tile that several layers share.
+
+    Branches change it by their traffic alone: values that wait for a longer branch wait in buffers.
+    """
     if plan.rounds > 1:
-        return float(times.latency.sum()) + times.program_ns, "reprogramming: rounds cannot overlap"
+        return latency, "reprogramming: rounds cannot overlap"
     slowest = int(np.argmax(times.interval))
     interval, name = float(times.interval[slowest]), f"layer {plan.layers[slowest].name}"
     tile = int(np.argmax(times.tile_busy))

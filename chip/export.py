@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .cost import estimates, peak
+from .graph import source_numbers
 from .plan import LayerShape, MappingPlan
 from .spec import Chip
 
@@ -47,23 +48,25 @@ def zigzag_yaml(plan: MappingPlan, chip: Chip) -> str:
     import yaml
 
     document = {
-        "workload": [_zigzag_layer(k, layer, chip) for k, layer in enumerate(plan.layers)],
+        "workload": [
+            _zigzag_layer(k, layer, chip, sources[0])
+            for k, (layer, sources) in enumerate(zip(plan.layers, source_numbers(plan.layers), strict=True))
+        ],
         "accelerator": _zigzag_hardware(chip),
         "mapping": [_zigzag_mapping(plan, k) for k in range(len(plan.layers))],
     }
     return yaml.safe_dump(document, sort_keys=False, default_flow_style=None, width=110)
 
 
-def _zigzag_layer(k: int, layer: LayerShape, chip: Chip) -> dict[str, object]:
+def _zigzag_layer(k: int, layer: LayerShape, chip: Chip, source: int) -> dict[str, object]:
     precision = {
         "O": 2 * chip.operation_bits,
         "O_final": chip.output_bits,
         "W": chip.operation_bits,
         "I": chip.operation_bits,
     }
-    previous = k - 1 if k else k
     common = {"id": k, "name": layer.name, "operand_precision": precision}
-    operands = {"operand_source": {"I": previous, "W": k}}
+    operands = {"operand_source": {"I": k if source < 0 else source, "W": k}}
     shape = layer.convolution
     if shape is None:
         return {

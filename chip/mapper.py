@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from ..kernels.errors import ConfigError, unknown
+from .graph import check_names
 from .plan import COLUMNS, Block, LayerShape, MappingPlan, TileAddress
 from .spec import Chip, load_chip
 from .strategies import STRATEGIES, cut
@@ -68,6 +69,7 @@ def _check(layers: Sequence[LayerShape], strategy: str, chips: int | None, place
         if layer.name in seen:
             raise ConfigError(f"two layers have the name '{layer.name}'; give every layer its own")
         seen.add(layer.name)
+    check_names(layers)
 
 
 def _does_not_fit(chip: Chip, needed: int, chips: int, count: int, strategy: str) -> str:

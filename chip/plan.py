@@ -47,6 +47,18 @@ class Convolution:
     pooled: bool = False  # a pooling layer follows
 
 
+#: where the inputs of a network come from
+OUTSIDE = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """Values that meet another layer's outputs where these are made: a shortcut, the query of a value."""
+
+    name: str  # the layer that they come from; OUTSIDE: the network's input
+    values: int  # how many for one input
+
+
 @dataclass(frozen=True, slots=True)
 class LayerShape:
     """A layer as the mapper sees it: an out x in matrix that ``reuse`` vectors an input pass through."""
@@ -57,6 +69,7 @@ class LayerShape:
     reuse: int = 1
     convolution: Convolution | None = None
     sources: tuple[str, ...] | None = None  # layers whose outputs it reads; None: the layer before it
+    joins: tuple[Join, ...] = ()  # what is combined with its outputs before others read them
 
     def __post_init__(self) -> None:
         for key in ("out", "in_", "reuse"):

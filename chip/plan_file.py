@@ -11,9 +11,9 @@ import msgpack
 import numpy as np
 
 from ..kernels.errors import ConfigError
-from .plan import COLUMNS, Convolution, LayerShape, MappingPlan
+from .plan import COLUMNS, Convolution, Join, LayerShape, MappingPlan
 
-FORMAT = "crossgrid plan 1"
+FORMAT = "crossgrid plan 2"
 #: fields of a plan that are stored as they are
 _PLAIN = ("chip", "chip_identity", "tile_out", "tile_in", "chips", "strategy", "placement")
 
@@ -59,7 +59,9 @@ def _layer(entry: dict[str, Any]) -> LayerShape:
     if geometry is not None:
         values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in geometry.items()}
         geometry = Convolution(**values)
-    return LayerShape(**entry, convolution=geometry, sources=None if sources is None else tuple(sources))
+    joins = tuple(Join(**join) for join in entry.pop("joins"))
+    sources = None if sources is None else tuple(sources)
+    return LayerShape(**entry, convolution=geometry, sources=sources, joins=joins)
 
 
 def _check_sound(plan: MappingPlan, path: str | Path) -> None:

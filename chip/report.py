@@ -58,6 +58,7 @@ class Report:
             "latency_ns": cost.latency_ns,
             "interval_ns": cost.interval_ns,
             "bottleneck": cost.bottleneck,
+            "longest_way": list(cost.longest_way),
             "energy_pj": cost.energy_pj,
             "area_mm2": cost.area_mm2,
             "tops": cost.tops,
@@ -182,7 +183,7 @@ def layer_rows(plan: MappingPlan) -> list[dict[str, object]]:
     ]
 
 
-def mapping_table(plan: MappingPlan) -> Table:
+def mapping_table(plan: MappingPlan, reuse_known: bool = True) -> Table:
     """A table for the terminal: which layer on which tiles, and how full they are."""
     from rich.table import Table
 
@@ -210,7 +211,7 @@ def mapping_table(plan: MappingPlan) -> Table:
         first, last = plan.address(tiles.min()), plan.address(tiles.max())
         table.add_row(
             str(row["name"]), str(row["in"]), str(row["out"]), str(row["tiles"]), str(row["copies"]),
-            str(row["reuse"]), f"{row['utilization']:.1%}", str(first), str(last),
+            str(row["reuse"]) if reuse_known else "–", f"{row['utilization']:.1%}", str(first), str(last),
         )  # fmt: skip
     return table
 

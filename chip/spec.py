@@ -44,6 +44,7 @@ ONE_GHZ = Figure(1.0, "", estimate=True)
 
 SIGNS = ("in-cell", "column-pair", "offset")
 LINKS = ("mesh", "torus", "h-tree")
+PHASES = (1, 2, 4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ class Crossbar:
     cells_per_weight: int = field(1, at_least=1)  # columns that one signed weight takes
     devices_per_cell: int = field(1, at_least=1)
     bits_per_cell: int | None = field(None, at_least=1)  # None: analog, not sliced
-    weight_bits: int = field(8, at_least=1)
+    weight_bits: int = field(8, at_least=2)  # with sign
     sign: str = "in-cell"  # in-cell: a cell is a pair; column-pair: two columns; offset: one column a tile
     offset_columns: int = field(0, at_least=0)  # columns of a tile that hold no weights
     phases: int = field(1, at_least=1)  # reads of the array for the signs of inputs and weights
@@ -134,16 +135,6 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Periphery:
-    """The converters as the numbers see them, in the terms of ``IOParameters`` (resolution <= 0: none)."""
-
-    inp_bound: float
-    inp_res: float
-    out_bound: float
-    out_res: float
-
-
-@dataclass(frozen=True, slots=True)
 class Chip:
     """A described chip; ``chips`` of them make the system."""
 
@@ -188,19 +179,15 @@ class Chip:
 
     @property
     def slices(self) -> int:
-        """Cells that the magnitude of a weight is cut into."""
+        """Cells that the magnitude of a weight is cut into; an analog cell holds the whole weight."""
+        if self.crossbar.bits_per_cell is None:
+            return 1
         return self.crossbar.cells_per_weight // (2 if self.crossbar.sign == "column-pair" else 1)
 
     @property
-    def periphery(self) -> Periphery | None:
-        """The converters that the numbers go through; ``None`` for an ideal chip."""
-        if self.ideal or self.dac is None or self.adc is None:
-            return None
-        from .adc import equivalent_output
-
-        bits = self.dac.input_bits or self.dac.bits
-        out_bound, out_res = equivalent_output(self)
-        return Periphery(self.dac.bound, symmetric_resolution(bits), out_bound, out_res)
+    def sliced(self) -> bool:
+        """Whether an output takes several conversions, or its cells hold digits."""
+        return self.crossbar.bits_per_cell is not None or self.passes > 1
 
     def identity(self) -> str:
         """A digest of everything that a plan and its cost depend on."""
@@ -209,11 +196,6 @@ class Chip:
     def __str__(self) -> str:
         size = f"{self.grid.rows} x {self.grid.columns} tiles of {self.tile_out} x {self.tile_in} weights"
         return f"chip '{self.name}': {size}"
-
-
-def symmetric_resolution(bits: int) -> float:
-    """Step over half range of a symmetric quantiser that has a zero: 1 / (2^bits - 2); 7 bits: 1/126."""
-    return 1.0 / max(2**bits - 2, 1)
 
 
 def presets() -> tuple[str, ...]:
@@ -281,6 +263,13 @@ def _validate(chip: Chip, where: str) -> None:
             f"{where}.crossbar: {chip.slices} slices of {bar.bits_per_cell} bits hold fewer than the "
             f"{bar.weight_bits} weight_bits; raise cells_per_weight or bits_per_cell"
         )
+    if bar.phases not in PHASES:
+        raise ConfigError(
+            f"{where}.crossbar.phases = {bar.phases} must be 1, "
+            "2 (signs of inputs apart) or 4 (of weights too)"
+        )
+    if chip.dac is not None and (chip.dac.input_bits or chip.dac.bits) < 2:
+        raise ConfigError(f"{where}.dac: an input of 1 bit is a sign alone; give input_bits, or more bits")
     if not chip.ideal and (chip.dac is None or chip.adc is None):
         raise ConfigError(f"{where}: 'dac' and 'adc' are missing; describe both, or set 'ideal: true'")
     _validate_clusters(chip, where)

@@ -2,17 +2,20 @@
 
 Partial sums of a row of blocks travel to the row's first block, which adds them (as the local digital
 units of HERMES do; Le Gallo et al., Nat. Electron. 6, 680, 2023) and sends the result to every tile of
-the next layer that needs it. Images travel once, not unfolded: a tile gets the channels that its rows
-cover. Every copy is sent on its own (no multicast).
+the layers that read it. What joins a layer's outputs on the way (``graph``) travels to those first blocks
+too. Images travel once, not unfolded: a tile gets the channels that its rows cover. Every copy is sent
+on its own (no multicast).
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
+from .graph import join_numbers, source_numbers
 from .plan import LayerShape, MappingPlan
 from .spec import Chip
 
@@ -49,35 +52,57 @@ def traffic_of(plan: MappingPlan, chip: Chip, per_tile: bool = False) -> Traffic
     tile_bits = np.zeros(plan.tiles_available if per_tile else 0)
     tile = plan.table["tile"]
     place = tuple(value.astype(np.int32) for value in _where(chip, tile))
-    for k, messages in _all_messages(plan, chip):
-        links_NM, crosses_NM = _ways(chip, place, messages)
-        target_NC, bits = tile[messages.target], messages.bits
-        low, column_bits = int(target_NC.min()), np.bincount(messages.column, bits)
-        into = np.bincount((target_NC - low).ravel(), np.broadcast_to(column_bits, target_NC.shape).ravel())
-        if messages.source is not None:
-            source_M, target_NM = tile[messages.source], np.take(target_NC, messages.column, axis=1)
-            stay_NM = source_M == target_NM
-            if per_tile:
-                _add_counts(tile_bits, np.broadcast_to(source_M, target_NM.shape), bits)
-            if stay_NM.any():
-                row, stays = np.nonzero(stay_NM)
-                into -= np.bincount(target_NM[row, stays] - low, bits[stays], minlength=len(into))
+    for k, group in itertools.groupby(_all_messages(plan, chip), key=lambda pair: pair[0]):
+        into_tiles, into_chips = _Sums(), _Sums()
+        for _, messages in group:
+            links_NM, crosses_NM = _ways(chip, place, messages)
+            target_NC, bits = tile[messages.target], messages.bits
+            column_bits = np.bincount(messages.column, bits, minlength=target_NC.shape[1])
+            into_tiles.add(target_NC, column_bits)
+            if messages.source is not None:
+                source_M, target_NM = tile[messages.source], np.take(target_NC, messages.column, axis=1)
+                row, stays = np.nonzero(source_M == target_NM)
+                if len(row):
+                    into_tiles.add(source_M[stays], -bits[stays])
                 if per_tile:
+                    _add_counts(tile_bits, np.broadcast_to(source_M, target_NM.shape), bits)
                     np.subtract.at(tile_bits, source_M[stays], bits[stays])
+            sums["hop"][k] += float(links_NM.sum(axis=0, dtype=np.float64) @ bits)
+            sums["longest"][k] = max(sums["longest"][k], float(links_NM.max()))
+            if crosses_NM is not None:
+                sums["crossing"][k] += float(crosses_NM.sum(axis=0, dtype=np.float64) @ bits)
+                row, over = np.nonzero(crosses_NM)
+                into_chips.add(place[0][messages.target][row, messages.column[over]], bits[over])
+        sums["busiest"][k], sums["busiest_crossing"][k] = into_tiles.most, into_chips.most
         if per_tile:
-            tile_bits[low : low + len(into)] += into
-        sums["hop"][k] += float(links_NM.sum(axis=0, dtype=np.float64) @ bits)
-        sums["busiest"][k] = max(sums["busiest"][k], float(into.max()))
-        sums["longest"][k] = max(sums["longest"][k], float(links_NM.max()))
-        if crosses_NM is not None:
-            sums["crossing"][k] += float(crosses_NM.sum(axis=0, dtype=np.float64) @ bits)
-            row, over = np.nonzero(crosses_NM)
-            chips = place[0][messages.target][row, messages.column[over]]
-            most = float(np.bincount(chips, bits[over]).max())
-            sums["busiest_crossing"][k] = max(sums["busiest_crossing"][k], most)
+            tile_bits[into_tiles.low : into_tiles.low + len(into_tiles.amounts)] += into_tiles.amounts
     return Traffic(
         sums["hop"], sums["crossing"], sums["busiest"], sums["busiest_crossing"], sums["longest"], tile_bits
     )
+
+
+class _Sums:
+    """Amounts by number, for numbers that lie close together."""
+
+    def __init__(self) -> None:
+        self.low = 0
+        self.amounts = np.zeros(0)
+
+    def add(self, numbers: np.ndarray, amounts: np.ndarray) -> None:
+        """Add amounts, broadcast to the shape of ``numbers``."""
+        low, high = int(numbers.min()), int(numbers.max()) + 1
+        if len(self.amounts):
+            low, high = min(low, self.low), max(high, self.low + len(self.amounts))
+        added = np.bincount(
+            (numbers - low).ravel(), np.broadcast_to(amounts, numbers.shape).ravel(), minlength=high - low
+        )
+        added[self.low - low : self.low - low + len(self.amounts)] += self.amounts
+        self.low, self.amounts = low, added
+
+    @property
+    def most(self) -> float:
+        """The largest amount."""
+        return float(self.amounts.max(initial=0.0))
 
 
 def _add_counts(sums: np.ndarray, where: np.ndarray, amounts: np.ndarray) -> None:
@@ -126,19 +151,37 @@ def values_in(layer: LayerShape) -> int:
 
 def _all_messages(plan: MappingPlan, chip: Chip) -> Iterator[tuple[int, Messages]]:
     starts = np.searchsorted(plan.table["layer"], np.arange(len(plan.layers) + 1))
-    names = {layer.name: k for k, layer in enumerate(plan.layers)}
-    for k, layer in enumerate(plan.layers):
-        rows = np.arange(starts[k], starts[k + 1])
+    table = plan.table
+
+    def homes(number: int, every_copy: bool = False) -> np.ndarray:
+        rows = np.arange(starts[number], starts[number + 1])
+        return rows[(table["in_start"][rows] == 0) & (every_copy | (table["copy"][rows] == 0))]
+
+    joins = join_numbers(plan.layers)
+    for k, sources in enumerate(source_numbers(plan.layers)):
+        layer, rows = plan.layers[k], np.arange(starts[k], starts[k + 1])
         yield k, _partial_sums(plan, chip, k, rows)
-        sources = (k - 1,) if layer.sources is None else tuple(names[name] for name in layer.sources)
-        for number in sources:
-            if number < 0:
-                yield k, _from_outside(plan, chip, k, rows)
-                continue
-            givers = np.arange(starts[number], starts[number + 1])
-            table = plan.table
-            homes = givers[(table["in_start"][givers] == 0) & (table["copy"][givers] == 0)]
-            yield k, _activations(plan, chip, k, rows, homes)
+        across = int(np.count_nonzero((table["out_start"][rows] == 0) & (table["copy"][rows] == 0)))
+        inputs = Extent(rows.reshape(-1, across), table["in_start"], table["in_stop"], layer.in_)
+        for source in sources:  # of several, each gives an equal part of what is read
+            from_homes = None if source < 0 else homes(source)
+            values = values_in(layer) / (len(sources) * int(plan.copies[k]))
+            yield k, _values(plan, chip, from_homes, inputs, values)
+        mine = homes(k, every_copy=True).reshape(int(plan.copies[k]), -1)
+        outputs = Extent(mine, table["out_start"], table["out_stop"], layer.out)
+        for join, number in joins[k]:
+            from_homes = None if join < 0 else homes(join)
+            yield k, _values(plan, chip, from_homes, outputs, number / int(plan.copies[k]))
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """Blocks that values go to, and which part of them each needs."""
+
+    rows_NC: np.ndarray  # rows of the plan's table; each row of blocks gets all values
+    start: np.ndarray  # the table's columns that bound a block's part
+    stop: np.ndarray
+    size: int  # what they count up to
 
 
 def _partial_sums(plan: MappingPlan, chip: Chip, k: int, rows: np.ndarray) -> Messages:
@@ -151,33 +194,28 @@ def _partial_sums(plan: MappingPlan, chip: Chip, k: int, rows: np.ndarray) -> Me
     return _flat(rows, home, bits)
 
 
-def _from_outside(plan: MappingPlan, chip: Chip, k: int, rows: np.ndarray) -> Messages:
-    table, layer = plan.table, plan.layers[k]
-    share = (table["in_stop"][rows] - table["in_start"][rows]) / layer.in_ / int(plan.copies[k])
-    bits = np.ceil(np.round(share * values_in(layer), 6)) * chip.output_bits
-    return _flat(None, rows, bits)
+def _values(plan: MappingPlan, chip: Chip, homes: np.ndarray | None, to: Extent, values: float) -> Messages:
+    """To each block its part of ``values`` values, from those of ``homes`` that made it; None: from outside.
 
-
-def _activations(plan: MappingPlan, chip: Chip, k: int, rows: np.ndarray, homes: np.ndarray) -> Messages:
-    """From the homes of the layer before to each block: the share of its inputs that each home made.
-
-    Inputs are ordered by channel, as outputs are, so a range of inputs is the same fraction of outputs.
+    Values are ordered by channel where they are made and where they are needed, so a range of inputs
+    is the same fraction of the outputs.
     """
-    table, layer = plan.table, plan.layers[k]
-    made = int(table["out_stop"][homes].max())
-    edges = np.append(table["out_start"][homes], made)  # ascending: homes are ordered by row
-    across = int(np.count_nonzero((table["out_start"][rows] == 0) & (table["copy"][rows] == 0)))
-    low = table["in_start"][rows[:across]] * (made / layer.in_)
-    high = table["in_stop"][rows[:across]] * (made / layer.in_)
+    columns = to.rows_NC[0]
+    low, high = to.start[columns] / to.size, to.stop[columns] / to.size
+    if homes is None:
+        bits = np.ceil(np.round((high - low) * values, 6)) * chip.output_bits
+        return Messages(None, to.rows_NC, np.arange(len(columns)), bits)
+    made = int(plan.table["out_stop"][homes].max())
+    edges = np.append(plan.table["out_start"][homes], made)  # ascending: homes are ordered by row
+    low, high = low * made, high * made
     first = np.searchsorted(edges, low + 1e-9, side="right") - 1
     last = np.maximum(np.searchsorted(edges, high - 1e-9, side="left") - 1, first)
     each = last - first + 1
     giver = np.repeat(first - (np.cumsum(each) - each), each) + np.arange(each.sum())
-    receiver = np.repeat(np.arange(across), each)
+    receiver = np.repeat(np.arange(len(columns)), each)
     overlap = np.minimum(high[receiver], edges[giver + 1]) - np.maximum(low[receiver], edges[giver])
-    scale = values_in(layer) / made / int(plan.copies[k])
-    bits = np.ceil(np.round(overlap * scale, 6)) * chip.output_bits
-    return Messages(homes[giver], rows.reshape(-1, across), receiver, bits)
+    bits = np.ceil(np.round(overlap * (values / made), 6)) * chip.output_bits
+    return Messages(homes[giver], to.rows_NC, receiver, bits)
 
 
 def _ways(

@@ -53,10 +53,13 @@ _HOME = {
         "emulator.nn.linear": ("AnalogLinear",),
         "emulator.nn.conv": ("AnalogConv1d", "AnalogConv2d", "AnalogConv3d"),
         "emulator.nn.sequential": ("AnalogSequential",),
-        "emulator.convert": (
-            "analog_weights", "convert_to_analog", "convert_to_digital", "drift_analog_weights",
-            "program_analog_weights", "weights_sha256",
+        "emulator.nn.recurrent": ("AnalogGRU", "AnalogLSTM", "AnalogRNN"),
+        "emulator.nn.model": (
+            "AnalogModel", "analog_weights", "drift_analog_weights", "program_analog_weights",
+            "weights_sha256",
         ),
+        "emulator.autograd": ("AnalogContext",),
+        "emulator.convert": ("convert_to_analog", "convert_to_digital"),
         "emulator.optim": ("AnalogSGD",),
         "emulator.emulation": ("Emulation", "emulate"),
     }.items()

@@ -9,14 +9,66 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from ..kernels.errors import ConfigError, InputError
 from .grid import TileGrid
+
+#: what may be done with waiting pulses: attributes, and what ``Module.to`` and ``zero_grad`` call
+HARMLESS = frozenset({
+    "__get__", "__set__", "detach_", "requires_grad_", "dim", "is_floating_point", "is_complex",
+    "to", "cpu", "cuda", "float", "double", "half", "bfloat16",
+})  # fmt: skip
+
+
+class PulsesWaiting(torch.Tensor):
+    """The gradient of an ``AnalogContext``: it says that passes wait for an update, and holds no numbers.
+
+    The tiles keep vectors, not a gradient matrix, so nothing can clip, scale or average it. Whoever tries
+    (gradient clipping, another optimizer than ``AnalogSGD``) gets an error instead of a silent no-op.
+    """
+
+    grid: TileGrid
+
+    def __new__(cls, context: AnalogContext) -> PulsesWaiting:
+        waiting: PulsesWaiting = torch.Tensor._make_subclass(cls, torch.zeros_like(context.data))
+        waiting.grid = context.grid
+        return waiting
+
+    @classmethod
+    def __torch_function__(
+        cls, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        name = func.__name__
+        if name in HARMLESS:
+            return super().__torch_function__(func, types, args, kwargs or {})
+        waiting = _markers(args)
+        if name in ("zero_", "_foreach_zero_"):
+            for marker in waiting:
+                marker.grid.forget_pending()
+            return None
+        raise ConfigError(
+            f"{waiting[0].grid.spec.name}: {name} cannot act on the gradient of analog weights, which are "
+            "pulsed vector by vector; give it the other parameters (those that are no cg.AnalogContext), and "
+            "train with cg.AnalogSGD"
+        )
+
+    def __repr__(self) -> str:  # type: ignore[override]
+        return f"PulsesWaiting({self.grid.spec.name})"
+
+
+def _markers(values: Any) -> list[PulsesWaiting]:
+    """All waiting pulses among a function's arguments."""
+    if isinstance(values, PulsesWaiting):
+        return [values]
+    if isinstance(values, (list, tuple)):
+        return [marker for value in values for marker in _markers(value)]
+    return []
 
 
 class AnalogContext(torch.nn.Parameter):
     """Stands for a layer's analog weights among a model's parameters.
 
     Its value means nothing (the weights are on the tiles). It makes optimizers see the layer, and the
-    layer's output require a gradient.
+    layer's output require a gradient. After a backward pass its ``grad`` is ``PulsesWaiting``.
     """
 
     grid: TileGrid
@@ -36,23 +88,40 @@ class AnalogProduct(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, context: AnalogContext, keep: bool) -> Tensor:
         y_BO, record = context.grid.forward(as_array(x), keep)
-        ctx.record, ctx.grid, ctx.shape = record, context.grid, tuple(x.shape)
-        return torch.from_numpy(y_BO)
+        ctx.record, ctx.context, ctx.shape = record, context, tuple(x.shape)
+        return torch.from_numpy(y_BO).to(x.device, x.dtype)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, d: Tensor) -> tuple[Tensor | None, None, None]:
+        context: AnalogContext = ctx.context
+        grid, learns = context.grid, ctx.needs_input_grad[1]
+        if learns and context.grad is None:
+            grid.forget_pending()  # whoever cleared the gradient (model.zero_grad) meant these too
+            context.grad = PulsesWaiting(context)
         shape = ctx.shape if ctx.needs_input_grad[0] else None
-        z = ctx.grid.backward(ctx.record, as_array(d), shape)
-        return (None if z is None else torch.from_numpy(z)), None, None
+        z = grid.backward(ctx.record, as_array(d), shape)
+        if not learns:
+            grid.forget(ctx.record)
+        return (None if z is None else torch.from_numpy(z).to(d.device, d.dtype)), None, None
 
 
 def analog_product(x: Tensor, context: AnalogContext) -> Tensor:
-    """The tiles' product with x[B, in] or images x[B, channels, ...], as rows [vectors, out]."""
+    """The tiles' product with x[B, in] or images x[B, channels, ...], as rows [vectors, out] of x's type.
+
+    Tiles compute in float32, in processes of their own; x may be of any floating type, on any device.
+    """
     y: Tensor = AnalogProduct.apply(x, context, torch.is_grad_enabled())
     return y
 
 
 def as_array(x: Tensor) -> np.ndarray:
     """The tensor's values as a float32 array, without a copy where possible."""
+    require_numbers(x)
     return x.detach().to("cpu", torch.float32).contiguous().numpy()
+
+
+def require_numbers(x: Tensor) -> None:
+    """An error for a tensor that has a shape only."""
+    if x.is_meta:
+        raise InputError("a tensor on the meta device holds no numbers; analog tiles compute with values")

@@ -3,27 +3,42 @@
 from __future__ import annotations
 
 import copy
-import hashlib
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
-from ..kernels.errors import ConfigError, unknown
+from ..kernels.errors import unknown
 from .configs import RPUConfig
 from .nn.base import AnalogLayer
 from .nn.conv import AnalogConv1d, AnalogConv2d, AnalogConv3d
 from .nn.linear import AnalogLinear
+from .nn.model import as_analog, as_digital
+from .nn.recurrent import AnalogGRU, AnalogLSTM, AnalogRecurrent, AnalogRNN
 
 #: makes an analog layer from (digital layer, configuration, name in the model)
-Conversion = Callable[[Any, RPUConfig, str], AnalogLayer]
+Conversion = Callable[[Any, RPUConfig, str], AnalogLayer | AnalogRecurrent]
 
 CONVERSIONS: dict[type[nn.Module], Conversion] = {
     nn.Linear: AnalogLinear.from_digital,
     nn.Conv1d: AnalogConv1d.from_digital,
     nn.Conv2d: AnalogConv2d.from_digital,
     nn.Conv3d: AnalogConv3d.from_digital,
+    nn.RNN: AnalogRNN.from_digital,
+    nn.LSTM: AnalogLSTM.from_digital,
+    nn.GRU: AnalogGRU.from_digital,
 }
+
+
+def conversion_of(module: nn.Module) -> Conversion | None:
+    """How ``module`` itself becomes an analog layer; None where it stays as it is.
+
+    Only these very classes: a subclass may compute something else. Hugging Face's ``Conv1D`` is known by its
+    name, so that transformers need not be installed.
+    """
+    if type(module).__name__ == "Conv1D" and type(module).__module__.startswith("transformers."):
+        return AnalogLinear.from_transposed
+    return CONVERSIONS.get(type(module))
 
 
 def convert_to_analog(
@@ -34,7 +49,7 @@ def convert_to_analog(
     specific_rpu_config_fun: Callable[[str, nn.Module, RPUConfig], RPUConfig | None] | None = None,
     inplace: bool = False,
 ) -> nn.Module:
-    """``model`` with its linear and convolution layers on analog tiles.
+    """``model`` with its linear, convolution and recurrent layers on analog tiles.
 
     Args:
         model: any torch model. It is copied unless ``inplace``.
@@ -45,7 +60,8 @@ def convert_to_analog(
         inplace: change ``model`` itself.
 
     Returns:
-        The converted model; a converted root layer is returned as an analog layer.
+        The converted model, of its own class still, with the methods of ``AnalogModel`` beside its own (and
+        with ``inplace`` the very same object). A root that is a layer itself is returned as an analog layer.
 
     Raises:
         ConfigError: ``exclude_modules`` names a module that does not exist, or a layer cannot be converted.
@@ -56,84 +72,44 @@ def convert_to_analog(
             raise unknown("module in exclude_modules", name, [n for n in names if n])
     model = model if inplace else copy.deepcopy(model)
 
+    analog: dict[nn.Module, nn.Module] = {}  # a layer that a model uses twice stays one layer
+
     def converted(name: str, module: nn.Module) -> nn.Module:
-        if name in exclude_modules:
-            return module
-        conversion = CONVERSIONS.get(type(module))
+        if name in exclude_modules or module in analog:
+            return analog.get(module, module)
+        conversion = conversion_of(module)
         if conversion is None:
-            for child_name, child in list(module.named_children()):
-                replaced = converted(f"{name}.{child_name}" if name else child_name, child)
-                if replaced is not child:
-                    setattr(module, child_name, replaced)
-            return module
+            return _replace_children(module, lambda key, child: converted(f"{name}.{key}".lstrip("."), child))
         config: RPUConfig | None = copy.deepcopy(rpu_config)
         if specific_rpu_config_fun is not None and config is not None:
             config = specific_rpu_config_fun(name, module, config)
-        return module if config is None else conversion(module, config, name or type(module).__name__)
+        analog[module] = (
+            module if config is None else conversion(module, config, name or type(module).__name__)
+        )
+        return analog[module]
 
-    return converted("", model)
+    return as_analog(converted("", model))
 
 
 def convert_to_digital(model: nn.Module, *, inplace: bool = False) -> nn.Module:
     """``model`` with torch layers in place of its analog ones, holding their present weights."""
     model = model if inplace else copy.deepcopy(model)
-    if isinstance(model, AnalogLayer):
-        return model.to_digital()
-    for parent in list(model.modules()):
-        for name, child in list(parent.named_children()):
-            if isinstance(child, AnalogLayer):
-                setattr(parent, name, child.to_digital())
-    return model
+    digital: dict[nn.Module, nn.Module] = {}
+
+    def converted(_: str, module: nn.Module) -> nn.Module:
+        if isinstance(module, (AnalogLayer, AnalogRecurrent)):
+            if module not in digital:
+                digital[module] = module.to_digital()
+            return digital[module]
+        return as_digital(_replace_children(module, converted))
+
+    return converted("", model)
 
 
-def analog_layers(model: nn.Module) -> Iterator[tuple[str, AnalogLayer]]:
-    """The analog layers of a model by name, in the model's order, each once."""
-    for name, module in model.named_modules():
-        if isinstance(module, AnalogLayer):
-            yield name or type(module).__name__, module
-
-
-def program_analog_weights(model: nn.Module) -> None:
-    """Write the trained weights of all inference layers to their devices, with programming noise."""
-    for layer in _inference_layers(model):
-        layer.program_analog_weights()
-
-
-def drift_analog_weights(model: nn.Module, t_inference: float = 0.0) -> None:
-    """Age all programmed layers to ``t_inference`` seconds after their programming."""
-    for layer in _inference_layers(model):
-        layer.drift_analog_weights(t_inference)
-
-
-def _inference_layers(model: nn.Module) -> list[AnalogLayer]:
-    """The layers with a noise model; an error where there is none."""
-    layers = [layer for _, layer in require_analog(model) if not layer.grid.spec.learns]
-    if not layers:
-        raise ConfigError(
-            f"{type(model).__name__} has no layer to program; convert it with an InferenceRPUConfig"
-        )
-    return layers
-
-
-def analog_weights(model: nn.Module) -> dict[str, Tensor]:
-    """Every analog layer's present weight in torch's shape, float32."""
-    return {name: layer.get_weights()[0] for name, layer in analog_layers(model)}
-
-
-def weights_sha256(model: nn.Module) -> str:
-    """SHA-256 of all analog weights, float32, in layer order: equal for equal bits."""
-    digest = hashlib.sha256()
-    for weight in analog_weights(model).values():
-        digest.update(weight.contiguous().numpy().tobytes())
-    return digest.hexdigest()
-
-
-def require_analog(model: nn.Module) -> list[tuple[str, AnalogLayer]]:
-    """The analog layers of ``model``, or an error where it has none."""
-    layers = list(analog_layers(model))
-    if not layers:
-        raise ConfigError(
-            f"{type(model).__name__} has no analog layers to emulate; "
-            "call cg.convert_to_analog(model, rpu_config) first"
-        )
-    return layers
+def _replace_children(module: nn.Module, replacement: Callable[[str, nn.Module], nn.Module]) -> nn.Module:
+    for name, child in module._modules.items():
+        if child is not None:
+            replaced = replacement(name, child)
+            if replaced is not child:
+                setattr(module, name, replaced)
+    return module

@@ -55,7 +55,7 @@ def _tried(what: str, look: Callable[[], str]) -> Finding:
 def _memory() -> str:
     import psutil
 
-    from .ray_executor import ACTOR_BYTES
+    from .placement import ACTOR_BYTES
 
     available = psutil.virtual_memory().available
     return f"{available >> 20} MB free, room for about {available // ACTOR_BYTES} tile actors"

@@ -11,33 +11,34 @@ import copy
 import importlib.util
 import math
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..chip import Chip, LayerShape, MappingPlan, load_chip, map_layers
+from ..chip import Chip, MappingPlan, converted_by, load_chip, map_layers
 from ..kernels.errors import ConfigError, nearest
 from .configs import FloatingPointRPUConfig, RPUConfig
-from .convert import analog_weights, require_analog
 from .errors import BackendError
 from .executor import Executor, LocalExecutor, Placement
 from .grid import TileGrid
-from .layer_spec import LayerSpec, TileSpec
+from .layer_spec import LayerSpec, TileSpec, placed
 from .metrics import MetricsServer, RunCollector, RunTotals, TileSample, check_port
 from .nn.base import AnalogLayer
-from .pipeline import run_pipelined
+from .nn.model import analog_weights, require_analog
+from .pipeline import Criterion, forward_backward, infer, parts_of
+from .progress import progress_bar
 from .report import RunReport
+from .reuse import FirstBatch, plain_shapes, traced_shapes
 from .warm import warm_kernels
 
 BACKENDS = ("local", "ray")
-
-Criterion: TypeAlias = Callable[[Tensor, Tensor], Tensor]
+DEVICES = ("cpu", "cuda")
 
 
 def emulate(
@@ -48,6 +49,9 @@ def emulate(
     strategy: str = "per-layer",
     metrics_port: int | None = None,
     timeout_s: float = 60.0,
+    update_delay: int = 0,
+    device: Literal["cpu", "cuda"] = "cpu",
+    example_input: Tensor | Sequence[Any] | None = None,
 ) -> Emulation:
     """Emulate ``model`` on ``chip``; use it as a context manager.
 
@@ -56,13 +60,21 @@ def emulate(
         chip: a preset's name, a YAML file's path or a ``Chip``. Its tile size, ADC and DAC replace the
             configuration's. Without one, layers are cut at ``mapping.max_input_size``/``max_output_size``.
         backend: "local" keeps the tiles in this process, "ray" puts them into Ray actors. Same bits.
-        tiles_per_actor: physical tiles that share an actor, or "auto": one actor a processor.
+        tiles_per_actor: physical tiles of a chip that share an actor, or "auto": one actor a processor.
         strategy: how the mapper places blocks, see ``crossgrid map``.
         metrics_port: where to serve metrics for Prometheus; a free port if not given.
         timeout_s: how long a tile actor may take for one answer before it counts as hanging.
+        update_delay: steps that pulsed updates are late by, to study asynchronous training; the bits are
+            still the same wherever the tiles live. 0: every step's updates are applied before the next.
+        device: where the tiles compute.
+        example_input: a batch as the model takes it (a tensor, a tuple of tensors, or a shape). It tells
+            how often an input passes through each layer and which layers read which: for the plan, its cost
+            and strategy "replicated", which needs it (the numbers go through the first copy of each layer).
+            No tile reads it. Without one, the run's first batch tells how often.
 
     Raises:
-        ConfigError: no analog layers, a model that does not fit the chip, an argument out of range.
+        ConfigError: no analog layers, a model that does not fit the chip, an argument out of range; on
+            entering, not enough memory or processors for the actors.
         BackendError: Ray is not installed or does not start (on entering).
         PortError: ``metrics_port`` is taken.
     """
@@ -72,14 +84,29 @@ def emulate(
         isinstance(tiles_per_actor, bool) or not isinstance(tiles_per_actor, int) or tiles_per_actor < 1
     ):
         raise ConfigError(f"tiles_per_actor = {tiles_per_actor!r} must be a number of at least 1, or 'auto'")
+    if isinstance(update_delay, bool) or not isinstance(update_delay, int) or update_delay < 0:
+        raise ConfigError(f"update_delay = {update_delay!r} must be a number of steps, 0 or more")
+    _require_device(device)
     if backend == "ray":
         _require_ray()
     if metrics_port is not None:
         check_port(metrics_port)
     layers = require_analog(model)
     described = None if chip is None else load_chip(chip if isinstance(chip, (str, Chip)) else Path(chip))
-    plan = None if described is None else _plan(layers, described, strategy)
-    return Emulation(model, described, plan, backend, tiles_per_actor, metrics_port, timeout_s)
+    plan = None if described is None else _plan(model, layers, described, strategy, example_input)
+    return Emulation(
+        model, described, plan, backend, tiles_per_actor, metrics_port, timeout_s, update_delay,
+        reuse_known=example_input is not None,
+    )  # fmt: skip
+
+
+def _require_device(device: str) -> None:
+    if device not in DEVICES:
+        raise ConfigError(f"device = {device!r} does not exist: {nearest(str(device), DEVICES)}")
+    if device != "cpu":
+        raise ConfigError(
+            f"device = {device!r}: the product of a tile has no kernel for cards yet; use device='cpu'"
+        )
 
 
 def _require_ray() -> None:
@@ -91,10 +118,15 @@ def _require_ray() -> None:
             )
 
 
-def _plan(layers: list[tuple[str, AnalogLayer]], chip: Chip, strategy: str) -> MappingPlan:
-    shapes = [
-        LayerShape(name, layer.grid.spec.out_size, layer.grid.spec.in_size, reuse=1) for name, layer in layers
-    ]
+def _plan(
+    model: nn.Module, layers: list[tuple[str, AnalogLayer]], chip: Chip, strategy: str, example: Any
+) -> MappingPlan:
+    if strategy == "replicated" and example is None:
+        raise ConfigError(
+            "strategy 'replicated' copies the layers that an input passes through most often: show it one, "
+            "emulate(..., example_input=a batch or its shape), or take strategy 'per-layer'"
+        )
+    shapes = plain_shapes(layers) if example is None else traced_shapes(model, layers, example)
     return map_layers(shapes, chip, strategy=strategy, chips=chip.chips)
 
 
@@ -109,11 +141,14 @@ class Emulation:
     tiles_per_actor: int | Literal["auto"]
     metrics_port: int | None
     timeout_s: float
+    update_delay: int
+    reuse_known: bool = False  # whether the plan knows how often an input passes through each layer
     totals: RunTotals = field(default_factory=RunTotals)
     executor: Executor | None = field(default=None, init=False)
     _layers: list[tuple[str, AnalogLayer]] = field(default_factory=list, init=False)
     _server: MetricsServer | None = field(default=None, init=False)
     _hook: Any = field(default=None, init=False)
+    _first_batch: FirstBatch | None = field(default=None, init=False)
     _last_samples: list[TileSample] = field(default_factory=list, init=False)
 
     def __enter__(self) -> Emulation:
@@ -133,6 +168,9 @@ class Emulation:
             self._stop()
             raise
         self._hook = self.model.register_forward_pre_hook(self._count_samples)
+        if self.plan is not None and not self.reuse_known:
+            self._first_batch = FirstBatch(self.model, self._grids(), self._learn_reuse)
+        self.totals.update_delay = self.update_delay
         self.totals.utilization = self.plan.utilization if self.plan else 1.0
         self.totals.tiles = len({tile.label for spec in specs for tile in spec.tiles})
         print(f"metrics: {self._server.url}", flush=True)
@@ -159,6 +197,19 @@ class Emulation:
         """Every analog layer's present weight in torch's shape, float32, by the layer's name."""
         return analog_weights(self.model)
 
+    def tile_weights(self) -> dict[str, dict[str, Tensor]]:
+        """What every physical tile holds, by layer and tile; tiles whose process is gone are left out."""
+        found: dict[str, dict[str, Tensor]] = {}
+        for name, layer in self._layers:
+            tiles = layer.grid.spec.tiles
+            replies, _ = layer.grid.living("weights")
+            found[name] = {
+                tiles[block].label: torch.from_numpy(np.array(values))
+                for header, arrays in replies
+                for block, values in zip(header["blocks"], arrays, strict=True)
+            }
+        return found
+
     def record(self, loss: float) -> None:
         """Tell the metrics the training loop's present loss."""
         if not math.isfinite(loss):
@@ -179,21 +230,20 @@ class Emulation:
         _require_positive("depth", depth)
         if micro_batch is not None:
             _require_positive("micro_batch", micro_batch)
-        batches = [x] if isinstance(x, Tensor) else [b if isinstance(b, Tensor) else b[0] for b in x]
-        parts = [part for batch in batches for part in batch.split(micro_batch or max(len(batch), 1))]
-
-        def job(part: Tensor) -> Tensor:
-            with torch.no_grad():
-                output: Tensor = self.model(part)
-            return output
-
         mode = self.model.training
         self.model.eval()
+        total = parts_of(x, micro_batch)
+        outputs = []
         try:
-            jobs = [partial(job, part) for part in parts]
-            return torch.cat(list(run_pipelined(self.model, self._grids(), jobs, depth)))
+            with progress_bar("inference", total) as advance:
+                for output in infer(self.model, self._grids(), x, micro_batch, depth):
+                    outputs.append(output)
+                    self.totals.micro_batches += 1
+                    self.totals.progress = len(outputs) / total if total else None
+                    advance()
         finally:
             self.model.train(mode)
+        return torch.cat(outputs)
 
     def train_step(
         self,
@@ -216,23 +266,11 @@ class Emulation:
         """
         _require_positive("micro_batches", micro_batches)
         optimizer.zero_grad()
-        parameters = [p for p in self.model.parameters() if p.requires_grad]
-        xs, ys = x.chunk(micro_batches), y.chunk(micro_batches)
-
-        def job(x_part: Tensor, y_part: Tensor) -> tuple[Tensor, tuple[Tensor | None, ...]]:
-            loss = criterion(self.model(x_part), y_part) * (len(x_part) / len(x))
-            return loss.detach(), torch.autograd.grad(loss, parameters, allow_unused=True)
-
-        jobs = [partial(job, x_part, y_part) for x_part, y_part in zip(xs, ys, strict=True)]
-        total = 0.0
-        for loss, gradients in run_pipelined(self.model, self._grids(), jobs, len(jobs)):
-            total += loss.item()
-            for parameter, gradient in zip(parameters, gradients, strict=True):
-                if gradient is not None:
-                    parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
+        loss = forward_backward(self.model, self._grids(), x, y, criterion, micro_batches)
         optimizer.step()
-        self.record(total)
-        return total
+        self.totals.micro_batches += micro_batches
+        self.record(loss)
+        return loss
 
     def _grids(self) -> list[TileGrid]:
         return [layer.grid for _, layer in self._layers]
@@ -240,10 +278,13 @@ class Emulation:
     def report(self) -> RunReport:
         """Which layer sits on which tile, how full, and what its tiles have done."""
         specs = [layer.grid.spec for _, layer in self._layers]
-        return RunReport(self.plan, specs, self.tile_samples(), self.chip)
+        return RunReport(
+            self.plan, specs, self.tile_samples(), self.chip, self.reuse_known, self.update_delay
+        )
 
     def tile_samples(self) -> list[TileSample]:
         """The counters of every physical tile."""
+        self.totals.updates_waiting = sum(len(layer.grid.late) for _, layer in self._layers)
         if self.executor is not None:
             self._last_samples = [
                 (
@@ -260,18 +301,7 @@ class Emulation:
         old = layer.grid.spec
         if self.plan is None or self.chip is None:
             return replace(old, name=name, tiles=_labelled(old.tiles, name))
-        blocks = [block for block in self.plan.blocks_of(name) if block.copy == 0]  # copies hold the same
-        across = sum(block.out_start == 0 for block in blocks)
-        tiles = tuple(
-            TileSpec(
-                block.index, *divmod(block.index, across),
-                block.out_start, block.out_stop, block.in_start, block.in_stop, str(block.tile),
-            )
-            for block in blocks
-        )  # fmt: skip
-        config = _with_periphery(old.rpu_config, self.chip)
-        rows, columns = tiles[-1].row + 1, tiles[-1].column + 1
-        return replace(old, name=name, tiles=tiles, rows=rows, columns=columns, rpu_config=config)
+        return placed(old, name, self.plan, _with_periphery(old.rpu_config, self.chip))
 
     def _place(self, specs: list[LayerSpec]) -> tuple[Executor, list[Placement]]:
         if self.backend == "local":
@@ -281,20 +311,16 @@ class Emulation:
         from .ray_executor import RayExecutor
 
         warm_kernels(specs)
-        hosts = _hosts(specs, self.tiles_per_actor)
-        self.totals.actors = len(hosts)
-        parts = [[(number, specs[number], blocks) for number, blocks in host.items()] for host in hosts]
-        placements: list[Placement] = [{} for _ in specs]
-        for number, host in enumerate(hosts):
-            for layer, blocks in host.items():
-                placements[layer][number] = blocks
-        return RayExecutor(parts, self.timeout_s), placements
+        executor = RayExecutor(specs, self.tiles_per_actor, self.timeout_s)
+        self.totals.actors = len(executor.hosts)
+        return executor, executor.placements
 
     def _move_in(self, specs: list[LayerSpec], placements: list[Placement]) -> None:
         assert self.executor is not None
         for number, ((_, layer), spec) in enumerate(zip(self._layers, specs, strict=True)):
             old = layer.grid
             grid = TileGrid(spec, self.executor, number, placements[number], copy.copy(old.ticks))
+            grid.update_delay = self.update_delay
             if _same_tiles(old.spec, spec):
                 grid.load_state(old.state())
             else:
@@ -303,17 +329,19 @@ class Emulation:
 
     def _move_out(self) -> None:
         """Bring every tile home; tiles whose process is gone are named, the others still come."""
-        with contextlib.suppress(BackendError):  # a dead tile has no counters; the report keeps the last ones
-            self.tile_samples()
         failure: BackendError | None = None
+        if self.executor is not None:
+            self.executor.forgive()
         for _, layer in self._layers:
-            grid = layer.grid
-            home = TileGrid.local(grid.spec, copy.copy(grid.ticks))
             try:
-                home.load_state(grid.state())
+                layer.grid.apply_late()
             except BackendError as error:
                 failure = failure or error
-            layer.analog_tile.grid = home
+        with contextlib.suppress(BackendError):  # a dead tile has no counters; the report keeps the last ones
+            self.tile_samples()
+        for _, layer in self._layers:
+            layer.analog_tile.grid, lost = layer.grid.rescue()
+            failure = failure or lost
         if failure is not None:
             raise failure
 
@@ -321,6 +349,9 @@ class Emulation:
         if self._hook is not None:
             self._hook.remove()
             self._hook = None
+        if self._first_batch is not None:
+            self._first_batch.stop()
+            self._first_batch = None
         if self._server is not None:
             self._server.close()
             self._server = None
@@ -328,6 +359,17 @@ class Emulation:
             executor, self.executor = self.executor, None
             with contextlib.suppress(KeyboardInterrupt):
                 executor.close()
+
+    def _learn_reuse(self, reuse: list[int]) -> None:
+        """Take over how often an input passes through each layer; where its blocks are stays."""
+        assert self.plan is not None
+        of_shape = {
+            shape.name: count
+            for (name, layer), count in zip(self._layers, reuse, strict=True)
+            for shape in layer.grid.spec.shapes(name)
+        }
+        layers = tuple(replace(shape, reuse=of_shape[shape.name]) for shape in self.plan.layers)
+        self.plan, self.reuse_known = replace(self.plan, layers=layers), True
 
     def _count_samples(self, model: nn.Module, args: tuple[Any, ...]) -> None:
         if model.training and torch.is_grad_enabled() and args and isinstance(args[0], Tensor):
@@ -345,13 +387,11 @@ def _labelled(tiles: tuple[TileSpec, ...], name: str) -> tuple[TileSpec, ...]:
 
 def _with_periphery(config: RPUConfig, chip: Chip) -> RPUConfig:
     """``config`` with the chip's converters in place of its own."""
-    periphery = chip.periphery
-    if periphery is None or isinstance(config, FloatingPointRPUConfig):
+    if chip.ideal or isinstance(config, FloatingPointRPUConfig):
         return config
     config = copy.deepcopy(config)
-    for io in (config.forward, config.backward):
-        for name in ("inp_bound", "inp_res", "out_bound", "out_res"):
-            setattr(io, name, getattr(periphery, name))
+    config.forward = converted_by(chip, config.forward)
+    config.backward = converted_by(chip, config.backward)
     return config
 
 
@@ -363,22 +403,3 @@ def _same_tiles(a: LayerSpec, b: LayerSpec) -> bool:
         == [(t.out_start, t.out_stop, t.in_start, t.in_stop) for t in b.tiles]
         and a.rpu_config == b.rpu_config
     )
-
-
-def _hosts(specs: list[LayerSpec], tiles_per_actor: int | Literal["auto"]) -> list[dict[int, list[int]]]:
-    """For each actor the blocks that it hosts, by layer; blocks of one physical tile stay together."""
-    by_tile: dict[str, list[tuple[int, int]]] = {}
-    for number, spec in enumerate(specs):
-        for tile in spec.tiles:
-            by_tile.setdefault(tile.label, []).append((number, tile.block))
-    tiles = list(by_tile.values())
-    evenly = max(1, math.ceil(len(tiles) / (os.cpu_count() or 1)))
-    per_actor = evenly if tiles_per_actor == "auto" else tiles_per_actor
-    hosts = []
-    for start in range(0, len(tiles), per_actor):
-        host: dict[int, list[int]] = {}
-        for blocks in tiles[start : start + per_actor]:
-            for layer, block in blocks:
-                host.setdefault(layer, []).append(block)
-        hosts.append(host)
-    return hosts

@@ -36,6 +36,10 @@ class Executor(Protocol):
         """Send a message that needs no reply. Its failure is raised by a later ``result()``."""
         ...
 
+    def forgive(self) -> None:
+        """Give hosts that were too slow one more chance."""
+        ...
+
     def close(self) -> None:
         """End all hosts."""
         ...
@@ -74,6 +78,9 @@ class LocalExecutor:
 
     def post(self, host: int, header: dict[str, Any], arrays: Arrays) -> None:
         self.submit(host, header, arrays)
+
+    def forgive(self) -> None:
+        """A worker in this process is never too slow."""
 
     def close(self) -> None:
         self.worker.layers.clear()

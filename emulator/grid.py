@@ -8,6 +8,7 @@ with the messages.
 from __future__ import annotations
 
 import contextlib
+import copy
 import itertools
 import math
 from collections import deque
@@ -19,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..kernels.errors import InputError
+from .errors import BackendError
 from .executor import Executor, LocalExecutor, Placement
 from .layer_spec import LayerSpec
 from .tile_bank import Floats
@@ -59,6 +61,8 @@ class TileGrid:
     placement: Placement
     ticks: Ticks = field(default_factory=Ticks)
     pending: dict[int, tuple[Record, int]] = field(default_factory=dict)  # number -> record, its vectors
+    update_delay: int = 0  # steps that updates are late by
+    late: deque[Header] = field(default_factory=deque)  # updates that wait for their time
     gate: Any = None  # while batches are pipelined: lets micro-batches through in order
     _numbers: Iterator[int] = field(default_factory=itertools.count)
     _forgotten: deque[int] = field(default_factory=deque)
@@ -131,7 +135,11 @@ class TileGrid:
         return None if image_shape is None else self._add_columns(replies, image_shape)
 
     def update(self, learning_rate: float) -> None:
-        """Pulse all devices for the passes that went backward since the last update, in forward order."""
+        """Pulse all devices for the passes that went backward since the last update, in forward order.
+
+        With ``update_delay`` N it waits until N more updates followed: the tiles read N + 1 times with the
+        weights of before, whatever the processes do, so the result is as reproducible as without.
+        """
         if not self.pending:
             return
         numbers = sorted(self.pending)
@@ -139,12 +147,19 @@ class TileGrid:
             "op": "update", "layer": self.layer, "tick": self.ticks.update,
             "records": numbers, "learning_rate": learning_rate,
         }  # fmt: skip
-        for host in self.placement:
-            self.executor.post(host, header, [])
+        self.late.append(header)
         self.ticks.update += sum(vectors for _, vectors in self.pending.values())
         for record, _ in self.pending.values():
             record.applied = True
         self.pending.clear()
+        self.apply_late(keep=self.update_delay)
+
+    def apply_late(self, keep: int = 0) -> None:
+        """Pulse the devices for all updates but the last ``keep``."""
+        while len(self.late) > keep:
+            header = self.late.popleft()
+            for host in self.placement:
+                self.executor.post(host, header, [])
 
     def weights(self) -> Floats:
         """The whole weight matrix [out, in] as the products see it, without their noise."""
@@ -193,6 +208,27 @@ class TileGrid:
                 found[f"{block}/{name}"] = values
         return found
 
+    def living(self, what: str) -> tuple[list[tuple[Header, Arrays]], BackendError | None]:
+        """What the hosts that still answer reply to ``what``, and why others do not."""
+        replies, failure = [], None
+        for host in self.placement:
+            try:
+                replies.append(self.executor.submit(host, {"op": what, "layer": self.layer}, []).result())
+            except BackendError as error:
+                failure = failure or error
+        return replies, failure
+
+    def rescue(self) -> tuple[TileGrid, BackendError | None]:
+        """The layer in this process, with all tiles that can still be read; lost ones hold nothing."""
+        home = TileGrid.local(self.spec, copy.copy(self.ticks))
+        replies, failure = self.living("state")
+        state = {} if failure is None else home.state()
+        for header, arrays in replies:
+            for (block, name), values in zip(header["names"], arrays, strict=True):
+                state[f"{block}/{name}"] = values
+        home.load_state(state)
+        return home, failure
+
     def load_state(self, state: dict[str, NDArray]) -> None:
         """Take over the states that ``state`` gave, of a grid cut the same way."""
         by_block: dict[int, list[tuple[str, NDArray]]] = {}
@@ -217,6 +253,10 @@ class TileGrid:
         """Call the layer ``name``, as the model does."""
         tiles = tuple(replace(t, label=f"{name}/{t.row},{t.column}") for t in self.spec.tiles)
         self.spec = replace(self.spec, name=name, tiles=tiles)
+
+    def forget(self, record: Record) -> None:
+        """Drop one pass that went backward: its layer does not learn from it."""
+        self.pending.pop(record.number, None)
 
     def forget_pending(self) -> None:
         """Drop what went backward and was not applied."""
@@ -245,7 +285,7 @@ class TileGrid:
         return slice(tile.out_start, tile.out_stop)
 
     def _in(self, column: int) -> slice:
-        tile = self.spec.tiles[column]
+        tile = self.spec.tile_in(column)
         return slice(tile.in_start, tile.in_stop)
 
     def _slices(self, block: int) -> tuple[slice, slice]:

@@ -27,11 +27,33 @@ TILE_COUNTERS = {
     "update_count": ("crossgrid_tile_update_vectors", "Vector pairs applied as updates"),
     "pulses": ("crossgrid_tile_pulses", "Coincidences that moved a device"),
     "adc_clips": ("crossgrid_tile_adc_clips", "Conversions that hit the range of the ADC"),
+    "waiting_seconds": ("crossgrid_tile_waiting_seconds", "Time that the tile's process waited for work"),
     "retries": ("crossgrid_tile_bound_management_retries", "Reads repeated because the ADC clipped"),
 }
 
 #: counters of one tile by name, with its labels
 TileSample = tuple[dict[str, str], dict[str, float]]
+
+
+def busy_share(counters: dict[str, float]) -> float:
+    """The part of its process' working time, bubbles included, that a tile itself worked."""
+    worked = sum(counters[f"{part}_seconds"] for part in ("forward", "backward", "update"))
+    return worked / counters["run_seconds"] if counters["run_seconds"] else 0.0
+
+
+def waiting_share(counters: dict[str, float]) -> float:
+    """The part of that time in which the process waited for work: bubbles."""
+    return counters["waiting_seconds"] / counters["run_seconds"] if counters["run_seconds"] else 0.0
+
+
+#: a tile's gauge -> its help and its value
+TILE_GAUGES: dict[str, tuple[str, Callable[[dict[str, float]], float]]] = {
+    "crossgrid_tile_saturated_crosspoints": (
+        "Devices at one of their bounds", lambda counters: counters["saturated"],
+    ),
+    "crossgrid_tile_busy_ratio": ("Share of the run that the tile worked", busy_share),
+    "crossgrid_tile_waiting_ratio": ("Share of the run that its process waited for work", waiting_share),
+}  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -43,6 +65,10 @@ class RunTotals:
     utilization: float = 0.0
     tiles: int = 0
     actors: int = 0
+    micro_batches: int = 0  # that went through infer and train_step
+    progress: float | None = None  # of the present infer, where its length is known
+    update_delay: int = 0  # steps
+    updates_waiting: int = 0  # of all layers
 
 
 @dataclass(slots=True, eq=False)
@@ -60,6 +86,19 @@ class RunCollector:
         )
         yield GaugeMetricFamily("crossgrid_tiles", "Physical tiles in use", value=self.totals.tiles)
         yield GaugeMetricFamily("crossgrid_actors", "Processes that host them", value=self.totals.actors)
+        yield CounterMetricFamily(
+            "crossgrid_micro_batches", "Micro-batches pipelined", value=self.totals.micro_batches
+        )
+        yield GaugeMetricFamily(
+            "crossgrid_update_delay_steps", "Steps that updates are late by", value=self.totals.update_delay
+        )
+        yield GaugeMetricFamily(
+            "crossgrid_updates_waiting", "Late updates not applied yet", value=self.totals.updates_waiting
+        )
+        if self.totals.progress is not None:
+            yield GaugeMetricFamily(
+                "crossgrid_progress_ratio", "Done of the present inference", value=self.totals.progress
+            )
         if self.totals.loss is not None:
             yield GaugeMetricFamily("crossgrid_loss", "Loss reported last", value=self.totals.loss)
         samples = list(self.tiles())
@@ -69,12 +108,11 @@ class RunCollector:
             for where, values in samples:
                 family.add_metric([where[label] for label in labels], values[counter])
             yield family
-        saturated = GaugeMetricFamily(
-            "crossgrid_tile_saturated_crosspoints", "Devices at one of their bounds", labels=labels
-        )
-        for where, values in samples:
-            saturated.add_metric([where[label] for label in labels], values["saturated"])
-        yield saturated
+        for name, (text, value) in TILE_GAUGES.items():
+            gauge = GaugeMetricFamily(name, text, labels=labels)
+            for where, values in samples:
+                gauge.add_metric([where[label] for label in labels], value(values))
+            yield gauge
 
 
 @dataclass(slots=True)

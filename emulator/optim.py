@@ -44,19 +44,27 @@ class AnalogSGD(torch.optim.SGD):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """Update all parameters once."""
+        """Update all parameters once; what waited for the tiles' update is consumed by it."""
         for group in self.param_groups:
             _check_rate(group["lr"])
-        loss = super().step(closure)
-        for context, lr in self._contexts():
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        waiting = [(context, lr) for context, lr in self._contexts() if context.grad is not None]
+        for context, _ in waiting:
+            context.grad = None  # torch's rule is for numbers
+        super().step()
+        for context, lr in waiting:
             context.grid.update(lr)
         return loss
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Clear the gradients, and what went backward on the tiles and was not applied."""
-        super().zero_grad(set_to_none)
         for context, _ in self._contexts():
+            context.grad = None
             context.grid.forget_pending()
+        super().zero_grad(set_to_none)
 
     def _contexts(self) -> Iterable[tuple[AnalogContext, float]]:
         for group in self.param_groups:

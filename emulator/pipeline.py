@@ -8,20 +8,25 @@ when things happen, never a bit of what comes out.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any, TypeAlias, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ..kernels.errors import ConfigError
 from .grid import TileGrid
 
 Result = TypeVar("Result")
+
+Criterion: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 
 #: the number of the micro-batch that this thread computes
 CURRENT: ContextVar[int] = ContextVar("micro_batch")
@@ -73,35 +78,96 @@ class Gate:
             self.condition.notify_all()
 
 
+def infer(
+    model: nn.Module,
+    grids: Sequence[TileGrid],
+    x: Tensor | Iterable[Any],
+    micro_batch: int | None,
+    depth: int,
+) -> Iterator[Tensor]:
+    """The outputs of ``x``, a tensor or an iterable of batches, one micro-batch after another."""
+    batches = [x] if isinstance(x, Tensor) else (b if isinstance(b, Tensor) else b[0] for b in x)
+
+    def job(part: Tensor) -> Tensor:
+        with torch.no_grad():
+            output: Tensor = model(part)
+        return output
+
+    jobs = (partial(job, p) for batch in batches for p in batch.split(micro_batch or max(len(batch), 1)))
+    return run_pipelined(model, grids, jobs, depth)
+
+
+def parts_of(x: Tensor | Iterable[Any], micro_batch: int | None) -> int | None:
+    """How many micro-batches ``x`` gives, where that is known before it is read."""
+    if isinstance(x, Tensor):
+        return -(-len(x) // micro_batch) if micro_batch and len(x) else 1
+    batches = len(x) if hasattr(x, "__len__") else None
+    return batches if micro_batch is None else None
+
+
+def forward_backward(
+    model: nn.Module,
+    grids: Sequence[TileGrid],
+    x: Tensor,
+    y: Tensor,
+    criterion: Criterion,
+    micro_batches: int,
+) -> float:
+    """Add the gradients of the mean loss, micro-batches overlapped; return that loss."""
+    parameters = [p for p in model.parameters() if p.requires_grad]
+
+    def job(x_part: Tensor, y_part: Tensor) -> tuple[Tensor, tuple[Tensor | None, ...]]:
+        loss = criterion(model(x_part), y_part) * (len(x_part) / len(x))
+        return loss.detach(), torch.autograd.grad(loss, parameters, allow_unused=True)
+
+    xs, ys = x.chunk(micro_batches), y.chunk(micro_batches)
+    jobs = [partial(job, x_part, y_part) for x_part, y_part in zip(xs, ys, strict=True)]
+    total = 0.0
+    for loss, gradients in run_pipelined(model, grids, jobs, len(jobs)):
+        total += loss.item()
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            if gradient is not None:
+                parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
+    return total
+
+
 def run_pipelined(
-    model: nn.Module, grids: Sequence[TileGrid], jobs: Sequence[Callable[[], Result]], depth: int
+    model: nn.Module, grids: Sequence[TileGrid], jobs: Iterable[Callable[[], Result]], depth: int
 ) -> Iterator[Result]:
-    """The jobs' results in order, up to ``depth`` of them in flight.
+    """The jobs' results in order, up to ``depth`` of them in flight; a job is made when its turn comes.
 
     The first job runs alone, to learn how often it reads each layer. Where it draws from torch's generator
     or changes a buffer (dropout, batch normalisation), the order of its effects matters and all run alone.
     """
-    if not jobs:
+    jobs = iter(jobs)
+    first = next(jobs, None)
+    if first is None:
         return
     calls = [CallCount() for _ in grids]
     with _gates(grids, calls):
         before = _digital_state(model)
-        yield jobs[0]()
-    if depth == 1 or not _equal(before, _digital_state(model)):
-        for job in jobs[1:]:
+        result = first()
+        ordered = not _equal(before, _digital_state(model))
+    yield result
+    if depth == 1 or ordered:
+        for job in jobs:
             yield job()
         return
     gates = [Gate(count.calls) for count in calls]
+    running: deque[Future[Result]] = deque()
     with _gates(grids, gates), ThreadPoolExecutor(depth) as pool:
-        running = [pool.submit(_in_turn, job, number, gates) for number, job in enumerate(jobs[1:])]
         try:
-            for future in running:
-                yield future.result()
-        except BaseException as first:
+            for number, job in zip(itertools.count(), jobs, strict=False):
+                running.append(pool.submit(_in_turn, job, number, gates))
+                if len(running) > depth:
+                    yield running.popleft().result()
+            while running:
+                yield running.popleft().result()
+        except BaseException as error:
             for gate in gates:
                 gate.break_down()
             failures = [failure for future in running if (failure := future.exception()) is not None]
-            raise next((f for f in failures if not isinstance(f, PipelineBroken)), first) from None
+            raise next((f for f in failures if not isinstance(f, PipelineBroken)), error) from None
 
 
 def _in_turn(job: Callable[[], Result], number: int, gates: Sequence[Gate]) -> Result:

@@ -1,9 +1,4 @@
-"""Tiles in Ray actors: Ray places the processes and notices their death, ZeroMQ carries the tensors.
-
-``TileActor`` is a thin shell around a ``TileWorker``: it answers messages on a socket until it is told to
-stop. On the driver's node the socket is a file in a private directory, between nodes it is TCP with CURVE
-keys that are handed out through Ray.
-"""
+"""Tiles in Ray actors: Ray places the processes and notices their death, ZeroMQ carries the tensors."""
 
 from __future__ import annotations
 
@@ -11,98 +6,30 @@ import contextlib
 import logging
 import os
 import shutil
+import signal
 import tempfile
 import threading
 import time
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import ray
 import zmq
+from ray.util.placement_group import placement_group, remove_placement_group
+from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-from ..kernels.errors import ConfigError
+from .data_plane import Mailbox, flow_of
 from .errors import BY_NAME, BackendError, TileError
+from .executor import Placement
 from .layer_spec import LayerSpec
-from .wire import COPY_BYTES, pack, unpack
-from .worker import Arrays, Header, TileWorker
+from .placement import ActorPlan, Node, plan_actors
+from .tile_actor import ActorAddress, TileActor
+from .wire import pack, send
+from .worker import Arrays, Header
 
-#: bytes of its own that a tile actor with numpy and numba needs, before its tiles
-ACTOR_BYTES = 110 << 20
-
-#: the part of one layer that an actor hosts: its number, its specification, the blocks
-Part = tuple[int, LayerSpec, list[int]]
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """Where an actor's socket is."""
-
-    endpoint: str
-    public_key: bytes  # empty on one node
-    node: str
-    pid: int
-
-
-class TileActor:
-    """One physical tile (or a bank of them) in a process of its own."""
-
-    def __init__(self, parts: Sequence[Part], directory: str, driver_node: str) -> None:
-        import numba
-
-        numba.set_num_threads(1)  # the actors themselves are the parallelism
-        self.worker = TileWorker()
-        for layer, spec, blocks in parts:
-            self.worker.host(layer, spec, blocks)
-        self.socket: Any = zmq.Context.instance().socket(zmq.DEALER)
-        self.address = self._bind(directory, driver_node)
-
-    def _bind(self, directory: str, driver_node: str) -> Address:
-        context = ray.get_runtime_context()
-        node, actor = context.get_node_id(), context.get_actor_id()
-        assert actor is not None
-        if node == driver_node:
-            endpoint, public = f"ipc://{directory}/{actor[:16]}", b""
-            self.socket.bind(endpoint)
-        else:
-            public, secret = zmq.curve_keypair()
-            self.socket.curve_server = True
-            self.socket.curve_publickey, self.socket.curve_secretkey = public, secret
-            host = ray.util.get_node_ip_address()
-            endpoint = f"tcp://{host}:{self.socket.bind_to_random_port(f'tcp://{host}')}"
-        return Address(endpoint, public, node, os.getpid())
-
-    def where(self) -> Address:
-        """The socket's address."""
-        return self.address
-
-    def serve(self) -> None:
-        """Answer messages until one says stop."""
-        while True:
-            frames = self.socket.recv_multipart(copy=False)
-            header, arrays = unpack([frame.buffer for frame in frames])
-            if header["op"] == "stop":
-                break
-            wanted = header["wanted"]
-            try:
-                answer, out = self._answer(header, arrays)
-            except Exception as error:
-                answer, out = {"error": type(error).__name__, "message": str(error)}, []
-                wanted = True
-            if wanted:
-                _send(self.socket, {**answer, "id": header["id"]}, out)
-        self.socket.close(linger=0)
-
-    def _answer(self, header: Header, arrays: Arrays) -> tuple[Header, Arrays]:
-        if header["op"] == "process":
-            return {"pid": os.getpid(), "cpu_seconds": time.process_time()}, []
-        return self.worker.handle(header, arrays)
-
-
-def _send(socket: zmq.Socket[bytes], header: Header, arrays: Arrays) -> None:
-    large = any(array.nbytes > COPY_BYTES for array in arrays)
-    socket.send_multipart(pack(header, arrays), copy=not large)
+#: seconds that Ray may take to start all actors, at least
+START_SECONDS = 120.0
 
 
 @dataclass(slots=True)
@@ -110,14 +37,19 @@ class Host:
     """The driver's end of one actor."""
 
     actor: Any
-    address: Address
+    address: ActorAddress
     socket: zmq.Socket[bytes]
     serving: Any  # Ray's promise of serve(): kept as long as the actor lives
     label: str  # which tiles of which layers, for messages
     sent: int = 0
-    replies: dict[int, tuple[Header, Arrays]] = field(default_factory=dict)
-    failures: deque[tuple[Header, Arrays]] = field(default_factory=deque)
-    lock: Any = field(default_factory=threading.RLock)
+    dead: bool = False
+    failure: TileError | None = None  # set once the actor is known to be dead or to hang
+    lock: Any = field(default_factory=threading.Lock)  # sockets are not for two threads at once
+
+    @property
+    def where(self) -> str:
+        """The actor's tiles, process and node, for messages."""
+        return f"the actor of {self.label} (process {self.address.pid} on node {self.address.node[:8]})"
 
 
 @dataclass(slots=True)
@@ -133,43 +65,58 @@ class Waiting:
 
 
 class RayExecutor:
-    """One tile actor a host, each with a socket of its own."""
+    """Tile actors, each with a socket of its own, and the mailbox that all of them answer to."""
 
-    def __init__(self, hosts: Sequence[Sequence[Part]], timeout_s: float) -> None:
-        """Start an actor for every entry of ``hosts`` and connect to it.
+    def __init__(
+        self, specs: Sequence[LayerSpec], tiles_per_actor: int | Literal["auto"], timeout_s: float
+    ) -> None:
+        """Start the actors of these layers' tiles and connect to them.
 
         Raises:
-            BackendError: Ray or the actors do not start, or the machine cannot bear so many.
+            ConfigError: the nodes cannot bear so many actors.
+            BackendError: Ray or the actors do not start.
         """
-        _require_memory(len(hosts))
         self.timeout_s = timeout_s
         self.owns_ray = not ray.is_initialized()
+        if self.owns_ray:
+            plan_actors(specs, tiles_per_actor, [_this_machine()], False)
         self.directory = tempfile.mkdtemp(prefix="crossgrid-")
         self.hosts: list[Host] = []
+        self.groups: list[Any] = []  # Ray's placement groups, one a chip
+        self.mailbox: Mailbox | None = None
         try:
-            self._start_ray()
-            self._start_actors(hosts)
+            if self.owns_ray:
+                _start_ray()
+            plans = plan_actors(specs, tiles_per_actor, _nodes(), False)
+            self._start_actors(plans)
         except BaseException:
             self.close()
             raise
+        self.placements: list[Placement] = [{} for _ in specs]
+        for number, plan in enumerate(plans):
+            for layer, _, blocks in plan.parts:
+                self.placements[layer][number] = blocks
 
-    def _start_ray(self) -> None:
-        if not self.owns_ray:
-            return
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    def _start_actors(self, plans: Sequence[ActorPlan]) -> None:
+        here = ray.get_runtime_context().get_node_id()
+        flows = [flow_of(plan.parts) for plan in plans]
+        alone = all(plan.node == here for plan in plans)
+        self.mailbox = Mailbox(self.directory, flows, here, alone)
+        groups = {chip: self._reserve(chip, plans) for chip in {plan.chip for plan in plans}}
+        actors: list[Any] = [
+            ray.remote(TileActor)
+            .options(
+                num_cpus=plan.processors,
+                num_gpus=plan.cards,
+                scheduling_strategy=PlacementGroupSchedulingStrategy(groups[plan.chip]),
+            )
+            .remote(number, plan.parts, self.mailbox.address, flow)
+            for number, (plan, flow) in enumerate(zip(plans, flows, strict=True))
+        ]
         try:
-            ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-        except Exception as error:
-            raise BackendError(
-                f"Ray does not start: {error}; run `crossgrid doctor`, or use backend='local'"
-            ) from error
-
-    def _start_actors(self, hosts: Sequence[Sequence[Part]]) -> None:
-        driver_node = ray.get_runtime_context().get_node_id()
-        actor_class = ray.remote(num_cpus=0)(TileActor)
-        actors: list[Any] = [actor_class.remote(list(parts), self.directory, driver_node) for parts in hosts]
-        try:
-            addresses = ray.get([actor.where.remote() for actor in actors], timeout=max(self.timeout_s, 120))
+            addresses = ray.get(
+                [actor.where.remote() for actor in actors], timeout=max(self.timeout_s, START_SECONDS)
+            )
         except Exception as error:
             for actor in actors:
                 ray.kill(actor)
@@ -177,13 +124,30 @@ class RayExecutor:
                 f"{len(actors)} tile actors did not start: {error}; see `ray status`, "
                 "or pack tiles with tiles_per_actor='auto'"
             ) from error
-        for actor, address, parts in zip(actors, addresses, hosts, strict=True):
-            socket: Any = zmq.Context.instance().socket(zmq.DEALER)
-            if address.public_key:
+        for actor, address, plan, flow in zip(actors, addresses, plans, flows, strict=True):
+            socket: Any = zmq.Context.instance().socket(zmq.PUSH)
+            flow.apply(socket)
+            if address.endpoint.public_key:
                 socket.curve_publickey, socket.curve_secretkey = zmq.curve_keypair()
-                socket.curve_serverkey = address.public_key
-            socket.connect(address.endpoint)
-            self.hosts.append(Host(actor, address, socket, actor.serve.remote(), _label(parts)))
+                socket.curve_serverkey = address.endpoint.public_key
+            socket.connect(address.endpoint.address)
+            self.hosts.append(Host(actor, address, socket, actor.serve.remote(), plan.label))
+
+    def _reserve(self, chip: int, plans: Sequence[ActorPlan]) -> Any:
+        """A placement group for a chip: all its actors on one node."""
+        actors = [plan for plan in plans if plan.chip == chip]
+        wanted = {"CPU": sum(a.processors for a in actors), "GPU": sum(a.cards for a in actors)}
+        bundle = {name: round(amount, 4) for name, amount in wanted.items() if amount}
+        group = placement_group(
+            [bundle], strategy="STRICT_PACK", bundle_label_selector=[{"ray.io/node-id": actors[0].node}]
+        )
+        self.groups.append(group)
+        if not group.wait(max(self.timeout_s, START_SECONDS)):
+            raise BackendError(
+                f"Ray cannot reserve {bundle} on node {actors[0].node[:8]} for the {len(actors)} actors of "
+                f"chip {chip}: others use them, see `ray status`"
+            )
+        return group
 
     def submit(self, host: int, header: Header, arrays: Arrays) -> Waiting:
         """Send a message to an actor and expect a reply."""
@@ -194,11 +158,22 @@ class RayExecutor:
         self._send(host, header, arrays, wanted=False)
 
     def _send(self, number: int, header: Header, arrays: Arrays, wanted: bool) -> int:
+        """Send, and wait while the actor has as many messages waiting as it may have."""
         host = self.hosts[number]
+        assert self.mailbox is not None
+        since = time.monotonic()
         with host.lock:
             host.sent += 1
-            _send(host.socket, {**header, "id": host.sent, "wanted": wanted}, arrays)
-            return host.sent
+            message = {**header, "id": host.sent, "wanted": wanted}
+            while host.failure is None:
+                try:
+                    send(host.socket, message, arrays, zmq.NOBLOCK)
+                except zmq.Again:
+                    self.mailbox.receive_waiting(0.05)
+                    self._look_after(number, since)
+                else:
+                    return host.sent
+            raise host.failure
 
     def wait(self, number: int, message: int) -> tuple[Header, Arrays]:
         """The reply to a message, or the error that it ended with.
@@ -207,36 +182,36 @@ class RayExecutor:
             TileError: the actor died or did not answer in time.
         """
         host = self.hosts[number]
-        deadline = time.monotonic() + self.timeout_s
-        with host.lock:
-            while message not in host.replies and not host.failures:
-                if host.socket.poll(1000):
-                    self._receive(host)
-                else:
-                    self._require_alive(host, deadline)
-            header, arrays = host.failures.popleft() if host.failures else host.replies.pop(message)
+        assert self.mailbox is not None
+        since = time.monotonic()
+        while (reply := self.mailbox.take(number, message, 0.5)) is None:
+            self._look_after(number, since)
+            if host.failure is not None:
+                raise host.failure
+        header, arrays = reply
         if "error" in header:
             raise BY_NAME.get(header["error"], TileError)(f"{host.label}: {header['message']}")
         return header, arrays
 
-    def _receive(self, host: Host) -> None:
-        frames = host.socket.recv_multipart(copy=False)
-        header, arrays = unpack([frame.buffer for frame in frames])
-        if "error" in header:
-            host.failures.append((header, arrays))
-        else:
-            host.replies[header["id"]] = (header, arrays)
-
-    def _require_alive(self, host: Host, deadline: float) -> None:
+    def _look_after(self, number: int, since: float) -> None:
+        """Note that an actor died, or that it said nothing for too long while we waited."""
+        host = self.hosts[number]
+        assert self.mailbox is not None
         ended, _ = ray.wait([host.serving], timeout=0)
-        where = f"the actor of {host.label} (process {host.address.pid} on node {host.address.node[:8]})"
         if ended:
-            raise TileError(f"{where} died; the other tiles' weights can still be read")
-        if time.monotonic() > deadline:
-            raise TileError(
-                f"{where} did not answer within {self.timeout_s:g} s; it hangs or is too slow: "
+            host.dead = True
+            host.failure = TileError(f"{host.where} died; the other tiles' weights can still be read")
+        elif time.monotonic() - max(since, self.mailbox.heard.get(number, since)) > self.timeout_s:
+            host.failure = TileError(
+                f"{host.where} did not answer within {self.timeout_s:g} s; it hangs or is too slow: "
                 "raise timeout_s or put fewer tiles into an actor"
             )
+
+    def forgive(self) -> None:
+        """Give actors that were too slow one more chance."""
+        for host in self.hosts:
+            if not host.dead:
+                host.failure = None
 
     def processes(self) -> list[dict[str, float]]:
         """Each actor's process: ``pid`` and the ``cpu_seconds`` that it has used."""
@@ -245,37 +220,64 @@ class RayExecutor:
 
     def close(self) -> None:
         """End all actors, wait until they are gone, and stop Ray where this executor started it."""
+        running = ray.is_initialized()
         for host in self.hosts:
             with contextlib.suppress(zmq.ZMQError):
                 host.socket.send_multipart(pack({"op": "stop"}, []), flags=zmq.NOBLOCK)
-        if self.hosts and ray.is_initialized():
-            ray.wait([host.serving for host in self.hosts], num_returns=len(self.hosts), timeout=5)
+        listening = [host.serving for host in self.hosts if host.failure is None]
+        if listening and running:
+            ray.wait(listening, num_returns=len(listening), timeout=5)
         for host in self.hosts:
             host.socket.close(linger=0)
-            if ray.is_initialized():
+            if running:
                 ray.kill(host.actor)
-        here = [host.address.pid for host in self.hosts if not host.address.public_key]
+        if self.mailbox is not None:
+            self.mailbox.close()
+        if running:
+            for group in self.groups:
+                remove_placement_group(group)
+        here = [host for host in self.hosts if not host.address.endpoint.public_key]
+        for host in here:
+            if host.failure is not None and not host.dead:  # a stopped process does not hear Ray
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(host.address.pid, signal.SIGKILL)
         self.hosts.clear()
         if self.owns_ray and ray.is_initialized():
             ray.shutdown()
-        _wait_until_gone(here)
+        _wait_until_gone([host.address.pid for host in here])
         shutil.rmtree(self.directory, ignore_errors=True)
 
 
-def _label(parts: Sequence[Part]) -> str:
-    names = [f"tile {spec.tiles[b].label} of layer {spec.name}" for _, spec, blocks in parts for b in blocks]
-    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
+def _start_ray() -> None:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    except Exception as error:
+        raise BackendError(
+            f"Ray does not start: {error}; run `crossgrid doctor`, or use backend='local'"
+        ) from error
 
 
-def _require_memory(actors: int) -> None:
+def _this_machine() -> Node:
     import psutil
 
-    available = psutil.virtual_memory().available
-    if actors * ACTOR_BYTES > available:
-        raise ConfigError(
-            f"{actors} tile actors need about {actors * ACTOR_BYTES >> 20} MB, {available >> 20} are free; "
-            f"at most {available // ACTOR_BYTES} actors fit; pack tiles with tiles_per_actor='auto'"
+    return Node("", os.cpu_count() or 1, 0.0, psutil.virtual_memory().available)
+
+
+def _nodes() -> list[Node]:
+    """What Ray's living nodes offer; of our own the memory that is free now."""
+    here = ray.get_runtime_context().get_node_id()
+    free = _this_machine().free_bytes
+    return [
+        Node(
+            node["NodeID"],
+            node["Resources"].get("CPU", 0.0),
+            node["Resources"].get("GPU", 0.0),
+            free if node["NodeID"] == here else int(node["Resources"].get("memory", 0)),
         )
+        for node in ray.nodes()
+        if node["Alive"]
+    ]
 
 
 def _wait_until_gone(pids: Sequence[int], seconds: float = 10.0) -> None:

@@ -15,7 +15,7 @@ from ..chip.cost import energy_by_part
 from ..chip.events import Events, layer_events
 from ..chip.report import mapping_table
 from .layer_spec import LayerSpec
-from .metrics import TileSample
+from .metrics import TileSample, busy_share, waiting_share
 
 #: a tile's counter -> its heading
 COUNTED = {
@@ -37,6 +37,8 @@ class RunReport:
     specs: Sequence[LayerSpec]
     samples: Sequence[TileSample]
     chip: Chip | None = None
+    reuse_known: bool = True  # whether the plan knows how often an input passes through each layer
+    update_delay: int = 0  # steps that pulsed updates are late by
 
     def __str__(self) -> str:
         return self._recorded().export_text()
@@ -46,7 +48,7 @@ class RunReport:
 
     def _recorded(self) -> Console:
         console = Console(width=110, record=True, file=io.StringIO())
-        for table in (self.mapping(), self.activity(), self.energy()):
+        for table in (self.mapping(), self.activity(), self.occupancy(), self.energy()):
             if table is not None:
                 console.print(table)
         return console
@@ -54,7 +56,7 @@ class RunReport:
     def mapping(self) -> Table:
         """Layer -> tiles, used rows x columns, utilization."""
         if self.plan is not None:
-            return mapping_table(self.plan)
+            return mapping_table(self.plan, self.reuse_known)
         table = Table(title="layers on tiles cut at the configuration's own size")
         for heading in ("layer", "outputs x inputs", "tiles"):
             table.add_column(heading)
@@ -66,11 +68,14 @@ class RunReport:
         """What the chip's parts did, from what the tiles counted, but for traffic; None without a chip."""
         if self.plan is None or self.chip is None:
             return None
+        layer_of = {shape.name: spec.name for spec in self.specs for shape in spec.shapes(spec.name)}
         total = Events(pulse=sum(counters["pulses"] for _, counters in self.samples))
         for backward, counted in ((False, ("forward_count", "retries")), (True, ("backward_count",))):
             each = layer_events(self.plan, self.chip, backward)
             for layer, events in zip(self.plan.layers, each, strict=True):
-                tiles = [counters for labels, counters in self.samples if labels["layer"] == layer.name]
+                tiles = [
+                    counters for labels, counters in self.samples if labels["layer"] == layer_of[layer.name]
+                ]
                 reads = [sum(counters[name] for name in counted) for counters in tiles]
                 total = total + events * (sum(reads) / max(len(reads), 1) / layer.reuse)
         return total
@@ -104,4 +109,22 @@ class RunReport:
         for layer, counters in totals.items():
             seconds = sum(counters[f"{part}_seconds"] for part in ("forward", "backward", "update"))
             table.add_row(layer, *(f"{counters[name]:,.0f}" for name in COUNTED), f"{seconds:.2f}")
+        return table
+
+    def occupancy(self) -> Table | None:
+        """How busy each layer's tiles were, and how long their processes waited for work: bubbles."""
+        by_layer: dict[str, list[dict[str, float]]] = defaultdict(list)
+        for labels, counters in self.samples:
+            by_layer[labels["layer"]].append(counters)
+        if not any(counters["run_seconds"] for _, counters in self.samples):
+            return None
+        late = f"; updates are late by {self.update_delay} steps" if self.update_delay else ""
+        table = Table(title=f"how busy the tiles were{late}")
+        for heading in ("layer", "tiles", "busy", "busiest tile", "bubbles"):
+            table.add_column(heading, justify="left" if heading == "layer" else "right")
+        for layer, tiles in by_layer.items():
+            busy = [busy_share(counters) for counters in tiles]
+            bubbles = sum(waiting_share(counters) for counters in tiles) / len(tiles)
+            shares = (sum(busy) / len(busy), max(busy), bubbles)
+            table.add_row(layer, str(len(tiles)), *(f"{share:.1%}" for share in shares))
         return table

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..kernels.analog_mvm import Periphery
+from ..kernels.analog_mvm import periphery
 from ..kernels.devices import build_cell
 from ..kernels.inference import modified_weights, program, programmed_weights, weights_at
 from ..kernels.rng import tile_key
@@ -36,6 +36,7 @@ class TileStats:
     pulses: NDArray[np.int64]  # coincidences that moved a device
     adc_clips: NDArray[np.int64]  # conversions that hit the ADC's range
     retries: NDArray[np.int64]  # further attempts of bound management
+    conversions: NDArray[np.int64]  # by the ADC, in all attempts
     saturated: NDArray[np.int64]  # crosspoints at one of their bounds, at the last look
 
     @classmethod
@@ -47,7 +48,7 @@ class TileStats:
             return np.zeros(tiles, np.float64)
 
         timed = seconds(), counts(), seconds(), counts(), seconds(), counts()
-        return cls(*timed, counts(), counts(), counts(), counts())
+        return cls(*timed, *(counts() for _ in range(5)))
 
 
 class TileBank:
@@ -67,8 +68,8 @@ class TileBank:
         keys_T2 = np.stack([tile_key(layer_key, block) for block in blocks])
         shape = out_size, in_size
         self.cell = build_cell(rpu_config.device, update_of(rpu_config), keys_T2, *shape, executor=executor)
-        self.forward_read = Periphery(forward_io, keys_T2, *shape, direction="forward", executor=executor)
-        self.backward_read = Periphery(backward_io, keys_T2, *shape, direction="backward", executor=executor)
+        self.forward_read = periphery(forward_io, keys_T2, *shape, direction="forward", executor=executor)
+        self.backward_read = periphery(backward_io, keys_T2, *shape, direction="backward", executor=executor)
         self.rpu_config = rpu_config
         self.keys_T2 = keys_T2
         self.tiles = len(blocks)
@@ -91,6 +92,7 @@ class TileBank:
         self.stats.forward_count += x_XBI.shape[1]
         self.stats.adc_clips += counts.adc_clips
         self.stats.retries += counts.retries
+        self.stats.conversions += counts.conversions
         return y_TBO
 
     def backward(self, d_XBO: Floats, d_of_tile: Index, tick: int, w_TOI: Floats | None = None) -> Floats:
@@ -101,6 +103,7 @@ class TileBank:
         self.stats.backward_seconds += (time.perf_counter() - start) / self.tiles
         self.stats.backward_count += d_XBO.shape[1]
         self.stats.adc_clips += counts.adc_clips
+        self.stats.conversions += counts.conversions
         return z_TBI
 
     def update(

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgpack
 import numpy as np
+import zmq
 from numpy.typing import NDArray
 
 #: below this many bytes a copy is cheaper than zmq's bookkeeping for a shared frame
@@ -37,3 +38,15 @@ def unpack(frames: Sequence[Any]) -> tuple[dict[str, Any], list[NDArray]]:
         for (dtype, shape), frame in zip(header.pop("arrays"), frames[1:], strict=True)
     ]
     return header, arrays
+
+
+def send(
+    socket: zmq.Socket[bytes], header: dict[str, Any], arrays: Sequence[NDArray], flags: int = 0
+) -> None:
+    """Send one message; large arrays are shared with ZeroMQ until they are on their way.
+
+    Raises:
+        zmq.Again: with ``zmq.NOBLOCK``, where the socket is full.
+    """
+    large = any(array.nbytes > COPY_BYTES for array in arrays)
+    socket.send_multipart(pack(header, arrays), flags=flags, copy=not large)

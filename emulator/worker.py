@@ -7,6 +7,8 @@ grouped into banks of equal shape.
 
 from __future__ import annotations
 
+import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -21,6 +23,9 @@ from .tile_bank import Floats, Index, TileBank
 Header = dict[str, Any]
 Arrays = list[NDArray]
 PartialSums = tuple[list[list[int]], Arrays]
+
+#: messages that make tiles work; a worker counts as waiting between the first and the last of them
+WORK = frozenset({"forward", "backward", "update"})
 
 
 @dataclass(slots=True)
@@ -64,9 +69,9 @@ class HostedLayer:
             self.groups.append(Group(bank, alike))
         self.columns = sorted({tile.column for tile in tiles})
         self.rows = sorted({tile.row for tile in tiles})
-        hosted = {(tile.row, tile.column) for tile in tiles}
-        self.complete_rows = {r for r in self.rows if all((r, c) in hosted for c in range(spec.columns))}
-        self.complete_columns = {c for c in self.columns if all((r, c) in hosted for r in range(spec.rows))}
+        in_row, in_column = Counter(tile.row for tile in tiles), Counter(tile.column for tile in tiles)
+        self.complete_rows = {row for row, count in in_row.items() if count == spec.columns}
+        self.complete_columns = {column for column, count in in_column.items() if count == spec.rows}
         self.kept: dict[int, Kept] = {}
 
     def forward(
@@ -131,23 +136,16 @@ class HostedLayer:
 
     def _input_block(self, column: int, feed: Floats) -> Floats:
         patches = self.spec.patches
-        if patches is None:
-            return feed
-        first_channel, _ = self.spec.channels(column)
-        tile = self.spec.tiles[column]
-        offset = first_channel * patches.size
-        x_BI = unfold(feed, patches)
-        return x_BI[:, tile.in_start - offset : tile.in_stop - offset]
+        return feed if patches is None else unfold(feed, patches)[:, self.spec.features(column)]
 
     def _input_gradient(self, tile: TileSpec, z_BI: Floats, image_shape: tuple[int, ...]) -> Floats:
         patches = self.spec.patches
         if patches is None:
             return z_BI
         first, last = self.spec.channels(tile.column)
-        offset = first * patches.size
         if z_BI.shape[1] != (last - first) * patches.size:
             full = np.zeros((z_BI.shape[0], (last - first) * patches.size), np.float32)
-            full[:, tile.in_start - offset : tile.in_stop - offset] = z_BI
+            full[:, self.spec.features(tile.column)] = z_BI
             z_BI = full
         return fold(z_BI, image_shape[0], last - first, image_shape[2:], patches)
 
@@ -168,12 +166,33 @@ def _partial_sums(
         if line not in complete:
             index.append([line, place])
             arrays.append(part)
-        elif place == 0:
+        elif index and index[-1] == [line, -1]:
+            arrays[-1] = arrays[-1] + part
+        else:
             index.append([line, -1])
             arrays.append(part)
-        else:
-            arrays[-1] = arrays[-1] + part
     return index, arrays
+
+
+@dataclass(slots=True)
+class Clock:
+    """How long a worker worked, and how long it waited for work in between: its bubbles."""
+
+    started: float | None = None
+    stopped: float = 0.0
+    busy_seconds: float = 0.0
+
+    def add(self, start: float, stop: float) -> None:
+        """Note a piece of work."""
+        if self.started is None:
+            self.started = start
+        self.stopped = stop
+        self.busy_seconds += stop - start
+
+    @property
+    def run_seconds(self) -> float:
+        """From the beginning of the first piece of work to the end of the last."""
+        return 0.0 if self.started is None else self.stopped - self.started
 
 
 class TileWorker:
@@ -182,6 +201,7 @@ class TileWorker:
     def __init__(self, executor: str = "cpu") -> None:
         self.executor = executor
         self.layers: dict[int, HostedLayer] = {}
+        self.clock = Clock()
 
     def host(self, layer: int, spec: LayerSpec, blocks: Sequence[int]) -> None:
         """Build the tiles ``blocks`` of a layer: draw their devices, weights zero."""
@@ -201,7 +221,12 @@ class TileWorker:
             "load_state": self._load_state,
             "stats": self._stats,
         }
-        return operations[header["op"]](header, arrays)
+        operation = header["op"]
+        start = time.perf_counter()
+        answer = operations[operation](header, arrays)
+        if operation in WORK:
+            self.clock.add(start, time.perf_counter())
+        return answer
 
     def _forward(self, header: Header, arrays: Arrays) -> tuple[Header, Arrays]:
         layer = self.layers[header["layer"]]
@@ -262,11 +287,14 @@ class TileWorker:
         return {"stats": self.stats()}, []
 
     def stats(self) -> dict[int, dict[int, dict[str, float]]]:
+        run_seconds = self.clock.run_seconds
+        shared = {"run_seconds": run_seconds, "waiting_seconds": run_seconds - self.clock.busy_seconds}
         found: dict[int, dict[int, dict[str, float]]] = {}
         for number, layer in self.layers.items():
             tiles = found.setdefault(number, {})
             for group in layer.groups:
                 stats = group.bank.look()
                 for k, tile in enumerate(group.tiles):
-                    tiles[tile.block] = {f.name: float(getattr(stats, f.name)[k]) for f in fields(stats)}
+                    own = {f.name: float(getattr(stats, f.name)[k]) for f in fields(stats)}
+                    tiles[tile.block] = own | shared
         return found

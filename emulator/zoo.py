@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
-from ..chip.plan import Convolution, LayerShape
+from ..chip.plan import OUTSIDE, Convolution, Join, LayerShape
 from ..kernels.errors import unknown
 
 
@@ -55,20 +56,22 @@ def resnet9() -> tuple[LayerShape, ...]:
 
     The publication gives the number of weights, not the widths; these come within 2 %.
     """
-    return (
-        _conv("conv1", 3, 56, 3, 32),
-        _conv("block1.conv1", 56, 56, 3, 32),
-        _conv("block1.conv2", 56, 56, 3, 32),
-        _conv("block2.conv1", 56, 112, 3, 32, stride=2),
-        _conv("block2.conv2", 112, 112, 3, 16),
-        _conv("block2.shortcut", 56, 112, 1, 32, stride=2),
-        _conv("block3.conv1", 112, 224, 3, 16, stride=2),
-        _conv("block3.conv2", 224, 224, 3, 8),
-        _conv("block3.shortcut", 112, 224, 1, 16, stride=2),
-        _conv("block4.conv1", 224, 224, 3, 8),
-        _conv("block4.conv2", 224, 224, 3, 8, pooled=True),
-        LayerShape("fc", 10, 224),
-    )
+    layers = [_conv("conv1", 3, 56, 3, 32)]
+    channels, size = 56, 32
+    for block, width, stride in (
+        ("block1", 56, 1),
+        ("block2", 112, 2),
+        ("block3", 224, 2),
+        ("block4", 224, 1),
+    ):
+        first = _conv(f"{block}.conv1", channels, width, 3, size, stride=stride)
+        second = _conv(f"{block}.conv2", width, width, 3, size // stride, pooled=block == "block4")
+        shortcut = (
+            None if stride == 1 else _conv(f"{block}.shortcut", channels, width, 1, size, stride=stride)
+        )
+        layers += _residual(layers[-1], [first, second], shortcut)
+        channels, size = width, size // stride
+    return (*layers, LayerShape("fc", 10, 224))
 
 
 def resnet18() -> tuple[LayerShape, ...]:
@@ -79,10 +82,14 @@ def resnet18() -> tuple[LayerShape, ...]:
         for block in range(2):
             stride = 2 if stage > 1 and block == 0 else 1
             name = f"layer{stage}.{block}"
-            layers.append(_conv(f"{name}.conv1", channels, width, 3, size, stride=stride))
-            layers.append(_conv(f"{name}.conv2", width, width, 3, size // stride))
+            body = [
+                _conv(f"{name}.conv1", channels, width, 3, size, stride=stride),
+                _conv(f"{name}.conv2", width, width, 3, size // stride),
+            ]
+            shortcut = None
             if stride == 2:
-                layers.append(_conv(f"{name}.downsample.0", channels, width, 1, size, stride=2))
+                shortcut = _conv(f"{name}.downsample.0", channels, width, 1, size, stride=2)
+            layers += _residual(layers[-1], body, shortcut)
             channels, size = width, size // stride
     return (*layers, LayerShape("fc", 1000, 512))
 
@@ -95,52 +102,84 @@ def resnet50() -> tuple[LayerShape, ...]:
         for block in range(blocks):
             stride = 2 if stage > 1 and block == 0 else 1
             name = f"layer{stage}.{block}"
-            layers.append(_conv(f"{name}.conv1", channels, width, 1, size))
-            layers.append(_conv(f"{name}.conv2", width, width, 3, size, stride=stride))
-            layers.append(_conv(f"{name}.conv3", width, 4 * width, 1, size // stride))
+            body = [
+                _conv(f"{name}.conv1", channels, width, 1, size),
+                _conv(f"{name}.conv2", width, width, 3, size, stride=stride),
+                _conv(f"{name}.conv3", width, 4 * width, 1, size // stride),
+            ]
+            shortcut = None
             if block == 0:
-                layers.append(_conv(f"{name}.downsample.0", channels, 4 * width, 1, size, stride=stride))
+                shortcut = _conv(f"{name}.downsample.0", channels, 4 * width, 1, size, stride=stride)
+            layers += _residual(layers[-1], body, shortcut)
             channels, size = 4 * width, size // stride
     return (*layers, LayerShape("fc", 1000, 2048))
 
 
+def _residual(
+    before: LayerShape, body: Sequence[LayerShape], shortcut: LayerShape | None
+) -> list[LayerShape]:
+    """A block that reads ``before``: its last layer's outputs meet the shortcut's, or what the block read."""
+    chain = [replace(body[0], sources=(before.name,)), *body[1:]]
+    last = body[-1]
+    values = last.out * last.reuse
+    if shortcut is None:
+        return [*chain[:-1], replace(last, joins=(Join(before.name, values),))]
+    return [*chain, replace(shortcut, sources=(before.name,), joins=(Join(last.name, values),))]
+
+
 def bert_base() -> tuple[LayerShape, ...]:
     """BERT-base (Devlin et al., 2019); an input is a sequence of 128 tokens."""
-    tokens = 128
-    layers = []
+    tokens, hidden = 128, 768
+    values = tokens * hidden
+    layers, before = [], OUTSIDE
     for k in range(12):
         name = f"encoder.layer.{k}"
-        for part in ("query", "key", "value"):
-            layers.append(LayerShape(f"{name}.attention.self.{part}", 768, 768, tokens))
-        layers.append(LayerShape(f"{name}.attention.output.dense", 768, 768, tokens))
-        layers.append(LayerShape(f"{name}.intermediate.dense", 3072, 768, tokens))
-        layers.append(LayerShape(f"{name}.output.dense", 768, 3072, tokens))
-    return (*layers, LayerShape("pooler.dense", 768, 768))
+        attention = f"{name}.attention.self"
+        for part in ("query", "key"):
+            layers.append(LayerShape(f"{attention}.{part}", hidden, hidden, tokens, sources=(before,)))
+        met = (Join(f"{attention}.query", values), Join(f"{attention}.key", values))
+        layers.append(LayerShape(f"{attention}.value", hidden, hidden, tokens, None, (before,), met))
+        output = LayerShape(f"{name}.attention.output.dense", hidden, hidden, tokens)
+        layers.append(replace(output, joins=(Join(before, values),)))
+        layers.append(LayerShape(f"{name}.intermediate.dense", 3072, hidden, tokens))
+        last = LayerShape(f"{name}.output.dense", hidden, 3072, tokens, joins=(Join(output.name, values),))
+        layers.append(last)
+        before = last.name
+    return (*layers, LayerShape("pooler.dense", hidden, hidden))
 
 
 def gpt2() -> tuple[LayerShape, ...]:
     """GPT-2 small (Radford et al., 2019) with its output layer; an input is one token."""
-    layers = []
+    hidden = 768
+    layers, before = [], OUTSIDE
     for k in range(12):
         name = f"transformer.h.{k}"
-        layers.append(LayerShape(f"{name}.attn.c_attn", 2304, 768))
-        layers.append(LayerShape(f"{name}.attn.c_proj", 768, 768))
-        layers.append(LayerShape(f"{name}.mlp.c_fc", 3072, 768))
-        layers.append(LayerShape(f"{name}.mlp.c_proj", 768, 3072))
-    return (*layers, LayerShape("lm_head", 50257, 768))
+        layers.append(LayerShape(f"{name}.attn.c_attn", 3 * hidden, hidden))
+        projection = LayerShape(f"{name}.attn.c_proj", hidden, hidden, joins=(Join(before, hidden),))
+        layers.append(projection)
+        layers.append(LayerShape(f"{name}.mlp.c_fc", 4 * hidden, hidden))
+        last = LayerShape(f"{name}.mlp.c_proj", hidden, 4 * hidden, joins=(Join(projection.name, hidden),))
+        layers.append(last)
+        before = last.name
+    return (*layers, LayerShape("lm_head", 50257, hidden))
 
 
 def _llama(depth: int, hidden: int, key_value: int, wide: int) -> tuple[LayerShape, ...]:
-    layers = []
+    layers, before = [], OUTSIDE
     for k in range(depth):
-        name = f"model.layers.{k}"
-        layers.append(LayerShape(f"{name}.self_attn.q_proj", hidden, hidden))
-        layers.append(LayerShape(f"{name}.self_attn.k_proj", key_value, hidden))
-        layers.append(LayerShape(f"{name}.self_attn.v_proj", key_value, hidden))
-        layers.append(LayerShape(f"{name}.self_attn.o_proj", hidden, hidden))
-        layers.append(LayerShape(f"{name}.mlp.gate_proj", wide, hidden))
-        layers.append(LayerShape(f"{name}.mlp.up_proj", wide, hidden))
-        layers.append(LayerShape(f"{name}.mlp.down_proj", hidden, wide))
+        attention, mlp = f"model.layers.{k}.self_attn", f"model.layers.{k}.mlp"
+        layers.append(LayerShape(f"{attention}.q_proj", hidden, hidden, sources=(before,)))
+        layers.append(LayerShape(f"{attention}.k_proj", key_value, hidden, sources=(before,)))
+        met = (Join(f"{attention}.q_proj", hidden), Join(f"{attention}.k_proj", key_value))
+        layers.append(LayerShape(f"{attention}.v_proj", key_value, hidden, 1, None, (before,), met))
+        output = LayerShape(f"{attention}.o_proj", hidden, hidden, joins=(Join(before, hidden),))
+        layers.append(output)
+        layers.append(LayerShape(f"{mlp}.gate_proj", wide, hidden, sources=(output.name,)))
+        up = (Join(f"{mlp}.gate_proj", wide),)
+        layers.append(LayerShape(f"{mlp}.up_proj", wide, hidden, 1, None, (output.name,), up))
+        last = LayerShape(f"{mlp}.down_proj", hidden, wide, joins=(Join(output.name, hidden),))
+        layers.append(last)
+        before = last.name
     return (*layers, LayerShape("lm_head", 32000, hidden))
 
 

@@ -50,12 +50,13 @@ class InputRange(nn.Module):
         self.value = nn.Parameter(torch.tensor([parameter.init_value]))
         self.register_buffer("batches", torch.zeros((), dtype=torch.int64))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """x / r in [-1, 1]; multiply the outputs by ``value`` afterwards."""
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """x / r in [-1, 1], and r, which the outputs are to be multiplied by."""
         if self.training and int(self.batches) < self.parameter.init_from_data:
             self._calibrate(x)
-        y: Tensor = ClipToRange.apply(x, self.value, self.parameter)
-        return y
+        r = self.value.clone()  # a layer may be read, and calibrated, again before this pass goes backward
+        y: Tensor = ClipToRange.apply(x, r, self.parameter)
+        return y, r
 
     @torch.no_grad()
     def _calibrate(self, x: Tensor) -> None:

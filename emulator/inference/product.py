@@ -29,7 +29,7 @@ class HardwareAwareProduct(torch.autograd.Function):
         ctx.record, ctx.grid, ctx.shape = record, grid, tuple(x.shape)
         if keep:
             ctx.save_for_backward(x)
-        return torch.from_numpy(y_BO)
+        return torch.from_numpy(y_BO).to(x.device, x.dtype)
 
     @staticmethod
     @once_differentiable
@@ -37,24 +37,25 @@ class HardwareAwareProduct(torch.autograd.Function):
         (x,) = ctx.saved_tensors
         z = grad = None
         if ctx.needs_input_grad[0]:
-            z = torch.from_numpy(ctx.grid.backward(ctx.record, as_array(d), ctx.shape))
+            z = torch.from_numpy(ctx.grid.backward(ctx.record, as_array(d), ctx.shape)).to(d)
         if ctx.needs_input_grad[1]:
-            patches = ctx.grid.spec.patches
-            grad = d.t() @ x if patches is None else _kernel_gradient(x, d, patches)
+            spec = ctx.grid.spec
+            patches = spec.patches
+            grad = d.t() @ x if patches is None else _kernel_gradient(x, d, patches, spec.groups)
         return z, grad, None, None, None
 
 
-def _kernel_gradient(x: Tensor, d_BO: Tensor, patches: Window) -> Tensor:
-    """dL/dW[out, channels x window] of a convolution, from images and output rows [B x positions, out]."""
+def _kernel_gradient(x: Tensor, d_BO: Tensor, patches: Window, groups: int) -> Tensor:
+    """dL/dW[out, channels of a group x window] of a convolution, from images and [B x positions, out]."""
     spatial = patches.output_size(tuple(x.shape[2:]))
     d = d_BO.reshape(x.shape[0], *spatial, -1).movedim(-1, 1)
-    shape = (d.shape[1], x.shape[1], *patches.kernel)
+    shape = (d.shape[1], x.shape[1] // groups, *patches.kernel)
     convolution = {
         1: torch.nn.grad.conv1d_weight,
         2: torch.nn.grad.conv2d_weight,
         3: torch.nn.grad.conv3d_weight,
     }[len(patches.kernel)]
     grad: Tensor = convolution(
-        x, list(shape), d.contiguous(), patches.stride, patches.padding, patches.dilation
+        x, list(shape), d.contiguous(), patches.stride, patches.padding, patches.dilation, groups
     )
     return grad.reshape(shape[0], -1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,11 +19,12 @@ from ...kernels.inference import (
     clip_weights,
     remap_weights,
 )
-from ..autograd import as_array
+from ..autograd import as_array, require_numbers
 from ..configs import InferenceRPUConfig
 from ..grid import Ticks, TileGrid
 from ..layer_spec import LayerSpec
 from ..nn.scaling import OutputScale
+from ..nn.tiles import refuse_meta
 from ..tile_bank import Floats
 from .input_range import InputRange
 from .product import HardwareAwareProduct
@@ -59,7 +61,8 @@ class HardwareAwareTiles(nn.Module):
         self.input_range = InputRange(input_range) if input_range.enable else None
         remapped = self.config.remap.type is not WeightRemapType.NONE
         self.out_scale = OutputScale.of(self.config.mapping, spec.out_size, remapped)
-        self.register_buffer("alpha", torch.ones(()))
+        # not a state of its own: as wide as the compensation makes it, saved with the extra state
+        self.register_buffer("alpha", torch.ones(()), persistent=False)
         self.modifier_tick = 0
         self.programmings = 0
         self.programmed: Programmed | None = None
@@ -67,16 +70,17 @@ class HardwareAwareTiles(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """y[vectors, out] = W x of features x[B, in] or of the patches of images x[B, channels, ...]."""
+        require_numbers(x)
         self._bring_weights()
         modify = self._modify()
-        x = x if self.input_range is None else self.input_range(x)
+        x, r = (x, None) if self.input_range is None else self.input_range(x)
         keep = torch.is_grad_enabled()
         y: Tensor = HardwareAwareProduct.apply(x, self.weight, self.grid, modify, keep)
-        if self.input_range is not None:
-            y = y * self.input_range.value
+        if r is not None:
+            y = y * r.to(y)
         if self.out_scale is not None:
             y = self.out_scale(y)
-        return y if self.training or self.programmed is None else y * self.alpha
+        return y if self.training or self.programmed is None else y * self.alpha.to(y)
 
     def set_weights(self, w_OI: Floats) -> None:
         """Set the trained weight; whatever was programmed is gone."""
@@ -137,6 +141,7 @@ class HardwareAwareTiles(nn.Module):
             "modifier_tick": self.modifier_tick,
             "programmings": self.programmings,
             "programmed": None if p is None else [p.tick, p.drifts],
+            "alpha": self.alpha,
             "baseline": None if p is None or p.baseline is None else torch.as_tensor(p.baseline),
             "tiles": {name: torch.from_numpy(np.array(v)) for name, v in self.grid.state().items()},
         }
@@ -146,6 +151,7 @@ class HardwareAwareTiles(nn.Module):
         if state["key"] != self.grid.spec.key:
             self.grid = TileGrid.local(replace(self.grid.spec, key=state["key"]))
         self.grid.ticks = Ticks(*state["ticks"])
+        self.alpha = state["alpha"].clone()
         self.modifier_tick, self.programmings = state["modifier_tick"], state["programmings"]
         self.grid.load_state({name: values.numpy() for name, values in state["tiles"].items()})
         self.programmed, self.on_tiles = None, None
@@ -160,7 +166,18 @@ class HardwareAwareTiles(nn.Module):
         memo[id(self)] = copied
         copied.load_state_dict(self.state_dict())
         copied.train(self.training)
+        for parameter, own in zip(copied.parameters(), self.parameters(), strict=True):
+            parameter.requires_grad_(own.requires_grad)
         return copied
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> HardwareAwareTiles:
+        refuse_meta(self.grid, fn)
+        before, version = as_array(self.weight), self._weight_version()
+        super()._apply(fn, recurse)
+        p = self.programmed
+        if p is not None and p.version == version and np.array_equal(before, as_array(self.weight)):
+            p.version = self._weight_version()  # the same weight, elsewhere
+        return self
 
     def _weight_version(self) -> tuple[int, int]:
         return self.weight.data_ptr(), self.weight._version
@@ -176,7 +193,7 @@ class HardwareAwareTiles(nn.Module):
 
     def _tidy(self) -> None:
         """Clip and remap the weight as configured: what follows every optimizer step, whichever it is."""
-        w_OI = self.weight.detach().numpy()
+        w_OI = as_array(self.weight)
         if self.config.clip.type is not WeightClipType.NONE:
             for tile in self.grid.spec.tiles:
                 block_OI = w_OI[tile.out_start : tile.out_stop, tile.in_start : tile.in_stop]
@@ -185,6 +202,9 @@ class HardwareAwareTiles(nn.Module):
             scales_O = np.broadcast_to(self.out_scale.factor().ravel(), w_OI.shape[:1]).copy()
             remap_weights(w_OI[None], scales_O[None], self.config.remap)
             self.out_scale.store(scales_O)
+        if self.weight.dtype is not torch.float32 or self.weight.is_cuda:  # w_OI is a copy then
+            with torch.no_grad():
+                self.weight.copy_(torch.from_numpy(w_OI))
 
     def _modify(self) -> int | None:
         """The tick of this mini-batch's modifier, or None where the weights are not modified."""

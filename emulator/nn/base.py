@@ -32,6 +32,7 @@ class AnalogLayer(nn.Module):
         rpu_config: RPUConfig | None,
         seed: int | None,
         bias: bool,
+        groups: int = 1,
     ) -> None:
         """Cut the weights into blocks, draw the devices and set the initial weights."""
         name = type(self).__name__
@@ -46,10 +47,10 @@ class AnalogLayer(nn.Module):
             raise ConfigError(f"{name}: mapping.digital_bias = False is not supported; set it to True")
         key = int(torch.randint(2**63 - 1, ()).item()) if seed is None else seed
         cut = grid_of_blocks(
-            name, out_size, in_size, config.mapping.max_output_size, config.mapping.max_input_size
+            name, out_size, in_size, config.mapping.max_output_size, config.mapping.max_input_size, groups
         )
-        rows, columns = cut[-1].row + 1, cut[-1].column + 1
-        spec = LayerSpec(name, key, out_size, in_size, rows, columns, cut, patches, config)
+        rows, columns = (cut[-1].row + 1) // groups, (cut[-1].column + 1) // groups
+        spec = LayerSpec(name, key, out_size, in_size, rows, columns, cut, patches, config, groups)
         self.analog_tile = PulsedTiles(spec) if spec.learns else HardwareAwareTiles(spec)
         bound = in_size**-0.5  # as torch.nn.Linear and torch.nn.Conv2d start
         self.analog_tile.set_weights(torch.empty(out_size, in_size).uniform_(-bound, bound).numpy())

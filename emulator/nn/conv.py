@@ -17,12 +17,14 @@ Size = int | tuple[int, ...]
 
 
 class _AnalogConv(AnalogLayer):
-    """A convolution whose kernels are the rows W[out_channels, in_channels x kernel] of the tiles.
+    """A convolution whose kernels are the rows W[out_channels, in_channels / groups x kernel] of the tiles.
 
     Args:
         in_channels, out_channels: channels of input and output images.
         kernel_size, stride, padding, dilation: one number or one a spatial dimension.
-        groups: only 1: a tile's row reads all input channels.
+        groups: parts of the channels that do not see each other; as many as channels: depthwise. Each
+            part's kernels W[out / groups, in / groups x kernel] are cut for themselves, no tile is shared:
+            an array's pulses would also move the devices between a part's inputs and another's outputs.
         bias: add a digital bias.
         rpu_config, seed: as for ``AnalogLinear``.
     """
@@ -44,13 +46,17 @@ class _AnalogConv(AnalogLayer):
         seed: int | None = None,
     ) -> None:
         super().__init__()
-        if groups != 1:
-            raise ConfigError(f"{type(self).__name__}: groups = {groups} is not supported; use 1")
-        self.in_channels, self.out_channels = in_channels, out_channels
+        if groups < 1 or in_channels % groups or out_channels % groups:
+            raise ConfigError(
+                f"{type(self).__name__}: groups = {groups} must divide in_channels = {in_channels} and "
+                f"out_channels = {out_channels}"
+            )
+        self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
         self.kernel_size, self.stride = self._each("kernel_size", kernel_size), self._each("stride", stride)
         self.padding, self.dilation = self._each("padding", padding), self._each("dilation", dilation)
         patches = Window(self.kernel_size, self.stride, self.padding, self.dilation)
-        self._build(out_channels, in_channels * patches.size, patches, rpu_config, seed, bias)
+        in_size = in_channels // groups * patches.size
+        self._build(out_channels, in_size, patches, rpu_config, seed, bias, groups)
 
     def _each(self, name: str, value: Size) -> tuple[int, ...]:
         values = (value,) * self.dimensions if isinstance(value, int) else tuple(value)
@@ -85,7 +91,7 @@ class _AnalogConv(AnalogLayer):
         make: Callable[..., nn.Conv1d | nn.Conv2d | nn.Conv3d] = self.digital
         module = make(
             self.in_channels, self.out_channels, self.kernel_size, self.stride, self.padding,
-            self.dilation, bias=bias is not None,
+            self.dilation, self.groups, bias is not None,
         )  # fmt: skip
         with torch.no_grad():
             module.weight.copy_(weight)
@@ -94,7 +100,7 @@ class _AnalogConv(AnalogLayer):
         return module
 
     def weight_shape(self) -> tuple[int, ...]:
-        return self.out_channels, self.in_channels, *self.kernel_size
+        return self.out_channels, self.in_channels // self.groups, *self.kernel_size
 
     def forward(self, x: Tensor) -> Tensor:
         """Images y[B, out_channels, ...] of images x[B, in_channels, ...]."""
@@ -120,6 +126,8 @@ class _AnalogConv(AnalogLayer):
             text += f", padding={self.padding}"
         if any(d != 1 for d in self.dilation):
             text += f", dilation={self.dilation}"
+        if self.groups != 1:
+            text += f", groups={self.groups}"
         return text if self.bias is not None else text + ", bias=False"
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
@@ -43,6 +45,16 @@ class AnalogLinear(AnalogLayer):
         layer = cls(module.in_features, module.out_features, module.bias is not None, rpu_config)
         layer.grid.rename(name)
         layer.set_weights(module.weight, module.bias)
+        return layer
+
+    @classmethod
+    def from_transposed(cls, module: nn.Module, rpu_config: RPUConfig, name: str) -> AnalogLinear:
+        """The analog twin of a Hugging Face ``Conv1D``: a linear layer that keeps its weight as [in, out]."""
+        weight, bias = cast(Tensor, module.weight), cast(Tensor, module.bias)
+        in_size, out_size = weight.shape
+        layer = cls(in_size, out_size, True, rpu_config)
+        layer.grid.rename(name)
+        layer.set_weights(weight.t(), bias)
         return layer
 
     def to_digital(self) -> nn.Linear:

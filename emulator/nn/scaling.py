@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..autograd import as_array
 from ..configs import MappingParameter
 from ..tile_bank import Floats
 
@@ -41,7 +42,7 @@ class OutputScale(nn.Module):
 
     def forward(self, y_BO: Tensor) -> Tensor:
         """The outputs in the layer's own units."""
-        return y_BO * self.value
+        return y_BO * self.value.to(y_BO)
 
     @torch.no_grad()
     def split(self, w_OI: Floats) -> Floats:
@@ -59,4 +60,4 @@ class OutputScale(nn.Module):
 
     def factor(self) -> Floats:
         """a as a column, [out, 1] or [1, 1]."""
-        return self.value.detach().numpy().reshape(-1, 1)
+        return as_array(self.value).reshape(-1, 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -81,10 +82,24 @@ class PulsedTiles(nn.Module):
         copied.grid.ticks = copy.copy(self.grid.ticks)
         copied.grid.load_state(self.grid.state())
         copied.training = self.training
+        copied.context.requires_grad_(self.context.requires_grad)
         if self.out_scale is not None:
             copied.out_scale = copy.deepcopy(self.out_scale, memo)
         return copied
 
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> PulsedTiles:
+        refuse_meta(self.grid, fn)
+        return super()._apply(fn, recurse)
+
     def extra_repr(self) -> str:
         tiles = len(self.grid.spec.tiles)
         return f"{tiles} tile{'s' if tiles > 1 else ''}"
+
+
+def refuse_meta(grid: TileGrid, fn: Callable[[Tensor], Tensor]) -> None:
+    """An error where ``fn``, with which ``Module.to`` converts tensors, would leave their numbers behind."""
+    if fn(torch.ones(1)).is_meta:
+        raise ConfigError(
+            f"{grid.spec.name}: an analog layer cannot move to the meta device, its tiles hold weights; "
+            "convert the model to analog after it was given its weights"
+        )

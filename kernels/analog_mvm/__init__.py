@@ -2,5 +2,6 @@
 
 from .parameters import IOParameters
 from .periphery import Periphery, ReadCounts, warm
+from .sliced import SlicedIOParameters, periphery
 
-__all__ = ["IOParameters", "Periphery", "ReadCounts", "warm"]
+__all__ = ["IOParameters", "Periphery", "ReadCounts", "SlicedIOParameters", "periphery", "warm"]

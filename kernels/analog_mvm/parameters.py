@@ -86,6 +86,7 @@ class IOParameters(Config):
     max_bm_res: float = field(0.25, above=0.0)  # ... or when this resolution of the input is left
     nm_thres: float = field(0.0, at_least=0.0)  # largest scale, or the scale of CONSTANT; 0: off
     bm_test_negative_bound: bool = field(True)  # whether a clip at the negative bound counts as a hit
+    lines_per_adc: int = field(1, at_least=1)  # neighbouring lines with one spread of noise and curvature
 
     def validate(self) -> None:
         managed = self.noise_management is not NoiseManagementType.NONE

@@ -14,6 +14,7 @@ from .parameters import IOParameters, NoiseManagementType
 from .rows import Rows, all_rows, some_rows
 from .settings import (
     AVERAGE_DECAY,
+    DIGITAL_SUM,
     SCALE_AVERAGE,
     SCALE_NP_SUM,
     attempt_factors,
@@ -35,6 +36,7 @@ class ReadCounts(NamedTuple):
     adc_clips: Count  # results that stand at the ADC's bound
     retries: Count  # attempts of bound management beyond the first, summed over vectors
     vectors: Count
+    conversions: Count
 
 
 class Periphery:
@@ -84,7 +86,14 @@ class Periphery:
         if clips:
             clips_T = clips_N.reshape(tiles, batch).sum(axis=1)
         vectors_T = np.full(tiles, batch, np.int64)
-        return y_NL.reshape(tiles, batch, self.lines), ReadCounts(clips_T, retries, vectors_T)
+        conversions_T = (vectors_T + retries) * self.conversions_a_vector
+        counts = ReadCounts(clips_T, retries, vectors_T, conversions_T)
+        return y_NL.reshape(tiles, batch, self.lines), counts
+
+    @property
+    def conversions_a_vector(self) -> int:
+        """Conversions by the ADC for one vector and tile."""
+        return self.lines * (2 if self.settings.passes == DIGITAL_SUM else 1)
 
     def state(self) -> dict[str, Array]:
         """What changes from read to read."""

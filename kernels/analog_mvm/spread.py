@@ -37,12 +37,16 @@ def draw_spread(
     def normals(column: int) -> NDArray[np.float32]:
         return np.stack([line_normals(key, stream, column, lines) for key in keys_T2])
 
+    def of_converter(normals_TL: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Lines that share an ADC share what was drawn for the first of them."""
+        return normals_TL[:, np.arange(lines) // io.lines_per_adc * io.lines_per_adc]
+
     out_noise = curvature = offset = none
     slope = np.ones(tiles, np.float32)
     if io.out_noise > 0 and io.out_noise_std > 0:
-        out_noise = np.abs(io.out_noise * (1.0 + io.out_noise_std * normals(_OUT_NOISE)))
+        out_noise = np.abs(io.out_noise * (1.0 + io.out_noise_std * of_converter(normals(_OUT_NOISE))))
     if is_nonlinear(io):
-        relative = 1.0 + io.out_nonlinearity_std * normals(_CURVATURE)
+        relative = 1.0 + io.out_nonlinearity_std * of_converter(normals(_CURVATURE))
         curvature = np.abs(io.out_nonlinearity / io.out_bound * relative)
         mean = curvature.mean(axis=1, dtype=np.float64)
         slope = ((1.0 + (mean + io.r_series) * io.slope_calibration * io.out_bound) ** 2).astype(np.float32)
@@ -66,7 +70,7 @@ def line_normals(
     key: NDArray[np.uint32], stream: int, column: int, lines: int, tick: int = 0, extra: int = 0
 ) -> NDArray[np.float32]:
     """A normal for each of ``lines``: eight to a call, line // 8 in the counter."""
-    return _eight_normals(line_words(key, stream, column, (lines + 1) // 2, tick, extra)).reshape(-1)[:lines]
+    return eight_normals(line_words(key, stream, column, (lines + 1) // 2, tick, extra)).reshape(-1)[:lines]
 
 
 def line_words(
@@ -88,9 +92,9 @@ def crosspoint_normals(
     row = np.arange(out_size, dtype=np.uint32)[:, None]
     zero = np.zeros((out_size, eighth.shape[1]), np.uint32)
     words = philox4x32(key, np.stack([eighth + zero, row + zero, low + zero, high + zero]))
-    return _eight_normals(words).reshape(out_size, -1)[:, :in_size]
+    return eight_normals(words).reshape(out_size, -1)[:, :in_size]
 
 
-def _eight_normals(words: NDArray[np.uint32]) -> NDArray[np.float32]:
+def eight_normals(words: NDArray[np.uint32]) -> NDArray[np.float32]:
     """The normals [..., 8] of words [4, ...]."""
     return np.stack([normal for word in words for normal in normal_pair(word)], axis=-1)

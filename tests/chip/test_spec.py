@@ -6,8 +6,9 @@ import dataclasses
 
 import pytest
 import yaml
-from crossgrid.chip import load_chip, presets
+from crossgrid.chip import converted_by, load_chip, presets
 from crossgrid.chip.spec import PRESETS, parse_chip
+from crossgrid.kernels.analog_mvm import IOParameters
 from crossgrid.kernels.errors import ConfigError, UnknownNameError
 
 NAMES = {"demo-128", "hermes-64", "isaac", "neurosim-128", "speech-34", "ideal"}
@@ -35,16 +36,11 @@ def test_demo_128_has_ten_by_ten_tiles_and_the_converters_of_ioparameters() -> N
     chip = load_chip("demo-128")
     assert (chip.chips, chip.grid.rows, chip.grid.columns) == (1, 10, 10)
     assert (chip.tile_out, chip.tile_in) == (128, 128)
-    periphery = chip.periphery
-    assert periphery is not None
+    io = converted_by(chip, IOParameters(inp_res=0.5, out_res=0.5, out_bound=3.0))
     # aihwkit's IOParameters: inp_res 1 / (2^7 - 2), out_res 1 / (2^9 - 2), inp_bound 1, out_bound 12
-    assert periphery.inp_res == pytest.approx(1 / 126)
-    assert periphery.out_res == pytest.approx(1 / 510)
-    assert (periphery.inp_bound, periphery.out_bound) == (1.0, 12.0)
-
-
-def test_ideal_leaves_the_numbers_alone() -> None:
-    assert load_chip("ideal").periphery is None
+    assert io.inp_res == pytest.approx(1 / 126)
+    assert io.out_res == pytest.approx(1 / 510)
+    assert (io.inp_bound, io.out_bound) == (1.0, 12.0)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ def test_every_tile_holds_the_weights_of_its_block(strategy: str) -> None:
     model = nn.Sequential(nn.Conv2d(2, 20, 3), nn.Flatten(), nn.Linear(320, 150), nn.Linear(150, 10))
     config = cg.FloatingPointRPUConfig()
     model = cg.convert_to_analog(model, config)
-    with cg.emulate(model, chip="demo-128", strategy=strategy) as running:
+    with cg.emulate(model, chip="demo-128", strategy=strategy, example_input=(1, 2, 6, 6)) as running:
         plan, weights = running.plan, running.weights()
         assert plan is not None
         for name, layer in running._layers:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from crossgrid.chip import Convolution
+from crossgrid.chip import Convolution, Join
 from crossgrid.emulator.cli import main
 from crossgrid.emulator.shapes import layers_of, load_layers
 from crossgrid.emulator.zoo import zoo_layers
@@ -99,3 +100,90 @@ def test_file_and_callable(tmp_path: Path, capsys) -> None:
         load_layers(f"{path}:nett")
     with pytest.raises(ConfigError, match=r"wrong\(\) returned a int, not a torch.nn.Module"):
         load_layers(f"{path}:wrong")
+
+
+class Block(nn.Module):
+    """A residual block of a transformer: attention by hand, a gated feed-forward part, in-place additions."""
+
+    def __init__(self, width: int = 8) -> None:
+        super().__init__()
+        self.query, self.key, self.value = (nn.Linear(width, width) for _ in range(3))
+        self.output = nn.Linear(width, width)
+        self.gate, self.up = nn.Linear(width, 2 * width), nn.Linear(width, 2 * width)
+        self.down = nn.Linear(2 * width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = self.query(x), self.key(x), self.value(x)
+        heads = (part.unflatten(-1, (2, -1)).transpose(1, 2) for part in (q, k, v))
+        met = nn.functional.scaled_dot_product_attention(*heads, is_causal=True)
+        y = self.output(met.transpose(1, 2).flatten(2))
+        y += x
+        return y + self.down(torch.nn.functional.silu(self.gate(y)) * self.up(y))
+
+
+def test_sources_and_joins_of_a_transformer() -> None:
+    """Batches of 2, 5 tokens of 8 values: 40 values a token sequence, 80 in the feed-forward part."""
+    found = {s.name: s for s in layers_of(nn.Sequential(Block(), Block()), (2, 5, 8))}
+    wired = {name: (s.sources, {j.name: j.values for j in s.joins}) for name, s in found.items()}
+    assert wired == {
+        "0.query": (("",), {}), "0.key": (("",), {}),
+        "0.value": (("",), {"0.query": 40, "0.key": 40}),
+        "0.output": (("0.value",), {"": 40}),
+        "0.gate": (("0.output",), {}), "0.up": (("0.output",), {"0.gate": 80}),
+        "0.down": (("0.up",), {"0.output": 40}),
+        "1.query": (("0.down",), {}), "1.key": (("0.down",), {}),
+        "1.value": (("0.down",), {"1.query": 40, "1.key": 40}),
+        "1.output": (("1.value",), {"0.down": 40}),
+        "1.gate": (("1.output",), {}), "1.up": (("1.output",), {"1.gate": 80}),
+        "1.down": (("1.up",), {"1.output": 40}),
+    }  # fmt: skip
+
+
+class Shortcut(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1, self.conv2 = nn.Conv2d(4, 8, 3, 2, 1), nn.Conv2d(8, 8, 3, 1, 1)
+        self.shortcut, self.after = nn.Conv2d(4, 8, 1, 2), nn.Conv2d(8, 8, 3, 1, 1, groups=2)
+        self.fc = nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = nn.functional.relu(self.conv1(x), inplace=True)
+        y = self.conv2(y).add_(self.shortcut(x)).relu_()
+        y = y + self.after(y)
+        return self.fc(y.mean((2, 3)))
+
+
+def test_sources_and_joins_of_a_residual_network() -> None:
+    found = layers_of(Shortcut(), (3, 4, 8, 8))
+    wired = {s.name: (s.sources, {j.name: j.values for j in s.joins}) for s in found}
+    assert wired == {
+        "conv1": (("",), {}),
+        "conv2": (("conv1",), {}),
+        "shortcut": (("",), {"conv2": 8 * 16}),
+        # two groups of 4 channels: each meets half of the 128 values, and each is read
+        "after[0]": (("shortcut",), {"shortcut": 64}),
+        "after[1]": (("shortcut",), {"shortcut": 64}),
+        "fc": (("after[0]", "after[1]"), {}),
+    }
+
+
+def test_a_recurrent_network_s_states_loop() -> None:
+    found = {s.name: s for s in layers_of(Recurrent(), (2, 7, 20))}
+    assert found["cells.weight_ih_l0"].sources == ("",)
+    assert found["cells.weight_hh_l0"].sources == ("cells.weight_hh_l0",)
+    assert found["cells.weight_hh_l0"].joins == (Join("cells.weight_ih_l0", 120 * 7),)
+    assert found["cells.weight_ih_l1"].sources == ("cells.weight_hh_l0",)
+    assert found["out"].sources == ("cells.weight_hh_l1",)
+
+
+def test_resnet18_is_wired_as_in_the_zoo() -> None:
+    """torchvision's ResNet-18, where it is installed, layer by layer."""
+    models = pytest.importorskip("torchvision.models", reason="compares with torchvision's model")
+    with torch.device("meta"):
+        found = layers_of(models.resnet18(), (1, 3, 224, 224))
+    zoo = zoo_layers("resnet18")
+    before = ["", *(layer.name for layer in zoo)]
+    expected = [replace(s, sources=s.sources or (name,)) for s, name in zip(zoo, before, strict=False)]
+    assert [(s.name, s.reuse, s.sources, s.joins) for s in found] == [
+        (s.name, s.reuse, s.sources, s.joins) for s in expected
+    ]

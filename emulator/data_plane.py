@@ -1,0 +1,124 @@
+"""The driver's end of the sockets: a mailbox for the replies of all actors, and how much may be under way."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+import ray
+import zmq
+
+from .placement import Part
+from .tile_actor import DriverAddress, Endpoint, Flow
+from .wire import unpack
+from .worker import Arrays, Header
+
+Reply = tuple[Header, Arrays]
+
+#: vectors of a message that the limits are sized for
+VECTORS = 64
+
+#: bytes that may wait for one actor; a driver with 100 slow actors still fits into memory
+WAITING_BYTES = 64 << 20
+
+
+def flow_of(parts: Sequence[Part]) -> Flow:
+    """The limits of an actor's sockets, from the widths of the tiles that it hosts."""
+    widest = 0
+    for _, spec, blocks in parts:
+        tiles = [spec.tiles[block] for block in blocks]
+        inputs = sum({tile.column: tile.shape[1] for tile in tiles}.values())
+        outputs = sum({tile.row: tile.shape[0] for tile in tiles}.values())
+        widest = max(widest, 4 * VECTORS * max(inputs, outputs))
+    return Flow(
+        high_water=min(max(WAITING_BYTES // widest, 4), 1000), buffer_bytes=min(max(widest, 1 << 16), 1 << 23)
+    )
+
+
+class Mailbox:
+    """Replies of all actors, for many threads: whoever waits receives for the others too."""
+
+    def __init__(self, directory: str, flows: Sequence[Flow], node: str, alone: bool) -> None:
+        """Listen in ``directory``, and, unless the driver's node is ``alone``, on the network."""
+        self.heard: dict[int, float] = {}  # when each actor said something last
+        self._replies: dict[tuple[int, int], Reply] = {}
+        self._failures: dict[int, deque[Reply]] = {}
+        self._arrived = threading.Condition()
+        self._receiving = False
+        self._poller = zmq.Poller()
+        self._sockets: list[Any] = []
+        limits = Flow(max(flow.high_water for flow in flows), max(flow.buffer_bytes for flow in flows))
+        here, elsewhere = Endpoint(f"ipc://{directory}/driver"), Endpoint("")
+        self._listen(limits).bind(here.address)
+        if not alone:
+            socket = self._listen(limits)
+            public, socket.curve_secretkey = zmq.curve_keypair()
+            socket.curve_publickey, socket.curve_server = public, True
+            host = ray.util.get_node_ip_address()
+            elsewhere = Endpoint(f"tcp://{host}:{socket.bind_to_random_port(f'tcp://{host}')}", public)
+        self.address = DriverAddress(node, directory, here, elsewhere)
+
+    def _listen(self, limits: Flow) -> Any:
+        socket: Any = zmq.Context.instance().socket(zmq.PULL)
+        limits.apply(socket)
+        self._poller.register(socket, zmq.POLLIN)
+        self._sockets.append(socket)
+        return socket
+
+    def take(self, actor: int, message: int, seconds: float) -> Reply | None:
+        """The reply to a message, or an unexpected failure of that actor; None if it took too long."""
+        deadline = time.monotonic() + seconds
+        while True:
+            with self._arrived:
+                found = self._find(actor, message)
+                left = deadline - time.monotonic()
+                if found is not None or left <= 0:
+                    return found
+                if self._receiving:
+                    self._arrived.wait(left)
+                    continue
+                self._receiving = True
+            self._receive(left)
+
+    def receive_waiting(self, seconds: float) -> None:
+        """Receive what arrives within ``seconds``, so that no actor stands still because we do."""
+        with self._arrived:
+            if self._receiving:
+                self._arrived.wait(seconds)
+                return
+            self._receiving = True
+        self._receive(seconds)
+
+    def close(self) -> None:
+        """Stop listening."""
+        for socket in self._sockets:
+            socket.close(linger=0)
+
+    def _find(self, actor: int, message: int) -> Reply | None:
+        failures = self._failures.get(actor)
+        return failures.popleft() if failures else self._replies.pop((actor, message), None)
+
+    def _receive(self, seconds: float) -> None:
+        """Receive until something came; only the one thread that set ``_receiving`` is here."""
+        received: list[Reply] = []
+        try:
+            for socket, _ in self._poller.poll(seconds * 1e3):
+                frames = socket.recv_multipart(flags=zmq.NOBLOCK, copy=False)
+                received.append(unpack([frame.buffer for frame in frames]))
+        finally:
+            with self._arrived:
+                self._receiving = False
+                for header, arrays in received:
+                    self._deliver(header, arrays)
+                self._arrived.notify_all()
+
+    def _deliver(self, header: Header, arrays: Arrays) -> None:
+        actor = header["from"]
+        self.heard[actor] = time.monotonic()
+        if header["wanted"]:
+            self._replies[actor, header["id"]] = header, arrays
+        else:  # only failures come back without being asked for
+            self._failures.setdefault(actor, deque()).append((header, arrays))

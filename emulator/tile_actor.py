@@ -1,0 +1,142 @@
+"""TileActor: a thin shell around a ``TileWorker`` that answers messages on a socket until it is told to stop.
+
+It reads requests from a socket of its own and pushes replies to the driver's. On the driver's node both
+are files in a private directory; between nodes they are TCP with CURVE keys that are handed out through Ray.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+import zmq
+
+from .placement import Part
+from .wire import send, unpack
+from .worker import Arrays, Header, TileWorker
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a socket listens."""
+
+    address: str
+    public_key: bytes = b""  # of its CURVE key pair; empty on one node
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """What may be under way between the driver and one actor, in each direction."""
+
+    high_water: int  # messages that wait at each end
+    buffer_bytes: int  # of the sockets in the kernel
+
+    def apply(self, socket: zmq.Socket[bytes]) -> None:
+        """Set the limits on a socket that is not bound or connected yet."""
+        socket.sndhwm = socket.rcvhwm = self.high_water
+        socket.sndbuf = socket.rcvbuf = self.buffer_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class DriverAddress:
+    """How actors reach the driver."""
+
+    node: str
+    directory: str  # private, for sockets on the driver's node
+    here: Endpoint
+    elsewhere: Endpoint
+
+
+@dataclass(frozen=True, slots=True)
+class ActorAddress:
+    """Where an actor listens, and which process it is."""
+
+    endpoint: Endpoint
+    node: str
+    pid: int
+
+
+class TileActor:
+    """One physical tile (or a bank of them) in a process of its own."""
+
+    def __init__(self, number: int, parts: Sequence[Part], driver: DriverAddress, flow: Flow) -> None:
+        _load_numba()
+        self.number = number
+        self.worker = TileWorker()
+        for layer, spec, blocks in parts:
+            self.worker.host(layer, spec, blocks)
+        context = zmq.Context.instance()
+        self.requests: Any = context.socket(zmq.PULL)
+        self.replies: Any = context.socket(zmq.PUSH)
+        for socket in (self.requests, self.replies):
+            flow.apply(socket)
+        self.address = self._connect(driver)
+
+    def _connect(self, driver: DriverAddress) -> ActorAddress:
+        ray_context = ray.get_runtime_context()
+        node, actor = ray_context.get_node_id(), ray_context.get_actor_id()
+        assert actor is not None
+        if node == driver.node:
+            endpoint = Endpoint(f"ipc://{driver.directory}/{actor[:16]}")
+            self.requests.bind(endpoint.address)
+            self.replies.connect(driver.here.address)
+        else:
+            # who knows the public key of a CURVE server may speak to it; only Ray hands it out
+            public, secret = zmq.curve_keypair()
+            for socket in (self.requests, self.replies):
+                socket.curve_publickey, socket.curve_secretkey = public, secret
+            self.requests.curve_server = True
+            self.replies.curve_serverkey = driver.elsewhere.public_key
+            host = ray.util.get_node_ip_address()
+            endpoint = Endpoint(f"tcp://{host}:{self.requests.bind_to_random_port(f'tcp://{host}')}", public)
+            self.replies.connect(driver.elsewhere.address)
+        return ActorAddress(endpoint, node, os.getpid())
+
+    def where(self) -> ActorAddress:
+        """The socket's address."""
+        return self.address
+
+    def serve(self) -> None:
+        """Answer messages until one says stop."""
+        while True:
+            frames = self.requests.recv_multipart(copy=False)
+            header, arrays = unpack([frame.buffer for frame in frames])
+            if header["op"] == "stop":
+                break
+            wanted = header["wanted"]
+            try:
+                answer, out = self.answer(header, arrays)
+            except Exception as error:
+                answer, out = {"error": type(error).__name__, "message": str(error)}, []
+            if wanted or "error" in answer:
+                send(self.replies, {**answer, "id": header["id"], "from": self.number, "wanted": wanted}, out)
+        for socket in (self.requests, self.replies):
+            socket.close(linger=0)
+
+    def answer(self, header: Header, arrays: Arrays) -> tuple[Header, Arrays]:
+        """The reply to one message."""
+        if header["op"] == "process":
+            return {"pid": os.getpid(), "cpu_seconds": time.process_time()}, []
+        return self.worker.handle(header, arrays)
+
+
+def _load_numba() -> None:
+    """Load what numba needs before its first kernel, for one thread: the actors are the parallelism.
+
+    Its linear algebra, which no tile uses, would load scipy's (10 MB a process) on the way, so that is
+    hidden meanwhile.
+    """
+    import numba
+    from numba.core.registry import cpu_target
+
+    unused = "scipy.linalg"
+    if unused not in sys.modules:
+        sys.modules[unused] = None  # type: ignore[assignment]
+        cpu_target.target_context.refresh()
+        del sys.modules[unused]
+    numba.set_num_threads(1)
