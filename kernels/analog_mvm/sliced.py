@@ -267,7 +267,7 @@ class SlicedPeriphery(Periphery):
     def _input_words(
         self, group: int, purpose: int, keys_T2: NDArray[np.uint32], rows: Rows, tick: int, number: int
     ) -> NDArray[np.uint32]:
-        """Words [4, M, calls] for the lines of every input row, each at its own tick, ``group`` lines a call."""
+        """Words [4, M, calls] for the lines of every input row at its own tick, ``group`` lines a call."""
         calls = np.arange((self.length + group - 1) // group, dtype=np.uint32)[None, :]
         words = np.empty((4, len(rows.source_M), calls.shape[1]), np.uint32)
         for t, key in enumerate(keys_T2):
