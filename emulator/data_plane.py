@@ -105,7 +105,7 @@ class Mailbox:
         """Receive until something came; only the one thread that set ``_receiving`` is here."""
         received: list[Reply] = []
         try:
-            for socket, _ in self._poller.poll(seconds * 1e3):
+            for socket, _ in self._poller.poll(round(seconds * 1e3)):
                 frames = socket.recv_multipart(flags=zmq.NOBLOCK, copy=False)
                 received.append(unpack([frame.buffer for frame in frames]))
         finally:
