@@ -22,7 +22,7 @@ Reply = tuple[Header, Arrays]
 VECTORS = 64
 
 #: bytes that may wait for one actor; a driver with 100 slow actors still fits into memory
-WAITING_BYTES = 64 << 20
+WAITING_BYTES = 16 << 20
 
 
 def flow_of(parts: Sequence[Part]) -> Flow:
