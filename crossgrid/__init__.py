@@ -62,6 +62,7 @@ _HOME = {
         "emulator.convert": ("convert_to_analog", "convert_to_digital"),
         "emulator.optim": ("AnalogSGD",),
         "emulator.emulation": ("Emulation", "emulate"),
+        "emulator.checkpoint": ("restore",),
     }.items()
     for name in names
 }  # fmt: skip

@@ -22,7 +22,7 @@ Reply = tuple[Header, Arrays]
 VECTORS = 64
 
 #: bytes that may wait for one actor; a driver with 100 slow actors still fits into memory
-WAITING_BYTES = 64 << 20
+WAITING_BYTES = 16 << 20
 
 
 def flow_of(parts: Sequence[Part]) -> Flow:
@@ -105,7 +105,7 @@ class Mailbox:
         """Receive until something came; only the one thread that set ``_receiving`` is here."""
         received: list[Reply] = []
         try:
-            for socket, _ in self._poller.poll(seconds * 1e3):
+            for socket, _ in self._poller.poll(round(seconds * 1e3)):
                 frames = socket.recv_multipart(flags=zmq.NOBLOCK, copy=False)
                 received.append(unpack([frame.buffer for frame in frames]))
         finally:

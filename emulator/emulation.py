@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from ..chip import Chip, MappingPlan, converted_by, load_chip, map_layers
 from ..kernels.errors import ConfigError, nearest
+from .checkpoint import Resume, save
 from .configs import FloatingPointRPUConfig, RPUConfig
 from .errors import BackendError
 from .executor import Executor, LocalExecutor, Placement
@@ -95,7 +96,7 @@ def emulate(
     described = None if chip is None else load_chip(chip if isinstance(chip, (str, Chip)) else Path(chip))
     plan = None if described is None else _plan(model, layers, described, strategy, example_input)
     return Emulation(
-        model, described, plan, backend, tiles_per_actor, metrics_port, timeout_s, update_delay,
+        model, described, plan, backend, tiles_per_actor, strategy, metrics_port, timeout_s, update_delay,
         reuse_known=example_input is not None,
     )  # fmt: skip
 
@@ -139,12 +140,14 @@ class Emulation:
     plan: MappingPlan | None
     backend: str
     tiles_per_actor: int | Literal["auto"]
+    strategy: str
     metrics_port: int | None
     timeout_s: float
     update_delay: int
     reuse_known: bool = False  # whether the plan knows how often an input passes through each layer
     totals: RunTotals = field(default_factory=RunTotals)
     executor: Executor | None = field(default=None, init=False)
+    resume: Resume | None = field(default=None, init=False)  # of a restored run: what entering loads
     _layers: list[tuple[str, AnalogLayer]] = field(default_factory=list, init=False)
     _server: MetricsServer | None = field(default=None, init=False)
     _hook: Any = field(default=None, init=False)
@@ -160,6 +163,8 @@ class Emulation:
         try:
             self.executor, placements = self._place(specs)
             self._move_in(specs, placements)
+            if self.resume is not None:
+                self.resume.load(self)
             collector = RunCollector(self.totals, self.tile_samples)
             self._server = MetricsServer.start(collector, self.metrics_port)
         except BaseException:
@@ -192,6 +197,18 @@ class Emulation:
     def metrics_url(self) -> str | None:
         """Where Prometheus finds this run, while it runs."""
         return self._server.url if self._server else None
+
+    @property
+    def layers(self) -> list[tuple[str, AnalogLayer]]:
+        """The analog layers by name, in the model's order."""
+        return self._layers
+
+    def save(self, directory: str | os.PathLike[str], optimizer: torch.optim.Optimizer | None = None) -> None:
+        """Write everything that changes, and the optimizer's state: ``cg.restore`` goes on from there.
+
+        Call it between steps. Late updates (``update_delay``) are applied before, in this run too.
+        """
+        save(self, directory, optimizer)
 
     def weights(self) -> dict[str, Tensor]:
         """Every analog layer's present weight in torch's shape, float32, by the layer's name."""

@@ -11,7 +11,7 @@ import contextlib
 import itertools
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -101,8 +101,7 @@ def parts_of(x: Tensor | Iterable[Any], micro_batch: int | None) -> int | None:
     """How many micro-batches ``x`` gives, where that is known before it is read."""
     if isinstance(x, Tensor):
         return -(-len(x) // micro_batch) if micro_batch and len(x) else 1
-    batches = len(x) if hasattr(x, "__len__") else None
-    return batches if micro_batch is None else None
+    return len(x) if micro_batch is None and isinstance(x, Sized) else None
 
 
 def forward_backward(

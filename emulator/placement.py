@@ -154,7 +154,7 @@ def _require(node: Node, hosted: Sequence[Sequence[Part]]) -> None:
     way_out = (
         f"at most {fit} actors fit; pack tiles with tiles_per_actor='auto'"
         if fit
-        else f"the tiles alone take {tile_bytes >> 20} MB; emulate fewer layers, or on more memory"
+        else f"the tiles alone take {tile_bytes >> 20} MB; emulate fewer layers, or use a larger machine"
     )
     raise ConfigError(
         f"{len(hosted)} tile actors need about {needed >> 20} MB, "

@@ -70,7 +70,7 @@ class TileActor:
         self.worker = TileWorker()
         for layer, spec, blocks in parts:
             self.worker.host(layer, spec, blocks)
-        context = zmq.Context.instance()
+        context: Any = zmq.Context.instance()
         self.requests: Any = context.socket(zmq.PULL)
         self.replies: Any = context.socket(zmq.PUSH)
         for socket in (self.requests, self.replies):

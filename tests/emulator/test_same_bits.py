@@ -7,50 +7,24 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from actors import DelayedActor
+from crossgrid.emulator import ray_executor
+from networks import CONFIG, TILES, SmallNet, batch, small_net, train
 from torch import nn
 
 import crossgrid as cg
 
 
-class SmallNet(nn.Module):
-    """A convolution and two linear layers: ten tiles when cut at 12 x 16."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.features = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.Tanh(), nn.MaxPool2d(2))
-        self.hidden = nn.Linear(36, 20)
-        self.out = nn.Linear(20, 4)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.out(torch.tanh(self.hidden(self.features(x).flatten(1))))
-
-
-CONFIG = cg.SingleRPUConfig(mapping=cg.MappingParameter(max_output_size=12, max_input_size=16))
-TILES = 1 + 2 * 3 + 1 * 2
-
-
 def trained(seed: int, steps: int = 3, **where: object) -> tuple[str, str, str]:
     """Hashes of the weights before and after training in an emulation, and after going on without it."""
-    torch.manual_seed(seed)
-    model = cg.convert_to_analog(SmallNet(), CONFIG)
-    optimizer = cg.AnalogSGD(model.parameters(), lr=0.1)
-    data = torch.Generator().manual_seed(seed)
-
-    def train() -> None:
-        for _ in range(steps):
-            x = torch.rand(8, 1, 6, 6, generator=data)
-            y = torch.randint(4, (8,), generator=data)
-            optimizer.zero_grad()
-            nn.functional.cross_entropy(model(x), y).backward()
-            optimizer.step()
-
+    model, optimizer = small_net(seed)
     with cg.emulate(model, **where) as running:
         before = cg.weights_sha256(model)
-        train()
+        train(model, optimizer, range(steps))
         inside = cg.weights_sha256(model)
         assert running.totals.tiles == TILES
     assert cg.weights_sha256(model) == inside, "leaving the emulation changed a weight"
-    train()
+    train(model, optimizer, range(steps, 2 * steps))
     return before, inside, cg.weights_sha256(model)
 
 
@@ -71,6 +45,38 @@ def test_ray_gives_the_bits_of_local(local: tuple[str, str, str], actors: int) -
     per_actor = -(-TILES // actors)
     assert -(-TILES // per_actor) == actors
     assert trained(1, backend="ray", tiles_per_actor=per_actor) == local
+
+
+def pipelined(**where: object) -> tuple[str, torch.Tensor]:
+    """Trained in micro-batches that overlap, then read at every depth; equal outputs at all of them."""
+    model, optimizer = small_net(1)
+    delay = where.pop("update_delay", 0)
+    with cg.emulate(model, update_delay=delay, **where) as running:
+        for number in range(2):
+            running.train_step(*batch(number), nn.CrossEntropyLoss(), optimizer, micro_batches=4)
+        outputs = [running.infer(batch(9, 12)[0], micro_batch=3, depth=depth) for depth in (1, 2, 4)]
+    return cg.weights_sha256(model), torch.stack(outputs)
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_delays_and_shuffled_starts_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of the nine actors starts and answers after random delays of its own."""
+    monkeypatch.setattr(ray_executor, "TileActor", DelayedActor)
+    here, there = pipelined(), pipelined(backend="ray")
+    assert here[0] == there[0]
+    assert torch.equal(here[1], there[1])
+
+
+@pytest.mark.usefixtures("ray_session")
+@pytest.mark.parametrize("delay", [1, 3])
+def test_late_updates_are_as_reproducible(delay: int) -> None:
+    here, there = (
+        pipelined(update_delay=delay),
+        pipelined(update_delay=delay, backend="ray", tiles_per_actor=5),
+    )
+    assert here[0] == there[0]
+    assert torch.equal(here[1], there[1])
+    assert here[0] != pipelined()[0]
 
 
 @pytest.mark.usefixtures("ray_session")
@@ -141,21 +147,3 @@ def test_an_error_in_an_actor_is_raised_here_and_ends_it() -> None:
     ):
         model(torch.ones(2, 5))
     model(torch.ones(2, 6))
-
-
-@pytest.mark.usefixtures("ray_session")
-def test_a_dead_actor_is_named_and_the_others_come_home() -> None:
-    import signal
-
-    torch.manual_seed(0)
-    model = cg.convert_to_analog(nn.Sequential(nn.Linear(6, 4), nn.Linear(4, 3)), cg.SingleRPUConfig())
-    kept = model[1].get_weights()[0]
-
-    def kill_and_read() -> None:
-        with cg.emulate(model, backend="ray") as running:
-            os.kill(int(running.executor.processes()[0]["pid"]), signal.SIGKILL)
-            model(torch.ones(2, 6))
-
-    with pytest.raises(cg.TileError, match=r"tile 0/0,0 of layer 0.*died"):
-        kill_and_read()
-    assert torch.equal(model[1].get_weights()[0], kept)

@@ -1,0 +1,28 @@
+"""Tile actors that behave badly on purpose."""
+
+from __future__ import annotations
+
+import random
+import sys
+import time
+from typing import Any
+
+import ray.cloudpickle
+from crossgrid.emulator.tile_actor import TileActor
+from crossgrid.emulator.worker import Arrays, Header
+
+ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # Ray's processes cannot import it
+
+
+class DelayedActor(TileActor):
+    """Starts and answers after random delays: actors come up in shuffled order, replies at odd times."""
+
+    def __init__(self, number: int, *args: Any) -> None:
+        self.random = random.Random(number)
+        time.sleep(self.random.uniform(0.0, 0.3))
+        super().__init__(number, *args)
+
+    def answer(self, header: Header, arrays: Arrays) -> tuple[Header, Arrays]:
+        """The reply, a few milliseconds late."""
+        time.sleep(self.random.expovariate(1 / 0.003))
+        return super().answer(header, arrays)

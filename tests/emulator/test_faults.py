@@ -1,0 +1,111 @@
+"""An actor that dies, hangs or is too slow is named; nothing hangs, and the living tiles can be read."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import numpy as np
+import psutil
+import pytest
+import torch
+from torch import nn
+
+import crossgrid as cg
+
+pytestmark = pytest.mark.usefixtures("ray_session")
+
+
+def two_layers() -> nn.Module:
+    """A layer of two tiles, one above the other, and one of one tile."""
+    torch.manual_seed(0)
+    mapping = cg.MappingParameter(max_output_size=4)
+    return cg.convert_to_analog(
+        nn.Sequential(nn.Linear(6, 8), nn.Linear(8, 3)), cg.SingleRPUConfig(mapping=mapping)
+    )
+
+
+def pid_of(emulation: cg.Emulation, actor: int) -> int:
+    return int(emulation.executor.hosts[actor].address.pid)
+
+
+@pytest.mark.parametrize(("signal_", "words"), [(signal.SIGKILL, "died"), (signal.SIGSTOP, "hangs")])
+def test_a_dead_or_hanging_actor_is_named(signal_: signal.Signals, words: str) -> None:
+    """With tile, layer, process and node, in time; the others come home with what they held."""
+    model = two_layers()
+    kept = [layer.get_weights()[0] for layer in model]
+    pids: list[int] = []
+
+    def run() -> None:
+        with cg.emulate(model, backend="ray") as running:
+            model(torch.ones(2, 6))
+            running.executor.timeout_s = 2.0
+            pids.extend(pid_of(running, actor) for actor in range(3))
+            os.kill(pids[1], signal_)
+            try:
+                model(torch.ones(2, 6))
+            finally:
+                readable.update(running.tile_weights())
+
+    readable: dict[str, dict[str, torch.Tensor]] = {}
+    with pytest.raises(cg.TileError, match=r"tile 0/1,0 of layer 0 \(process \d+ on node") as caught:
+        run()
+    assert words in str(caught.value)
+    assert f"(process {pids[1]} on node " in str(caught.value)
+    assert set(readable["0"]) == {"0/0,0"}
+    assert torch.equal(readable["0"]["0/0,0"], kept[0][:4])
+    assert torch.equal(model[0].get_weights()[0][:4], kept[0][:4])
+    assert torch.equal(model[0].get_weights()[0][4:], torch.zeros(4, 6)), "lost"
+    assert torch.equal(model[1].get_weights()[0], kept[1])
+    assert not [pid for pid in pids if psutil.pid_exists(pid)]
+
+
+def test_an_actor_that_was_only_slow_comes_home() -> None:
+    """It hung for longer than it may; by the time we leave it answers again, and nothing is lost."""
+    model = two_layers()
+    kept = [layer.get_weights()[0] for layer in model]
+
+    def run() -> None:
+        with cg.emulate(model, backend="ray") as running:
+            model(torch.ones(2, 6))
+            running.executor.timeout_s = 1.0
+            os.kill(pid_of(running, 1), signal.SIGSTOP)
+            try:
+                model(torch.ones(2, 6))
+            finally:
+                os.kill(pid_of(running, 1), signal.SIGCONT)
+                running.executor.timeout_s = 30.0
+
+    with pytest.raises(cg.TileError, match="did not answer within 1 s; it hangs or is too slow"):
+        run()
+    assert all(torch.equal(layer.get_weights()[0], w) for layer, w in zip(model, kept, strict=True))
+
+
+def test_a_slow_actor_does_not_fill_the_drivers_memory() -> None:
+    """Messages of 4 MB to an actor that stands still: the high-water mark stops the sender, an error ends it.
+
+    The limits let 16 MB wait in batches of 64 vectors, so 64 messages of this layer; these are 16 times as
+    large, so 256 MB. ZeroMQ's mark is not exact: up to twice as much was seen. All 400 would be 1.6 GB.
+    """
+    layer = cg.AnalogLinear(1024, 4, rpu_config=cg.FloatingPointRPUConfig(), seed=1)
+    me = psutil.Process()
+
+    def run() -> None:
+        with cg.emulate(layer, backend="ray") as running:
+            executor = running.executor
+            executor.timeout_s = 2.0
+            os.kill(pid_of(running, 0), signal.SIGSTOP)
+            before = me.memory_info().rss
+            header = {
+                "op": "forward", "layer": 0, "tick": 0, "record": None, "modify": None, "vectors": False,
+            }  # fmt: skip
+            try:
+                for _ in range(400):
+                    executor.submit(0, header, [np.ones((1024, 1024), np.float32)])
+            finally:
+                grown.append(me.memory_info().rss - before)
+
+    grown: list[int] = []
+    with pytest.raises(cg.TileError, match="hangs or is too slow"):
+        run()
+    assert grown[0] < 0.7e9

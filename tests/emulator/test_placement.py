@@ -1,0 +1,102 @@
+"""Which tiles share an actor and which node hosts it: pure data, decided before anything starts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import pytest
+import torch
+from crossgrid.emulator.layer_spec import LayerSpec, TileSpec
+from crossgrid.emulator.placement import ACTOR_BYTES, ActorPlan, Node, plan_actors
+from torch import nn
+
+import crossgrid as cg
+
+LARGE = 1 << 40
+
+
+def layer_on(name: str, chips: Sequence[int]) -> LayerSpec:
+    """A layer of one tile of 8 x 8 on each of the given chips, one below the other."""
+    tiles = tuple(
+        TileSpec(k, k, 0, 8 * k, 8 * k + 8, 0, 8, f"{chip}/{name},{k}", chip) for k, chip in enumerate(chips)
+    )
+    return LayerSpec(name, 1, 8 * len(tiles), 8, len(tiles), 1, tiles, None, cg.SingleRPUConfig())
+
+
+def nodes(*processors: float, cards: float = 0.0, free_bytes: int = LARGE) -> list[Node]:
+    return [Node(f"node{k}", count, cards, free_bytes) for k, count in enumerate(processors)]
+
+
+def blocks(plans: Sequence[ActorPlan]) -> list[list[tuple[int, int]]]:
+    return [[(layer, block) for layer, _, held in plan.parts for block in held] for plan in plans]
+
+
+def test_one_actor_a_tile_in_the_layers_order() -> None:
+    plans = plan_actors([layer_on("a", [0, 0]), layer_on("b", [0])], 1, nodes(2), False)
+    assert blocks(plans) == [[(0, 0)], [(0, 1)], [(1, 0)]]
+    assert [plan.processors for plan in plans] == pytest.approx([2 / 3] * 3, abs=1e-4)
+    assert sum(plan.processors for plan in plans) <= 2
+    assert plans[2].label == "tile 0/b,0 of layer b"
+
+
+def test_blocks_of_one_physical_tile_stay_together() -> None:
+    shared = layer_on("a", [0, 0])
+    plans = plan_actors([shared, shared], 1, nodes(4), False)
+    assert blocks(plans) == [[(0, 0), (1, 0)], [(0, 1), (1, 1)]]
+
+
+@pytest.mark.parametrize(("tiles", "processors", "actors"), [(7, 2, 2), (3, 4, 3), (64, 4, 4), (1, 8, 1)])
+def test_auto_is_an_actor_a_processor(tiles: int, processors: int, actors: int) -> None:
+    plans = plan_actors([layer_on("a", [0] * tiles)], "auto", nodes(processors), False)
+    assert len(plans) == actors
+    assert sum(len(held) for held in blocks(plans)) == tiles
+
+
+def test_a_chip_sits_on_one_node_and_nodes_share_the_chips() -> None:
+    """Chips of 5, 3 and 3 tiles on two equal nodes: 5 and 3 + 3; on nodes of 6 and 2 processors: 8 and 3."""
+    specs = [layer_on("a", [0] * 5 + [1] * 3 + [2] * 3)]
+    plans = plan_actors(specs, 1, nodes(2, 2), False)
+    homes = {(plan.chip, plan.node) for plan in plans}
+    assert len(homes) == 3
+    assert Counter(plan.node for plan in plans) == {"node0": 5, "node1": 6}
+    unequal = plan_actors(specs, 1, nodes(6, 2), False)
+    assert Counter(plan.node for plan in unequal) == {"node0": 8, "node1": 3}
+    for plan in plan_actors(specs, 4, nodes(2, 2), False):
+        assert len({spec.tiles[b].chip for _, spec, held in plan.parts for b in held}) == 1
+
+
+def test_cards_are_shared_in_equal_parts_that_straddle_none() -> None:
+    """Three actors on two cards: two of them share one, so each takes half."""
+    plans = plan_actors([layer_on("a", [0] * 3)], 1, nodes(8, cards=2.0), True)
+    assert [plan.cards for plan in plans] == [0.5] * 3
+    packed = plan_actors([layer_on("a", [0] * 9)], "auto", nodes(8, cards=2.0), True)
+    assert [plan.cards for plan in packed] == [1.0] * 2
+    with pytest.raises(cg.ConfigError, match="needs a node with a card"):
+        plan_actors([layer_on("a", [0])], 1, nodes(8), True)
+
+
+def test_too_little_memory_says_what_would_fit() -> None:
+    short = nodes(8, free_bytes=4 * ACTOR_BYTES)
+    with pytest.raises(cg.ConfigError, match=r"5 tile actors need about .* at most 3 actors fit.*'auto'"):
+        plan_actors([layer_on("a", [0] * 5)], 1, short, False)
+    assert len(plan_actors([layer_on("a", [0] * 5)], 2, short, False)) == 3
+    with pytest.raises(cg.ConfigError, match="0 are free on node node1; the tiles alone take"):
+        plan_actors([layer_on("a", [0, 1])], 1, [*nodes(2), Node("node1", 2, 0.0, 0)], False)
+
+
+def test_too_many_processes_say_what_would_fit() -> None:
+    with pytest.raises(cg.ConfigError, match=r"65 tile actors on the 1 processors.*at most 64 actors fit"):
+        plan_actors([layer_on("a", [0] * 65)], 1, nodes(1), False)
+
+
+def test_nothing_starts_where_the_machine_cannot_bear_it() -> None:
+    """A layer of 16,384 tiles, an actor each: an error on entering, and the layer still computes here."""
+    import os
+
+    most = 64 * (os.cpu_count() or 1)
+    mapping = cg.MappingParameter(max_output_size=1, max_input_size=1)
+    model = cg.convert_to_analog(nn.Linear(1, most + 1), cg.FloatingPointRPUConfig(mapping=mapping))
+    with pytest.raises(cg.ConfigError, match="tiles_per_actor='auto'"):
+        cg.emulate(model, backend="ray").__enter__()
+    assert model(torch.ones(1, 1)).shape == (1, most + 1)
