@@ -12,17 +12,20 @@ import crossgrid as cg
 
 BATCH, LEARNING_RATE = 8, 0.01
 
-# Pulsed updates of real devices; for the digital twin take cg.FloatingPointRPUConfig()
-RPU_CONFIG = cg.SingleRPUConfig(device=cg.ConstantStepDevice())
+# Real devices that are pulsed, or their digital twin
+RPU_CONFIGS = {
+    "constant-step": cg.SingleRPUConfig(device=cg.ConstantStepDevice()),
+    "floating-point": cg.FloatingPointRPUConfig(device=cg.FloatingPointDevice()),
+}
 
 
 def main() -> None:
-    args = arguments(__doc__, epochs=30, results="results/LENET5", images=True, chip="demo-128")
+    args = arguments(__doc__, 30, "results/LENET5", images=True, chip="demo-128", devices=[*RPU_CONFIGS])
     started = time.perf_counter()
     torch.manual_seed(args.seed)
     train_loader, test_loader = images(args, BATCH)
 
-    model = cg.convert_to_analog(LeNet5(), RPU_CONFIG)
+    model = cg.convert_to_analog(LeNet5(), RPU_CONFIGS[args.device])
     print(model)
     optimizer, criterion = cg.AnalogSGD(model.parameters(), lr=LEARNING_RATE), nn.NLLLoss()
     train_losses, test_losses, accuracies = [], [], []

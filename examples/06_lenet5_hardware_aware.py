@@ -26,10 +26,10 @@ def drifted(model: nn.Module, loader: torch.utils.data.DataLoader, compensated: 
     if not compensated:
         for layer in (m for m in model.modules() if hasattr(m, "rpu_config")):
             layer.rpu_config.drift_compensation = None
-    cg.program_analog_weights(model)
+    model.program_analog_weights()
     accuracies = []
     for t_inference in TIMES_S:
-        cg.drift_analog_weights(model, t_inference)
+        model.drift_analog_weights(t_inference)
         accuracies.append(evaluate(model, loader, nn.NLLLoss())[1])
         say(f"Drift t={t_inference:g} s, compensation {compensated}\tAccuracy: {accuracies[-1]:.2%}")
     return accuracies

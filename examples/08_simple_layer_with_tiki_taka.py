@@ -25,6 +25,8 @@ RPU_CONFIG = cg.UnitCellRPUConfig(
         transfer_every=2,  # mini-batches between two reads of the fast array
         n_reads_per_transfer=1,
         gamma=0.0,  # products see the slow array only
+        fast_lr=1.0,  # the fast array gathers at a rate of its own,
+        scale_fast_lr=False,  # ... not relative to the optimizer's
         scale_transfer_lr=True,  # the transfer's learning rate is relative to the optimizer's
         transfer_lr=1.0,
     )

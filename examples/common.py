@@ -36,9 +36,14 @@ TEST_DIGITS = 360
 
 
 def arguments(
-    description: str, epochs: int, results: str, images: bool = False, chip: str = "none"
+    description: str,
+    epochs: int,
+    results: str,
+    images: bool = False,
+    chip: str = "none",
+    devices: Sequence[str] = (),
 ) -> argparse.Namespace:
-    """The flags of every example; those that need images also take a data set."""
+    """The flags of every example; those that need images also take a data set, some a device."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--backend", choices=("local", "ray"), default="local", help="where the tiles live")
     parser.add_argument("--seed", type=int, default=1)
@@ -47,6 +52,8 @@ def arguments(
     parser.add_argument("--chip", default=chip, help="a preset's name, a YAML file, or none")
     parser.add_argument("--tiles-per-actor", default="1", help="a number, or auto")
     parser.add_argument("--metrics-port", type=int, default=None)
+    if devices:
+        parser.add_argument("--device", choices=devices, default=devices[0], help="what a crosspoint is")
     if images:
         parser.add_argument("--dataset", choices=("digits", "mnist"), default="digits")
         parser.add_argument("--data-dir", type=Path, default=None, help="folder of MNIST's four files")
