@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 TYPES := .build/types
 
-.PHONY: help setup demo test test-slow lint types format clean bench-peer
+.PHONY: help setup demo test test-slow lint types format clean bench-peer bench-ray
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -35,7 +35,11 @@ test: $(STAMP) ## run the tests
 	@echo "== test"
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-test-slow: $(STAMP) ## run the long tests
+$(VENV)/.models: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,models]'
+	@touch $@
+
+test-slow: $(VENV)/.models ## run the long tests, with the models of others that they wrap
 	@echo "== test-slow"
 	$(BIN)/python -m pytest -m slow
 
@@ -47,6 +51,9 @@ lint: $(STAMP) types ## check style, types and formatting
 bench-peer: $(STAMP) ## time this project and aihwkit alternately; PEER=DIR is an environment with aihwkit 1.1.0
 	@test -n "$(PEER)" || { echo "bench-peer: say where aihwkit is: make bench-peer PEER=DIR"; exit 1; }
 	$(BIN)/python benchmarks/bench_peer.py --peer $(PEER) --json results/bench_peer.json
+
+bench-ray: $(STAMP) ## time tile actors against the same tiles in one process; a table, JSON and a plot
+	$(BIN)/python benchmarks/bench_ray.py --json results/bench_ray.json --plot results/bench_ray.png
 
 # mypy follows folders, not setuptools' package-dir: show it the package as it is installed
 types: $(STAMP) ## check the types
