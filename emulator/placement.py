@@ -48,6 +48,11 @@ class ActorPlan:
     cards: float
 
     @property
+    def threads(self) -> int:
+        """How many threads its kernels use."""
+        return max(1, int(self.processors))
+
+    @property
     def label(self) -> str:
         """Its tiles, for messages."""
         names = [
@@ -124,8 +129,9 @@ def _parts(specs: Sequence[LayerSpec], tiles: Sequence[Sequence[tuple[int, int]]
 
 
 def _shares(node: Node, actors: int, cuda: bool) -> tuple[float, float]:
-    """Equal shares of a node's processors and cards, rounded down to what Ray can count (1/10,000)."""
-    processors = math.floor(min(1.0, node.processors / actors) * 1e4) / 1e4 if actors else 0.0
+    """Equal shares of a node's processors and cards: whole ones, or what Ray can count (1/10,000)."""
+    share = node.processors / max(actors, 1)
+    processors = float(math.floor(share)) if share >= 1 else math.floor(share * 1e4) / 1e4
     if not cuda:
         return processors, 0.0
     per_card = math.ceil(actors / node.cards)  # an actor cannot straddle two cards

@@ -110,7 +110,7 @@ class RayExecutor:
                 num_gpus=plan.cards,
                 scheduling_strategy=PlacementGroupSchedulingStrategy(groups[plan.chip]),
             )
-            .remote(number, plan.parts, self.mailbox.address, flow)
+            .remote(number, plan.parts, plan.threads, self.mailbox.address, flow)
             for number, (plan, flow) in enumerate(zip(plans, flows, strict=True))
         ]
         try:

@@ -64,8 +64,10 @@ class ActorAddress:
 class TileActor:
     """One physical tile (or a bank of them) in a process of its own."""
 
-    def __init__(self, number: int, parts: Sequence[Part], driver: DriverAddress, flow: Flow) -> None:
-        _load_numba()
+    def __init__(
+        self, number: int, parts: Sequence[Part], threads: int, driver: DriverAddress, flow: Flow
+    ) -> None:
+        _load_numba(threads)
         self.number = number
         self.worker = TileWorker()
         for layer, spec, blocks in parts:
@@ -125,8 +127,8 @@ class TileActor:
         return self.worker.handle(header, arrays)
 
 
-def _load_numba() -> None:
-    """Load what numba needs before its first kernel, for one thread: the actors are the parallelism.
+def _load_numba(threads: int) -> None:
+    """Load what numba needs before its first kernel.
 
     Its linear algebra, which no tile uses, would load scipy's (10 MB a process) on the way, so that is
     hidden meanwhile.
@@ -139,4 +141,4 @@ def _load_numba() -> None:
         sys.modules[unused] = None  # type: ignore[assignment]
         cpu_target.target_context.refresh()
         del sys.modules[unused]
-    numba.set_num_threads(1)
+    numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))

@@ -46,6 +46,12 @@ def test_blocks_of_one_physical_tile_stay_together() -> None:
     assert blocks(plans) == [[(0, 0), (1, 0)], [(0, 1), (1, 1)]]
 
 
+def test_processors_that_are_left_become_threads() -> None:
+    plans = plan_actors([layer_on("a", [0] * 3)], 1, nodes(8), False)
+    assert [(plan.processors, plan.threads) for plan in plans] == [(2.0, 2)] * 3
+    assert [plan.threads for plan in plan_actors([layer_on("a", [0] * 3)], 1, nodes(2), False)] == [1] * 3
+
+
 @pytest.mark.parametrize(("tiles", "processors", "actors"), [(7, 2, 2), (3, 4, 3), (64, 4, 4), (1, 8, 1)])
 def test_auto_is_an_actor_a_processor(tiles: int, processors: int, actors: int) -> None:
     plans = plan_actors([layer_on("a", [0] * tiles)], "auto", nodes(processors), False)
