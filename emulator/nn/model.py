@@ -6,7 +6,7 @@ import functools
 import hashlib
 import types
 from collections.abc import Iterator
-from typing import TypeVar, cast
+from typing import Any, TypeVar
 
 from torch import Tensor, nn
 
@@ -92,7 +92,8 @@ def as_analog(model: Model) -> Model:
     instance of its class, under its class's name, and no method of it is replaced.
     """
     if not isinstance(model, (AnalogModel, AnalogLayer)) and type(model) is not nn.Module:
-        model.__class__ = cast(type[Model], _analog_class(type(model)))
+        own: Any = type(model)
+        model.__class__ = _analog_class(own)
     return model
 
 
@@ -108,6 +109,6 @@ class _Converted(AnalogModel):
 
 
 @functools.cache
-def _analog_class(own: type) -> type:
+def _analog_class(own: Any) -> Any:
     names = {"__module__": own.__module__, "__qualname__": own.__qualname__, "__doc__": own.__doc__}
     return types.new_class(own.__name__, (own, _Converted), exec_body=lambda body: body.update(names))
