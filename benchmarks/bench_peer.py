@@ -1,7 +1,7 @@
 """This project and aihwkit, alternately, in one run: bench_peer.py --peer DIR [--json FILE].
 
-DIR is a virtual environment with aihwkit 1.1.0. Before a row is timed, both sides' weight changes are
-compared with the gradient that they approximate: no figure is printed for a wrong result.
+DIR is a virtual environment with aihwkit 1.1.0. Before a row is timed, both sides' results are
+compared with the exact product or gradient: no figure is printed for a wrong one.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from peer.rows import DEVICES, LEARNING_RATE, ROWS, Row
-from peer.sides import JOBS, Job
+from peer.job import Job
+from peer.own import JOBS
+from peer.rows import CASES, Case
 
 FIRST_REPEATS = 3
 CHECKS = 6
@@ -59,40 +59,28 @@ class Peer:
         self.process.wait(timeout=30)
 
 
-def slope_to_gradient(change: NDArray[np.float32], row: Row) -> float:
-    """Slope of the weight change over -rate d^T x: 1 where the update is right on average."""
-    x, d = row.data()
-    wanted = -LEARNING_RATE * d.T.astype(np.float64) @ x
-    return float((change * wanted).sum() / (wanted**2).sum())
-
-
-def check(own: Job, peer: Peer, device: str, row: Row) -> tuple[float, float]:
+def check(own: Job, peer: Peer, case: Case) -> tuple[float, float]:
     """Mean slopes of both sides; ends the run where they differ by more than chance and populations can.
 
-    A single update is noisy, so CHECKS of them are averaged: four standard errors of the difference,
+    A single run is noisy, so CHECKS of them are averaged: four standard errors of the difference,
     and a tenth for the two populations of devices, whose steps differ by 30 % from one to the next.
     """
-    slopes = np.zeros((2, CHECKS))
-    for k in range(CHECKS):
-        own.start()
-        own.run()
-        slopes[0, k] = slope_to_gradient(own.weights(), row)
-        slopes[1, k] = slope_to_gradient(np.array(peer.ask(do="weights"), np.float32), row)
-    ours, theirs = (float(mean) for mean in slopes.mean(axis=1))
-    allowed = 0.1 + 4.0 * float(np.sqrt((slopes.var(axis=1) / CHECKS).sum()))
+    slopes = np.array([[own.checked(), peer.ask(do="check")] for _ in range(CHECKS)])
+    ours, theirs = (float(mean) for mean in slopes.mean(axis=0))
+    allowed = 0.1 + 4.0 * float(np.sqrt((slopes.var(axis=0) / CHECKS).sum()))
     if abs(ours - theirs) > allowed:
         sys.exit(
-            f"{device} {row.name}: weight change is {ours:.3f} of the gradient, aihwkit's {theirs:.3f}; "
-            f"they may differ by {allowed:.3f}"
+            f"{case.kind} {case.device} {case.row.name}: result {ours:.3f} of the exact one, aihwkit's "
+            f"{theirs:.3f}; they may differ by {allowed:.3f}"
         )
     return ours, theirs
 
 
-def measure(kind: str, device: str, row: Row, peer: Peer, rounds: int) -> dict[str, Any]:
+def measure(case: Case, peer: Peer, rounds: int) -> dict[str, Any]:
     """One row of the table."""
-    own = JOBS[kind][0](device, row)
-    peer.ask(do="open", kind=kind, device=device, row=dataclasses.asdict(row))
-    slopes = check(own, peer, device, row)
+    own = JOBS[case.kind](case.device, case.row)
+    peer.ask(do="open", kind=case.kind, device=case.device, row=dataclasses.asdict(case.row))
+    slopes = check(own, peer, case)
     repeats = [
         max(1, round(SLICE_MS / min(side(FIRST_REPEATS))))
         for side in (own.times, lambda n: peer.ask(do="times", repeats=n))
@@ -104,8 +92,8 @@ def measure(kind: str, device: str, row: Row, peer: Peer, rounds: int) -> dict[s
         theirs += peer.ask(do="times", repeats=repeats[1])
     medians = float(np.median(ours)), float(np.median(theirs))
     return {
-        "work": kind, "device": device, "row": row.name, "ms": medians[0], "peer_ms": medians[1],
-        "ratio": medians[1] / medians[0], "slope": slopes[0], "peer_slope": slopes[1],
+        "work": case.kind, "device": case.device, "row": case.row.name, "ms": medians[0],
+        "peer_ms": medians[1], "ratio": medians[1] / medians[0], "slope": slopes[0], "peer_slope": slopes[1],
         "runs": len(ours), "peer_runs": len(theirs),
     }  # fmt: skip
 
@@ -131,28 +119,29 @@ def main() -> None:
     parser.add_argument("--peer", type=Path, required=True, help="virtual environment with aihwkit 1.1.0")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=10)
-    parser.add_argument("--rows", default="", help="only rows whose name has this in it")
+    parser.add_argument("--rows", default="", help="only cases whose work, device or shape has this in it")
     parser.add_argument("--json", type=Path, help="where the figures are written")
     options = parser.parse_args()
 
     import crossgrid.kernels.devices  # noqa: F401  (before the threads start: it says how they wait)
     import numba
+    import torch
 
+    torch.set_num_threads(options.threads)
     numba.set_num_threads(min(options.threads, numba.config.NUMBA_NUM_THREADS))
     peer = Peer(options.peer, options.threads)
     results = []
-    print(f"{'work':10s} {'device':20s} {'out x in x batch':16s} {'ms':>8s} {'aihwkit':>8s} {'ratio':>6s}")
+    print(f"{'work':14s} {'device':20s} {'out x in x batch':16s} {'ms':>8s} {'aihwkit':>8s} {'ratio':>6s}")
     for kind in JOBS:
-        for device in DEVICES:
-            for row in ROWS:
-                if options.rows and options.rows not in f"{device} {row.name}":
-                    continue
-                r = measure(kind, device, row, peer, options.rounds)
-                results.append(r)
-                figures = f"{r['ms']:8.3f} {r['peer_ms']:8.3f} {r['ratio']:6.2f}"
-                print(f"{kind:10s} {device:20s} {row.name:16s} {figures}", flush=True)
+        for case in CASES:
+            if case.kind != kind or options.rows not in f"{kind} {case.device} {case.row.name}":
+                continue
+            r = measure(case, peer, options.rounds)
+            results.append(r)
+            figures = f"{r['ms']:8.3f} {r['peer_ms']:8.3f} {r['ratio']:6.2f}"
+            print(f"{kind:14s} {case.device:20s} {case.row.name:16s} {figures}", flush=True)
         ratios = [r["ratio"] for r in results if r["work"] == kind]
-        if ratios:
+        if len(ratios) > 1:
             mean = float(np.exp(np.mean(np.log(ratios))))
             print(f"{kind}: geometric mean {mean:.2f}, lowest {min(ratios):.2f}")
     peer.close()

@@ -32,6 +32,11 @@ class Row:
         d = 0.01 * rng.standard_normal((self.batch, self.out_size))
         return x.astype(np.float32), d.astype(np.float32)
 
+    def weights(self) -> NDArray[np.float32]:
+        """Weights [out, in] inside the bounds of the default devices."""
+        rng = np.random.default_rng(2)
+        return rng.uniform(-0.3, 0.3, (self.out_size, self.in_size)).astype(np.float32)
+
 
 ROWS = (
     Row(16, 25, 4608, 0.2),
@@ -39,4 +44,24 @@ ROWS = (
     Row(128, 512, 8, 1.0),
     Row(512, 512, 64, 1.0),
     Row(1024, 1024, 16, 1.0),
+)
+LAYER = Row(4096, 4096, 16, 1.0)
+TILE_SIZE = 512  # the layer is cut into 64 tiles
+
+
+@dataclass(frozen=True)
+class Case:
+    """A kind of work (a key of both sides' JOBS), on a device, of a shape."""
+
+    kind: str
+    device: str
+    row: Row
+
+
+CASES = (
+    *(Case("update", device, row) for device in DEVICES for row in ROWS),
+    *(Case(kind, "ConstantStepDevice", row) for kind in ("forward", "backward") for row in ROWS),
+    Case("layer forward", "SoftBoundsDevice", LAYER),
+    Case("layer step", "SoftBoundsDevice", LAYER),
+    Case("hardware-aware", "AddNormal", LAYER),
 )

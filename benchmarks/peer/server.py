@@ -9,19 +9,17 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from peer.job import Job
 from peer.rows import Row
-from peer.sides import JOBS, Job
+from peer.theirs import JOBS
 
 
 def answer(request: dict[str, Any], jobs: list[Job]) -> Any:
     if request["do"] == "open":
-        jobs[:] = [JOBS[request["kind"]][1](request["device"], Row(**request["row"]))]
+        jobs.clear()
+        jobs.append(JOBS[request["kind"]](request["device"], Row(**request["row"])))
         return "ready"
-    if request["do"] == "times":
-        return jobs[0].times(request["repeats"])
-    jobs[0].start()
-    jobs[0].run()
-    return jobs[0].weights().tolist()
+    return jobs[0].times(request["repeats"]) if request["do"] == "times" else jobs[0].checked()
 
 
 def main() -> None:

@@ -29,7 +29,7 @@ STEP_NOISE, WRITE_NOISE = int(Stream.STEP_NOISE), int(Stream.WRITE_NOISE)
 CALLS = 256  # Philox calls that are computed in one go: their noise stays in the first-level cache
 NORMALS = 8  # of one call
 CHUNK_LINES = 1 << 18  # lines whose trains are kept at a time, to stay in the cache
-SERIAL_WORK = 1_000_000  # crosspoints times vectors that one thread does before another has begun
+SERIAL_WORK = 200_000  # crosspoints times vectors that one thread does before another has begun
 TASKS_A_THREAD = 4  # parts that the rows are cut into
 
 

@@ -21,6 +21,7 @@ from ..rng import numba_math
 
 ROW, VECTOR, HALF, UP, FIRST, COUNT, NOISE = range(7)  # what a segment is
 SINGLE = -1  # FIRST of a segment whose columns all get one pulse: its events are the vector's columns
+FEW = 8  # columns that are not worth gathering
 PARAMETERS = 0  # bound to the number of a device's parameters
 
 inline = numba.njit(error_model="numpy", forceinline=True)
@@ -92,6 +93,11 @@ def step_counted(w_OI, p_OIP, c, row, events_E, counts_E, first, count, up, nois
 
 
 def step_once(w_OI, p_OIP, c, row, columns_N, count, up, noise, k, w_E, p_PE):
+    """Bound to ``step_each`` or ``step_gathered``."""
+    raise NotImplementedError
+
+
+def step_each(w_OI, p_OIP, c, row, columns_N, count, up, noise, k, w_E, p_PE):
     """Step the crosspoints of ``columns_N``, which are all different, once each."""
     for e in range(count):
         column = np.uint64(columns_N[e])
@@ -100,7 +106,10 @@ def step_once(w_OI, p_OIP, c, row, columns_N, count, up, noise, k, w_E, p_PE):
 
 
 def step_gathered(w_OI, p_OIP, c, row, columns_N, count, up, noise, k, w_E, p_PE):
-    """``step_once`` for steps that are worth vectorising: gather, step, scatter."""
+    """``step_each`` for steps that are worth vectorising: gather, step, scatter."""
+    if count < FEW:
+        step_each(w_OI, p_OIP, c, row, columns_N, count, up, noise, k, w_E, p_PE)
+        return
     for e in range(count):
         column = np.uint64(columns_N[e])
         w_E[e] = w_OI[row, column]
@@ -125,9 +134,7 @@ def applier(formula: Callable[..., Any], count: int, blockwise: bool) -> Any:
     bound = with_float32_literals(rebind(formula, numba_math))
     tag = f"{code_hash(bound)} {count} {blockwise}"
     own = {"step": inline(bound), "parameters": READERS[count], "PARAMETERS": count}
-    for name, function in (
-        ("step_once", step_gathered if blockwise else step_once),
-        ("step_counted", step_counted),
-    ):
-        own[name] = inline(named_copy(function, own, tag))
+    for function in (step_counted, step_each, step_gathered):
+        own[function.__name__] = inline(named_copy(function, own, tag))
+    own["step_once"] = own["step_gathered" if blockwise else "step_each"]
     return callback(apply_segments, _APPLY, own, tag)

@@ -9,7 +9,7 @@ from numba import prange
 from ..rng import Stream
 from ..rng.cpu import compiled, philox4x32, unit_interval
 from . import formulas
-from .rule import SECOND_PASS
+from .rule import FINER, SECOND_PASS
 
 SIGN = np.uint32(0x80000000)
 MAGNITUDE = np.uint32(0x7FFFFFFF)
@@ -87,10 +87,11 @@ def random_codes(
 ):  # fmt: skip
     """Random trains of vectors start..stop: bit s of a line's code is set if it fires in slot s."""
     lines = values_BL.shape[1]
-    calls = (lines + 3) // 4
+    calls = (lines + 7) // 8
     room = max(CALLS, calls * 31)
     c0, c1, after = np.empty(room, np.uint32), np.empty(room, np.uint32), np.empty(room, np.uint32)
     words = np.empty(4 * room, np.uint32)
+    halves = words.view(np.uint16)
     levels = np.empty(lines, np.float32)
     top = counter_top(stream, extra, tick + start)
     round_stream = ROUND_X if stream == PULSE_X else ROUND_D
@@ -109,39 +110,65 @@ def random_codes(
         low = np.uint32((tick + first) & 0xFFFFFFFF)
         random_words(k0, k1, c0, c1, after, low, top, (last - first) * calls * length, words)
         for b in range(first, last):
-            own = words[4 * calls * length * (b - first) :]
+            at, low = 8 * calls * length * (b - first), np.uint32((tick + b) & 0xFFFFFFFF)
             if length == 1 and step <= np.float32(0.0):
-                _fire_once(values_BL[b], scales_B[b], own, codes_BL[b])
-            else:
-                line_levels(
-                    values_BL[b], scales_B[b], step, jitter, k0, k1, tick + b, extra, round_stream, levels
-                )
-                _fire(values_BL[b], levels, own, length, 4 * calls, codes_BL[b])
+                if not fire_once(values_BL[b], scales_B[b], halves, at, codes_BL[b]):
+                    levels[:] = np.abs(values_BL[b]) * scales_B[b]
+                    decide(levels, halves, at, k0, k1, slot_0 + FINER, low, top, 0, codes_BL[b])
+                continue
+            line_levels(
+                values_BL[b], scales_B[b], step, jitter, k0, k1, tick + b, extra, round_stream, levels
+            )
+            fire(values_BL[b], levels, halves, at, length, k0, k1, slot_0, low, top, codes_BL[b])
         first = last
 
 
 @numba.njit(error_model="numpy", forceinline=True)
-def _fire_once(values_L, scale, words, codes_L):
-    """Trains of one slot: a line fires where its word, as a uniform number, is below its level."""
-    bits_L = values_L.view(np.uint32)
+def fire_once(values_L, scale, halves, at, codes_L):
+    """``fire`` for one slot and levels that are not rounded; returns whether no line is left to decide."""
+    bits_L, undecided, last = values_L.view(np.uint32), np.int32(0), at + values_L.size
+    halves_L = halves[at:last]
     for line in range(values_L.size):
-        level = abs(values_L[line]) * scale
-        fires = np.float32(np.int32(words[line] >> np.uint32(8))) < level * np.float32(16777216.0)
+        level = np.float32(abs(values_L[line]) * scale)
+        below = level * np.float32(65536.0) - np.float32(np.int32(halves_L[line]))
+        fires = below >= np.float32(1.0)
         codes_L[line] = (bits_L[line] & SIGN) | np.uint32(fires)
+        undecided |= np.int32(below > np.float32(0.0)) ^ np.int32(fires)
+    return undecided == 0
 
 
 @numba.njit(error_model="numpy", forceinline=True)
-def _fire(values_L, levels_L, words, length, stride, codes_L):
-    """Trains of ``length`` slots; the words of a slot begin ``stride`` after those of the one before."""
+def fire(values_L, levels_L, halves, at, length, k0, k1, slot_0, low, top, codes_L):
+    """Trains of ``length`` slots from 16 random bits a line and slot, from ``at`` on.
+
+    A line fires where its bits, as a number in [0, 1), are below its level. Where they are its level's own
+    first 16 bits, a further draw decides: the probability is exact.
+    """
+    lines = values_L.size
+    stride = (lines + 7) // 8 * 8
     bits_L = values_L.view(np.uint32)
-    for line in range(values_L.size):
+    one = np.float32(1.0)
+    for line in range(lines):
         codes_L[line] = bits_L[line] & SIGN
     for slot in range(length):
-        of_slot = words[slot * stride :]
-        for line in range(values_L.size):
-            scaled = np.float32(np.int32(of_slot[line] >> np.uint32(8)))
-            fires = scaled < levels_L[line] * np.float32(16777216.0)
-            codes_L[line] |= np.uint32(fires) << np.uint32(slot)
+        undecided = np.int32(0)
+        for line in range(lines):
+            below = levels_L[line] * np.float32(65536.0) - np.float32(np.int32(halves[at + line]))
+            codes_L[line] |= np.uint32(below >= one) << np.uint32(slot)
+            undecided += np.int32(below > np.float32(0.0)) - np.int32(below >= one)
+        if undecided > 0:
+            decide(levels_L, halves, at, k0, k1, slot_0 + slot + FINER, low, top, slot, codes_L)
+        at += stride
+
+
+@numba.njit(error_model="numpy")
+def decide(levels_L, halves, at, k0, k1, row, low, top, slot, codes_L):
+    """Fire the lines whose 16 bits are those of their level, by a finer draw."""
+    for line in range(levels_L.size):
+        below = levels_L[line] * np.float32(65536.0) - np.float32(np.int32(halves[at + line]))
+        if np.float32(0.0) < below < np.float32(1.0):
+            words = philox4x32(k0, k1, np.uint32(line // 4), np.uint32(row), low, top)
+            codes_L[line] |= np.uint32(unit_interval(words[line % 4]) < below) << np.uint32(slot)
 
 
 @numba.njit(error_model="numpy")
@@ -249,19 +276,18 @@ def make_trains(
                 d_second_BO[b, :] = 0
 
 
-@numba.njit(error_model="numpy", parallel=True)
-def plan(x_XBI, x_of_T, d_DBO, d_of_T, active_TB, rule, rate, granularity, lengths_TB, scales_2TB):
-    """Train length and scales of every tile's vectors; returns (OK or what is wrong, the longest)."""
-    vectors = x_XBI.shape[1]
+@numba.njit(error_model="numpy")
+def plan_vectors(
+    x_XBI, x_of_T, d_DBO, d_of_T, active_TB, rule, rate, granularity, own, lengths_TB, scales_2TB
+):
+    """``plan`` for the vectors in slice ``own``."""
+    vectors = own.stop - own.start
     x_max_XB = np.empty((x_XBI.shape[0], vectors), np.int32)
     d_max_DB = np.empty((d_DBO.shape[0], vectors), np.int32)
-    blocks = (vectors + VECTORS - 1) // VECTORS
-    for task in prange(blocks):
-        own = slice(task * VECTORS, min(vectors, (task + 1) * VECTORS))
-        for n in range(x_XBI.shape[0]):
-            magnitudes(x_XBI[n, own], x_max_XB[n, own])
-        for n in range(d_DBO.shape[0]):
-            magnitudes(d_DBO[n, own], d_max_DB[n, own])
+    for n in range(x_XBI.shape[0]):
+        magnitudes(x_XBI[n, own], x_max_XB[n])
+    for n in range(d_DBO.shape[0]):
+        magnitudes(d_DBO[n, own], d_max_DB[n])
     if x_max_XB.max() >= 0x7F800000:
         return BAD_X, 0
     if d_max_DB.max() >= 0x7F800000:
@@ -273,16 +299,33 @@ def plan(x_XBI, x_of_T, d_DBO, d_of_T, active_TB, rule, rate, granularity, lengt
             x_max = x_top_XB[x_of_T[t], b]
             d_max = d_top_DB[d_of_T[t], b] * rule.grad_scale
             length = train_length(x_max, d_max, rate, granularity, rule.desired, rule.scaling)
-            if active_TB.size > 0 and active_TB[t, b] == 0:
+            if active_TB.size > 0 and active_TB[t, own.start + b] == 0:
                 length = np.float32(0.0)
             if length > np.float32(31.0):
                 return TOO_LONG, 0
             of_d, of_x = train_scale(x_max, d_max, rate, granularity, rule.desired, rule.scaling, length)
-            lengths_TB[t, b] = np.int32(length)
+            lengths_TB[t, own.start + b] = np.int32(length)
             longest = max(longest, np.int32(length))
-            scales_2TB[0, t, b] = of_x
-            scales_2TB[1, t, b] = of_d
+            scales_2TB[0, t, own.start + b] = of_x
+            scales_2TB[1, t, own.start + b] = of_d
     return OK, longest
+
+
+@numba.njit(error_model="numpy", parallel=True)
+def plan(x_XBI, x_of_T, d_DBO, d_of_T, active_TB, rule, rate, granularity, lengths_TB, scales_2TB):
+    """Train length and scales of every tile's vectors; returns (OK or what is wrong, the longest)."""
+    vectors = x_XBI.shape[1]
+    blocks = (vectors + VECTORS - 1) // VECTORS
+    status_K, longest_K = np.empty(blocks, np.int64), np.empty(blocks, np.int64)
+    for task in prange(blocks):
+        own = slice(task * VECTORS, min(vectors, (task + 1) * VECTORS))
+        status_K[task], longest_K[task] = plan_vectors(
+            x_XBI, x_of_T, d_DBO, d_of_T, active_TB, rule, rate, granularity, own, lengths_TB, scales_2TB
+        )
+    for status in (BAD_X, BAD_D, TOO_LONG):
+        if (status_K == status).any():
+            return status, 0
+    return OK, longest_K.max()
 
 
 @numba.njit(error_model="numpy", parallel=True)

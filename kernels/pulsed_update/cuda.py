@@ -17,12 +17,12 @@ from ..rng import Stream
 from ..rng.cuda import counter_low, counter_top, jitted, normal_pair, philox4x32, unit_interval
 from ..rng.triton_math import rint
 from . import formulas
-from .rule import SECOND_PASS
+from .rule import FINER, SECOND_PASS
 
 PULSE_X, PULSE_D = tl.constexpr(int(Stream.PULSE_X)), tl.constexpr(int(Stream.PULSE_D))
 ROUND_X, ROUND_D = tl.constexpr(int(Stream.ROUND_X)), tl.constexpr(int(Stream.ROUND_D))
 STEP_NOISE, WRITE_NOISE = tl.constexpr(int(Stream.STEP_NOISE)), tl.constexpr(int(Stream.WRITE_NOISE))
-_SECOND = tl.constexpr(SECOND_PASS)
+_SECOND, _FINER = tl.constexpr(SECOND_PASS), tl.constexpr(FINER)
 
 train_length = jitted(formulas.train_length)
 train_scale = jitted(formulas.train_scale)
@@ -48,6 +48,16 @@ def picked(words, number):
 
 
 @triton.jit
+def line_halves(k0, k1, line, row, low, top):
+    """16 random bits a line, as a number: line is half ``line % 8`` of call ``line // 8``."""
+    call = (line // 8).to(tl.uint32)
+    zero = tl.zeros_like(call)
+    words = philox4x32(k0, k1, call, (zero + row).to(tl.uint32), zero + low, zero + top)
+    word = picked(words, line % 8 // 2)
+    return tl.where(line % 2 == 0, word & 0xFFFF, word >> 16).to(tl.float32)
+
+
+@triton.jit
 def line_codes(
     values, codes, lines, scale, step, length, k0, k1, tick, extra, slot_0: tl.constexpr, MODE: tl.constexpr,
     JITTER: tl.constexpr, STREAM: tl.constexpr, ROUND: tl.constexpr, BLOCK: tl.constexpr,
@@ -70,9 +80,15 @@ def line_codes(
             code = tl.zeros_like(line)
             slot = 0
             while slot < length:
-                row = (tl.zeros_like(call) + slot + slot_0).to(tl.uint32)
-                words = philox4x32(k0, k1, call, row, tl.zeros_like(call) + low, tl.zeros_like(call) + top)
-                fires = unit_interval(picked(words, number)) < level
+                half = line_halves(k0, k1, line, slot + slot_0, low, top)
+                below = level * 65536.0 - half
+                fires = below >= 1.0
+                undecided = (below > 0.0) & (below < 1.0)
+                if tl.max(undecided.to(tl.int32), 0) > 0:
+                    zero = tl.zeros_like(call)
+                    row = (zero + slot + slot_0 + _FINER).to(tl.uint32)
+                    words = philox4x32(k0, k1, call, row, zero + low, zero + top)
+                    fires = fires | (undecided & (unit_interval(picked(words, number)) < below))
                 code = code | (fires.to(tl.int32) << slot)
                 slot += 1
         elif MODE == 2:

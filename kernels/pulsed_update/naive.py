@@ -12,7 +12,7 @@ from ..rng import Stream, counter_high
 from ..rng.formulas import normal_pair, unit_interval
 from ..rng.naive import philox4x32
 from . import formulas
-from .rule import SECOND_PASS, Rule, Side
+from .rule import FINER, SECOND_PASS, Rule, Side
 
 Array = NDArray[np.float32]
 Words = NDArray[np.uint32]
@@ -26,6 +26,13 @@ def line_words(key_2: Words, lines: int, row: int, stream: Stream, tick: int, ex
     call = np.arange(calls)
     counter = np.stack([call, np.full(calls, row), np.full(calls, low), np.full(calls, high)])
     return philox4x32(key_2, counter.astype(np.uint32)).T.reshape(-1)[:lines]
+
+
+def line_halves(key_2: Words, lines: int, row: int, stream: Stream, tick: int, extra: int) -> Array:
+    """16 bits a line, as a number: line is half ``line % 8`` of call ``line // 8``, low halves first."""
+    words = line_words(key_2, (lines + 7) // 8 * 4, row, stream, tick, extra)
+    halves = np.stack([words & np.uint32(0xFFFF), words >> np.uint32(16)], axis=-1)
+    return halves.reshape(-1)[:lines].astype(f32)
 
 
 def line_levels(
@@ -44,13 +51,18 @@ def line_levels(
 def random_train(
     levels_L: Array, length: int, slot_0: int, key_2: Words, stream: Stream, tick: int, extra: int
 ) -> NDArray[np.bool_]:
-    """Whether each line fires in each slot, [slots, lines]."""
-    return np.stack(
-        [
-            unit_interval(line_words(key_2, levels_L.size, slot_0 + slot, stream, tick, extra)) < levels_L
-            for slot in range(length)
-        ]
-    )
+    """Whether each line fires in each slot, [slots, lines].
+
+    16 bits of each line, as a number in [0, 1), are compared with its level; where they are the level's own
+    first 16 bits, a further draw decides, so that the probability is exact.
+    """
+    scaled_L = levels_L * f32(65536.0)
+    train_KL = np.empty((length, levels_L.size), np.bool_)
+    for slot in range(length):
+        below_L = scaled_L - line_halves(key_2, levels_L.size, slot_0 + slot, stream, tick, extra)
+        finer = line_words(key_2, levels_L.size, slot_0 + slot + FINER, stream, tick, extra)
+        train_KL[slot] = (below_L >= 1) | (unit_interval(finer) < below_L)
+    return train_KL
 
 
 def coincidences(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ MODES = {
     PulseType.DETERMINISTIC_IMPLICIT: 3,
 }
 SECOND_PASS = 32  # slot numbers of the rows' trains in the pass of the negative inputs
+FINER = 64  # added to a slot's number for the draw that decides where 16 bits cannot
 
 
 class Side(IntEnum):
@@ -48,6 +50,7 @@ class Looks(NamedTuple):
     lines_TNM: NDArray[np.float32]  # where they are noted
 
 
+@functools.cache
 def no_looks(tiles: int) -> Looks:
     """Nothing is looked at."""
     none = np.zeros(0, np.int64), np.zeros((tiles, 0), np.int64), False, np.zeros((tiles, 0, 0), np.float32)
