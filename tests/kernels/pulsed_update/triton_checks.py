@@ -47,7 +47,7 @@ def main() -> None:
     small = {"out_size": 3, "in_size": 5, "tiles": 1, "batches": 1, "batch": 3}
     check_known_answers()
     for name, device in DEVICES.items():
-        rate = 0.3 if name == "neurosim" else 0.003
+        rate = 0.3 if name == "neurosim" else 0.01
         check_update(device, UpdateParameters(), **small, rate=rate)
         print("agrees:", name, flush=True)
     for kind in PULSED:
