@@ -264,6 +264,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, default=Path("results/bench_ray.json"))
     parser.add_argument("--plot", type=Path, default=Path("results/bench_ray.png"))
     options = parser.parse_args()
+    os.environ.setdefault("RAY_worker_niceness", "0")  # as a run sets it that starts Ray itself
     ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     results = []
     for name in options.rows.split(","):

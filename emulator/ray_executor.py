@@ -28,8 +28,8 @@ from .tile_actor import ActorAddress, TileActor
 from .wire import pack, send
 from .worker import Arrays, Header
 
-#: seconds that Ray may take to start all actors, at least
-START_SECONDS = 120.0
+#: seconds that Ray may take to start the first actor, and each further one, on a busy machine
+START_SECONDS, START_SECONDS_EACH = 120.0, 4.0
 
 
 @dataclass(slots=True)
@@ -115,7 +115,7 @@ class RayExecutor:
         ]
         try:
             addresses = ray.get(
-                [actor.where.remote() for actor in actors], timeout=max(self.timeout_s, START_SECONDS)
+                [actor.where.remote() for actor in actors], timeout=self._start_seconds(len(actors))
             )
         except Exception as error:
             for actor in actors:
@@ -142,12 +142,15 @@ class RayExecutor:
             [bundle], strategy="STRICT_PACK", bundle_label_selector=[{"ray.io/node-id": actors[0].node}]
         )
         self.groups.append(group)
-        if not group.wait(max(self.timeout_s, START_SECONDS)):
+        if not group.wait(self._start_seconds(len(actors))):
             raise BackendError(
                 f"Ray cannot reserve {bundle} on node {actors[0].node[:8]} for the {len(actors)} actors of "
                 f"chip {chip}: others use them, see `ray status`"
             )
         return group
+
+    def _start_seconds(self, actors: int) -> float:
+        return max(self.timeout_s, START_SECONDS + START_SECONDS_EACH * actors)
 
     def submit(self, host: int, header: Header, arrays: Arrays) -> Waiting:
         """Send a message to an actor and expect a reply."""
@@ -250,6 +253,7 @@ class RayExecutor:
 
 def _start_ray() -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_worker_niceness", "0")  # 15 if not set: actors would yield to everything
     try:
         ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     except Exception as error:

@@ -141,4 +141,4 @@ def _load_numba(threads: int) -> None:
         sys.modules[unused] = None  # type: ignore[assignment]
         cpu_target.target_context.refresh()
         del sys.modules[unused]
-    numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
+    numba.set_num_threads(min(threads, numba.get_num_threads()))

@@ -202,14 +202,7 @@ class TileWorker:
         self.executor = executor
         self.layers: dict[int, HostedLayer] = {}
         self.clock = Clock()
-
-    def host(self, layer: int, spec: LayerSpec, blocks: Sequence[int]) -> None:
-        """Build the tiles ``blocks`` of a layer: draw their devices, weights zero."""
-        self.layers[layer] = HostedLayer(spec, blocks, self.executor)
-
-    def handle(self, header: Header, arrays: Arrays) -> tuple[Header, Arrays]:
-        """Do what the message asks for."""
-        operations: dict[str, Callable[[Header, Arrays], tuple[Header, Arrays]]] = {
+        self.operations: dict[str, Callable[[Header, Arrays], tuple[Header, Arrays]]] = {
             "forward": self._forward,
             "backward": self._backward,
             "update": self._update,
@@ -221,9 +214,16 @@ class TileWorker:
             "load_state": self._load_state,
             "stats": self._stats,
         }
+
+    def host(self, layer: int, spec: LayerSpec, blocks: Sequence[int]) -> None:
+        """Build the tiles ``blocks`` of a layer: draw their devices, weights zero."""
+        self.layers[layer] = HostedLayer(spec, blocks, self.executor)
+
+    def handle(self, header: Header, arrays: Arrays) -> tuple[Header, Arrays]:
+        """Do what the message asks for."""
         operation = header["op"]
         start = time.perf_counter()
-        answer = operations[operation](header, arrays)
+        answer = self.operations[operation](header, arrays)
         if operation in WORK:
             self.clock.add(start, time.perf_counter())
         return answer
