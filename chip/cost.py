@@ -239,10 +239,7 @@ def _layer_times(plan: MappingPlan, chip: Chip, traffic: Traffic) -> _Times:
     if chip.links.chip_gbit_per_s.value:
         carried = np.maximum(carried, traffic.busiest_crossing / chip.links.chip_gbit_per_s.value)
     waiting = np.maximum(carried - compute, 0.0)
-    busy = np.bincount(
-        np.searchsorted(plan.used_tiles, table["tile"]), vectors[table["layer"]] * interval,
-        minlength=plan.tiles_used,
-    )  # fmt: skip
+    busy = np.bincount(table["tile"], vectors[table["layer"]] * interval)[plan.used_tiles]
     rows = plan.tile_in * (plan.rounds if plan.rounds > 1 else 0)
     return _Times(
         latency=compute + waiting + traffic.longest / clock,

@@ -74,14 +74,17 @@ def layer_events(plan: MappingPlan, chip: Chip, backward: bool = False) -> list[
 
     ``backward`` reads the tiles transposed: outputs are driven, inputs are converted.
     """
-    first = plan.table["copy"] == 0
-    number, count = plan.table["layer"][first], len(plan.layers)
-    out = (plan.table["out_stop"] - plan.table["out_start"])[first].astype(np.float64)
-    in_ = (plan.table["in_stop"] - plan.table["in_start"])[first].astype(np.float64)
+    table, count = plan.table, len(plan.layers)
+    if plan.table["copy"].any():  # copies share the vectors
+        table = {key: column[plan.table["copy"] == 0] for key, column in plan.table.items()}
+    number = table["layer"]
+    out, in_ = table["out_stop"] - table["out_start"], table["in_stop"] - table["in_start"]
     blocks = np.bincount(number, minlength=count).tolist()
     converted = np.bincount(number, in_ if backward else out, minlength=count).tolist()
     driven = np.bincount(number, out if backward else in_, minlength=count).tolist()
-    programmed = np.bincount(plan.table["layer"], plan.block_weights, minlength=count).tolist()
+    programmed = [0.0] * count
+    if plan.rounds > 1 and not backward:
+        programmed = np.bincount(plan.table["layer"], plan.block_weights, minlength=count).tolist()
     passes, slices, interval = chip.passes, chip.slices, mvm_interval_ns(chip)
     events = []
     for k, layer in enumerate(plan.layers):
@@ -97,7 +100,7 @@ def layer_events(plan: MappingPlan, chip: Chip, backward: bool = False) -> list[
                 add=vectors * (converted[k] * (slices * passes - 1) + converted[k] - made),
                 activation=0.0 if backward else float(vectors * made),
                 buffer_bit=(vectors * (driven[k] + converted[k]) + values_in(layer)) * chip.output_bits,
-                program_weight=0.0 if backward or plan.rounds == 1 else programmed[k],
+                program_weight=programmed[k],
                 busy_ns=vectors * blocks[k] * interval,
             )
         )

@@ -46,6 +46,10 @@ def map_layers(
         layers=shapes,
         table={key: np.ascontiguousarray(table[key], dtype) for key, dtype in COLUMNS.items()},
     )
+    if count > 1:
+        from .partition import with_few_crossings
+
+        plan = with_few_crossings(plan, chip)
     if placement == "traffic":
         from .placement import shorten_traffic
 

@@ -192,7 +192,7 @@ class MappingPlan:
     @cached_property
     def chips_used(self) -> int:
         """Chips that hold something."""
-        return len(np.unique(self.used_tiles // (self.grid[0] * self.grid[1])))
+        return int(np.count_nonzero(np.bincount(self.used_tiles // (self.grid[0] * self.grid[1]))))
 
     @property
     def rounds(self) -> int:
@@ -240,7 +240,8 @@ class MappingPlan:
     def _layer_on_tile(self) -> tuple[np.ndarray, np.ndarray]:
         """Pairs of layer and tile, as one number, and the blocks of each pair."""
         key = self.table["layer"].astype(np.int64) * self.tiles_available + self.table["tile"]
-        key.sort()
+        if (key[1:] < key[:-1]).any():
+            key.sort()
         starts = np.flatnonzero(np.concatenate([[True], key[1:] != key[:-1]]))
         return key[starts], np.diff(np.append(starts, len(key)))
 

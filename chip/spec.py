@@ -45,14 +45,15 @@ ONE_GHZ = Figure(1.0, "", estimate=True)
 SIGNS = ("in-cell", "column-pair", "offset")
 LINKS = ("mesh", "torus", "h-tree")
 PHASES = (1, 2, 4)
+MOST_SIDE = 8192  # of a grid: distances are counted in 16 bits
 
 
 @dataclass(frozen=True, slots=True)
 class Grid:
     """The tiles of one chip."""
 
-    rows: int = field(at_least=1)
-    columns: int = field(at_least=1)
+    rows: int = field(at_least=1, at_most=MOST_SIDE)
+    columns: int = field(at_least=1, at_most=MOST_SIDE)
 
 
 @dataclass(frozen=True, slots=True)

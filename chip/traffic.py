@@ -9,6 +9,7 @@ on its own (no multicast).
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -51,34 +52,47 @@ def traffic_of(plan: MappingPlan, chip: Chip, per_tile: bool = False) -> Traffic
     sums = {key: np.zeros(count) for key in ("hop", "crossing", "busiest", "busiest_crossing", "longest")}
     tile_bits = np.zeros(plan.tiles_available if per_tile else 0)
     tile = plan.table["tile"]
-    place = tuple(value.astype(np.int32) for value in _where(chip, tile))
+    place = _where(chip, tile)
     for k, group in itertools.groupby(_all_messages(plan, chip), key=lambda pair: pair[0]):
         into_tiles, into_chips = _Sums(), _Sums()
         for _, messages in group:
-            links_NM, crosses_NM = _ways(chip, place, messages)
+            crossing = _crossing(place[0], messages)
+            links_NM = _links(chip, place, messages, crossing)
             target_NC, bits = tile[messages.target], messages.bits
             column_bits = np.bincount(messages.column, bits, minlength=target_NC.shape[1])
             into_tiles.add(target_NC, column_bits)
             if messages.source is not None:
-                source_M, target_NM = tile[messages.source], np.take(target_NC, messages.column, axis=1)
-                row, stays = np.nonzero(source_M == target_NM)
-                if len(row):
+                source_M = tile[messages.source]
+                stays = _staying(source_M, target_NC, messages.column)
+                if len(stays):
                     into_tiles.add(source_M[stays], -bits[stays])
                 if per_tile:
-                    _add_counts(tile_bits, np.broadcast_to(source_M, target_NM.shape), bits)
+                    _add_counts(tile_bits, source_M, bits * len(target_NC))
                     np.subtract.at(tile_bits, source_M[stays], bits[stays])
-            sums["hop"][k] += float(links_NM.sum(axis=0, dtype=np.float64) @ bits)
+            sums["hop"][k] += _total(links_NM.sum(axis=0, dtype=np.int32), bits)
             sums["longest"][k] = max(sums["longest"][k], float(links_NM.max()))
-            if crosses_NM is not None:
-                sums["crossing"][k] += float(crosses_NM.sum(axis=0, dtype=np.float64) @ bits)
-                row, over = np.nonzero(crosses_NM)
-                into_chips.add(place[0][messages.target][row, messages.column[over]], bits[over])
+            for number, crosses_M in crossing:
+                over = _total(crosses_M, bits)
+                sums["crossing"][k] += over
+                into_chips.add(np.array([number]), np.array([over]))
         sums["busiest"][k], sums["busiest_crossing"][k] = into_tiles.most, into_chips.most
         if per_tile:
             tile_bits[into_tiles.low : into_tiles.low + len(into_tiles.amounts)] += into_tiles.amounts
     return Traffic(
         sums["hop"], sums["crossing"], sums["busiest"], sums["busiest_crossing"], sums["longest"], tile_bits
     )
+
+
+def _staying(source_M: np.ndarray, target_NC: np.ndarray, column_M: np.ndarray) -> np.ndarray:
+    """Messages from a tile to itself, each as often as it is one."""
+    if source_M.max() < target_NC.min() or source_M.min() > target_NC.max():
+        return np.zeros(0, np.intp)
+    return np.nonzero(source_M == np.take(target_NC, column_M, axis=1))[1]
+
+
+def _total(times: np.ndarray, bits: np.ndarray) -> float:
+    """Bits, each as often as it counts; without BLAS, whose threads would wait for each other."""
+    return float(np.multiply(times, bits).sum())
 
 
 class _Sums:
@@ -112,6 +126,36 @@ def _add_counts(sums: np.ndarray, where: np.ndarray, amounts: np.ndarray) -> Non
     sums[low : low + len(added)] += added
 
 
+def crossing_bits(plan: MappingPlan, chip: Chip) -> float:
+    """Bits from chip to chip for one input."""
+    chip_of = plan.table["tile"] // chip.tiles
+    return sum(
+        _total(times_M, messages.bits)
+        for _, messages in _all_messages(plan, chip)
+        for _, times_M in _crossing(chip_of, messages)
+    )
+
+
+def bits_over_cuts(plan: MappingPlan, chip: Chip) -> np.ndarray:
+    """For each b the bits that travel between tiles of numbers below b and the others, for one input."""
+    tile = plan.table["tile"]
+    change = np.zeros(int(tile.max()) + 3)
+    for _, messages in _all_messages(plan, chip):
+        if messages.source is None:
+            continue
+        source_M, target_NC = tile[messages.source], tile[messages.target]
+        if source_M.max() < target_NC.min() or target_NC.max() < source_M.min():  # no need for pairs
+            sign = 1.0 if source_M[0] < target_NC[0, 0] else -1.0
+            column_bits = np.bincount(messages.column, messages.bits, minlength=target_NC.shape[1])
+            _add_counts(change, source_M + 1, sign * len(target_NC) * messages.bits)
+            _add_counts(change, target_NC + 1, -sign * column_bits)
+            continue
+        target_NM = np.take(target_NC, messages.column, axis=1)
+        _add_counts(change, np.minimum(source_M, target_NM) + 1, messages.bits)
+        _add_counts(change, np.maximum(source_M, target_NM) + 1, -messages.bits)
+    return np.cumsum(change)[:-1]
+
+
 class HopCount:
     """Bits times links of a small plan under many placements: messages do not depend on where tiles stand."""
 
@@ -128,12 +172,16 @@ class HopCount:
 
     def __call__(self, position: np.ndarray) -> float:
         """Bits times links where the tile of number k stands at ``position[k]``."""
-        place = tuple(value.astype(np.int32) for value in _where(self.chip, position))
+        place = _where(self.chip, position)
         outside = self.source < 0
         inner = _flat(self.source[~outside], self.target[~outside], self.bits[~outside])
-        total = float(inner.bits @ _ways(self.chip, place, inner)[0][0])
+        total = self._links_of(place, inner)
         outer = _flat(None, self.target[outside], self.bits[outside])
-        return total + float(outer.bits @ _ways(self.chip, place, outer)[0][0])
+        return total + self._links_of(place, outer)
+
+    def _links_of(self, place: tuple[np.ndarray, ...], messages: Messages) -> float:
+        links_NM = _links(self.chip, place, messages, _crossing(place[0], messages))
+        return _total(links_NM[0], messages.bits)
 
 
 def _flat(source: np.ndarray | None, target: np.ndarray, bits: np.ndarray) -> Messages:
@@ -153,6 +201,7 @@ def _all_messages(plan: MappingPlan, chip: Chip) -> Iterator[tuple[int, Messages
     starts = np.searchsorted(plan.table["layer"], np.arange(len(plan.layers) + 1))
     table = plan.table
 
+    @functools.cache
     def homes(number: int, every_copy: bool = False) -> np.ndarray:
         rows = np.arange(starts[number], starts[number + 1])
         return rows[(table["in_start"][rows] == 0) & (every_copy | (table["copy"][rows] == 0))]
@@ -218,42 +267,66 @@ def _values(plan: MappingPlan, chip: Chip, homes: np.ndarray | None, to: Extent,
     return Messages(homes[giver], to.rows_NC, receiver, bits)
 
 
-def _ways(
-    chip: Chip, place: tuple[np.ndarray, ...], messages: Messages
-) -> tuple[np.ndarray, np.ndarray | None]:
-    """Links that each message passes, and which messages cross to another chip (None: none).
+#: for each chip that messages come to from others, how often each message [M] does
+Crossing = list[tuple[int, np.ndarray]]
+
+
+def _crossing(chip_of: np.ndarray, messages: Messages) -> Crossing:
+    """Which messages cross to another chip, where blocks are on the chips ``chip_of``."""
+    if messages.source is None:
+        return []
+    chip_M, chip_NC = chip_of[messages.source], chip_of[messages.target]
+    if chip_NC.min() == chip_NC.max() == chip_M.min() == chip_M.max():
+        return []
+    found = []
+    for number in np.flatnonzero(np.bincount(chip_NC.ravel())).tolist():
+        times_C = np.count_nonzero(chip_NC == number, axis=0)
+        found.append((number, np.where(chip_M != number, times_C[messages.column], 0)))
+    return found
+
+
+def _links(chip: Chip, place: tuple[np.ndarray, ...], messages: Messages, crossing: Crossing) -> np.ndarray:
+    """Links that each message passes, [N, M].
 
     Between chips a message leaves and enters by the tile at row 0, column 0; so does what comes from outside.
     """
-    chip_b, row_b, column_b = (np.take(values[messages.target], messages.column, axis=1) for values in place)
-    zero = np.zeros(1, np.int32)
+    row_b, column_b = (np.take(part[messages.target], messages.column, axis=1) for part in place[1:])
+    zero = np.zeros(1, row_b.dtype)
     if messages.source is None:
-        return distance(chip, zero, zero, row_b, column_b), None
-    chip_a, row_a, column_a = (values[messages.source] for values in place)
-    crosses = chip_a != chip_b  # [N, M] from [M] and [N, M]
+        return distance(chip, zero, zero, row_b, column_b)
+    chip_a, row_a, column_a = (part[messages.source] for part in place)
     links = distance(chip, row_a, column_a, row_b, column_b)
-    if not crosses.any():
-        return links, None
+    if not crossing:
+        return links
+    crosses = chip_a != np.take(place[0][messages.target], messages.column, axis=1)
     leave = distance(chip, row_a, column_a, zero, zero)
     enter = distance(chip, zero, zero, row_b, column_b)
-    return np.where(crosses, leave + enter, links), crosses
+    return np.where(crosses, leave + enter, links)
 
 
 def distance(
     chip: Chip, row_a: np.ndarray, column_a: np.ndarray, row_b: np.ndarray, column_b: np.ndarray
 ) -> np.ndarray:
     """Links between two tiles of one chip."""
-    rows, columns = np.abs(row_a - row_b), np.abs(column_a - column_b)
-    if chip.links.kind == "mesh":
-        return rows + columns
+    if chip.links.kind == "h-tree":
+        # up to the smallest square of 2^n x 2^n tiles that holds both, and down again
+        differ = np.maximum(row_a ^ row_b, column_a ^ column_b)
+        return _H_TREE_LINKS[differ]
+    rows, columns = np.subtract(row_a, row_b), np.subtract(column_a, column_b)
+    np.abs(rows, out=rows)  # in place: these arrays are large
+    np.abs(columns, out=columns)
     if chip.links.kind == "torus":
-        return np.minimum(rows, chip.grid.rows - rows) + np.minimum(columns, chip.grid.columns - columns)
-    # H-tree: up to the smallest square of 2^n x 2^n tiles that holds both, and down again
-    differ = np.maximum(row_a ^ row_b, column_a ^ column_b)
-    return 2 * np.ceil(np.log2(differ + 1)).astype(np.int32)
+        rows = np.minimum(rows, chip.grid.rows - rows)
+        columns = np.minimum(columns, chip.grid.columns - columns)
+    return np.add(rows, columns, out=rows)
+
+
+#: by the exclusive or of two places on a line of an H-tree, which is below 2^15 (``_where``)
+_H_TREE_LINKS = (2 * np.ceil(np.log2(np.arange(1 << 15) + 1.0))).astype(np.int16)
 
 
 def _where(chip: Chip, tile: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Chip, row and column; rows and columns in 16 bits, a grid's side is far below 2^14 (``spec``)."""
     number, rest = np.divmod(tile, chip.tiles)
     row, column = np.divmod(rest, chip.grid.columns)
-    return number, row, column
+    return number, row.astype(np.int16), column.astype(np.int16)
