@@ -51,6 +51,8 @@ def convert_to_analog(
 ) -> nn.Module:
     """``model`` with its linear, convolution and recurrent layers on analog tiles.
 
+    ``nn.MultiheadAttention`` stays digital: torch reads the weights of its projections past their modules.
+
     Args:
         model: any torch model. It is copied unless ``inplace``.
         rpu_config: how the tiles behave; every layer keeps its own copy.

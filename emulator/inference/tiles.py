@@ -24,7 +24,7 @@ from ..configs import InferenceRPUConfig
 from ..grid import Ticks, TileGrid
 from ..layer_spec import LayerSpec
 from ..nn.scaling import OutputScale
-from ..nn.tiles import refuse_meta
+from ..nn.tiles import refuse_meta, tiles_text
 from ..tile_bank import Floats
 from .input_range import InputRange
 from .product import HardwareAwareProduct
@@ -178,6 +178,9 @@ class HardwareAwareTiles(nn.Module):
         if p is not None and p.version == version and np.array_equal(before, as_array(self.weight)):
             p.version = self._weight_version()  # the same weight, elsewhere
         return self
+
+    def extra_repr(self) -> str:
+        return tiles_text(self.grid)
 
     def _weight_version(self) -> tuple[int, int]:
         return self.weight.data_ptr(), self.weight._version

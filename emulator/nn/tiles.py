@@ -92,8 +92,7 @@ class PulsedTiles(nn.Module):
         return super()._apply(fn, recurse)
 
     def extra_repr(self) -> str:
-        tiles = len(self.grid.spec.tiles)
-        return f"{tiles} tile{'s' if tiles > 1 else ''}"
+        return tiles_text(self.grid)
 
 
 def refuse_meta(grid: TileGrid, fn: Callable[[Tensor], Tensor]) -> None:
@@ -103,3 +102,9 @@ def refuse_meta(grid: TileGrid, fn: Callable[[Tensor], Tensor]) -> None:
             f"{grid.spec.name}: an analog layer cannot move to the meta device, its tiles hold weights; "
             "convert the model to analog after it was given its weights"
         )
+
+
+def tiles_text(grid: TileGrid) -> str:
+    """How many tiles, for a printed model."""
+    tiles = len(grid.spec.tiles)
+    return f"{tiles} tile{'s' if tiles > 1 else ''}"
