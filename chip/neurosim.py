@@ -14,23 +14,41 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from .plan import LayerShape
 
-#: a tile is at least 4 x 4 subarrays, a PE 2 x 2 (manual V2.1)
-TILE, PE = 4, 2
+
+@dataclass(frozen=True, slots=True)
+class FloorPlan:
+    """How large NeuroSim makes its units, and how it averages."""
+
+    tile: int  # subarrays along a side of a tile
+    pe: int  # ... of a processing element
+    columns: int  # columns of cells that one weight takes
+    of_tiles: bool  # the mean over tiles, which differ in size under novel mapping; else over cells
 
 
-def memory_utilization(layers: Sequence[LayerShape], array: int = 128, novel: bool = False) -> float:
+#: The figures of the V1.0 manual, table I: 8-bit weights on 1-bit cells; the program prints a mean over tiles
+V1_0 = FloorPlan(tile=8, pe=4, columns=8, of_tiles=True)
+#: Those of the V2.1 manual: a weight on one cell, the smallest units
+V2_1 = FloorPlan(tile=4, pe=2, columns=1, of_tiles=False)
+
+
+def memory_utilization(
+    layers: Sequence[LayerShape], array: int = 128, novel: bool = False, plan: FloorPlan = V2_1
+) -> float:
     """Share of the cells of all tiles that hold a weight or a copy of one."""
     positions = _frequent_kernel(layers) if novel else 0
-    by_position = [layer for layer in layers if positions and _is_novel(layer, positions, array)]
-    unfolded = [layer for layer in layers if layer not in by_position]
-    held, cells = _conventional(unfolded, array)
-    if by_position:
-        held_novel, cells_novel = _novel(by_position, positions, array)
-        held, cells = held + held_novel, cells + cells_novel
-    return held / cells
+    held = used = 0.0
+    for layer in layers:
+        if positions and _is_novel(layer, positions, array):
+            share, tiles, cells = _novel(layer, positions, array, plan)
+        else:
+            share, tiles, cells = _conventional(layer, array, plan)
+        weight = tiles if plan.of_tiles else tiles * cells
+        held, used = held + share * weight, used + weight
+    return held / used
 
 
 def _frequent_kernel(layers: Sequence[LayerShape]) -> int:
@@ -56,23 +74,20 @@ def _copies(size: int, layer_in: int, layer_out: int, unit: int) -> int:
     return max(down, 1) * max(across, 1)
 
 
-def _conventional(layers: Sequence[LayerShape], array: int) -> tuple[float, float]:
-    """Weights and copies held, and cells, of layers unfolded into matrices; copies of PEs, then in them."""
-    tile, pe = TILE * array, PE * array
-    held = cells = 0.0
-    for layer in layers:
-        copies = _copies(tile, layer.in_, layer.out, pe) * _copies(pe, layer.in_, layer.out, array)
-        held += copies * layer.weights
-        cells += -(-layer.in_ // tile) * -(-layer.out // tile) * tile * tile
-    return held, cells
+def _conventional(layer: LayerShape, array: int, plan: FloorPlan) -> tuple[float, int, int]:
+    """Share of its tiles' cells that an unfolded layer and its copies fill, tiles, and cells of a tile.
+
+    Copies of PEs fill the tile, then copies of subarrays the PEs.
+    """
+    tile, pe, out = plan.tile * array, plan.pe * array, layer.out * plan.columns
+    copies = _copies(tile, layer.in_, out, pe) * _copies(pe, layer.in_, out, array)
+    tiles = -(-layer.in_ // tile) * -(-out // tile)
+    return copies * layer.in_ * out / (tiles * tile * tile), tiles, tile * tile
 
 
-def _novel(layers: Sequence[LayerShape], positions: int, array: int) -> tuple[float, float]:
-    """The same of layers that give each kernel position a PE."""
-    pe = PE * array
-    held = cells = 0.0
-    for layer in layers:
-        channels = layer.in_ // positions
-        held += _copies(pe, channels, layer.out, array) * layer.weights
-        cells += -(-channels // pe) * -(-layer.out // pe) * pe * pe * positions
-    return held, cells
+def _novel(layer: LayerShape, positions: int, array: int, plan: FloorPlan) -> tuple[float, int, int]:
+    """The same of a layer that gives each kernel position a PE; a tile has one for each position."""
+    pe, out, channels = plan.pe * array, layer.out * plan.columns, layer.in_ // positions
+    copies = _copies(pe, channels, out, array)
+    tiles, cells = -(-channels // pe) * -(-out // pe), pe * pe * positions
+    return copies * layer.in_ * out / (tiles * cells), tiles, cells
