@@ -101,6 +101,10 @@ def print_chip(chip: Chip) -> None:
         shown.print(_parts_table(chip))
     else:
         shown.print("no parts are described: no area, no energy")
+    named = {part.name for part in chip.parts}
+    for text in estimates(chip):  # those of parts stand in the table
+        if text.partition(".")[0] not in named:
+            shown.print(f"estimate: {text}", highlight=False)
 
 
 def _parts_table(chip: Chip) -> object:

@@ -188,7 +188,7 @@ def area_by_part(chip: Chip, chips: int) -> dict[str, float]:
 
 def estimates(chip: Chip) -> list[str]:
     """The figures of a chip that have no published source."""
-    found = []
+    found = list(chip.estimated)
     for owner, name in ((chip.dac, "dac"), (chip.adc, "adc"), (chip.links, "links"), (chip.write, "write")):
         if owner is not None:
             found += _estimates_of(owner, name)

@@ -143,7 +143,8 @@ class Chip:
     grid: Grid
     crossbar: Crossbar
     title: str = ""
-    reference: tuple[str, ...] = ()
+    reference: tuple[str, ...] = ()  # where plain numbers (sizes, bits, counts) are published
+    estimated: tuple[str, ...] = ()  # plain numbers that are not, with the reason for the value
     chips: int = field(1, at_least=1)
     ideal: bool = False  # the converters leave the numbers alone
     clusters: tuple[Cluster, ...] = ()
