@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+from typing import Any
 
 from ..kernels.analog_mvm import IOParameters, SlicedIOParameters
 from . import adc
@@ -19,25 +20,24 @@ def converted_by(chip: Chip, io: IOParameters) -> IOParameters:
     """``io`` with the chip's converters in place of its own; a copy of it for an ideal chip."""
     if chip.ideal or chip.dac is None or chip.adc is None:
         return copy.deepcopy(io)
-    inputs = {"inp_bound": chip.dac.bound, "lines_per_adc": chip.adc.columns}
     bits = chip.dac.input_bits or chip.dac.bits
     if not chip.sliced:
         bound = float(chip.tile_in) if chip.adc.bound is None else chip.adc.bound
-        resolutions = {
-            "inp_res": symmetric_resolution(bits),
-            "out_res": symmetric_resolution(chip.adc.bits),
-        }
-        return dataclasses.replace(io, **inputs, **resolutions, out_bound=bound)
+        return dataclasses.replace(
+            io, inp_bound=chip.dac.bound, inp_res=symmetric_resolution(bits), out_bound=bound,
+            out_res=symmetric_resolution(chip.adc.bits), lines_per_adc=chip.adc.columns,
+        )  # fmt: skip
     kept = {spec.name: getattr(io, spec.name) for spec in dataclasses.fields(IOParameters)}
-    converters = {
-        "inp_res": symmetric_resolution(bits), "out_res": 0.0, "out_bound": chip.adc.bound or 0.0,
+    converters: dict[str, Any] = {
+        "inp_bound": chip.dac.bound, "inp_res": symmetric_resolution(bits),
+        "out_bound": chip.adc.bound or 0.0, "out_res": 0.0, "lines_per_adc": chip.adc.columns,
         "weight_bits": chip.crossbar.weight_bits, "cell_bits": chip.crossbar.bits_per_cell or 0,
         "slices": chip.slices, "offset": chip.crossbar.sign == "offset",
         "input_bits": bits, "dac_bits": chip.dac.bits, "phases": chip.crossbar.phases,
         "adc_step": adc.step(chip), "adc_limit": adc.limit(chip),
         "reference_columns": chip.crossbar.offset_columns,
     }  # fmt: skip
-    return SlicedIOParameters(**{**kept, **inputs, **converters})
+    return SlicedIOParameters(**{**kept, **converters})
 
 
 def symmetric_resolution(bits: int) -> float:

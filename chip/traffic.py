@@ -100,14 +100,14 @@ class _Sums:
 
     def __init__(self) -> None:
         self.low = 0
-        self.amounts = np.zeros(0)
+        self.amounts: np.ndarray = np.zeros(0)
 
     def add(self, numbers: np.ndarray, amounts: np.ndarray) -> None:
         """Add amounts, broadcast to the shape of ``numbers``."""
         low, high = int(numbers.min()), int(numbers.max()) + 1
         if len(self.amounts):
             low, high = min(low, self.low), max(high, self.low + len(self.amounts))
-        added = np.bincount(
+        added: np.ndarray = np.bincount(
             (numbers - low).ravel(), np.broadcast_to(amounts, numbers.shape).ravel(), minlength=high - low
         )
         added[self.low - low : self.low - low + len(self.amounts)] += self.amounts

@@ -136,6 +136,7 @@ class SlicedPeriphery(Periphery):
         executor: str = "cpu",
     ) -> None:
         super().__init__(io, keys_T2, out_size, in_size, direction, executor)
+        self.executor = executor
         column_io = self._column_io()
         settings = settings_of(column_io, self.settings.transposed, self.settings.stream, self.length)
         settings = settings._replace(out_step=np.float32(io.adc_step), out_bound=np.float32(io.adc_limit))
@@ -209,9 +210,13 @@ class SlicedPeriphery(Periphery):
     def _attempt(
         self, w_TOI: Array, x_RI: Array, scale_M: Array, rows: Rows, tick: int, number: int
     ) -> tuple[Array, NDArray[np.bool_], Count, int]:
-        """One attempt at ``rows``, as ``naive.attempt``."""
+        """One attempt at ``rows``, as ``naive.attempt``.
+
+        Digits are cut and results shifted and added in numpy; a card only reads the columns.
+        """
         io = self.io
-        scale_M = scale_M * np.float32(self.factors[number])
+        w_TOI, x_RI = _on_host(w_TOI), _on_host(x_RI)
+        scale_M = _on_host(scale_M) * np.float32(self.factors[number])
         codes_MI = self._codes(x_RI, scale_M, rows, tick, number)
         parts_VTOI, part_factors = weight_digits(w_TOI, io)
         count = len(rows.vector_N)
@@ -224,7 +229,7 @@ class SlicedPeriphery(Periphery):
                 self._columns.prepared, self._columns.spread, self._columns.keys_PV2[k], stacked_TOI,
                 self._driven(digits_MI, k, rows, tick, number), ones_M, stacked_rows, 1.0, tick, number,
             )  # fmt: skip
-            y_VNL = y_KL.reshape(len(part_factors), count, self.lines)
+            y_VNL = _on_host(y_KL).reshape(len(part_factors), count, self.lines)
             for part_factor, y_NL in zip(part_factors, y_VNL, strict=True):
                 total_NL += (factor * part_factor) * y_NL.astype(np.float64)
             hits_N |= hits_K.reshape(-1, count).any(axis=0)
@@ -237,7 +242,9 @@ class SlicedPeriphery(Periphery):
         gain_N = scale_M[at_N].astype(np.float64) * (unit * io.out_scale)
         silent_N = gain_N == 0
         hits_N[silent_N], clips_N[silent_N] = False, 0
-        return (total_NL * gain_N[:, None]).astype(np.float32), hits_N, clips_N, int(clips_N.sum())
+        y_NL = (total_NL * gain_N[:, None]).astype(np.float32)
+        there = y_NL if self.executor != "cuda" else self._kernels.ready(y_NL)
+        return there, hits_N, clips_N, int(clips_N.sum())
 
     @property
     def _input_bound(self) -> float:
@@ -277,6 +284,12 @@ class SlicedPeriphery(Periphery):
             parts = np.uint32(purpose), calls, at_M1 & np.uint64(0xFFFFFFFF), high | at_M1 >> np.uint64(32)
             words[:, mine] = philox4x32(key, np.stack(np.broadcast_arrays(*parts)))
         return words
+
+
+def _on_host(values: Any) -> NDArray[Any]:
+    """An array, or a card's tensor as one."""
+    host: NDArray[Any] = values if isinstance(values, np.ndarray) else values.cpu().numpy()
+    return host
 
 
 def _stacked(rows: Rows, variants: int) -> Rows:
