@@ -21,6 +21,9 @@ Reply = tuple[Header, Arrays]
 #: vectors of a message that the limits are sized for
 VECTORS = 64
 
+#: how long a receiver waits at once
+PATIENCE_MS = 50
+
 #: bytes that may wait for one actor; a driver with 100 slow actors still fits into memory
 WAITING_BYTES = 16 << 20
 
@@ -64,6 +67,7 @@ class Mailbox:
     def _listen(self, limits: Flow) -> Any:
         socket: Any = zmq.Context.instance().socket(zmq.PULL)
         limits.apply(socket)
+        socket.rcvtimeo = PATIENCE_MS
         self._poller.register(socket, zmq.POLLIN)
         self._sockets.append(socket)
         return socket
@@ -119,10 +123,9 @@ class Mailbox:
 
     def _ready(self, seconds: float) -> list[Any]:
         """The sockets to receive from; the only one waits by itself, which is faster than to ask first."""
-        if len(self._sockets) > 1:
-            return [socket for socket, _ in self._poller.poll(round(seconds * 1e3))]
-        self._sockets[0].rcvtimeo = max(1, round(seconds * 1e3))
-        return self._sockets
+        if len(self._sockets) == 1:
+            return self._sockets
+        return [socket for socket, _ in self._poller.poll(round(seconds * 1e3))]
 
     def _deliver(self, header: Header, arrays: Arrays) -> None:
         actor = header["from"]
