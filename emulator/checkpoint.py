@@ -7,7 +7,7 @@ then the tensors. The devices' fixed parameters are a function of the layers' ke
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -83,6 +83,7 @@ def restore(
     tiles_per_actor: int | Literal["auto"] = 1,
     metrics_port: int | None = None,
     timeout_s: float = 60.0,
+    example_input: Tensor | Sequence[Any] | None = None,
 ) -> Emulation:
     """The run that ``emulation.save(directory)`` wrote, as a context manager: it goes on with the same bits.
 
@@ -92,6 +93,7 @@ def restore(
         optimizer: its optimizer; takes over the saved state if there is one.
         chip: the chip of the run where it is no preset.
         backend, tiles_per_actor, metrics_port, timeout_s: as for ``emulate``; they may differ from the run's.
+        example_input: as for ``emulate``; a run with strategy "replicated" needs it again.
 
     On entering, torch's default generator also goes on where it was.
 
@@ -124,6 +126,7 @@ def restore(
         metrics_port,
         timeout_s,
         saved["update_delay"],
+        example_input=example_input,
     )
     if emulation.plan is not None and emulation.plan.chip_identity != saved["chip_identity"]:
         raise ConfigError(f"{directory}: the run was on another chip than '{emulation.plan.chip}' is now")
