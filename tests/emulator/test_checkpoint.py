@@ -52,7 +52,7 @@ def test_a_restored_run_goes_on_with_the_same_bits(
 
 
 @pytest.mark.usefixtures("ray_session")
-@pytest.mark.parametrize("ends", ["ray", "local"])
+@pytest.mark.parametrize("ends", ["ray", pytest.param("local", marks=pytest.mark.slow)])
 def test_also_from_and_to_actors(tmp_path: Path, uninterrupted: tuple[str, torch.Tensor], ends: str) -> None:
     start = "local" if ends == "ray" else "ray"
     directory = saved(tmp_path, backend=start, tiles_per_actor=5)

@@ -60,6 +60,7 @@ def test_a_dead_or_hanging_actor_is_named(signal_: signal.Signals, words: str) -
     assert not [pid for pid in pids if psutil.pid_exists(pid)]
 
 
+@pytest.mark.slow
 def test_an_actor_that_was_only_slow_comes_home() -> None:
     """It hung for longer than it may; by the time we leave it answers again, and nothing is lost."""
     model = two_layers()

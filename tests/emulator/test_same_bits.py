@@ -68,7 +68,7 @@ def test_delays_and_shuffled_starts_change_nothing(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.usefixtures("ray_session")
-@pytest.mark.parametrize("delay", [1, 3])
+@pytest.mark.parametrize("delay", [1, pytest.param(3, marks=pytest.mark.slow)])
 def test_late_updates_are_as_reproducible(delay: int) -> None:
     here, there = (
         pipelined(update_delay=delay),
