@@ -26,7 +26,7 @@ class PulsesWaiting(torch.Tensor):
     (gradient clipping, another optimizer than ``AnalogSGD``) gets an error instead of a silent no-op.
     """
 
-    grid: TileGrid
+    grid: TileGrid  # and not the context, which holds this gradient
 
     def __new__(cls, context: AnalogContext) -> PulsesWaiting:
         waiting: PulsesWaiting = torch.Tensor._make_subclass(cls, torch.zeros_like(context.data))
@@ -40,7 +40,7 @@ class PulsesWaiting(torch.Tensor):
         name = func.__name__
         if name in HARMLESS:
             return super().__torch_function__(func, types, args, kwargs or {})
-        waiting = _markers(args)
+        waiting = _markers([*args, *(kwargs or {}).values()])
         if name in ("zero_", "_foreach_zero_"):
             for marker in waiting:
                 marker.grid.forget_pending()

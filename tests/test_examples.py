@@ -67,10 +67,26 @@ def test_lenet5_on_the_digits(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["03_mnist_training", "06_lenet5_hardware_aware"])
-def test_the_other_image_examples(name: str, tmp_path: Path) -> None:
-    metrics, _ = run(name, tmp_path / "results", "--dataset", "digits", "--epochs", "2")
+@pytest.mark.parametrize(
+    ("name", "flags"),
+    [
+        ("03_mnist_training", []),
+        ("04_lenet5_training", ["--device", "floating-point"]),
+        ("06_lenet5_hardware_aware", []),
+    ],
+)
+def test_the_other_image_examples(name: str, flags: list[str], tmp_path: Path) -> None:
+    metrics, _ = run(name, tmp_path / "results", "--dataset", "digits", "--epochs", "2", *flags)
     assert len(metrics["accuracy"]) == 2
+    if name.startswith("06"):
+        assert len(metrics["drift_accuracy"]) == len(metrics["drift_accuracy_uncompensated"]) == 5
+        assert (tmp_path / "results" / "drift.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_an_example_can_be_read_in_a_minute() -> None:
+    scripts = sorted((ROOT / "examples").glob("0*.py"))
+    assert len(scripts) == 8
+    assert all(len(script.read_text().splitlines()) < 100 for script in scripts)
 
 
 @pytest.mark.slow

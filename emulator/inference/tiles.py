@@ -196,12 +196,16 @@ class HardwareAwareTiles(nn.Module):
 
     def _tidy(self) -> None:
         """Clip and remap the weight as configured: what follows every optimizer step, whichever it is."""
+        clips = self.config.clip.type is not WeightClipType.NONE
+        remaps = self.out_scale is not None and self.config.remap.type is not WeightRemapType.NONE
+        if not (clips or remaps):
+            return
         w_OI = as_array(self.weight)
-        if self.config.clip.type is not WeightClipType.NONE:
+        if clips:
             for tile in self.grid.spec.tiles:
                 block_OI = w_OI[tile.out_start : tile.out_stop, tile.in_start : tile.in_stop]
                 clip_weights(block_OI[None], self.config.clip)
-        if self.out_scale is not None and self.config.remap.type is not WeightRemapType.NONE:
+        if self.out_scale is not None and remaps:
             scales_O = np.broadcast_to(self.out_scale.factor().ravel(), w_OI.shape[:1]).copy()
             remap_weights(w_OI[None], scales_O[None], self.config.remap)
             self.out_scale.store(scales_O)
