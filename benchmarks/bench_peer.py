@@ -24,7 +24,8 @@ from peer.rows import CASES, Case
 
 FIRST_REPEATS = 3
 CHECKS = 6
-SLICE_MS = 40.0  # how long a side runs before it is the other's turn
+SLICE_MS = 80.0  # how long a side runs before it is the other's turn
+SETTLE_S = 0.3  # before a turn: idle threads of the other side may wait by spinning for 200 ms
 
 
 class Peer:
@@ -88,7 +89,9 @@ def measure(case: Case, peer: Peer, rounds: int) -> dict[str, Any]:
     ours: list[float] = []
     theirs: list[float] = []
     for _ in range(rounds):
+        time.sleep(SETTLE_S)
         ours += own.times(repeats[0])
+        time.sleep(SETTLE_S)
         theirs += peer.ask(do="times", repeats=repeats[1])
     medians = float(np.median(ours)), float(np.median(theirs))
     return {
@@ -118,7 +121,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--peer", type=Path, required=True, help="virtual environment with aihwkit 1.1.0")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--rows", default="", help="only cases whose work, device or shape has this in it")
     parser.add_argument("--json", type=Path, help="where the figures are written")
     options = parser.parse_args()

@@ -22,8 +22,9 @@ from numba.core.errors import NumbaExperimentalFeatureWarning
 from .bind import Formula
 
 # Threads that wait by spinning take the processor from those that they wait for, where several processes
-# share it: on two busy cores an update took 58 ms instead of 7. libgomp reads this when it is loaded.
-os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+# share it: on two busy cores an update took 58 ms instead of 7. To wake one that sleeps costs a quarter of a
+# millisecond on a virtual machine, which is what this count is. libgomp reads it when it is loaded.
+os.environ.setdefault("GOMP_SPINCOUNT", "100000")
 
 _RANDOM = Path(__file__).parent / "rng"
 

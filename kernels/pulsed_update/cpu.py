@@ -20,7 +20,7 @@ from numba import prange
 from ..jit import kernel
 from ..rng import Stream
 from ..rng.cpu import normal_pair, philox4x32
-from .cpu_steps import COUNT, FIRST, HALF, NOISE, ROW, SINGLE, UP, VECTOR, applier, inline
+from .cpu_steps import COUNT, FIRST, HALF, LANES, NOISE, ROW, SINGLE, UP, VECTOR, applier, inline
 from .cpu_trains import MAGNITUDE, OK, counter_top, make_chunk, plan
 from .intrinsics import popcount
 from .rule import Looks
@@ -83,7 +83,7 @@ def find_hits(d_codes_BO, d_second_BO, n_columns_B2, vectors, first, rows, hits_
 def make_buffers(rows, columns, vectors, longest, aggregates, noisy, remembers, parameters):
     """What one thread works in; see where ``pulse_rows`` unpacks it."""
     events = NORMALS * CALLS + columns + 1
-    calls = CALLS + (columns * (1 if aggregates else longest)) // NORMALS + 1
+    calls = CALLS + (columns * (1 if aggregates else longest) + LANES) // NORMALS + 1
     noise = np.empty(NORMALS * calls, np.float32)
     if not noisy:
         noise[:] = np.float32(0.0)
@@ -91,7 +91,7 @@ def make_buffers(rows, columns, vectors, longest, aggregates, noisy, remembers, 
         np.empty((rows, vectors + 1), np.int32), np.empty(rows, np.int32), np.empty(events, np.int32),
         np.empty(events, np.int32), np.empty((3, calls), np.uint32), noise,
         np.empty((2 * CALLS + 2, 7), np.int32), np.empty(columns if remembers else 1, np.int32),
-        np.empty(columns, np.float32), np.empty((parameters, columns), np.float32),
+        np.zeros(columns + LANES, np.float32), np.zeros((parameters, columns + LANES), np.float32),
     )  # fmt: skip
 
 

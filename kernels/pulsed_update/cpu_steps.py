@@ -21,7 +21,7 @@ from ..rng import numba_math
 
 ROW, VECTOR, HALF, UP, FIRST, COUNT, NOISE = range(7)  # what a segment is
 SINGLE = -1  # FIRST of a segment whose columns all get one pulse: its events are the vector's columns
-FEW = 8  # columns that are not worth gathering
+LANES, FEW = 32, 8  # crosspoints that are stepped at a time; so few that they are not worth it
 PARAMETERS = 0  # bound to the number of a device's parameters
 
 inline = numba.njit(error_model="numpy", forceinline=True)
@@ -106,7 +106,7 @@ def step_each(w_OI, p_OIP, c, row, columns_N, count, up, noise, k, w_E, p_PE):
 
 
 def step_gathered(w_OI, p_OIP, c, row, columns_N, count, up, noise, k, w_E, p_PE):
-    """``step_each`` for steps that are worth vectorising: gather, step, scatter."""
+    """``step_each`` for steps that are worth vectorising: gather, step whole lanes, full or not, scatter."""
     if count < FEW:
         step_each(w_OI, p_OIP, c, row, columns_N, count, up, noise, k, w_E, p_PE)
         return
@@ -115,7 +115,7 @@ def step_gathered(w_OI, p_OIP, c, row, columns_N, count, up, noise, k, w_E, p_PE
         w_E[e] = w_OI[row, column]
         for n in range(PARAMETERS):
             p_PE[n, e] = p_OIP[row, column, n]
-    for e in range(count):
+    for e in range((count + LANES - 1) // LANES * LANES):
         w_E[e] = step(w_E[e], up, np.float32(1.0), noise[k + e], p_PE[:, e], c)
     for e in range(count):
         w_OI[row, np.uint64(columns_N[e])] = w_E[e]
