@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from ..chip import Chip, MappingPlan, converted_by, load_chip, map_layers
+from ..kernels.devices.resident import card
 from ..kernels.errors import ConfigError, nearest
 from .checkpoint import Resume, save
 from .configs import FloatingPointRPUConfig, RPUConfig
@@ -67,7 +68,8 @@ def emulate(
         timeout_s: how long a tile actor may take for one answer before it counts as hanging.
         update_delay: steps that pulsed updates are late by, to study asynchronous training; the bits are
             still the same wherever the tiles live. 0: every step's updates are applied before the next.
-        device: where the tiles compute.
+        device: where the tiles live and compute: "cpu", or "cuda": on the card of this process or, with
+            backend "ray", on a share of a card for each actor. The model may be anywhere.
         example_input: a batch as the model takes it (a tensor, a tuple of tensors, or a shape). It tells
             how often an input passes through each layer and which layers read which: for the plan, its cost
             and strategy "replicated", which needs it (the numbers go through the first copy of each layer).
@@ -87,7 +89,7 @@ def emulate(
         raise ConfigError(f"tiles_per_actor = {tiles_per_actor!r} must be a number of at least 1, or 'auto'")
     if isinstance(update_delay, bool) or not isinstance(update_delay, int) or update_delay < 0:
         raise ConfigError(f"update_delay = {update_delay!r} must be a number of steps, 0 or more")
-    _require_device(device)
+    _require_device(device, backend)
     if backend == "ray":
         _require_ray()
     if metrics_port is not None:
@@ -97,17 +99,22 @@ def emulate(
     plan = None if described is None else _plan(model, layers, described, strategy, example_input)
     return Emulation(
         model, described, plan, backend, tiles_per_actor, strategy, metrics_port, timeout_s, update_delay,
-        reuse_known=example_input is not None,
+        device, reuse_known=example_input is not None,
     )  # fmt: skip
 
 
-def _require_device(device: str) -> None:
+def _require_device(device: str, backend: str) -> None:
     if device not in DEVICES:
         raise ConfigError(f"device = {device!r} does not exist: {nearest(str(device), DEVICES)}")
-    if device != "cpu":
+    if device != "cuda":
+        return
+    if importlib.util.find_spec("triton") is None:
         raise ConfigError(
-            f"device = {device!r}: the product of a tile has no kernel for cards yet; use device='cpu'"
+            "device='cuda' needs Triton, which is not installed: pip install 'crossgrid[cuda]', "
+            "or use device='cpu'"
         )
+    if backend == "local":
+        card()  # of other nodes only Ray knows
 
 
 def _require_ray() -> None:
@@ -144,6 +151,7 @@ class Emulation:
     metrics_port: int | None
     timeout_s: float
     update_delay: int
+    device: Literal["cpu", "cuda"] = "cpu"
     reuse_known: bool = False  # whether the plan knows how often an input passes through each layer
     totals: RunTotals = field(default_factory=RunTotals)
     executor: Executor | None = field(default=None, init=False)
@@ -322,13 +330,13 @@ class Emulation:
 
     def _place(self, specs: list[LayerSpec]) -> tuple[Executor, list[Placement]]:
         if self.backend == "local":
-            local = LocalExecutor()
+            local = LocalExecutor(self.device)
             self.totals.actors = 1
             return local, [local.place(number, spec) for number, spec in enumerate(specs)]
         from .ray_executor import RayExecutor
 
         warm_kernels(specs)
-        executor = RayExecutor(specs, self.tiles_per_actor, self.timeout_s)
+        executor = RayExecutor(specs, self.tiles_per_actor, self.timeout_s, self.device)
         self.totals.actors = len(executor.hosts)
         return executor, executor.placements
 

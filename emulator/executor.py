@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from .layer_spec import LayerSpec
+from .tile_bank import Kernels
 from .worker import Arrays, Header, TileWorker
 
 #: a layer's tiles by host: for each host number the blocks that it holds
@@ -61,8 +62,8 @@ class LocalExecutor:
     Its kernels use all processors themselves, so messages of several threads wait for each other.
     """
 
-    def __init__(self) -> None:
-        self.worker = TileWorker()
+    def __init__(self, device: Kernels = "cpu") -> None:
+        self.worker = TileWorker(device)
         self.lock = threading.Lock()
 
     def place(self, layer: int, spec: LayerSpec) -> Placement:

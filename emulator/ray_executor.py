@@ -68,18 +68,19 @@ class RayExecutor:
     """Tile actors, each with a socket of its own, and the mailbox that all of them answer to."""
 
     def __init__(
-        self, specs: Sequence[LayerSpec], tiles_per_actor: int | Literal["auto"], timeout_s: float
-    ) -> None:
+        self, specs: Sequence[LayerSpec], tiles_per_actor: int | Literal["auto"], timeout_s: float,
+        device: Literal["cpu", "cuda"] = "cpu",
+    ) -> None:  # fmt: skip
         """Start the actors of these layers' tiles and connect to them.
 
         Raises:
             ConfigError: the nodes cannot bear so many actors.
             BackendError: Ray or the actors do not start.
         """
-        self.timeout_s = timeout_s
+        self.timeout_s, self.device = timeout_s, device
         self.owns_ray = not ray.is_initialized()
         if self.owns_ray:
-            plan_actors(specs, tiles_per_actor, [_this_machine()], False)
+            plan_actors(specs, tiles_per_actor, [_this_machine()], device == "cuda")
         self.directory = tempfile.mkdtemp(prefix="crossgrid-")
         self.hosts: list[Host] = []
         self.groups: list[Any] = []  # Ray's placement groups, one a chip
@@ -87,7 +88,7 @@ class RayExecutor:
         try:
             if self.owns_ray:
                 _start_ray()
-            plans = plan_actors(specs, tiles_per_actor, _nodes(), False)
+            plans = plan_actors(specs, tiles_per_actor, _nodes(), device == "cuda")
             self._start_actors(plans)
         except BaseException:
             self.close()
@@ -110,7 +111,7 @@ class RayExecutor:
                 num_gpus=plan.cards,
                 scheduling_strategy=PlacementGroupSchedulingStrategy(groups[plan.chip]),
             )
-            .remote(number, plan.parts, plan.threads, self.mailbox.address, flow)
+            .remote(number, plan.parts, plan.threads, self.mailbox.address, flow, self.device)
             for number, (plan, flow) in enumerate(zip(plans, flows, strict=True))
         ]
         try:
@@ -264,8 +265,10 @@ def _start_ray() -> None:
 
 def _this_machine() -> Node:
     import psutil
+    import torch
 
-    return Node("", os.cpu_count() or 1, 0.0, psutil.virtual_memory().available)
+    cards = float(torch.cuda.device_count())
+    return Node("", os.cpu_count() or 1, cards, psutil.virtual_memory().available)
 
 
 def _nodes() -> list[Node]:

@@ -17,6 +17,7 @@ import ray
 import zmq
 
 from .placement import Part
+from .tile_bank import Kernels
 from .wire import send, unpack
 from .worker import Arrays, Header, TileWorker
 
@@ -65,11 +66,12 @@ class TileActor:
     """One physical tile (or a bank of them) in a process of its own."""
 
     def __init__(
-        self, number: int, parts: Sequence[Part], threads: int, driver: DriverAddress, flow: Flow
-    ) -> None:
+        self, number: int, parts: Sequence[Part], threads: int, driver: DriverAddress, flow: Flow,
+        device: Kernels,
+    ) -> None:  # fmt: skip
         _load_numba(threads)
         self.number = number
-        self.worker = TileWorker()
+        self.worker = TileWorker(device)
         for layer, spec, blocks in parts:
             self.worker.host(layer, spec, blocks)
         context: Any = zmq.Context.instance()

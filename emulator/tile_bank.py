@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,7 @@ from .configs import InferenceRPUConfig, RPUConfig, periphery_of, update_of
 
 Floats = NDArray[np.float32]
 Index = NDArray[np.intp]
+Kernels = Literal["naive", "cpu", "cuda"]
 
 
 @dataclass(slots=True)
@@ -61,12 +63,16 @@ class TileBank:
         out_size: int,
         in_size: int,
         rpu_config: RPUConfig,
-        executor: str = "cpu",
+        executor: Kernels = "cpu",
     ) -> None:
-        """Draw the devices of the layer's blocks ``blocks``; their weights are zero."""
+        """Draw the devices of the layer's blocks ``blocks``; their weights are zero.
+
+        With the executor "cuda" they live on the card, and what they read and answer are tensors there.
+        """
         forward_io, backward_io = periphery_of(rpu_config)
         keys_T2 = np.stack([tile_key(layer_key, block) for block in blocks])
         shape = out_size, in_size
+        self.executor: Kernels = executor
         self.cell = build_cell(rpu_config.device, update_of(rpu_config), keys_T2, *shape, executor=executor)
         self.forward_read = periphery(forward_io, keys_T2, *shape, direction="forward", executor=executor)
         self.backward_read = periphery(backward_io, keys_T2, *shape, direction="backward", executor=executor)
@@ -78,7 +84,9 @@ class TileBank:
     def modified(self, tick: int) -> Floats:
         """The weights that the mini-batch ``tick`` of hardware-aware training sees."""
         assert isinstance(self.rpu_config, InferenceRPUConfig)
-        return modified_weights(self.cell.weights, self.rpu_config.modifier, self.keys_T2, tick)
+        return modified_weights(
+            self.cell.weights, self.rpu_config.modifier, self.keys_T2, tick, executor=self.executor
+        )
 
     def forward(self, x_XBI: Floats, x_of_tile: Index, tick: int, w_TOI: Floats | None = None) -> Floats:
         """y[tiles, B, out] = W x of each tile's own input block, through DAC and ADC.

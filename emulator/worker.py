@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..kernels.analog_mvm.periphery import on_host
 from ..kernels.unfold import fold, unfold
 from .layer_spec import LayerSpec, TileSpec
-from .tile_bank import Floats, Index, TileBank
+from .tile_bank import Floats, Index, Kernels, TileBank
 
 Header = dict[str, Any]
 Arrays = list[NDArray]
@@ -59,7 +60,7 @@ class Kept:
 class HostedLayer:
     """The tiles of one layer that live in this worker."""
 
-    def __init__(self, spec: LayerSpec, blocks: Sequence[int], executor: str = "cpu") -> None:
+    def __init__(self, spec: LayerSpec, blocks: Sequence[int], executor: Kernels = "cpu") -> None:
         self.spec = spec
         tiles = [spec.tiles[block] for block in sorted(blocks)]
         self.groups = []
@@ -92,7 +93,7 @@ class HostedLayer:
         for group in self.groups:
             x_XBI = np.stack([feed[c] if vectors else self._input_block(c, feed[c]) for c in group.columns])
             w_TOI = None if modify is None else group.bank.modified(modify)
-            y_TBO = group.bank.forward(x_XBI, group.x_of_tile, tick, w_TOI)
+            y_TBO = on_host(group.bank.forward(x_XBI, group.x_of_tile, tick, w_TOI))
             stacks.append(x_XBI)
             weights.append(w_TOI)
             parts.update({(t.row, t.column): y for t, y in zip(group.tiles, y_TBO, strict=True)})
@@ -111,7 +112,7 @@ class HostedLayer:
             return [], []
         parts = {}
         for group, d_XBO, w_TOI in zip(self.groups, stacks, kept.w_TOI, strict=True):
-            z_TBI = group.bank.backward(d_XBO, group.d_of_tile, tick, w_TOI)
+            z_TBI = on_host(group.bank.backward(d_XBO, group.d_of_tile, tick, w_TOI))
             for tile, z_BI in zip(group.tiles, z_TBI, strict=True):
                 parts[tile.row, tile.column] = self._input_gradient(tile, z_BI, kept.image_shape)
         return _partial_sums(parts, self.complete_columns, along_row=False)
@@ -198,7 +199,7 @@ class Clock:
 class TileWorker:
     """Hosts layers' tiles and answers messages: ``handle(header, arrays) -> (header, arrays)``."""
 
-    def __init__(self, executor: str = "cpu") -> None:
+    def __init__(self, executor: Kernels = "cpu") -> None:
         self.executor = executor
         self.layers: dict[int, HostedLayer] = {}
         self.clock = Clock()
@@ -250,7 +251,9 @@ class TileWorker:
 
     def _weights(self, header: Header, arrays: Arrays) -> tuple[Header, Arrays]:
         tiles = self.layers[header["layer"]].by_tile()
-        return {"blocks": list(tiles)}, [np.array(group.bank.cell.weights[k]) for group, k in tiles.values()]
+        return {"blocks": list(tiles)}, [
+            on_host(group.bank.cell.weights[k]).copy() for group, k in tiles.values()
+        ]
 
     def _set_weights(self, header: Header, arrays: Arrays) -> tuple[Header, Arrays]:
         blocks = dict(zip(header["blocks"], arrays, strict=True))

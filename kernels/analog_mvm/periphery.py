@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from types import ModuleType
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ConfigError, InputError, unknown
+from ..errors import InputError, unknown
 from ..rng import Stream
 from .parameters import IOParameters, NoiseManagementType
 from .rows import Rows, all_rows, some_rows
@@ -65,13 +64,17 @@ class Periphery:
         self.factors = attempt_factors(io, backward)
         self.average_T = np.full(len(self.keys_T2), -1.0, np.float32)  # of max|x|; below 0 before the first
         self._kernels = _executor(executor)
+        self._ready = self._kernels.ready if executor == "cuda" else _ready
         self._prepared = self._kernels.prepare(self.settings)
         self._all_rows: tuple[Any, Rows] | None = None
 
     def read(
         self, w_TOI: Array, x_XBI: Array, x_of_tile: NDArray[np.integer], tick: int
     ) -> tuple[Array, ReadCounts]:
-        """Tile t reads the vectors x_XBI[x_of_tile[t]], the first of them at time ``tick``."""
+        """Tile t reads the vectors x_XBI[x_of_tile[t]], the first of them at time ``tick``.
+
+        The executor "cuda" takes arrays and tensors, and answers with a tensor on the card.
+        """
         w_TOI, x_XBI, x_of_tile = self._checked(w_TOI, x_XBI, x_of_tile)
         tiles, (blocks, batch) = len(w_TOI), x_XBI.shape[:2]
         x_RI = x_XBI.reshape(blocks * batch, self.length)
@@ -154,13 +157,14 @@ class Periphery:
         """Scales of rows that tiles do not share; a running average advances from vector to vector."""
         if self.settings.scaling != SCALE_AVERAGE:
             return scale_N
-        scale_TB = scale_N.reshape(-1, batch).copy()
+        scale_TB = on_host(scale_N).reshape(-1, batch).copy()
         decay = np.float32(AVERAGE_DECAY)
         for b in range(batch):
             average = self.average_T + decay * (scale_TB[:, b] - self.average_T)
             self.average_T[:] = np.where(self.average_T < 0, scale_TB[:, b], average)
             scale_TB[:, b] = self.average_T
-        return scale_TB.reshape(-1)
+        scale_by_tile: Array = self._ready(scale_TB.reshape(-1), np.float32)
+        return scale_by_tile
 
     def _rows_of_all(self, batch: int, x_of_tile: Count, blocks: int) -> Rows:
         key = (batch, blocks, x_of_tile.tobytes())
@@ -173,13 +177,13 @@ class Periphery:
         self, w_TOI: Array, x_XBI: Array, x_of_tile: NDArray[np.integer]
     ) -> tuple[Array, Array, Count]:
         """The arrays as the kernels need them: float32, C-contiguous and writable, of matching shapes."""
-        w_TOI, x_XBI = _ready(w_TOI, np.float32), _ready(x_XBI, np.float32)
+        w_TOI, x_XBI = self._ready(w_TOI, np.float32), self._ready(x_XBI, np.float32)
         block_of_tile: Count = _ready(x_of_tile, np.int64)
-        if w_TOI.shape != self.shape:
-            raise InputError(f"weights have shape {w_TOI.shape}; these tiles hold {self.shape}")
+        if tuple(w_TOI.shape) != self.shape:
+            raise InputError(f"weights have shape {tuple(w_TOI.shape)}; these tiles hold {self.shape}")
         if x_XBI.ndim != 3 or x_XBI.shape[2] != self.length:
             raise InputError(
-                f"input has shape {x_XBI.shape}; these tiles read [blocks, batch, {self.length}]: "
+                f"input has shape {tuple(x_XBI.shape)}; these tiles read [blocks, batch, {self.length}]: "
                 f"its last dimension must be {self.length}"
             )
         if len(block_of_tile) != self.shape[0] or not all(
@@ -199,7 +203,13 @@ def _ready(array: Any, dtype: Any) -> NDArray[Any]:
     return np.require(array, dtype, ["C", "W"])
 
 
-def _executor(name: str) -> ModuleType:
+def on_host(values: Any) -> NDArray[Any]:
+    """An array, or a tensor's copy in one."""
+    host: NDArray[Any] = values if isinstance(values, np.ndarray) else values.cpu().numpy()
+    return host
+
+
+def _executor(name: str) -> Any:
     if name == "naive":
         from . import naive
 
@@ -209,7 +219,9 @@ def _executor(name: str) -> ModuleType:
 
         return cpu
     if name == "cuda":
-        raise ConfigError("executor 'cuda' is not available here: use 'cpu'")
+        from .cuda import Card  # needs Triton and torch, which a CPU tile does without
+
+        return Card()
     raise unknown("executor", name, EXECUTORS)
 
 

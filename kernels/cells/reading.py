@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..analog_mvm import Periphery
 from ..analog_mvm.parameters import BoundManagementType, IOParameters, NoiseManagementType
+from ..analog_mvm.periphery import on_host
 from ..devices import member_keys
 from ..devices.cell import Array, Keys
 
@@ -30,7 +31,7 @@ class ArrayReader:
     def read(self, w_TOI: Array, tick: int) -> Array:
         """The weights as read; column p has tick + p."""
         y_TIO, _ = self._periphery.read(w_TOI, self._one_hot_XII, self._first_T, tick)
-        return np.ascontiguousarray(y_TIO.transpose(0, 2, 1))
+        return np.ascontiguousarray(on_host(y_TIO).transpose(0, 2, 1))
 
     def state(self) -> dict[str, Any]:
         """Everything that changes."""
@@ -83,7 +84,7 @@ class LineReader:
             w_TML[:, :, : stop - start] = lines_TNM[:, start:stop].transpose(0, 2, 1)
             x_XBI = np.ascontiguousarray(one_hot_XII[:, : stop - start])
             y_TBM, _ = self._periphery.read(w_TML, x_XBI, same_T, first + start)
-            read_TNM[:, start:stop] = y_TBM
+            read_TNM[:, start:stop] = on_host(y_TBM)
         return read_TNM
 
     def read_whole(self, w_TOI: Array, lines_T: NDArray[np.int64], tick: int) -> Array:
@@ -92,4 +93,4 @@ class LineReader:
         x_TBL = np.zeros((len(lines_T), 1, self._lines), np.float32)
         x_TBL[self._tiles_T, 0, lines_T] = 1.0
         y_TBM, _ = self._periphery.read(w_TOI, x_TBL, self._tiles_T, tick)
-        return y_TBM[:, 0]
+        return on_host(y_TBM)[:, 0]
