@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 TYPES := .build/types
 
-.PHONY: help setup demo test test-slow lint types format clean bench-peer bench-ray
+.PHONY: help setup demo test test-slow lint types format clean bench-peer bench-ray bench-gpu
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -54,6 +54,9 @@ bench-peer: $(STAMP) ## time this project and aihwkit alternately; PEER=DIR is a
 
 bench-ray: $(STAMP) ## time tile actors against the same tiles in one process; a table, JSON and a plot
 	$(BIN)/python benchmarks/bench_ray.py --json results/bench_ray.json --plot results/bench_ray.png
+
+bench-gpu: $(STAMP) ## time tiles on a CUDA card, checked against processors first; a table and JSON
+	$(BIN)/python benchmarks/bench_gpu.py --json results/bench_gpu.json
 
 # mypy follows folders, not setuptools' package-dir: show it the package as it is installed
 types: $(STAMP) ## check the types

@@ -35,6 +35,7 @@ def test_without_a_card_a_run_does_not_start():
 @pytest.mark.gpu
 @pytest.mark.parametrize("backend", ["local", "ray"])
 def test_a_network_trains_on_a_card(backend: str):
-    from card_checks import check_network
+    from card_checks import check_network, convolution_net, linear_net
 
-    check_network(backend, steps=3, batch=16)
+    check_network(linear_net(), (16, 5), backend, steps=3)
+    check_network(convolution_net(), (16, 1, 3, 3), backend, steps=3)
