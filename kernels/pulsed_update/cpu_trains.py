@@ -333,52 +333,21 @@ def plan(x_XBI, x_of_T, d_DBO, d_of_T, active_TB, rule, rate, granularity, lengt
     return OK, longest_K.max()
 
 
-@numba.njit(error_model="numpy")
-def make_block(
-    t, x_XBI, x_of_T, d_DBO, d_of_T, lengths_TB, scales_2TB, start, stop, first, last, rule, keys_T2, tick,
-    extra, columns_TB2I, trains_TB2I, n_columns_TB2, d_codes_TBO, d_second_TBO,
-):  # fmt: skip
-    """The trains of vectors first..last of the chunk start..stop, for tile ``t``."""
-    make_trains(
-        x_XBI[x_of_T[t], start:stop], d_DBO[d_of_T[t], start:stop], lengths_TB[t, start:stop],
-        scales_2TB[0, t, start:stop], scales_2TB[1, t, start:stop], first, last, rule, keys_T2[t, 0],
-        keys_T2[t, 1], tick + start, extra, columns_TB2I[t], trains_TB2I[t], n_columns_TB2[t], d_codes_TBO[t],
-        d_second_TBO[t],
-    )  # fmt: skip
-
-
 @numba.njit(error_model="numpy", parallel=True)
-def make_blocks(
-    x_XBI, x_of_T, d_DBO, d_of_T, lengths_TB, scales_2TB, start, stop, block, rule, keys_T2, tick, extra,
-    columns_TB2I, trains_TB2I, n_columns_TB2, d_codes_TBO, d_second_TBO,
-):  # fmt: skip
-    """``make_chunk`` in blocks of vectors."""
-    tiles, n = lengths_TB.shape[0], stop - start
-    blocks = (n + block - 1) // block
-    for task in prange(tiles * blocks):
-        t = task // blocks
-        first = (task - t * blocks) * block
-        make_block(
-            t, x_XBI, x_of_T, d_DBO, d_of_T, lengths_TB, scales_2TB, start, stop, first,
-            min(first + block, n), rule, keys_T2, tick, extra, columns_TB2I, trains_TB2I, n_columns_TB2,
-            d_codes_TBO, d_second_TBO,
-        )  # fmt: skip
-
-
-@numba.njit(error_model="numpy")
 def make_chunk(
     x_XBI, x_of_T, d_DBO, d_of_T, lengths_TB, scales_2TB, start, stop, rule, keys_T2, tick, extra,
     columns_TB2I, trains_TB2I, n_columns_TB2, d_codes_TBO, d_second_TBO,
 ):  # fmt: skip
     """The trains of vectors start..stop of every tile."""
+    tiles, n = lengths_TB.shape[0], stop - start
     block = max(1, LINES // max(x_XBI.shape[2], d_DBO.shape[2]))
-    if lengths_TB.shape[0] == 1 and stop - start <= block:  # not worth waking a thread
-        make_block(
-            0, x_XBI, x_of_T, d_DBO, d_of_T, lengths_TB, scales_2TB, start, stop, 0, stop - start, rule,
-            keys_T2, tick, extra, columns_TB2I, trains_TB2I, n_columns_TB2, d_codes_TBO, d_second_TBO,
+    blocks = (n + block - 1) // block
+    for task in prange(tiles * blocks):
+        t = task // blocks
+        first = (task - t * blocks) * block
+        make_trains(
+            x_XBI[x_of_T[t], start:stop], d_DBO[d_of_T[t], start:stop], lengths_TB[t, start:stop],
+            scales_2TB[0, t, start:stop], scales_2TB[1, t, start:stop], first, min(first + block, n), rule,
+            keys_T2[t, 0], keys_T2[t, 1], tick + start, extra, columns_TB2I[t], trains_TB2I[t],
+            n_columns_TB2[t], d_codes_TBO[t], d_second_TBO[t],
         )  # fmt: skip
-        return
-    make_blocks(
-        x_XBI, x_of_T, d_DBO, d_of_T, lengths_TB, scales_2TB, start, stop, block, rule, keys_T2, tick, extra,
-        columns_TB2I, trains_TB2I, n_columns_TB2, d_codes_TBO, d_second_TBO,
-    )  # fmt: skip
