@@ -17,6 +17,7 @@ pytest.importorskip("triton", reason="Triton is an extra: pip install 'crossgrid
 SCRIPT = Path(__file__).parents[1] / "benchmarks" / "bench_gpu.py"
 
 
+@pytest.mark.slow
 def test_the_script_checks_and_times_every_part(tmp_path: Path) -> None:
     file = tmp_path / "figures" / "bench_gpu.json"
     done = subprocess.run(

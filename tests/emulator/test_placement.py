@@ -97,12 +97,10 @@ def test_too_many_processes_say_what_would_fit() -> None:
 
 
 def test_nothing_starts_where_the_machine_cannot_bear_it() -> None:
-    """A layer of 16,384 tiles, an actor each: an error on entering, and the layer still computes here."""
-    import os
-
-    most = 64 * (os.cpu_count() or 1)
+    """A layer of 4,096 tiles, an actor each: an error on entering, and the layer still computes here."""
+    most = 64 * 64  # 64 actors a processor, and no test starts Ray with more than 63
     mapping = cg.MappingParameter(max_output_size=1, max_input_size=1)
-    model = cg.convert_to_analog(nn.Linear(1, most + 1), cg.FloatingPointRPUConfig(mapping=mapping))
+    model = cg.convert_to_analog(nn.Linear(1, most), cg.FloatingPointRPUConfig(mapping=mapping))
     with pytest.raises(cg.ConfigError, match="tiles_per_actor='auto'"):
         cg.emulate(model, backend="ray").__enter__()
-    assert model(torch.ones(1, 1)).shape == (1, most + 1)
+    assert model(torch.ones(1, 1)).shape == (1, most)
