@@ -16,9 +16,9 @@ ROOT = Path(__file__).parent.parent
 SIMPLE = [
     "01_simple_layer",
     pytest.param("02_multiple_layer", marks=pytest.mark.slow),
-    "05_simple_layer_hardware_aware",
+    pytest.param("05_simple_layer_hardware_aware", marks=pytest.mark.slow),
     pytest.param("07_simple_layer_with_other_devices", marks=pytest.mark.slow),
-    "08_simple_layer_with_tiki_taka",
+    pytest.param("08_simple_layer_with_tiki_taka", marks=pytest.mark.slow),
 ]
 
 
@@ -45,6 +45,7 @@ def test_a_simple_example_learns(name: str, tmp_path: Path) -> None:
     assert "metrics: http://localhost:" in printed
 
 
+@pytest.mark.slow
 def test_one_seed_gives_one_result_on_both_backends(tmp_path: Path) -> None:
     hashes = {
         (backend, seed): run("02_multiple_layer", tmp_path / f"{backend}{seed}", "--epochs", "5",
