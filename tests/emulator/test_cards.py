@@ -15,6 +15,7 @@ import crossgrid as cg
 HERE = Path(__file__).parent
 
 
+@pytest.mark.slow
 def test_a_network_trains_as_on_processors():
     pytest.importorskip("triton", reason="Triton is an extra: pip install 'crossgrid[cuda]'")
     done = subprocess.run(

@@ -59,6 +59,7 @@ def pipelined(**where: object) -> tuple[str, torch.Tensor]:
 
 
 @pytest.mark.usefixtures("ray_session")
+@pytest.mark.slow
 def test_delays_and_shuffled_starts_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each of the nine actors starts and answers after random delays of its own."""
     monkeypatch.setattr(ray_executor, "TileActor", DelayedActor)

@@ -13,6 +13,7 @@ import pytest
 pytest.importorskip("ray", reason="Ray is an extra: pip install 'crossgrid[ray]'")
 
 
+@pytest.mark.slow
 def test_two_nodes_give_the_bits_of_local() -> None:
     """Every chip on a node of its own: the driver's over files, the other over TCP."""
     program = Path(__file__).parent / "two_nodes.py"
