@@ -10,7 +10,6 @@ import argparse
 import contextlib
 import json
 import os
-import platform
 import statistics
 import sys
 import time
@@ -25,6 +24,8 @@ import torch
 import triton
 from crossgrid.emulator.tile_bank import TileBank
 from crossgrid.kernels.devices.resident import card
+from machine import machine
+from networks import lenet5
 from numpy.typing import NDArray
 from peer.rows import LEARNING_RATE, ROWS, Row
 from torch import nn
@@ -162,16 +163,6 @@ def many_tiles(bench: Bench) -> Iterator[tuple[str, Work]]:
     yield f"update {name}", lambda: bank.update(x_there, of_all, d_there, of_all, LEARNING_RATE, 1)
 
 
-def lenet5() -> nn.Module:
-    """LeNet5 for 28 x 28 images."""
-    torch.manual_seed(1)
-    digital = nn.Sequential(
-        nn.Conv2d(1, 16, 5), nn.Tanh(), nn.MaxPool2d(2), nn.Conv2d(16, 32, 5), nn.Tanh(), nn.MaxPool2d(2),
-        nn.Flatten(), nn.Linear(512, 128), nn.Tanh(), nn.Linear(128, 10), nn.LogSoftmax(dim=1),
-    )  # fmt: skip
-    return cg.convert_to_analog(digital, cg.SingleRPUConfig())
-
-
 def layer(size: int, config: cg.SingleRPUConfig) -> nn.Module:
     """A square layer, cut into tiles."""
     torch.manual_seed(1)
@@ -224,14 +215,11 @@ def emulated(model: nn.Module, device: Where) -> Iterator[None]:
 PARTS = {"update": updates, "read": reads, "tiles": many_tiles, "network": networks}
 
 
-def machine() -> dict[str, Any]:
-    """Where the figures were taken."""
+def about_the_card() -> dict[str, Any]:
+    """The card that the figures were taken on."""
     found = torch.cuda.is_available()
-    return {
-        "card": torch.cuda.get_device_name() if found else "none: Triton's interpreter",
-        "cuda": torch.version.cuda, "python": platform.python_version(), "torch": torch.__version__,
-        "triton": triton.__version__, "time": time.strftime("%Y-%m-%d %H:%M:%S %z"),
-    }  # fmt: skip
+    name = torch.cuda.get_device_name() if found else "none: Triton's interpreter"
+    return {"card": name, "cuda": torch.version.cuda}
 
 
 def main() -> None:
@@ -245,7 +233,7 @@ def main() -> None:
     except cg.ConfigError:
         sys.exit("bench-gpu: torch finds no CUDA card here, and nothing else runs these kernels at speed")
     bench = Bench(options.small or triton.knobs.runtime.interpret)
-    where = machine()
+    where = {**about_the_card(), **machine("torch", "triton")}
     print(f"card: {where['card']}", flush=True)
     results = []
     for part in options.rows.split(","):

@@ -10,7 +10,6 @@ import argparse
 import dataclasses
 import json
 import os
-import platform
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from machine import machine
 from peer.job import Job
 from peer.own import JOBS
 from peer.rows import CASES, Case
@@ -101,22 +101,6 @@ def measure(case: Case, peer: Peer, rounds: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def machine() -> dict[str, Any]:
-    """Where the figures were taken."""
-    import numba
-
-    model = "unknown"
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        names = [line for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
-        model = names[0].partition(":")[2].strip() if names else model
-    return {
-        "processor": model, "cores": os.cpu_count(), "system": platform.platform(),
-        "python": platform.python_version(), "numba": numba.__version__, "numpy": np.__version__,
-        "time": time.strftime("%Y-%m-%d %H:%M:%S %z"),
-    }  # fmt: skip
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--peer", type=Path, required=True, help="virtual environment with aihwkit 1.1.0")
@@ -150,7 +134,7 @@ def main() -> None:
     peer.close()
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
-        report = {"machine": machine(), "threads": options.threads, "results": results}
+        report = {"machine": machine("numba", "numpy"), "threads": options.threads, "results": results}
         options.json.write_text(json.dumps(report, indent=1) + "\n")
 
 

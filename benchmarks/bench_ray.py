@@ -9,7 +9,6 @@ import argparse
 import contextlib
 import json
 import os
-import platform
 import statistics
 import sys
 import time
@@ -20,6 +19,8 @@ from typing import Any
 
 import ray
 import torch
+from machine import machine
+from networks import lenet5
 from ray_transports import BROADCASTS, ROUND_TRIPS
 from torch import nn
 
@@ -30,16 +31,6 @@ Work = Callable[[], Any]
 
 #: actors of the growth row, each with one tile of 128 x 128
 GROWTH = (1, 2, 4, 8, 16, 32, 64)
-
-
-def lenet5() -> nn.Module:
-    """LeNet5 for 28 x 28 images: ten tiles of demo-128."""
-    torch.manual_seed(1)
-    digital = nn.Sequential(
-        nn.Conv2d(1, 16, 5), nn.Tanh(), nn.MaxPool2d(2), nn.Conv2d(16, 32, 5), nn.Tanh(), nn.MaxPool2d(2),
-        nn.Flatten(), nn.Linear(512, 128), nn.Tanh(), nn.Linear(128, 10), nn.LogSoftmax(dim=1),
-    )  # fmt: skip
-    return cg.convert_to_analog(digital, cg.SingleRPUConfig())
 
 
 def linear(outputs: int, inputs: int, tile: int) -> nn.Module:
@@ -246,18 +237,6 @@ def plot(table: list[dict[str, float]], path: Path) -> None:
     figure.savefig(path, dpi=150)
 
 
-def machine() -> dict[str, Any]:
-    """Where the figures were taken."""
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return {
-        "processor": names[0] if names else "unknown", "cores": os.cpu_count(),
-        "python": platform.python_version(), "ray": ray.__version__, "torch": torch.__version__,
-        "time": time.strftime("%Y-%m-%d %H:%M:%S %z"),
-    }  # fmt: skip
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", default=",".join(ROWS), help=f"some of {', '.join(ROWS)}")
@@ -275,7 +254,9 @@ def main() -> None:
             plot(row["table"], options.plot)
     ray.shutdown()
     options.json.parent.mkdir(parents=True, exist_ok=True)
-    options.json.write_text(json.dumps({"machine": machine(), "results": results}, indent=1) + "\n")
+    options.json.write_text(
+        json.dumps({"machine": machine("ray", "torch"), "results": results}, indent=1) + "\n"
+    )
 
 
 if __name__ == "__main__":
