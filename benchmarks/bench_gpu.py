@@ -24,8 +24,8 @@ import torch
 import triton
 from crossgrid.emulator.tile_bank import TileBank
 from crossgrid.kernels.devices.resident import card
+from lenet import lenet5
 from machine import machine
-from networks import lenet5
 from numpy.typing import NDArray
 from peer.rows import LEARNING_RATE, ROWS, Row
 from torch import nn

@@ -19,8 +19,8 @@ from typing import Any
 
 import ray
 import torch
+from lenet import lenet5
 from machine import machine
-from networks import lenet5
 from ray_transports import BROADCASTS, ROUND_TRIPS
 from torch import nn
 

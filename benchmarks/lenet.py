@@ -1,4 +1,4 @@
-"""The network that several benchmarks train."""
+"""LeNet5, which several benchmarks train."""
 
 from __future__ import annotations
 
