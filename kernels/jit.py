@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import numba
+from numba.core import cgutils
 from numba.core.errors import NumbaExperimentalFeatureWarning
+from numba.extending import intrinsic
 
 from .bind import Formula
 
@@ -72,6 +74,24 @@ def kernel(function: Formula, signature: Any = None, *, parallel: bool = False) 
 def callback(function: Formula, signature: Any, uses: dict[str, Any], tag: str) -> Any:
     """``function`` compiled for one signature, with the names in ``uses`` bound; ``tag`` tells what they are.
 
-    Kernels take it as an argument: they are compiled once for all callbacks of the same signature.
+    Kernels take its address (``at_address``): they are compiled once for all callbacks of one signature.
     """
     return numba.cfunc(signature, cache=True, error_model="numpy")(named_copy(function, uses, tag))
+
+
+def at_address(signature: Any) -> Any:
+    """For kernels: a function that makes a callback of ``signature`` from its address.
+
+    Numba looks at a callback that is passed itself anew in every call, for longer than a small update takes.
+    """
+
+    @intrinsic
+    def function_at(typing: Any, address: Any) -> Any:
+        def code(context: Any, builder: Any, types: Any, values: Any) -> Any:
+            function = cgutils.create_struct_proxy(types.return_type)(context, builder)
+            function.c_addr = builder.inttoptr(values[0], function.c_addr.type)
+            return function._getvalue()
+
+        return numba.types.FunctionType(signature)(numba.types.int64), code
+
+    return function_at

@@ -7,6 +7,7 @@ Images have one to three spatial axes; all arrays are float32.
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any, NamedTuple
 
@@ -16,7 +17,6 @@ from numpy.typing import NDArray
 from .errors import InputError
 
 Array = NDArray[np.float32]
-_AXES = "DHW"
 
 
 class Window(NamedTuple):
@@ -65,11 +65,9 @@ def unfold(images: Array, moves: Window, executor: str = "cpu") -> Array:
     from .unfold_cpu import unfold_kernel
 
     batch, channels, *size = images.shape
-    out = moves.output_size(tuple(size))
-    patches = np.empty((batch * _product(out), channels * _product(moves.kernel)), np.float32)
-    unfold_kernel(
-        images.reshape(batch, channels, *_three(tuple(size), 1)), patches, _three(out, 1), *_steps(moves)
-    )
+    base_P, tap_J, _ = _addresses(moves, channels, tuple(size))
+    patches = np.empty((batch * len(base_P), len(tap_J)), np.float32)
+    unfold_kernel(_padded(images, moves.padding).reshape(batch, -1), base_P, tap_J, patches)
     return patches
 
 
@@ -78,8 +76,8 @@ def fold(
 ) -> Array:
     """Images [batch, channels, *size]: every patch added where ``unfold`` took it from."""
     patches = np.require(patches, np.float32, ["C", "W"])
-    out = moves.output_size(size)
-    wanted = batch * _product(out), channels * _product(moves.kernel)
+    base_P, tap_J, padded = _addresses(moves, channels, tuple(size))
+    wanted = batch * len(base_P), len(tap_J)
     if patches.shape != wanted:
         raise InputError(
             f"patches have shape {patches.shape}; images {(batch, channels, *size)} have {wanted}"
@@ -88,9 +86,44 @@ def fold(
         return _fold_naive(patches, batch, channels, size, moves)
     from .unfold_cpu import fold_kernel
 
-    images = np.zeros((batch, channels, *_three(size, 1)), np.float32)
-    fold_kernel(patches, images, _three(out, 1), *_steps(moves))
-    return images.reshape(batch, channels, *size)
+    images = np.zeros((batch, channels, *padded), np.float32)
+    fold_kernel(patches, base_P, tap_J, images.reshape(batch, -1))
+    if not any(moves.padding):
+        return images
+    inside = tuple(slice(p, p + n) for n, p in zip(size, moves.padding, strict=True))
+    return np.ascontiguousarray(images[(slice(None), slice(None), *inside)])
+
+
+@functools.lru_cache(maxsize=1024)  # of the shapes of a large network's layers
+def _addresses(
+    moves: Window, channels: int, size: tuple[int, ...]
+) -> tuple[NDArray[np.uint32], NDArray[np.uint32], tuple[int, ...]]:
+    """Where a padded image's patches begin [positions], and where their values are from there on.
+
+    The values are [channels * kernel]; the third result is the padded image's size.
+    """
+    out = moves.output_size(size)
+    padded = tuple(n + 2 * p for n, p in zip(size, moves.padding, strict=True))
+    pitches = [math.prod(padded[axis + 1 :]) for axis in range(len(padded))]
+    base, tap = np.zeros(1, np.int64), np.arange(channels) * math.prod(padded)
+    axes = zip(out, moves.kernel, moves.stride, moves.dilation, pitches, strict=True)
+    for positions, taps, stride, dilation, pitch in axes:
+        base = (base[:, None] + np.arange(positions) * stride * pitch).reshape(-1)
+        tap = (tap[:, None] + np.arange(taps) * dilation * pitch).reshape(-1)
+    if channels * math.prod(padded) >= 2**32:
+        raise InputError(f"an image of {channels} channels of {padded} has 2**32 values or more")
+    return base.astype(np.uint32), tap.astype(np.uint32), padded
+
+
+def _padded(images: Array, padding: tuple[int, ...]) -> Array:
+    """``images`` [batch, channels, *size] within zeros."""
+    if not any(padding):
+        return images
+    batch, channels, *size = images.shape
+    full = np.zeros((batch, channels, *(n + 2 * p for n, p in zip(size, padding, strict=True))), np.float32)
+    inside = tuple(slice(p, p + n) for n, p in zip(size, padding, strict=True))
+    full[(slice(None), slice(None), *inside)] = images
+    return full
 
 
 def _places(moves: Window, size: tuple[int, ...]) -> list[NDArray[np.int64]]:
@@ -117,10 +150,9 @@ def _taps(moves: Window, size: tuple[int, ...]) -> tuple[NDArray[np.int64], ...]
 def _unfold_naive(images: Array, moves: Window) -> Array:
     batch, channels, *size = images.shape
     taps = _taps(moves, tuple(size))
-    padded = np.pad(images, [(0, 0), (0, 0), *((p, p) for p in moves.padding)])
     everywhere: tuple[Any, ...] = (slice(None), slice(None), *taps)
-    taken = padded[everywhere].reshape(
-        batch, channels * _product(moves.kernel), _product(moves.output_size(tuple(size)))
+    taken = _padded(images, moves.padding)[everywhere].reshape(
+        batch, channels * moves.size, math.prod(moves.output_size(tuple(size)))
     )
     return np.ascontiguousarray(taken.transpose(0, 2, 1)).reshape(-1, taken.shape[1])
 
@@ -137,19 +169,5 @@ def _fold_naive(patches: Array, batch: int, channels: int, size: tuple[int, ...]
     return np.ascontiguousarray(padded[(slice(None), slice(None), *inside)])
 
 
-def _steps(moves: Window) -> tuple[tuple[int, ...], ...]:
-    return (
-        _three(moves.kernel, 1), _three(moves.stride, 1), _three(moves.padding, 0), _three(moves.dilation, 1),
-    )  # fmt: skip
-
-
-def _three(values: tuple[int, ...], fill: int) -> tuple[int, ...]:
-    return (fill,) * (len(_AXES) - len(values)) + tuple(int(v) for v in values)
-
-
 def _per_axis(value: Any, axes: int) -> tuple[int, ...]:
     return (int(value),) * axes if isinstance(value, int) else tuple(int(v) for v in value)
-
-
-def _product(values: tuple[int, ...]) -> int:
-    return int(np.prod(values, dtype=np.int64))

@@ -9,9 +9,13 @@ import torch.nn.grad
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from ...kernels.analog_mvm.gradient import weight_gradient
+from ...kernels.recycled import Recycled
 from ...kernels.unfold import Window
 from ..autograd import as_array
 from ..grid import TileGrid
+
+FEW_VECTORS = 32
 
 
 class HardwareAwareProduct(torch.autograd.Function):
@@ -23,17 +27,17 @@ class HardwareAwareProduct(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, weight: Tensor, grid: TileGrid, modify: int | None, keep: bool
+        ctx: Any, x: Tensor, weight: Tensor, grid: TileGrid, modify: int | None, keep: bool, memory: Recycled
     ) -> Tensor:
         y_BO, record = grid.forward(as_array(x), keep, modify)
-        ctx.record, ctx.grid, ctx.shape = record, grid, tuple(x.shape)
+        ctx.record, ctx.grid, ctx.shape, ctx.memory = record, grid, tuple(x.shape), memory
         if keep:
             ctx.save_for_backward(x)
         return torch.from_numpy(y_BO).to(x.device, x.dtype)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, d: Tensor) -> tuple[Tensor | None, Tensor | None, None, None, None]:
+    def backward(ctx: Any, d: Tensor) -> tuple[Tensor | None, Tensor | None, None, None, None, None]:
         (x,) = ctx.saved_tensors
         z = grad = None
         if ctx.needs_input_grad[0]:
@@ -41,8 +45,23 @@ class HardwareAwareProduct(torch.autograd.Function):
         if ctx.needs_input_grad[1]:
             spec = ctx.grid.spec
             patches = spec.patches
-            grad = d.t() @ x if patches is None else _kernel_gradient(x, d, patches, spec.groups)
-        return z, grad, None, None, None
+            if patches is None:
+                grad = _matrix_gradient(x, d, ctx.memory)
+            else:
+                grad = _kernel_gradient(x, d, patches, spec.groups)
+        return z, grad, None, None, None, None
+
+
+def _matrix_gradient(x_BI: Tensor, d_BO: Tensor, memory: Recycled) -> Tensor:
+    """dL/dW[out, in] of a linear layer.
+
+    Of few vectors on a processor a BLAS spends most of its time on writing, and the system on fresh pages.
+    """
+    if len(x_BI) > FEW_VECTORS or x_BI.device.type != "cpu" or x_BI.dtype != torch.float32:
+        return d_BO.t() @ x_BI
+    grad_OI = memory.empty((d_BO.shape[1], x_BI.shape[1]))
+    weight_gradient(as_array(x_BI), as_array(d_BO), grad_OI)
+    return torch.from_numpy(grad_OI)
 
 
 def _kernel_gradient(x: Tensor, d_BO: Tensor, patches: Window, groups: int) -> Tensor:

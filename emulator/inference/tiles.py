@@ -19,6 +19,7 @@ from ...kernels.inference import (
     clip_weights,
     remap_weights,
 )
+from ...kernels.recycled import Recycled
 from ..autograd import as_array, require_numbers
 from ..configs import InferenceRPUConfig
 from ..grid import Ticks, TileGrid
@@ -63,6 +64,7 @@ class HardwareAwareTiles(nn.Module):
         self.out_scale = OutputScale.of(self.config.mapping, spec.out_size, remapped)
         # not a state of its own: as wide as the compensation makes it, saved with the extra state
         self.register_buffer("alpha", torch.ones(()), persistent=False)
+        self.memory = Recycled()  # for gradients
         self.modifier_tick = 0
         self.programmings = 0
         self.programmed: Programmed | None = None
@@ -75,7 +77,7 @@ class HardwareAwareTiles(nn.Module):
         modify = self._modify()
         x, r = (x, None) if self.input_range is None else self.input_range(x)
         keep = torch.is_grad_enabled()
-        y: Tensor = HardwareAwareProduct.apply(x, self.weight, self.grid, modify, keep)
+        y: Tensor = HardwareAwareProduct.apply(x, self.weight, self.grid, modify, keep, self.memory)
         if r is not None:
             y = y * r.to(y)
         if self.out_scale is not None:

@@ -296,7 +296,43 @@ def read_block(settings, spread, key, t, w_TOI, u_MI, rows, n, count, line, line
             y_NL[n + r, i] *= gain
 
 
-def _attempt(record, spread, keys_T2, w_TOI, x_RI, scale_M, rows, factor, tick, number):
+@compiled
+def convert_task(task, chunk, settings, keys_T2, x_RI, scale_M, factor, rows, tick, number, u_MI):
+    """``convert_rows`` for one chunk of input rows."""
+    stop = min((task + 1) * chunk, len(scale_M))
+    convert_rows(settings, keys_T2, x_RI, scale_M, factor, rows, task * chunk, stop, tick, number, u_MI)
+
+
+@compiled
+def read_task(task, row_blocks, row_block, settings, spread, keys_T2, w_TOI, u_MI, rows, scale_M, factor,
+              tick, number, y_NL, above_KN, below_KN):  # fmt: skip
+    """``read_block`` for one block of rows and lines of a tile."""
+    line_blocks, lines = len(above_KN), y_NL.shape[1]
+    t = task // (line_blocks * row_blocks)
+    k = task // row_blocks % line_blocks
+    n = rows.first_T1[t] + task % row_blocks * row_block
+    count = min(row_block, rows.first_T1[t + 1] - n)
+    line = k * LINE_BLOCK
+    if count > 0:
+        read_block(settings, spread, keys_T2[t], t, w_TOI, u_MI, rows, n, count, line,
+                   min(LINE_BLOCK, lines - line), scale_M, factor, tick, number,
+                   y_NL, above_KN[k], below_KN[k])  # fmt: skip
+
+
+@numba.njit(error_model="numpy", parallel=True)
+def attempt_in_parallel(chunk, tasks, row_blocks, row_block, settings, spread, keys_T2, w_TOI, x_RI, u_MI,
+                        rows, scale_M, factor, tick, number, y_NL, above_KN, below_KN):  # fmt: skip
+    for task in numba.prange((len(scale_M) + chunk - 1) // chunk):
+        convert_task(
+            np.int64(task), chunk, settings, keys_T2, x_RI, scale_M, factor, rows, tick, number, u_MI
+        )
+    for task in numba.prange(tasks):
+        read_task(np.int64(task), row_blocks, row_block, settings, spread, keys_T2, w_TOI, u_MI, rows,
+                  scale_M, factor, tick, number, y_NL, above_KN, below_KN)  # fmt: skip
+
+
+@kernel
+def attempt_kernel(record, spread, keys_T2, w_TOI, x_RI, scale_M, rows, factor, tick, number, in_parallel):
     """One attempt at ``rows``; see ``naive.attempt``."""
     settings = unpacked(record)
     tiles, out_size, in_size = w_TOI.shape
@@ -313,19 +349,16 @@ def _attempt(record, spread, keys_T2, w_TOI, x_RI, scale_M, rows, factor, tick, 
     below_KN = np.empty((line_blocks, len(y_NL)), np.int32)
     factor_32 = np.float32(factor)
     chunk = max(CHUNK // length, 1)
-    for c in numba.prange((len(scale_M) + chunk - 1) // chunk):
-        stop = min((c + 1) * chunk, len(scale_M))
-        convert_rows(settings, keys_T2, x_RI, scale_M, factor_32, rows, c * chunk, stop, tick, number, u_MI)
-    for task in numba.prange(tiles * line_blocks * row_blocks):
-        t = task // (line_blocks * row_blocks)
-        k = task // row_blocks % line_blocks
-        n = rows.first_T1[t] + task % row_blocks * row_block
-        count = min(row_block, rows.first_T1[t + 1] - n)
-        line = k * LINE_BLOCK
-        if count > 0:
-            read_block(settings, spread, keys_T2[t], t, w_TOI, u_MI, rows, n, count, line,
-                       min(LINE_BLOCK, lines - line), scale_M, factor_32, tick, number,
-                       y_NL, above_KN[k], below_KN[k])  # fmt: skip
+    tasks = tiles * line_blocks * row_blocks
+    if in_parallel:
+        attempt_in_parallel(chunk, tasks, row_blocks, row_block, settings, spread, keys_T2, w_TOI, x_RI, u_MI,
+                            rows, scale_M, factor_32, tick, number, y_NL, above_KN, below_KN)  # fmt: skip
+    else:
+        for task in range((len(scale_M) + chunk - 1) // chunk):
+            convert_task(task, chunk, settings, keys_T2, x_RI, scale_M, factor_32, rows, tick, number, u_MI)
+        for task in range(tasks):
+            read_task(task, row_blocks, row_block, settings, spread, keys_T2, w_TOI, u_MI, rows, scale_M,
+                      factor_32, tick, number, y_NL, above_KN, below_KN)  # fmt: skip
     hits_N = np.empty(len(y_NL), np.bool_)
     clips_N = np.empty(len(y_NL), np.int64)
     total = 0
@@ -338,9 +371,6 @@ def _attempt(record, spread, keys_T2, w_TOI, x_RI, scale_M, rows, factor, tick, 
         clips_N[n] = above + below
         total += above + below
     return y_NL, hits_N, clips_N, total
-
-
-attempt_kernel = kernel(_attempt, parallel=True)
 
 
 class Prepared(NamedTuple):
@@ -363,12 +393,7 @@ def attempt(prepared, spread, keys_T2, w_TOI, x_RI, scale_M, rows, factor, tick,
     """One attempt at ``rows``; see ``naive.attempt``."""
     lines, length = (w_TOI.shape[2], w_TOI.shape[1]) if prepared.settings.transposed else w_TOI.shape[1:]
     work = len(rows.vector_N) * lines * (length + LINE_WORK)
-    record = prepared.record
-    before = numba.get_num_threads()
-    if work > SERIAL_WORK or before == 1:
-        return attempt_kernel(record, spread, keys_T2, w_TOI, x_RI, scale_M, rows, factor, tick, number)
-    numba.set_num_threads(1)
-    try:
-        return attempt_kernel(record, spread, keys_T2, w_TOI, x_RI, scale_M, rows, factor, tick, number)
-    finally:
-        numba.set_num_threads(before)
+    in_parallel = work > SERIAL_WORK and numba.get_num_threads() > 1
+    return attempt_kernel(
+        prepared.record, spread, keys_T2, w_TOI, x_RI, scale_M, rows, factor, tick, number, in_parallel
+    )

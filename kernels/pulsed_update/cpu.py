@@ -20,7 +20,20 @@ from numba import prange
 from ..jit import kernel
 from ..rng import Stream
 from ..rng.cpu import normal_pair, philox4x32
-from .cpu_steps import COUNT, FIRST, HALF, LANES, NOISE, ROW, SINGLE, UP, VECTOR, applier, inline
+from .cpu_steps import (
+    COUNT,
+    FIRST,
+    HALF,
+    LANES,
+    NOISE,
+    ROW,
+    SINGLE,
+    UP,
+    VECTOR,
+    applier,
+    applier_at,
+    inline,
+)
 from .cpu_trains import MAGNITUDE, OK, counter_top, make_chunk, plan
 from .intrinsics import popcount
 from .rule import Looks
@@ -223,41 +236,90 @@ def pulse_rows(
     return pulses
 
 
+@numba.njit(error_model="numpy")
+def step_task(
+    task, block, blocks, apply, w_TOI, p_TOIP, c, seen_TOI, write_noise, keys_T2, columns_TB2I, trains_TB2I,
+    n_columns_TB2, d_codes_TBO, d_second_TBO, lengths_TB, vectors, longest, mode, neg_rate, side, tick, extra,
+    noisy, aggregates, after_N, lines_TN, of_columns, looks_TNM,
+):  # fmt: skip
+    """``pulse_rows`` for one of the ``blocks`` blocks of rows of a tile."""
+    t = task // blocks
+    first = (task - t * blocks) * block
+    return pulse_rows(
+        apply, w_TOI[t], p_TOIP[t], c, seen_TOI[t], write_noise, keys_T2[t, 0], keys_T2[t, 1],
+        columns_TB2I[t], trains_TB2I[t], n_columns_TB2[t], d_codes_TBO[t], d_second_TBO[t], lengths_TB[t],
+        vectors, first, min(block, w_TOI.shape[1] - first), longest, mode, neg_rate, side, tick, extra, noisy,
+        aggregates, after_N, lines_TN[t], of_columns, looks_TNM[t],
+    )  # fmt: skip
+
+
 @numba.njit(error_model="numpy", parallel=True)
+def step_in_parallel(
+    block, blocks, apply, w_TOI, p_TOIP, c, seen_TOI, write_noise, keys_T2, columns_TB2I, trains_TB2I,
+    n_columns_TB2, d_codes_TBO, d_second_TBO, lengths_TB, vectors, longest, mode, neg_rate, side, tick, extra,
+    noisy, aggregates, after_N, lines_TN, of_columns, looks_TNM, pulses_K,
+):  # fmt: skip
+    for task in prange(len(pulses_K)):
+        pulses_K[task] = step_task(
+            np.int64(task), block, blocks, apply, w_TOI, p_TOIP, c, seen_TOI, write_noise, keys_T2,
+            columns_TB2I, trains_TB2I, n_columns_TB2, d_codes_TBO, d_second_TBO, lengths_TB, vectors, longest,
+            mode, neg_rate, side, tick, extra, noisy, aggregates, after_N, lines_TN, of_columns, looks_TNM,
+        )  # fmt: skip
+
+
+@numba.njit(error_model="numpy")
 def step_chunk(
     apply, w_TOI, p_TOIP, c, seen_TOI, write_noise, keys_T2, columns_TB2I, trains_TB2I, n_columns_TB2,
-    d_codes_TBO, d_second_TBO, lengths_TB, start, vectors, longest, mode, neg_rate, side, tick, extra, noisy,
+    d_codes_TBO, d_second_TBO, lengths_TB, vectors, longest, mode, neg_rate, side, tick, extra, noisy,
     aggregates, pulses_T, tasks, after_N, lines_TN, of_columns, looks_TNM,
 ):  # fmt: skip
-    """Apply the coincidences of a chunk of vectors, from vector ``start``, to all rows of all tiles."""
+    """Apply the coincidences of a chunk of vectors to all rows of all tiles."""
     tiles, rows = w_TOI.shape[:2]
     block = max(1, min((rows * tiles + tasks - 1) // tasks, rows))
     blocks = (rows + block - 1) // block
-    block_pulses = np.zeros(tiles * blocks, np.int64)
-    for task in prange(tiles * blocks):
-        t = task // blocks
-        first = (task - t * blocks) * block
-        block_pulses[task] = pulse_rows(
-            apply, w_TOI[t], p_TOIP[t], c, seen_TOI[t], write_noise, keys_T2[t, 0], keys_T2[t, 1],
-            columns_TB2I[t], trains_TB2I[t], n_columns_TB2[t], d_codes_TBO[t], d_second_TBO[t],
-            lengths_TB[t, start:], vectors, first, min(block, rows - first), longest, mode, neg_rate, side,
-            tick, extra, noisy, aggregates, after_N, lines_TN[t], of_columns, looks_TNM[t],
+    pulses_K = np.zeros(tiles * blocks, np.int64)
+    if tasks > 1:
+        step_in_parallel(
+            block, blocks, apply, w_TOI, p_TOIP, c, seen_TOI, write_noise, keys_T2, columns_TB2I, trains_TB2I,
+            n_columns_TB2, d_codes_TBO, d_second_TBO, lengths_TB, vectors, longest, mode, neg_rate, side,
+            tick, extra, noisy, aggregates, after_N, lines_TN, of_columns, looks_TNM, pulses_K,
         )  # fmt: skip
+    else:
+        for task in range(tiles * blocks):
+            pulses_K[task] = step_task(
+                task, block, blocks, apply, w_TOI, p_TOIP, c, seen_TOI, write_noise, keys_T2, columns_TB2I,
+                trains_TB2I, n_columns_TB2, d_codes_TBO, d_second_TBO, lengths_TB, vectors, longest, mode,
+                neg_rate, side, tick, extra, noisy, aggregates, after_N, lines_TN, of_columns, looks_TNM,
+            )  # fmt: skip
     for task in range(tiles * blocks):
-        pulses_T[task // blocks] += block_pulses[task]
+        pulses_T[task // blocks] += pulses_K[task]
 
 
 def update(
-    apply, w_TOI, p_TOIP, c, seen_TOI, write_noise, keys_T2, train_keys_T2, x_XBI, x_of_T, d_DBO, d_of_T,
-    active_TB, rule, rate, granularity, tick, extra, side, noisy, aggregates, pulses_T, tasks, after_N,
-    lines_TN, of_columns, looks_TNM,
+    applier_address, w_TOI, p_TOIP, c, seen_TOI, write_noise, keys_T2, train_keys_T2, x_XBI, x_of_T, d_DBO,
+    d_of_T, active_TB, rule, rate, granularity, tick, extra, side, noisy, aggregates, pulses_T, tasks,
+    after_N, lines_TN, of_columns, looks_TNM,
 ):  # fmt: skip
-    """Pulse all vectors in order into every tile; adds to ``pulses_T`` and returns OK or what is wrong."""
+    """Pulse all vectors in order into every tile; adds to ``pulses_T`` and returns OK or what is wrong.
+
+    ``tasks``: how many parts to cut rows into, in threads of their own if there are several.
+    """
+    apply = applier_at(applier_address)
     tiles, rows, columns = w_TOI.shape
     vectors = x_XBI.shape[1]
     lengths_TB, scales_2TB = np.empty((tiles, vectors), np.int32), np.empty((2, tiles, vectors), np.float32)
     status, longest = plan(
-        x_XBI, x_of_T, d_DBO, d_of_T, active_TB, rule, abs(rate), granularity, lengths_TB, scales_2TB
+        x_XBI,
+        x_of_T,
+        d_DBO,
+        d_of_T,
+        active_TB,
+        rule,
+        abs(rate),
+        granularity,
+        lengths_TB,
+        scales_2TB,
+        tasks > 1,
     )
     if status != OK:
         return status
@@ -275,16 +337,16 @@ def update(
         stop = min(start + size, vectors, same_top)
         make_chunk(
             x_XBI, x_of_T, d_DBO, d_of_T, lengths_TB, scales_2TB, start, stop, rule, train_keys_T2, tick,
-            extra, columns_TB2I, trains_TB2I, n_columns_TB2, d_codes_TBO, d_second_TBO,
+            extra, columns_TB2I, trains_TB2I, n_columns_TB2, d_codes_TBO, d_second_TBO, tasks > 1,
         )  # fmt: skip
         first = n
         while n < after_N.size and after_N[n] <= stop:
             n += 1
         step_chunk(
             apply, w_TOI, p_TOIP, c, seen_TOI, write_noise, keys_T2, columns_TB2I, trains_TB2I, n_columns_TB2,
-            d_codes_TBO, d_second_TBO, lengths_TB, start, stop - start, longest, rule.mode, int(rate < 0),
-            side, tick + start, extra, noisy, aggregates, pulses_T, tasks, after_N[first:n] - start,
-            lines_TN[:, first:n], of_columns, looks_TNM[:, first:n],
+            d_codes_TBO, d_second_TBO, lengths_TB[:, start:stop], stop - start, longest, rule.mode,
+            int(rate < 0), side, tick + start, extra, noisy, aggregates, pulses_T, tasks,
+            after_N[first:n] - start, lines_TN[:, first:n], of_columns, looks_TNM[:, first:n],
         )  # fmt: skip
         start = stop
     return OK
@@ -301,10 +363,5 @@ def run(device: Any, arguments: tuple[Any, ...], looks: Looks) -> int:
     w_TOI, p_TOIP = arguments[0], arguments[1]
     apply = applier(type(device).step, p_TOIP.shape[3], type(device).blockwise)
     threads = numba.get_num_threads()
-    if w_TOI.size * arguments[7].shape[1] >= SERIAL_WORK:
-        return update_kernel()(apply, *arguments, TASKS_A_THREAD * threads, *looks)
-    numba.set_num_threads(1)
-    try:
-        return update_kernel()(apply, *arguments, 1, *looks)
-    finally:
-        numba.set_num_threads(threads)
+    large = threads > 1 and w_TOI.size * arguments[7].shape[1] >= SERIAL_WORK
+    return update_kernel()(apply.address, *arguments, TASKS_A_THREAD * threads if large else 1, *looks)

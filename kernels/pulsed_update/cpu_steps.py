@@ -16,7 +16,7 @@ import numpy as np
 from numba import types
 
 from ..bind import rebind, with_float32_literals
-from ..jit import callback, code_hash, named_copy
+from ..jit import at_address, callback, code_hash, named_copy
 from ..rng import numba_math
 
 ROW, VECTOR, HALF, UP, FIRST, COUNT, NOISE = range(7)  # what a segment is
@@ -126,11 +126,12 @@ _APPLY = types.void(
     types.float32[:, ::1], types.float32[:, :, ::1], _FLOATS, types.int32[:, :, ::1], _INTS, _INTS, _INT_ROWS,
     types.int64, _FLOATS, types.boolean, _FLOATS, types.float32[:, ::1],
 )  # fmt: skip
+applier_at = at_address(_APPLY)
 
 
 @functools.cache
 def applier(formula: Callable[..., Any], count: int, blockwise: bool) -> Any:
-    """``apply_segments`` for devices of ``count`` parameters that step by ``formula``."""
+    """``apply_segments`` for devices of ``count`` parameters that step by ``formula``; see ``applier_at``."""
     bound = with_float32_literals(rebind(formula, numba_math))
     tag = f"{code_hash(bound)} {count} {blockwise}"
     own = {"step": inline(bound), "parameters": READERS[count], "PARAMETERS": count}

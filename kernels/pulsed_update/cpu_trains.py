@@ -83,7 +83,8 @@ def address_calls(calls, length, slot_0, c0_N, c1_N, after_N):
 
 @numba.njit(error_model="numpy")
 def random_codes(
-    values_BL, lengths_B, scales_B, start, stop, step, jitter, k0, k1, tick, extra, stream, slot_0, codes_BL
+    values_BL, lengths_B, scales_B, start, stop, step, jitter, k0, k1, tick, extra, stream, slot_0, codes_BL,
+    origin,
 ):  # fmt: skip
     """Random trains of vectors start..stop: bit s of a line's code is set if it fires in slot s."""
     lines = values_BL.shape[1]
@@ -112,14 +113,14 @@ def random_codes(
         for b in range(first, last):
             at, low = 8 * calls * length * (b - first), np.uint32((tick + b) & 0xFFFFFFFF)
             if length == 1 and step <= np.float32(0.0):
-                if not fire_once(values_BL[b], scales_B[b], halves, at, codes_BL[b]):
+                if not fire_once(values_BL[b], scales_B[b], halves, at, codes_BL[b - origin]):
                     levels[:] = np.abs(values_BL[b]) * scales_B[b]
-                    decide(levels, halves, at, k0, k1, slot_0 + FINER, low, top, 0, codes_BL[b])
+                    decide(levels, halves, at, k0, k1, slot_0 + FINER, low, top, 0, codes_BL[b - origin])
                 continue
             line_levels(
                 values_BL[b], scales_B[b], step, jitter, k0, k1, tick + b, extra, round_stream, levels
             )
-            fire(values_BL[b], levels, halves, at, length, k0, k1, slot_0, low, top, codes_BL[b])
+            fire(values_BL[b], levels, halves, at, length, k0, k1, slot_0, low, top, codes_BL[b - origin])
         first = last
 
 
@@ -173,7 +174,7 @@ def decide(levels_L, halves, at, k0, k1, row, low, top, slot, codes_L):
 
 @numba.njit(error_model="numpy")
 def level_codes(
-    values_BL, lengths_B, scales_B, start, stop, step, rule, k0, k1, tick, extra, stream, codes_BL
+    values_BL, lengths_B, scales_B, start, stop, step, rule, k0, k1, tick, extra, stream, codes_BL, origin
 ):
     """Codes of the deterministic modes: the number of pulses, or the level itself as float bits."""
     lines = values_BL.shape[1]
@@ -193,7 +194,7 @@ def level_codes(
             else:
                 level = max(min(levels[line], np.float32(1.0)), np.float32(0.0))
                 number = np.float32(level).view(np.uint32)
-            codes_BL[b, line] = number | (signs[line] & SIGN)
+            codes_BL[b - origin, line] = number | (signs[line] & SIGN)
 
 
 @numba.njit(error_model="numpy", forceinline=True)
@@ -218,62 +219,52 @@ def split(codes_L, once, columns_2L, trains_2L, n_columns_2):
 
 @numba.njit(error_model="numpy")
 def make_codes(
-    values_BL, lengths_B, scales_B, first, stop, rule, step_width, k0, k1, tick, extra, stream,
-    slot_0, codes_BL
+    values_BL, lengths_B, scales_B, first, stop, rule, step_width, k0, k1, tick, extra, stream, slot_0,
+    codes_BL, origin,
 ):  # fmt: skip
-    """Codes of vectors first..stop into rows first.. of ``codes_BL``, by the rule's mode."""
+    """Codes of vectors first..stop by the rule's mode; those of vector b are row b - origin."""
     if rule.mode <= 1:
         random_codes(
             values_BL, lengths_B, scales_B, first, stop, step_width, rule.jitter, k0, k1, tick, extra, stream,
-            slot_0, codes_BL,
+            slot_0, codes_BL, origin,
         )  # fmt: skip
     else:
         level_codes(
-            values_BL,
-            lengths_B,
-            scales_B,
-            first,
-            stop,
-            step_width,
-            rule,
-            k0,
-            k1,
-            tick,
-            extra,
-            stream,
-            codes_BL,
-        )
+            values_BL, lengths_B, scales_B, first, stop, step_width, rule, k0, k1, tick, extra, stream,
+            codes_BL, origin,
+        )  # fmt: skip
 
 
 @numba.njit(error_model="numpy")
 def make_trains(
-    x_BI, d_BO, lengths_B, x_scales_B, d_scales_B, first, stop, rule, k0, k1, tick, extra,
+    x_BI, d_BO, lengths_B, x_scales_B, d_scales_B, start, first, stop, rule, k0, k1, tick, extra,
     columns_B2I, trains_B2I, n_columns_B2, d_codes_BO, d_second_BO,
 ):  # fmt: skip
-    """Trains of vectors first..stop of one tile; all arrays begin at the chunk's first vector."""
+    """Trains of vectors first..stop of one tile; what is written to begins at vector ``start``."""
     x_codes_BI = np.empty((stop - first, x_BI.shape[1]), np.uint32)
     make_codes(
-        x_BI[first:stop], lengths_B[first:stop], x_scales_B[first:stop], 0, stop - first, rule, rule.x_step,
-        k0, k1, tick + first, extra, PULSE_X, 0, x_codes_BI,
+        x_BI, lengths_B, x_scales_B, first, stop, rule, rule.x_step, k0, k1, tick, extra, PULSE_X, 0,
+        x_codes_BI, first,
     )  # fmt: skip
     make_codes(
         d_BO, lengths_B, d_scales_B, first, stop, rule, rule.d_step, k0, k1, tick, extra, PULSE_D, 0,
-        d_codes_BO,
+        d_codes_BO, start,
     )  # fmt: skip
     if rule.mode == 1:
         make_codes(
             d_BO, lengths_B, d_scales_B, first, stop, rule, rule.d_step, k0, k1, tick, extra, PULSE_D,
-            SECOND_PASS, d_second_BO,
+            SECOND_PASS, d_second_BO, start,
         )  # fmt: skip
     for b in range(first, stop):
+        at = b - start
         if lengths_B[b] > 0:
             once = rule.mode == 0 and lengths_B[b] == 1
-            split(x_codes_BI[b - first], once, columns_B2I[b], trains_B2I[b], n_columns_B2[b])
+            split(x_codes_BI[b - first], once, columns_B2I[at], trains_B2I[at], n_columns_B2[at])
         else:
-            n_columns_B2[b, :] = 0
-            d_codes_BO[b, :] = 0
+            n_columns_B2[at, :] = 0
+            d_codes_BO[at, :] = 0
             if rule.mode == 1:
-                d_second_BO[b, :] = 0
+                d_second_BO[at, :] = 0
 
 
 @numba.njit(error_model="numpy")
@@ -312,42 +303,84 @@ def plan_vectors(
 
 
 @numba.njit(error_model="numpy", parallel=True)
-def plan(x_XBI, x_of_T, d_DBO, d_of_T, active_TB, rule, rate, granularity, lengths_TB, scales_2TB):
-    """Train length and scales of every tile's vectors; returns (OK or what is wrong, the longest)."""
-    vectors = x_XBI.shape[1]
-    blocks = (vectors + VECTORS - 1) // VECTORS
-    if blocks == 1:  # not worth waking a thread
-        own = slice(0, vectors)
-        return plan_vectors(
-            x_XBI, x_of_T, d_DBO, d_of_T, active_TB, rule, rate, granularity, own, lengths_TB, scales_2TB
-        )
-    status_K, longest_K = np.empty(blocks, np.int64), np.empty(blocks, np.int64)
-    for task in prange(blocks):
-        own = slice(task * VECTORS, min(vectors, (task + 1) * VECTORS))
+def plan_in_parallel(
+    x_XBI, x_of_T, d_DBO, d_of_T, active_TB, rule, rate, granularity, lengths_TB, scales_2TB, status_K,
+    longest_K,
+):  # fmt: skip
+    for task in prange(len(status_K)):
+        own = slice(np.int64(task) * VECTORS, min(x_XBI.shape[1], (np.int64(task) + 1) * VECTORS))
         status_K[task], longest_K[task] = plan_vectors(
             x_XBI, x_of_T, d_DBO, d_of_T, active_TB, rule, rate, granularity, own, lengths_TB, scales_2TB
         )
+
+
+@numba.njit(error_model="numpy")
+def plan(
+    x_XBI, x_of_T, d_DBO, d_of_T, active_TB, rule, rate, granularity, lengths_TB, scales_2TB, in_parallel
+):
+    """Train length and scales of every tile's vectors; returns (OK or what is wrong, the longest)."""
+    vectors = x_XBI.shape[1]
+    blocks = (vectors + VECTORS - 1) // VECTORS
+    if blocks == 1 or not in_parallel:
+        return plan_vectors(
+            x_XBI, x_of_T, d_DBO, d_of_T, active_TB, rule, rate, granularity, slice(0, vectors), lengths_TB,
+            scales_2TB,
+        )  # fmt: skip
+    status_K, longest_K = np.empty(blocks, np.int64), np.empty(blocks, np.int64)
+    plan_in_parallel(
+        x_XBI, x_of_T, d_DBO, d_of_T, active_TB, rule, rate, granularity, lengths_TB, scales_2TB, status_K,
+        longest_K,
+    )  # fmt: skip
     for status in (BAD_X, BAD_D, TOO_LONG):
         if (status_K == status).any():
-            return status, 0
+            return status, np.int64(0)
     return OK, longest_K.max()
 
 
+@numba.njit(error_model="numpy")
+def make_block(
+    task, block, blocks, x_XBI, x_of_T, d_DBO, d_of_T, lengths_TB, scales_2TB, start, stop, rule, keys_T2,
+    tick, extra, columns_TB2I, trains_TB2I, n_columns_TB2, d_codes_TBO, d_second_TBO,
+):  # fmt: skip
+    """The trains of one of the ``blocks`` blocks of vectors of a tile."""
+    t = task // blocks
+    first = start + (task - t * blocks) * block
+    make_trains(
+        x_XBI[x_of_T[t]], d_DBO[d_of_T[t]], lengths_TB[t], scales_2TB[0, t], scales_2TB[1, t], start, first,
+        min(first + block, stop), rule, keys_T2[t, 0], keys_T2[t, 1], tick, extra, columns_TB2I[t],
+        trains_TB2I[t], n_columns_TB2[t], d_codes_TBO[t], d_second_TBO[t],
+    )  # fmt: skip
+
+
 @numba.njit(error_model="numpy", parallel=True)
+def make_in_parallel(
+    tasks, block, blocks, x_XBI, x_of_T, d_DBO, d_of_T, lengths_TB, scales_2TB, start, stop, rule, keys_T2,
+    tick, extra, columns_TB2I, trains_TB2I, n_columns_TB2, d_codes_TBO, d_second_TBO,
+):  # fmt: skip
+    for task in prange(tasks):
+        make_block(
+            np.int64(task), block, blocks, x_XBI, x_of_T, d_DBO, d_of_T, lengths_TB, scales_2TB, start, stop,
+            rule, keys_T2, tick, extra, columns_TB2I, trains_TB2I, n_columns_TB2, d_codes_TBO, d_second_TBO,
+        )  # fmt: skip
+
+
+@numba.njit(error_model="numpy")
 def make_chunk(
     x_XBI, x_of_T, d_DBO, d_of_T, lengths_TB, scales_2TB, start, stop, rule, keys_T2, tick, extra,
-    columns_TB2I, trains_TB2I, n_columns_TB2, d_codes_TBO, d_second_TBO,
+    columns_TB2I, trains_TB2I, n_columns_TB2, d_codes_TBO, d_second_TBO, in_parallel,
 ):  # fmt: skip
     """The trains of vectors start..stop of every tile."""
     tiles, n = lengths_TB.shape[0], stop - start
     block = max(1, LINES // max(x_XBI.shape[2], d_DBO.shape[2]))
     blocks = (n + block - 1) // block
-    for task in prange(tiles * blocks):
-        t = task // blocks
-        first = (task - t * blocks) * block
-        make_trains(
-            x_XBI[x_of_T[t], start:stop], d_DBO[d_of_T[t], start:stop], lengths_TB[t, start:stop],
-            scales_2TB[0, t, start:stop], scales_2TB[1, t, start:stop], first, min(first + block, n), rule,
-            keys_T2[t, 0], keys_T2[t, 1], tick + start, extra, columns_TB2I[t], trains_TB2I[t],
-            n_columns_TB2[t], d_codes_TBO[t], d_second_TBO[t],
+    if in_parallel and tiles * blocks > 1:
+        make_in_parallel(
+            tiles * blocks, block, blocks, x_XBI, x_of_T, d_DBO, d_of_T, lengths_TB, scales_2TB, start, stop,
+            rule, keys_T2, tick, extra, columns_TB2I, trains_TB2I, n_columns_TB2, d_codes_TBO, d_second_TBO,
+        )  # fmt: skip
+        return
+    for task in range(tiles * blocks):
+        make_block(
+            task, block, blocks, x_XBI, x_of_T, d_DBO, d_of_T, lengths_TB, scales_2TB, start, stop, rule,
+            keys_T2, tick, extra, columns_TB2I, trains_TB2I, n_columns_TB2, d_codes_TBO, d_second_TBO,
         )  # fmt: skip

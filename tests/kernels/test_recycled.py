@@ -1,0 +1,50 @@
+"""Memory is used again only when no array, view or tensor over it is left."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from crossgrid.kernels.recycled import SMALLEST, Recycled
+
+SHAPE = (2, SMALLEST // 8)
+
+
+def address(array: np.ndarray) -> int:
+    return array.__array_interface__["data"][0]
+
+
+def test_the_memory_of_a_dropped_array_serves_again() -> None:
+    recycled = Recycled()
+    first = recycled.empty(SHAPE)
+    assert first.shape == SHAPE
+    assert first.dtype == np.float32
+    assert first.flags.c_contiguous
+    assert first.flags.writeable
+    place = address(first)
+    del first
+    assert address(recycled.empty(SHAPE)) == place
+
+
+def test_arrays_views_and_tensors_keep_their_memory() -> None:
+    recycled = Recycled()
+    first = recycled.empty(SHAPE)
+    view, tensor = first[1, 3:], torch.from_numpy(first).reshape(-1)[5:]
+    place = address(first)
+    del first
+    second = recycled.empty(SHAPE)
+    assert address(second) != place
+    del view
+    third = recycled.empty(SHAPE)
+    assert address(third) != place
+    del tensor
+    assert address(recycled.empty(SHAPE)) == place
+
+
+def test_another_size_gets_memory_of_its_own() -> None:
+    recycled = Recycled()
+    del_me = recycled.empty(SHAPE)
+    del del_me
+    larger = recycled.empty((3, *SHAPE))
+    larger[:] = 1.0
+    assert larger.shape == (3, *SHAPE)
+    assert recycled.empty((2, 2)).shape == (2, 2)
