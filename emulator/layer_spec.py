@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from ..chip import LayerShape, MappingPlan, cut
 from ..kernels.unfold import Window
 from .configs import InferenceRPUConfig, RPUConfig
+
+if TYPE_CHECKING:  # a tile actor reads specifications and knows no chips
+    from ..chip import LayerShape, MappingPlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,8 @@ class LayerSpec:
 
     def shapes(self, name: str) -> list[LayerShape]:
         """What a mapper places for the layer ``name``: a matrix for each group."""
+        from ..chip import LayerShape
+
         names = [name] if self.groups == 1 else [f"{name}[{group}]" for group in range(self.groups)]
         return [LayerShape(each, self.out_size // self.groups, self.in_size, reuse=1) for each in names]
 
@@ -86,6 +91,8 @@ def grid_of_blocks(
 
     Of several groups each is cut for itself.
     """
+    from ..chip import cut
+
     height = out_size // groups
     ins, outs = cut(in_size, max_in), cut(height, max_out)
     tiles: list[TileSpec] = []

@@ -18,7 +18,7 @@ from .layer_spec import LayerSpec
 Part = tuple[int, LayerSpec, list[int]]
 
 #: bytes of its own that a tile actor with numpy and numba needs, before its tiles
-ACTOR_BYTES = 110 << 20
+ACTOR_BYTES = 90 << 20
 
 #: bytes that a crosspoint takes: its weight and the parameters of its devices, float32 each, and a margin
 CROSSPOINT_BYTES = 64

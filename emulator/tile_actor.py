@@ -7,15 +7,16 @@ are files in a private directory; between nodes they are TCP with CURVE keys tha
 from __future__ import annotations
 
 import os
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numba
 import ray
 import zmq
 
+from .lean_numba import load_only
 from .placement import Part
 from .tile_bank import Kernels
 from .wire import send, unpack
@@ -69,7 +70,8 @@ class TileActor:
         self, number: int, parts: Sequence[Part], threads: int, driver: DriverAddress, flow: Flow,
         device: Kernels,
     ) -> None:  # fmt: skip
-        _load_numba(threads)
+        load_only()
+        numba.set_num_threads(min(threads, numba.get_num_threads()))
         self.number = number
         self.worker = TileWorker(device)
         for layer, spec, blocks in parts:
@@ -127,20 +129,3 @@ class TileActor:
         if header["op"] == "process":
             return {"pid": os.getpid(), "cpu_seconds": time.process_time()}, []
         return self.worker.handle(header, arrays)
-
-
-def _load_numba(threads: int) -> None:
-    """Load what numba needs before its first kernel.
-
-    Its linear algebra, which no tile uses, would load scipy's (10 MB a process) on the way, so that is
-    hidden meanwhile.
-    """
-    import numba
-    from numba.core.registry import cpu_target
-
-    unused = "scipy.linalg"
-    if unused not in sys.modules:
-        sys.modules[unused] = None  # type: ignore[assignment]
-        cpu_target.target_context.refresh()
-        del sys.modules[unused]
-    numba.set_num_threads(min(threads, numba.get_num_threads()))

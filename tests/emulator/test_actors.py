@@ -20,8 +20,9 @@ MAPPING = cg.MappingParameter(max_output_size=128, max_input_size=128)
 def test_an_actor_is_thin() -> None:
     """After a training step it has loaded neither torch, matplotlib nor scipy's linear algebra.
 
-    Of its own it takes what Ray's bare worker (42 MB), numpy (11), numba and LLVM (39), and the loaded
-    kernels (12) take, and the tile; two actors, so that what they share is not counted.
+    Of its own it takes what Ray's bare worker (42 MB), numpy (6), numba and LLVM (20), this package (5) and
+    its kernels with a tile (8) take; two actors, so that what they share is not counted. Were a kernel
+    compiled in it, or prepared for that, it would be much more.
     """
     torch.manual_seed(0)
     model = cg.convert_to_analog(nn.Linear(128, 256), cg.SingleRPUConfig(mapping=MAPPING))
@@ -36,4 +37,4 @@ def test_an_actor_is_thin() -> None:
             assert "numba" in loaded
             for heavy in ("/torch/", "/matplotlib/", "/scipy/linalg/"):
                 assert heavy not in loaded
-            assert psutil.Process(pid).memory_full_info().uss < 125e6
+            assert psutil.Process(pid).memory_full_info().uss < 100e6

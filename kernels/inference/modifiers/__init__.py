@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ...errors import InputError, unknown
 from ..parameters import WeightModifierParameter
-from . import cpu, naive
+from . import naive
 from .plan import Plan, plan
 
 __all__ = ["Plan", "largest_weight", "modified_weights", "plan"]
@@ -69,4 +69,8 @@ def _kernels(executor: Executor) -> ModuleType:
         return cuda
     if executor not in ("cpu", "naive"):
         raise unknown("executor of weight modifiers", executor, ("cpu", "naive", "cuda"))
-    return naive if executor == "naive" else cpu
+    if executor == "naive":
+        return naive
+    from . import cpu  # many tiles never modify their weights
+
+    return cpu
