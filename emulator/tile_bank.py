@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..kernels.analog_mvm import periphery
+from ..kernels.analog_mvm import periphery, share_networks
 from ..kernels.devices import build_cell
 from ..kernels.inference import modified_weights, program, programmed_weights, weights_at
 from ..kernels.rng import tile_key
@@ -76,6 +76,7 @@ class TileBank:
         self.cell = build_cell(rpu_config.device, update_of(rpu_config), keys_T2, *shape, executor=executor)
         self.forward_read = periphery(forward_io, keys_T2, *shape, direction="forward", executor=executor)
         self.backward_read = periphery(backward_io, keys_T2, *shape, direction="backward", executor=executor)
+        share_networks(self.forward_read, self.backward_read)
         self.rpu_config = rpu_config
         self.keys_T2 = keys_T2
         self.tiles = len(blocks)

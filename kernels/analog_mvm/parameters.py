@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum
 
 from ..config import Config, config, field
-from ..errors import ConfigError
+from ..errors import ConfigError, nearest
 
 
 class NoiseManagementType(Enum):
@@ -46,6 +46,9 @@ class AnalogMVType(Enum):
 
 AnalogMVMType = AnalogMVType
 
+NODAL = "nodal"  # of ir_drop
+DEFAULT_G_RATIO = 1.0 / 0.35 / 5e-6
+
 
 @config
 class IOParameters(Config):
@@ -53,6 +56,14 @@ class IOParameters(Config):
 
     A resolution is a step width relative to the range of 2 * bound, or (above 1) a number of steps;
     0 or less is a continuous converter. A bound of 0 or less is no bound.
+
+    ``ir_drop`` tells how the wires' resistance is modelled. A number is the strength of a polynomial that is
+    subtracted from each output (1 is physical, 0: ideal wires); it takes ``ir_drop_g_ratio``. With "nodal"
+    the product is the solution of the tile's resistive network (``kernels.circuit``), which takes
+    ``ir_drop_wire_ohm`` and ``ir_drop_g_max_microsiemens``: exact, slow after every change of weights, and on
+    processors only::
+
+        cg.SingleRPUConfig(forward=cg.IOParameters(ir_drop="nodal", ir_drop_wire_ohm=1.0))
     """
 
     is_perfect: bool = field(False)  # y = out_scale W x, and nothing below
@@ -73,8 +84,11 @@ class IOParameters(Config):
     noise_management: NoiseManagementType = field(NoiseManagementType.ABS_MAX)
     w_noise: float = field(0.0, at_least=0.0)
     w_noise_type: WeightNoiseType = field(WeightNoiseType.NONE)
-    ir_drop: float = field(0.0, at_least=0.0)  # strength of the wires' voltage drop; 1 is physical
-    ir_drop_g_ratio: float = field(1.0 / 0.35 / 5e-6, above=0.0)  # 1 / (wire resistance * g_max)
+    ir_drop: str | float = field(0.0, at_least=0.0)  # on wires: strength of a polynomial, or "nodal"
+    ir_drop_g_ratio: float = field(DEFAULT_G_RATIO, above=0.0)  # 1 / (wire resistance * g_max)
+    # the pair whose product ir_drop_g_ratio's default, aihwkit's, inverts
+    ir_drop_wire_ohm: float = field(0.35, at_least=0.0)  # of any line between two crossings
+    ir_drop_g_max_microsiemens: float = field(5.0, above=0.0)  # of the device of a weight of 1; of 0: none
     out_nonlinearity: float = field(0.0)  # relative to out_bound
     out_nonlinearity_std: float = field(0.0, at_least=0.0)  # relative spread from line to line
     slope_calibration: float = field(0.0)  # fraction of out_bound where the non-linearity has slope 1
@@ -95,6 +109,32 @@ class IOParameters(Config):
                 f"{type(self).__name__}.inp_bound = {self.inp_bound:g} must be 1 with noise management "
                 f"{self.noise_management.value}: set noise_management to NONE or inp_bound to 1"
             )
+        if isinstance(self.ir_drop, str):
+            self._validate_nodal(self.ir_drop)
+
+    def _validate_nodal(self, ir_drop: str) -> None:
+        name = type(self).__name__
+        if ir_drop != NODAL:
+            raise ConfigError(
+                f"{name}.ir_drop = {ir_drop!r} is neither a number nor '{NODAL}': {nearest(ir_drop, [NODAL])}"
+            )
+        if self.perfect:
+            return
+        if self.ir_drop_g_ratio != DEFAULT_G_RATIO:
+            raise ConfigError(
+                f"{name}.ir_drop_g_ratio = {self.ir_drop_g_ratio:g} has no part in ir_drop = '{NODAL}': "
+                "set ir_drop_wire_ohm and ir_drop_g_max_microsiemens instead"
+            )
+        if self.w_read_asymmetry_dtod > 0 and self.mv_type is not AnalogMVType.ONE_PASS:
+            raise ConfigError(
+                f"{name}.w_read_asymmetry_dtod = {self.w_read_asymmetry_dtod:g} makes other weights for "
+                f"negative inputs; ir_drop = '{NODAL}' solves one network: set it to 0 or ir_drop to a number"
+            )
+
+    @property
+    def nodal(self) -> bool:
+        """Whether products are solutions of the tiles' resistive networks."""
+        return self.ir_drop == NODAL and not self.perfect
 
     @property
     def perfect(self) -> bool:

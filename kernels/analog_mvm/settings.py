@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, get_type_hints
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import ConfigError
 from .parameters import (
     AnalogMVType,
     BoundManagementType,
@@ -102,6 +103,11 @@ def settings_of(io: IOParameters, transposed: bool, stream: int, length: int) ->
     f32 = np.float32
     if io.perfect:
         io = exact_io(io.out_scale)
+    if isinstance(io.ir_drop, str):
+        raise ConfigError(
+            f"{type(io).__name__}.ir_drop = {io.ir_drop!r} is a periphery of its own: make it with "
+            "kernels.analog_mvm.periphery(io, ...)"
+        )
     inp_step = step_width(io.inp_res, io.inp_bound)
     out_bound = bound_of(io.out_bound)
     constant = io.noise_management is NoiseManagementType.CONSTANT

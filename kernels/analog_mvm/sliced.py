@@ -14,9 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..config import config, field
+from ..errors import ConfigError
 from ..rng import Stream
 from ..rng.formulas import unit_interval
 from ..rng.naive import philox4x32
+from .nodal import NodalPeriphery
 from .parameters import BoundManagementType, IOParameters, NoiseManagementType
 from .periphery import Array, Count, Periphery
 from .rows import Rows
@@ -44,6 +46,14 @@ class SlicedIOParameters(IOParameters):
     adc_step: float = field(1.0, above=0.0)  # between neighbouring codes, in digits
     adc_limit: float = field(1.0, above=0.0)  # largest code, in digits
     reference_columns: int = field(0, at_least=0)  # converted with the weights' columns
+
+    def validate(self) -> None:
+        IOParameters.validate(self)
+        if self.nodal:
+            raise ConfigError(
+                f"ir_drop = {self.ir_drop!r} solves arrays of whole weights and inputs, not slices and "
+                "passes as this chip's: set ir_drop to a number, or use a chip that does not slice"
+            )
 
     @property
     def streamed(self) -> bool:
@@ -318,7 +328,9 @@ def periphery(
     direction: Literal["forward", "backward"] = "forward",
     executor: str = "cpu",
 ) -> Periphery:
-    """The periphery that ``io`` asks for: sliced, or in one conversion."""
+    """The periphery that ``io`` asks for: sliced, or in one conversion, by plain weights or through wires."""
     if isinstance(io, SlicedIOParameters) and not io.perfect:
         return SlicedPeriphery(io, keys_T2, out_size, in_size, direction, executor)
+    if io.nodal:
+        return NodalPeriphery(io, keys_T2, out_size, in_size, direction, executor)
     return Periphery(io, keys_T2, out_size, in_size, direction, executor)

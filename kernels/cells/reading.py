@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..analog_mvm import Periphery
+from ..analog_mvm import periphery
 from ..analog_mvm.parameters import BoundManagementType, IOParameters, NoiseManagementType
 from ..analog_mvm.periphery import on_host
 from ..devices import member_keys
@@ -24,7 +24,7 @@ class ArrayReader:
         self, io: IOParameters, keys_T2: Keys, number: int, out_size: int, in_size: int, executor: str
     ) -> None:
         keys_T2 = member_keys(keys_T2, number)
-        self._periphery = Periphery(io, keys_T2, out_size, in_size, direction="forward", executor=executor)
+        self._periphery = periphery(io, keys_T2, out_size, in_size, direction="forward", executor=executor)
         self._one_hot_XII = np.eye(in_size, dtype=np.float32)[None]
         self._first_T = np.zeros(len(keys_T2), np.int64)
 
@@ -57,7 +57,7 @@ class LineReader:
         self.io = copy.copy(io)
         self.io.noise_management = NoiseManagementType.NONE
         self.io.bound_management = BoundManagementType.NONE
-        self.whole = not io.perfect and (io.inp_noise > 0.0 or io.ir_drop > 0.0)
+        self.whole = not io.perfect and (io.inp_noise > 0.0 or io.ir_drop != 0.0)
         self.columns = columns
         self._lines, self._outputs = (in_size, out_size) if columns else (out_size, in_size)
         keys_T2 = member_keys(keys_T2, number)
@@ -68,7 +68,7 @@ class LineReader:
             direction, size = ("forward" if columns else "backward"), (out_size, in_size)
         self._periphery = None
         if not self.io.perfect:
-            self._periphery = Periphery(self.io, keys_T2, *size, direction=direction, executor=executor)
+            self._periphery = periphery(self.io, keys_T2, *size, direction=direction, executor=executor)
 
     def read(self, lines_TNM: Array, first: int) -> Array:
         """What is read of single lines; read number n has tick first + n."""

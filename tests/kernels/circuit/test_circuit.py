@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -82,6 +84,24 @@ def test_two_solutions_are_the_same_bits() -> None:
     w_OI, u_BI = random_tile(24, 24)
     first, second = (NodalTile(w_OI, CrossbarCircuit()).read(u_BI) for _ in range(2))
     np.testing.assert_array_equal(first, second)
+
+
+def test_bits_do_not_depend_on_threads() -> None:
+    """The solver's dense blocks go through BLAS, which gets as many threads as a process is given."""
+    code = (
+        "import numpy as np; from crossgrid.kernels.circuit import CrossbarCircuit, NodalTile;"
+        "w = np.random.default_rng(0).uniform(-1, 1, (72, 100)).astype(np.float32);"
+        "print(NodalTile(w, CrossbarCircuit()).effective_weights().tobytes().hex())"
+    )
+    printed = [
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True,
+            env={**os.environ, "OPENBLAS_NUM_THREADS": threads, "OMP_NUM_THREADS": threads},
+        ).stdout
+        for threads in ("1", "4")
+    ]  # fmt: skip
+    assert len(printed[0]) > 72 * 100 * 8
+    assert printed[0] == printed[1]
 
 
 @pytest.mark.parametrize(
