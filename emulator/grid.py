@@ -12,7 +12,7 @@ import copy
 import itertools
 import math
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from ..kernels.errors import InputError
 from .errors import BackendError
 from .executor import Executor, LocalExecutor, Placement
-from .layer_spec import LayerSpec
+from .layer_spec import LayerSpec, TileSpec
 from .tile_bank import Floats
 from .worker import Arrays, Header
 
@@ -66,6 +66,15 @@ class TileGrid:
     gate: Any = None  # while batches are pipelined: lets micro-batches through in order
     _numbers: Iterator[int] = field(default_factory=itertools.count)
     _forgotten: deque[int] = field(default_factory=deque)
+    _rows: list[tuple[int, list[int]]] = field(init=False)  # for each host those of which it holds a tile
+    _columns: list[tuple[int, list[int]]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        def lines(of: Callable[[TileSpec], int]) -> list[tuple[int, list[int]]]:
+            tiles = self.spec.tiles
+            return [(host, sorted({of(tiles[b]) for b in blocks})) for host, blocks in self.placement.items()]
+
+        self._rows, self._columns = lines(lambda tile: tile.row), lines(lambda tile: tile.column)
 
     @classmethod
     def local(cls, spec: LayerSpec, ticks: Ticks | None = None) -> TileGrid:
@@ -90,7 +99,7 @@ class TileGrid:
             self.ticks.forward += vectors
             tickets = [
                 self.executor.submit(host, header, [x[:, slice(*self.spec.channels(c))] for c in columns])
-                for host, columns in self._lines("column")
+                for host, columns in self._columns
             ]
         return self._add_rows([ticket.result() for ticket in tickets]), record
 
@@ -103,7 +112,7 @@ class TileGrid:
         }  # fmt: skip
         tickets = [
             self.executor.submit(host, header, [x_BI[:, self._in(c)] for c in columns])
-            for host, columns in self._lines("column")
+            for host, columns in self._columns
         ]
         y_BO = self._add_rows([ticket.result() for ticket in tickets])
         self.ticks.forward += y_BO.shape[0]
@@ -124,7 +133,7 @@ class TileGrid:
             }  # fmt: skip
             tickets = [
                 self.executor.submit(host, header, [d_BO[:, self._out(r)] for r in rows])
-                for host, rows in self._lines("row")
+                for host, rows in self._rows
             ]
             if self.spec.learns:
                 _, vectors = self.pending.get(record.number, (record, 0))
@@ -275,11 +284,6 @@ class TileGrid:
         tickets = [self.executor.submit(host, header, []) for host in self.placement]
         return [ticket.result() for ticket in tickets]
 
-    def _lines(self, line: str) -> Iterable[tuple[int, list[int]]]:
-        """For each host the rows or columns of which it holds a tile."""
-        for host, blocks in self.placement.items():
-            yield host, sorted({getattr(self.spec.tiles[block], line) for block in blocks})
-
     def _out(self, row: int) -> slice:
         tile = self.spec.tiles[row * self.spec.columns]
         return slice(tile.out_start, tile.out_stop)
@@ -312,9 +316,11 @@ class TileGrid:
 
     def _check(self, what: str, values: NDArray) -> None:
         """Refuse NaN and infinity before anything reaches a tile."""
-        # two fast passes that allocate nothing: the largest is NaN where an entry is
-        if values.size and not (math.isfinite(values.max()) and math.isfinite(values.min())):
-            bad = int(values.size - np.isfinite(values).sum())
+        # a fast pass that allocates nothing: where an entry is not finite, the sum is not either
+        with np.errstate(over="ignore", invalid="ignore"):
+            if math.isfinite(values.sum()):
+                return
+        if bad := int(values.size - np.isfinite(values).sum()):
             raise InputError(
                 f"{self.spec.name}: {bad} of {values.size} entries of the {what} are NaN or infinite; "
                 "a tile's converters need finite numbers: check the data and lower the learning rate"
@@ -332,6 +338,8 @@ class TileGrid:
 
 def _add_in_order(replies: list[tuple[Header, Arrays]]) -> dict[int, Floats]:
     """Sum partial results of each line in block order, whichever host they came from."""
+    if len(replies) == 1 and len(replies[0][1]) == 1:
+        return {replies[0][0]["index"][0][0]: replies[0][1][0]}
     parts: dict[int, dict[int, Floats]] = {}
     for header, arrays in replies:
         for (line, place), values in zip(header["index"], arrays, strict=True):

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from ..kernels.analog_mvm import periphery, share_networks
 from ..kernels.devices import build_cell
 from ..kernels.inference import modified_weights, program, programmed_weights, weights_at
+from ..kernels.recycled import Recycled
 from ..kernels.rng import tile_key
 from .configs import InferenceRPUConfig, RPUConfig, periphery_of, update_of
 
@@ -81,13 +82,16 @@ class TileBank:
         self.keys_T2 = keys_T2
         self.tiles = len(blocks)
         self.stats = TileStats.zeros(self.tiles)
+        self.memory = Recycled()
 
     def modified(self, tick: int) -> Floats:
         """The weights that the mini-batch ``tick`` of hardware-aware training sees."""
         assert isinstance(self.rpu_config, InferenceRPUConfig)
+        w_TOI = self.cell.weights
         return modified_weights(
-            self.cell.weights, self.rpu_config.modifier, self.keys_T2, tick, executor=self.executor
-        )
+            w_TOI, self.rpu_config.modifier, self.keys_T2, tick, executor=self.executor,
+            out_TOI=None if self.executor == "cuda" else self.memory.empty(w_TOI.shape),
+        )  # fmt: skip
 
     def forward(self, x_XBI: Floats, x_of_tile: Index, tick: int, w_TOI: Floats | None = None) -> Floats:
         """y[tiles, B, out] = W x of each tile's own input block, through DAC and ADC.

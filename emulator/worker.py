@@ -91,7 +91,7 @@ class HostedLayer:
         feed = dict(zip(self.columns, feeds, strict=True))
         stacks, weights, parts = [], [], {}
         for group in self.groups:
-            x_XBI = np.stack([feed[c] if vectors else self._input_block(c, feed[c]) for c in group.columns])
+            x_XBI = self._input_blocks(group.columns, feed, vectors, record is not None)
             w_TOI = None if modify is None else group.bank.modified(modify)
             y_TBO = on_host(group.bank.forward(x_XBI, group.x_of_tile, tick, w_TOI))
             stacks.append(x_XBI)
@@ -135,9 +135,16 @@ class HostedLayer:
         """For each hosted block its group and its place there."""
         return {tile.block: (group, k) for group in self.groups for k, tile in enumerate(group.tiles)}
 
-    def _input_block(self, column: int, feed: Floats) -> Floats:
-        patches = self.spec.patches
-        return feed if patches is None else unfold(feed, patches)[:, self.spec.features(column)]
+    def _input_blocks(
+        self, columns: list[int], feed: Mapping[int, Floats], vectors: bool, keep: bool
+    ) -> Floats:
+        """x[columns, B, in] of some columns; a copy of the feeds where it is to be kept."""
+        patches = None if vectors else self.spec.patches
+        if patches is None:
+            blocks = [feed[c] for c in columns]
+            return blocks[0][None] if len(blocks) == 1 and not keep else np.stack(blocks)
+        blocks = [unfold(feed[c], patches)[:, self.spec.features(c)] for c in columns]
+        return blocks[0][None] if len(blocks) == 1 else np.stack(blocks)
 
     def _input_gradient(self, tile: TileSpec, z_BI: Floats, image_shape: tuple[int, ...]) -> Floats:
         patches = self.spec.patches
@@ -161,6 +168,8 @@ def _partial_sums(
     """
     index: list[list[int]] = []
     arrays: Arrays = []
+    if len(parts) == 1 and len(complete) == 1:
+        return [[*complete, -1]], [*parts.values()]
     for row, column in sorted(parts) if along_row else sorted(parts, key=lambda rc: (rc[1], rc[0])):
         line, place = (row, column) if along_row else (column, row)
         part = parts[row, column]

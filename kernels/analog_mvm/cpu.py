@@ -136,11 +136,8 @@ def scales_kernel(record, scaling, x_RI):
         elif scaling in (SCALE_ABS_MAX, SCALE_AVERAGE, SCALE_NP_SUM):
             alpha = min(bits_float(bits), settings.largest_scale)
         if scaling == SCALE_NP_SUM:
-            if settings.out_bound < np.float32(np.inf):
-                sums = larger_sum(x_RI, r)
-                alpha = number_sum_scale(alpha, sums, settings.np_sum_finest, settings.np_sum_factor)
-            else:
-                alpha = np.float32(1)
+            sums = larger_sum(x_RI, r)
+            alpha = number_sum_scale(alpha, sums, settings.np_sum_finest, settings.np_sum_factor)
         alpha_R[r] = alpha if alpha > 0 else np.float32(settings.unscaled_if_zero)
     return alpha_R, finite
 

@@ -17,7 +17,7 @@ from ..devices.resident import card
 from .cuda_stages import NUMBERS, convert_kernel, read_kernel, scales_kernel
 from .naive import first_not_finite
 from .rows import Rows
-from .settings import NO_WEIGHT_NOISE, SCALE_NP_SUM, Settings
+from .settings import NO_WEIGHT_NOISE, Settings
 from .spread import Spread
 
 NOT_FINITE = 0x7F800000  # bits of infinity; those of NaN are larger
@@ -34,7 +34,6 @@ class Prepared(NamedTuple):
 
     settings: Settings
     numbers: Tensor
-    bounded: bool  # whether the ADC has a bound
 
 
 class RowsThere(NamedTuple):
@@ -59,7 +58,7 @@ class Card:
 
     def prepare(self, settings: Settings) -> Prepared:
         numbers = np.array([getattr(settings, name) for name in NUMBERS], np.float32)
-        return Prepared(settings, self.ready(numbers, np.float32), bool(np.isfinite(settings.out_bound)))
+        return Prepared(settings, self.ready(numbers, np.float32))
 
     def ready(self, values: Any, dtype: Any = np.float32) -> Tensor:
         """``values`` on the card, contiguous; uint32 as the int32 of the same bits."""
@@ -81,7 +80,7 @@ class Card:
             scales_kernel[(triton.cdiv(vectors, rows),)](
                 x_RI, alpha_R, largest, prepared.numbers, vectors, length,
                 float(prepared.settings.unscaled_if_zero), SCALING=scaling,
-                BOUNDED=scaling == SCALE_NP_SUM and prepared.bounded, ROWS=rows, BLOCK=block,
+                ROWS=rows, BLOCK=block,
                 enable_fp_fusion=False,
             )  # fmt: skip
         return alpha_R, int(largest) < NOT_FINITE

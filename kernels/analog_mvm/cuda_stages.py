@@ -59,7 +59,7 @@ ALL, NEGATIVE, POSITIVE = tl.constexpr(0), tl.constexpr(-1), tl.constexpr(1)
 
 @triton.jit
 def scales_kernel(
-    x, alpha, largest, numbers, vectors, length, unscaled, SCALING: tl.constexpr, BOUNDED: tl.constexpr,
+    x, alpha, largest, numbers, vectors, length, unscaled, SCALING: tl.constexpr,
     ROWS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """The scale of every vector; ``largest``: float bits of all magnitudes, above all numbers for NaN."""
@@ -90,12 +90,9 @@ def scales_kernel(
     else:
         alpha_R = tl.minimum(bits_R.to(tl.float32, bitcast=True), limit)
     if SCALING == SCALE_NP_SUM:
-        if BOUNDED:
-            sums_R = tl.maximum(tl.sum(positive_RB, 1), tl.sum(negative_RB, 1))
-            finest, factor = tl.load(numbers + NP_SUM_FINEST), tl.load(numbers + NP_SUM_FACTOR)
-            alpha_R = number_sum_scale(alpha_R, sums_R, finest, factor)
-        else:
-            alpha_R = tl.full((ROWS,), 1.0, tl.float32)
+        sums_R = tl.maximum(tl.sum(positive_RB, 1), tl.sum(negative_RB, 1))
+        finest, factor = tl.load(numbers + NP_SUM_FINEST), tl.load(numbers + NP_SUM_FACTOR)
+        alpha_R = number_sum_scale(alpha_R, sums_R, finest, factor)
     tl.store(alpha + r, tl.where(alpha_R > 0.0, alpha_R, unscaled), inside)
 
 

@@ -56,11 +56,8 @@ def scales(settings: Settings, scaling: int, x_RI: Array) -> tuple[Array, bool]:
         positive = np.maximum(x_RI, 0).cumsum(axis=1, dtype=np.float32)[:, -1]
         negative = np.maximum(-x_RI, 0).cumsum(axis=1, dtype=np.float32)[:, -1]
         one_sign = np.maximum(positive, negative)
-        if np.isfinite(settings.out_bound):
-            factors = settings.np_sum_finest, settings.np_sum_factor
-            alpha = formulas.number_sum_scale(alpha, one_sign, *factors)
-        else:
-            alpha = np.ones_like(alpha)
+        factors = settings.np_sum_finest, settings.np_sum_factor
+        alpha = formulas.number_sum_scale(alpha, one_sign, *factors)
     alpha = np.where(alpha > 0, alpha, np.float32(settings.unscaled_if_zero))
     return alpha.astype(np.float32), bool(np.isfinite(x_RI).all())
 

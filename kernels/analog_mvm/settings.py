@@ -118,7 +118,7 @@ def settings_of(io: IOParameters, transposed: bool, stream: int, length: int) ->
         scaling=_SCALES[io.noise_management],
         largest_scale=f32(io.nm_thres if io.nm_thres > 0 else (1.0 if constant else np.inf)),
         np_sum_finest=f32(io.max_bm_res / inp_step if inp_step > 0 else np.inf),
-        np_sum_factor=f32(ASSUMED_W_MAX / out_bound),
+        np_sum_factor=f32(ASSUMED_W_MAX / (out_bound if math.isfinite(out_bound) else 1.0)),
         unscaled_if_zero=io.inp_noise > 0,
         inp_step=f32(inp_step),
         inp_bound=f32(bound_of(io.inp_bound)),

@@ -35,10 +35,6 @@ ROUNDING = 2e-5  # of stored values, and of sums in float32
 
 # aihwkit's backward read of a vector of zeros has no input noise, its forward read has: here both have.
 DIFFERENT = [("input_noise_of_zeros", "backward")]
-UNBOUNDED = pytest.mark.xfail(
-    strict=True,
-    reason="ABS_MAX_NP_SUM without a bound of the ADC: aihwkit scales as for a bound of 1, this read by 1",
-)
 
 
 def periphery(io: IOParameters, w_OI: np.ndarray, direction: str, tiles: int) -> Periphery:
@@ -85,9 +81,7 @@ def test_half_of_the_lines_have_no_offset(direction: str) -> None:
 
 
 @pytest.mark.parametrize("direction", DIRECTIONS)
-@pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=UNBOUNDED) if n == "number_sum_no_bound" else n for n in EXACT]
-)
+@pytest.mark.parametrize("name", EXACT)
 def test_a_quiet_read_is_aihwkits(name: str, direction: str) -> None:
     w_OI = LINES if direction == "forward" else np.ascontiguousarray(LINES.T)
     y_BL = read(periphery(built(EXACT[name], NAMES), w_OI, direction, 1), w_OI, EXACT_VECTORS)[0]
