@@ -92,7 +92,7 @@ class AnalogTile:
                 f"{type(self.rpu_config).__name__} has no noise model; use an InferenceRPUConfig"
             )
         self._targets = np.array(self.bank.cell.weights)
-        self.bank.program(self._targets, 0, None)
+        self.bank.program([*self._targets], 0, None)
 
     def drift_weights(self, t: float = 0.0) -> None:
         """Age what was programmed by ``t`` seconds since then; pulsed devices pass ``t`` of their drift."""
@@ -101,7 +101,7 @@ class AnalogTile:
             return
         if self._targets is None:
             raise NotProgrammedError("drift before programming: call program_weights() first")
-        self.bank.program(self._targets, 0, (float(t), self._tick("drift", 1) + 1))
+        self.bank.program([*self._targets], 0, (float(t), self._tick("drift", 1) + 1))
 
     def _tick(self, counter: str, vectors: int) -> int:
         tick = self.ticks[counter]

@@ -199,11 +199,7 @@ class TileGrid:
 
     def _write(self, header: Header, w_OI: Floats) -> None:
         tickets = [
-            self.executor.submit(
-                host,
-                {**header, "blocks": blocks},
-                [np.ascontiguousarray(w_OI[self._slices(b)]) for b in blocks],
-            )
+            self.executor.submit(host, {**header, "blocks": blocks}, [w_OI[self._slices(b)] for b in blocks])
             for host, blocks in self.placement.items()
         ]
         for ticket in tickets:

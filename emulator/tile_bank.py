@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ..kernels.analog_mvm import periphery, share_networks
 from ..kernels.devices import build_cell
+from ..kernels.devices.exact_cell import ExactCell
 from ..kernels.inference import modified_weights, program, programmed_weights, weights_at
 from ..kernels.recycled import Recycled
 from ..kernels.rng import tile_key
@@ -135,18 +136,33 @@ class TileBank:
         self.stats.update_count += x_XBI.shape[1]
         self.stats.pulses += counts.pulses
 
-    def program(self, targets_TOI: Floats, programmed: int, drifted: tuple[float, int] | None) -> None:
+    def set_weights(self, w_TOI: Sequence[Floats]) -> None:
+        """Write every tile's weights; every device clips to its own bounds."""
+        if isinstance(self.cell, ExactCell):  # tile by tile: a stack would be one more copy of the layer
+            for held_OI, w_OI in zip(self.cell.host_TOI, w_TOI, strict=True):
+                held_OI[...] = w_OI
+        else:
+            self.cell.set_weights(np.stack(w_TOI))
+
+    def program(
+        self, targets_TOI: Sequence[Floats], programmed: int, drifted: tuple[float, int] | None
+    ) -> None:
         """Hold what programming ``targets_TOI`` leaves: right after it, or (seconds, tick) later.
 
         Every random number has an address, so nothing is kept between programming and drift but the
         tick ``programmed`` that the programming took place at.
         """
         assert isinstance(self.rpu_config, InferenceRPUConfig)
-        state = program(targets_TOI, self.rpu_config.noise_model, self.keys_T2, programmed)
-        if drifted is None:
-            self.cell.set_weights(programmed_weights(state))
-        else:
-            self.cell.set_weights(weights_at(state, *drifted))
+        assert isinstance(self.cell, ExactCell)
+        self.memory.release()
+        for k, targets_OI in enumerate(targets_TOI):
+            one = slice(k, k + 1)
+            held_TOI = self.cell.host_TOI[one]
+            state = program(targets_OI[None], self.rpu_config.noise_model, self.keys_T2[one], programmed)
+            if drifted is None:
+                programmed_weights(state, out_TOI=held_TOI)
+            else:
+                weights_at(state, *drifted, out_TOI=held_TOI)
 
     def look(self) -> TileStats:
         """The statistics, with saturation counted now."""

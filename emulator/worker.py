@@ -92,6 +92,8 @@ class HostedLayer:
         stacks, weights, parts = [], [], {}
         for group in self.groups:
             x_XBI = self._input_blocks(group.columns, feed, vectors, record is not None)
+            if modify is None and record is None:
+                group.bank.memory.release()  # nobody trains at present
             w_TOI = None if modify is None else group.bank.modified(modify)
             y_TBO = on_host(group.bank.forward(x_XBI, group.x_of_tile, tick, w_TOI))
             stacks.append(x_XBI)
@@ -267,15 +269,15 @@ class TileWorker:
     def _set_weights(self, header: Header, arrays: Arrays) -> tuple[Header, Arrays]:
         blocks = dict(zip(header["blocks"], arrays, strict=True))
         for group in self.layers[header["layer"]].groups:
-            group.bank.cell.set_weights(np.stack([blocks[tile.block] for tile in group.tiles]))
+            group.bank.set_weights([blocks[tile.block] for tile in group.tiles])
         return {}, []
 
     def _program(self, header: Header, arrays: Arrays) -> tuple[Header, Arrays]:
         targets = dict(zip(header["blocks"], arrays, strict=True))
         drifted = None if header["drifted"] is None else (header["drifted"][0], header["drifted"][1])
         for group in self.layers[header["layer"]].groups:
-            targets_TOI = np.stack([targets[tile.block] for tile in group.tiles])
-            group.bank.program(targets_TOI, header["programmed"], drifted)
+            of_tiles = [targets[tile.block] for tile in group.tiles]
+            group.bank.program(of_tiles, header["programmed"], drifted)
         return {}, []
 
     def _state(self, header: Header, arrays: Arrays) -> tuple[Header, Arrays]:

@@ -6,7 +6,9 @@ megabyte, and goes back when it is dropped. Where every step makes one, the last
 
 from __future__ import annotations
 
+import contextlib
 import math
+import mmap
 from typing import Any
 
 import numpy as np
@@ -38,6 +40,10 @@ class Recycled:
     def __init__(self) -> None:
         self._idle: list[NDArray[np.float32]] = []
 
+    def release(self) -> None:
+        """Give idle memory back to the system."""
+        self._idle.clear()
+
     def empty(self, shape: tuple[int, ...]) -> NDArray[np.float32]:
         """An array of ``shape`` with anything in it."""
         size = math.prod(shape)
@@ -46,8 +52,19 @@ class Recycled:
         try:
             memory = self._idle.pop()
         except IndexError:
-            memory = np.empty(size, np.float32)
+            memory = _pages(size)
         if memory.size != size:
-            memory = np.empty(size, np.float32)
+            memory = _pages(size)
         lent: NDArray[np.float32] = np.asarray(_Lent(memory, shape, self._idle))
         return lent
+
+
+def _pages(size: int) -> NDArray[np.float32]:
+    """Memory that goes back to the system when it is dropped; an allocator keeps pieces of some megabytes."""
+    if not hasattr(mmap, "MAP_ANONYMOUS"):
+        return np.empty(size, np.float32)
+    pages = mmap.mmap(-1, size * 4, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    if hasattr(mmap, "MADV_HUGEPAGE"):
+        with contextlib.suppress(OSError):  # a system may have none
+            pages.madvise(mmap.MADV_HUGEPAGE)
+    return np.frombuffer(pages, np.float32)

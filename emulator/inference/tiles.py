@@ -77,6 +77,8 @@ class HardwareAwareTiles(nn.Module):
         modify = self._modify()
         x, r = (x, None) if self.input_range is None else self.input_range(x)
         keep = torch.is_grad_enabled()
+        if not keep:
+            self.memory.release()
         y: Tensor = HardwareAwareProduct.apply(x, self.weight, self.grid, modify, keep, self.memory)
         if r is not None:
             y = y * r.to(y)
@@ -99,6 +101,7 @@ class HardwareAwareTiles(nn.Module):
     def program(self) -> None:
         """Write the weight to the devices, with programming noise; time starts."""
         self._tidy()
+        self.memory.release()
         targets_OI = as_array(self.weight)
         self.grid.program(targets_OI, self.programmings, None)
         self.programmed = Programmed(self.programmings, self._weight_version())
@@ -107,9 +110,8 @@ class HardwareAwareTiles(nn.Module):
         self.alpha = torch.ones(())
         compensation = self.config.drift_compensation
         if compensation is not None:
-            ideal_IO = np.ascontiguousarray(targets_OI.T)
             self.programmed.baseline = compensation.baseline(
-                self.grid.read_vectors, lambda x_BI: x_BI @ ideal_IO, self.grid.spec.in_size
+                self.grid.read_vectors, lambda x_BI: x_BI @ targets_OI.T, self.grid.spec.in_size
             )
 
     def drift(self, t_inference: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import psutil
 import torch
 from crossgrid.kernels.recycled import SMALLEST, Recycled
 
@@ -48,3 +49,16 @@ def test_another_size_gets_memory_of_its_own() -> None:
     larger[:] = 1.0
     assert larger.shape == (3, *SHAPE)
     assert recycled.empty((2, 2)).shape == (2, 2)
+
+
+def test_released_memory_goes_back_and_what_is_in_use_stays() -> None:
+    recycled = Recycled()
+    first = recycled.empty(SHAPE)
+    first[:] = 1.0
+    recycled.release()
+    assert (first == 1.0).all()
+    before = psutil.Process().memory_info().rss
+    del first
+    recycled.release()
+    # half of the array's 1 MiB: looking takes some memory, too
+    assert before - psutil.Process().memory_info().rss >= SMALLEST // 2
