@@ -22,6 +22,7 @@ from ..rng import Stream
 from ..rng.cpu import normal_pair, philox4x32
 from .cpu_steps import (
     COUNT,
+    FEW,
     FIRST,
     HALF,
     LANES,
@@ -35,14 +36,14 @@ from .cpu_steps import (
     inline,
 )
 from .cpu_trains import MAGNITUDE, OK, counter_top, make_chunk, plan
-from .intrinsics import popcount
+from .intrinsics import EIGHT, popcount
 from .rule import Looks
 
 STEP_NOISE, WRITE_NOISE = int(Stream.STEP_NOISE), int(Stream.WRITE_NOISE)
-CALLS = 256  # Philox calls that are computed in one go: their noise stays in the first-level cache
-NORMALS = 8  # of one call
+PAIRS = 1024  # of normals that are drawn in one go: they stay in the first-level cache
+NORMALS = 8  # of one Philox call
 CHUNK_LINES = 1 << 18  # lines whose trains are kept at a time, to stay in the cache
-SERIAL_WORK = 200_000  # crosspoints times vectors that one thread does before another has begun
+SERIAL_WORK = 1_000_000  # crosspoints times vectors that one thread does before another has begun
 TASKS_A_THREAD = 4  # parts that the rows are cut into
 
 
@@ -69,14 +70,30 @@ def gather(columns_L, trains_L, n_columns, d_level, length, mode, at, events_E, 
 
 
 @numba.njit(error_model="numpy")
-def draw_noise(k0, k1, c0_N, c1_N, c2_N, c3, n, noise):
-    """Eight standard normals a call."""
+def draw_noise(k0, k1, calls_4N, c3, n, words, noise):
+    """Two standard normals a word: of each call as many words as calls_4N[3] says, one after the other."""
     for i in range(n):
-        a, b, c, d = philox4x32(k0, k1, c0_N[i], c1_N[i], c2_N[i], c3)
-        noise[8 * i], noise[8 * i + 1] = normal_pair(a)
-        noise[8 * i + 2], noise[8 * i + 3] = normal_pair(b)
-        noise[8 * i + 4], noise[8 * i + 5] = normal_pair(c)
-        noise[8 * i + 6], noise[8 * i + 7] = normal_pair(d)
+        a, b, c, d = philox4x32(k0, k1, calls_4N[0, i], calls_4N[1, i], calls_4N[2, i], c3)
+        words[4 * i], words[4 * i + 1], words[4 * i + 2], words[4 * i + 3] = a, b, c, d
+    pairs = 0
+    for i in range(n):
+        for word in range(4):
+            words[pairs + word] = words[4 * i + word]
+        pairs += calls_4N[3, i]
+    for i in range(pairs):
+        noise[2 * i], noise[2 * i + 1] = normal_pair(words[i])
+
+
+@inline
+def address_noise(normals, row, low, calls_4N, calls, pairs):
+    """Append the calls of one row's and vector's normals; returns (calls, pairs)."""
+    for call in range((normals + NORMALS - 1) // NORMALS):
+        drawn = min(np.int64(4), (normals - NORMALS * call + 1) // 2)
+        calls_4N[0, calls], calls_4N[1, calls], calls_4N[2, calls] = call, row, low
+        calls_4N[3, calls] = drawn
+        calls += 1
+        pairs += drawn
+    return calls, pairs
 
 
 @numba.njit(error_model="numpy")
@@ -93,25 +110,29 @@ def find_hits(d_codes_BO, d_second_BO, n_columns_B2, vectors, first, rows, hits_
 
 
 @numba.njit(error_model="numpy")
-def make_buffers(rows, columns, vectors, longest, aggregates, noisy, remembers, parameters):
+def make_buffers(rows, columns, vectors, longest, aggregates, noisy, remembers, parameters, in_turns):
     """What one thread works in; see where ``pulse_rows`` unpacks it."""
-    events = NORMALS * CALLS + columns + 1
-    calls = CALLS + (columns * (1 if aggregates else longest) + LANES) // NORMALS + 1
-    noise = np.empty(NORMALS * calls, np.float32)
+    events = 2 * PAIRS + columns + 1
+    calls = PAIRS + (columns * (1 if aggregates else longest) + LANES) // NORMALS + 1
+    lanes = max(columns, events if in_turns else 0) + LANES
+    noise = np.empty(2 * PAIRS + columns * (1 if aggregates else longest) + LANES, np.float32)
     if not noisy:
         noise[:] = np.float32(0.0)
     return (
         np.empty((rows, vectors + 1), np.int32), np.empty(rows, np.int32), np.empty(events, np.int32),
-        np.empty(events, np.int32), np.empty((3, calls), np.uint32), noise,
-        np.empty((2 * CALLS + 2, 7), np.int32), np.empty(columns if remembers else 1, np.int32),
-        np.zeros(columns + LANES, np.float32), np.zeros((parameters, columns + LANES), np.float32),
+        np.empty(events, np.int32), np.empty((4, calls), np.uint32), np.empty(4 * calls, np.uint32), noise,
+        np.empty((2 * PAIRS + 2, 7), np.int32), np.empty(columns if remembers else 1, np.int32),
+        np.zeros(lanes, np.float32), np.zeros((parameters + 1, lanes), np.float32),
+        np.empty((6, events if in_turns else 1), np.int32),
+        np.zeros(2 * events + 3 if in_turns else 1, np.int32),
+        np.zeros(rows * columns if in_turns else 1, np.int32),
     )  # fmt: skip
 
 
 @inline
 def add_segments(
     trains_B2I, columns_B2I, n_columns_B2, d_code, d_second, length, row, b, mode, neg_rate, side, aggregates,
-    events_E, counts_E, segments, at, n_segments, calls,
+    events_E, counts_E, segments, at, n_segments, pairs,
 ):  # fmt: skip
     """Append the one or two segments of a row and vector; returns (events, segments, normals, pulses)."""
     flip = np.int64(d_code >> np.uint32(31)) ^ neg_rate
@@ -138,7 +159,7 @@ def add_segments(
         segments[n_segments, ROW], segments[n_segments, VECTOR] = row, b
         segments[n_segments, HALF], segments[n_segments, UP] = half, 1 if side == 2 else up
         segments[n_segments, FIRST], segments[n_segments, COUNT] = first, count
-        segments[n_segments, NOISE] = NORMALS * calls + normals
+        segments[n_segments, NOISE] = 2 * pairs + normals
         n_segments += 1
         normals += count if aggregates else total
         pulses += total
@@ -178,53 +199,57 @@ def look(seen_OI, row, line, of_columns, look_M):
 
 @numba.njit(error_model="numpy")
 def pulse_rows(
-    apply, w_OI, p_OIP, c, seen_OI, write_noise, k0, k1, columns_B2I, trains_B2I, n_columns_B2, d_codes_BO,
-    d_second_BO, lengths_B, vectors, first_row, rows, longest, mode, neg_rate, side, tick, extra, noisy,
-    aggregates, after_N, lines_N, of_columns, looks_NM,
+    apply, may_turn, w_OI, p_OIP, c, seen_OI, write_noise, k0, k1, columns_B2I, trains_B2I, n_columns_B2,
+    d_codes_BO, d_second_BO, lengths_B, vectors, first_row, rows, longest, mode, neg_rate, side, tick, extra,
+    noisy, aggregates, after_N, lines_N, of_columns, looks_NM,
 ):  # fmt: skip
     """All coincidences of some rows of one tile with the vectors of a chunk; returns their number.
 
-    Look n is taken after vector after_N[n] of the chunk. ``seen_OI`` is brought up to date before it, and at
+    ``may_turn``: whether the device's steps are worth ``step_in_turns``, where segments are short. Look n is
+    taken after vector after_N[n] of the chunk. ``seen_OI`` is brought up to date before it, and at
     a row's end, if the devices have write noise.
     """
     remembers = write_noise > 0
-    hits_RB, n_hits_R, events_E, counts_E, words_3N, noise, segments, last_I, w_E, p_PE = make_buffers(
-        rows, w_OI.shape[1], vectors, longest, aggregates, noisy, remembers, p_OIP.shape[2]
-    )
+    fired = n_columns_B2[:vectors].sum()
+    in_turns = may_turn and mode == 0 and longest == 1 and fired < 2 * FEW * vectors
+    (
+        hits_RB, n_hits_R, events_E, counts_E, calls_4N, words, noise, segments, last_I, w_E, p_PE, events_6E,
+        starts_E, turns_RI,
+    ) = make_buffers(
+        rows, w_OI.shape[1], vectors, longest, aggregates, noisy, remembers, p_OIP.shape[2], in_turns
+    )  # fmt: skip
     find_hits(d_codes_BO, d_second_BO, n_columns_B2, vectors, first_row, rows, hits_RB, n_hits_R)
     top = counter_top(STEP_NOISE, extra, tick)
     looks = after_N.size
-    pulses, events, n_segments, calls = 0, 0, 0, 0
+    pulses, events, n_segments, calls, pairs = 0, 0, 0, 0, 0
     for r in range(rows):
         row, h, n = first_row + r, 0, 0
         last_I[:] = -1
         while True:
             limit = after_N[n] if n < looks else vectors
-            while h < n_hits_R[r] and hits_RB[r, h] < limit and calls < CALLS:
+            while h < n_hits_R[r] and hits_RB[r, h] < limit and pairs < PAIRS:
                 b = hits_RB[r, h]
                 h += 1
                 events, n_segments, normals, more = add_segments(
                     trains_B2I, columns_B2I, n_columns_B2, d_codes_BO[b, row], d_second_BO[b, row],
                     lengths_B[b], row, b, mode, neg_rate, side, aggregates, events_E, counts_E, segments,
-                    events, n_segments, calls,
+                    events, n_segments, pairs,
                 )  # fmt: skip
                 pulses += more
                 low = np.uint32((tick + b) & 0xFFFFFFFF)
-                for call in range((normals + NORMALS - 1) // NORMALS):
-                    words_3N[0, calls], words_3N[1, calls], words_3N[2, calls] = call, row, low
-                    calls += 1
+                calls, pairs = address_noise(normals, row, low, calls_4N, calls, pairs)
             at_limit = h == n_hits_R[r] or hits_RB[r, h] >= limit
             ends = at_limit and n == looks
-            if calls >= CALLS or (at_limit and n < looks) or (ends and (remembers or r == rows - 1)):
+            if pairs >= PAIRS or (at_limit and n < looks) or (ends and (remembers or r == rows - 1)):
                 if noisy:
-                    draw_noise(k0, k1, words_3N[0], words_3N[1], words_3N[2], top, calls, noise)
+                    draw_noise(k0, k1, calls_4N, top, calls, words, noise)
                 apply(
                     w_OI, p_OIP, c, columns_B2I, events_E, counts_E, segments, n_segments, noise, aggregates,
-                    w_E, p_PE,
+                    w_E, p_PE, in_turns, events_6E, starts_E, turns_RI,
                 )  # fmt: skip
                 if remembers:
                     note_last(columns_B2I, events_E, segments, n_segments, last_I)
-                events, n_segments, calls = 0, 0, 0
+                events, n_segments, calls, pairs = 0, 0, 0, 0
             if at_limit and remembers:
                 see_pulsed(w_OI[row], seen_OI[row], write_noise, last_I, k0, k1, row, tick, extra)
                 last_I[:] = -1
@@ -238,15 +263,15 @@ def pulse_rows(
 
 @numba.njit(error_model="numpy")
 def step_task(
-    task, block, blocks, apply, w_TOI, p_TOIP, c, seen_TOI, write_noise, keys_T2, columns_TB2I, trains_TB2I,
-    n_columns_TB2, d_codes_TBO, d_second_TBO, lengths_TB, vectors, longest, mode, neg_rate, side, tick, extra,
-    noisy, aggregates, after_N, lines_TN, of_columns, looks_TNM,
+    task, block, blocks, apply, may_turn, w_TOI, p_TOIP, c, seen_TOI, write_noise, keys_T2, columns_TB2I,
+    trains_TB2I, n_columns_TB2, d_codes_TBO, d_second_TBO, lengths_TB, vectors, longest, mode, neg_rate, side,
+    tick, extra, noisy, aggregates, after_N, lines_TN, of_columns, looks_TNM,
 ):  # fmt: skip
     """``pulse_rows`` for one of the ``blocks`` blocks of rows of a tile."""
     t = task // blocks
     first = (task - t * blocks) * block
     return pulse_rows(
-        apply, w_TOI[t], p_TOIP[t], c, seen_TOI[t], write_noise, keys_T2[t, 0], keys_T2[t, 1],
+        apply, may_turn, w_TOI[t], p_TOIP[t], c, seen_TOI[t], write_noise, keys_T2[t, 0], keys_T2[t, 1],
         columns_TB2I[t], trains_TB2I[t], n_columns_TB2[t], d_codes_TBO[t], d_second_TBO[t], lengths_TB[t],
         vectors, first, min(block, w_TOI.shape[1] - first), longest, mode, neg_rate, side, tick, extra, noisy,
         aggregates, after_N, lines_TN[t], of_columns, looks_TNM[t],
@@ -255,13 +280,13 @@ def step_task(
 
 @numba.njit(error_model="numpy", parallel=True)
 def step_in_parallel(
-    block, blocks, apply, w_TOI, p_TOIP, c, seen_TOI, write_noise, keys_T2, columns_TB2I, trains_TB2I,
-    n_columns_TB2, d_codes_TBO, d_second_TBO, lengths_TB, vectors, longest, mode, neg_rate, side, tick, extra,
-    noisy, aggregates, after_N, lines_TN, of_columns, looks_TNM, pulses_K,
+    block, blocks, apply, may_turn, w_TOI, p_TOIP, c, seen_TOI, write_noise, keys_T2, columns_TB2I,
+    trains_TB2I, n_columns_TB2, d_codes_TBO, d_second_TBO, lengths_TB, vectors, longest, mode, neg_rate, side,
+    tick, extra, noisy, aggregates, after_N, lines_TN, of_columns, looks_TNM, pulses_K,
 ):  # fmt: skip
     for task in prange(len(pulses_K)):
         pulses_K[task] = step_task(
-            np.int64(task), block, blocks, apply, w_TOI, p_TOIP, c, seen_TOI, write_noise, keys_T2,
+            np.int64(task), block, blocks, apply, may_turn, w_TOI, p_TOIP, c, seen_TOI, write_noise, keys_T2,
             columns_TB2I, trains_TB2I, n_columns_TB2, d_codes_TBO, d_second_TBO, lengths_TB, vectors, longest,
             mode, neg_rate, side, tick, extra, noisy, aggregates, after_N, lines_TN, of_columns, looks_TNM,
         )  # fmt: skip
@@ -269,9 +294,9 @@ def step_in_parallel(
 
 @numba.njit(error_model="numpy")
 def step_chunk(
-    apply, w_TOI, p_TOIP, c, seen_TOI, write_noise, keys_T2, columns_TB2I, trains_TB2I, n_columns_TB2,
-    d_codes_TBO, d_second_TBO, lengths_TB, vectors, longest, mode, neg_rate, side, tick, extra, noisy,
-    aggregates, pulses_T, tasks, after_N, lines_TN, of_columns, looks_TNM,
+    apply, may_turn, w_TOI, p_TOIP, c, seen_TOI, write_noise, keys_T2, columns_TB2I, trains_TB2I,
+    n_columns_TB2, d_codes_TBO, d_second_TBO, lengths_TB, vectors, longest, mode, neg_rate, side, tick, extra,
+    noisy, aggregates, pulses_T, tasks, after_N, lines_TN, of_columns, looks_TNM,
 ):  # fmt: skip
     """Apply the coincidences of a chunk of vectors to all rows of all tiles."""
     tiles, rows = w_TOI.shape[:2]
@@ -280,24 +305,26 @@ def step_chunk(
     pulses_K = np.zeros(tiles * blocks, np.int64)
     if tasks > 1:
         step_in_parallel(
-            block, blocks, apply, w_TOI, p_TOIP, c, seen_TOI, write_noise, keys_T2, columns_TB2I, trains_TB2I,
-            n_columns_TB2, d_codes_TBO, d_second_TBO, lengths_TB, vectors, longest, mode, neg_rate, side,
-            tick, extra, noisy, aggregates, after_N, lines_TN, of_columns, looks_TNM, pulses_K,
+            block, blocks, apply, may_turn, w_TOI, p_TOIP, c, seen_TOI, write_noise, keys_T2, columns_TB2I,
+            trains_TB2I, n_columns_TB2, d_codes_TBO, d_second_TBO, lengths_TB, vectors, longest, mode,
+            neg_rate, side, tick, extra, noisy, aggregates, after_N, lines_TN, of_columns, looks_TNM,
+            pulses_K,
         )  # fmt: skip
     else:
         for task in range(tiles * blocks):
             pulses_K[task] = step_task(
-                task, block, blocks, apply, w_TOI, p_TOIP, c, seen_TOI, write_noise, keys_T2, columns_TB2I,
-                trains_TB2I, n_columns_TB2, d_codes_TBO, d_second_TBO, lengths_TB, vectors, longest, mode,
-                neg_rate, side, tick, extra, noisy, aggregates, after_N, lines_TN, of_columns, looks_TNM,
+                task, block, blocks, apply, may_turn, w_TOI, p_TOIP, c, seen_TOI, write_noise, keys_T2,
+                columns_TB2I, trains_TB2I, n_columns_TB2, d_codes_TBO, d_second_TBO, lengths_TB, vectors,
+                longest, mode, neg_rate, side, tick, extra, noisy, aggregates, after_N, lines_TN, of_columns,
+                looks_TNM,
             )  # fmt: skip
     for task in range(tiles * blocks):
         pulses_T[task // blocks] += pulses_K[task]
 
 
 def update(
-    applier_address, w_TOI, p_TOIP, c, seen_TOI, write_noise, keys_T2, train_keys_T2, x_XBI, x_of_T, d_DBO,
-    d_of_T, active_TB, rule, rate, granularity, tick, extra, side, noisy, aggregates, pulses_T, tasks,
+    applier_address, may_turn, w_TOI, p_TOIP, c, seen_TOI, write_noise, keys_T2, train_keys_T2, x_XBI, x_of_T,
+    d_DBO, d_of_T, active_TB, rule, rate, granularity, tick, extra, side, noisy, aggregates, pulses_T, tasks,
     after_N, lines_TN, of_columns, looks_TNM,
 ):  # fmt: skip
     """Pulse all vectors in order into every tile; adds to ``pulses_T`` and returns OK or what is wrong.
@@ -325,12 +352,13 @@ def update(
         return status
     widest = max(rows, columns)
     size = min(vectors, max(CHUNK_LINES // (tiles * widest), widest // 16, 8))
-    columns_TB2I = np.empty((tiles, size, 2, columns), np.int32)
+    room = columns + EIGHT
+    columns_TB2I = np.empty((tiles, size, 2, room), np.int32)
     once = longest == 1 and rule.mode == 0
-    trains_TB2I = np.empty((tiles, size, 2, 1 if once else columns), np.uint32)
+    trains_TB2I = np.empty((tiles, size, 2, 1 if once else room), np.uint32)
     n_columns_TB2 = np.empty((tiles, size, 2), np.int32)
-    d_codes_TBO = np.empty((tiles, size, rows), np.uint32)
-    d_second_TBO = np.empty((tiles, size, rows), np.uint32) if rule.mode == 1 else d_codes_TBO
+    d_codes_TBO = np.empty((tiles, size, (rows + EIGHT - 1) // EIGHT * EIGHT), np.uint32)
+    d_second_TBO = np.empty_like(d_codes_TBO) if rule.mode == 1 else d_codes_TBO
     start, n = 0, 0
     while start < vectors:
         same_top = ((tick + start) | 0xFFFFFFFF) + 1 - tick
@@ -343,9 +371,9 @@ def update(
         while n < after_N.size and after_N[n] <= stop:
             n += 1
         step_chunk(
-            apply, w_TOI, p_TOIP, c, seen_TOI, write_noise, keys_T2, columns_TB2I, trains_TB2I, n_columns_TB2,
-            d_codes_TBO, d_second_TBO, lengths_TB[:, start:stop], stop - start, longest, rule.mode,
-            int(rate < 0), side, tick + start, extra, noisy, aggregates, pulses_T, tasks,
+            apply, may_turn, w_TOI, p_TOIP, c, seen_TOI, write_noise, keys_T2, columns_TB2I, trains_TB2I,
+            n_columns_TB2, d_codes_TBO, d_second_TBO, lengths_TB[:, start:stop], stop - start, longest,
+            rule.mode, int(rate < 0), side, tick + start, extra, noisy, aggregates, pulses_T, tasks,
             after_N[first:n] - start, lines_TN[:, first:n], of_columns, looks_TNM[:, first:n],
         )  # fmt: skip
         start = stop
@@ -364,4 +392,6 @@ def run(device: Any, arguments: tuple[Any, ...], looks: Looks) -> int:
     apply = applier(type(device).step, p_TOIP.shape[3], type(device).blockwise)
     threads = numba.get_num_threads()
     large = threads > 1 and w_TOI.size * arguments[7].shape[1] >= SERIAL_WORK
-    return update_kernel()(apply.address, *arguments, TASKS_A_THREAD * threads if large else 1, *looks)
+    return update_kernel()(
+        apply.address, type(device).blockwise, *arguments, TASKS_A_THREAD * threads if large else 1, *looks
+    )

@@ -9,12 +9,14 @@ from numba import prange
 from ..rng import Stream
 from ..rng.cpu import compiled, philox4x32, unit_interval
 from . import formulas
+from .intrinsics import EIGHT, fire_eight, popcount, signs_of_eight
 from .rule import FINER, SECOND_PASS
 
 SIGN = np.uint32(0x80000000)
 MAGNITUDE = np.uint32(0x7FFFFFFF)
 OK, BAD_X, BAD_D, TOO_LONG = 0, 1, 2, 3
 CALLS = 512  # Philox calls that are computed in one go
+SET_BITS = np.array([[*(i for i in range(8) if n >> i & 1), *[0] * 8][:8] for n in range(256)], np.int32)
 LINES, VECTORS = 4096, 512  # lines whose trains, and vectors whose magnitudes, are one task
 
 train_length = compiled(formulas.train_length)
@@ -94,6 +96,7 @@ def random_codes(
     words = np.empty(4 * room, np.uint32)
     halves = words.view(np.uint16)
     levels = np.empty(lines, np.float32)
+    values, codes = values_BL.reshape(-1), codes_BL.reshape(-1)
     top = counter_top(stream, extra, tick + start)
     round_stream = ROUND_X if stream == PULSE_X else ROUND_D
     first, addressed = start, 0
@@ -113,7 +116,8 @@ def random_codes(
         for b in range(first, last):
             at, low = 8 * calls * length * (b - first), np.uint32((tick + b) & 0xFFFFFFFF)
             if length == 1 and step <= np.float32(0.0):
-                if not fire_once(values_BL[b], scales_B[b], halves, at, codes_BL[b - origin]):
+                code = (b - origin) * codes_BL.shape[1]
+                if not fire_once(values, b * lines, lines, scales_B[b], halves, at, codes, code):
                     levels[:] = np.abs(values_BL[b]) * scales_B[b]
                     decide(levels, halves, at, k0, k1, slot_0 + FINER, low, top, 0, codes_BL[b - origin])
                 continue
@@ -125,16 +129,17 @@ def random_codes(
 
 
 @numba.njit(error_model="numpy", forceinline=True)
-def fire_once(values_L, scale, halves, at, codes_L):
-    """``fire`` for one slot and levels that are not rounded; returns whether no line is left to decide."""
-    bits_L, undecided, last = values_L.view(np.uint32), np.int32(0), at + values_L.size
-    halves_L = halves[at:last]
-    for line in range(values_L.size):
-        level = np.float32(abs(values_L[line]) * scale)
-        below = level * np.float32(65536.0) - np.float32(np.int32(halves_L[line]))
-        fires = below >= np.float32(1.0)
-        codes_L[line] = (bits_L[line] & SIGN) | np.uint32(fires)
-        undecided |= np.int32(below > np.float32(0.0)) ^ np.int32(fires)
+def fire_once(values, first, lines, scale, halves, at, codes, code):
+    """``fire`` for one slot and levels that are not rounded; returns whether no line is left to decide.
+
+    Values from ``first`` on and codes, whole eights, from ``code`` on of flat arrays: to make a view of a row
+    takes as long as eight lines.
+    """
+    undecided = np.uint32(0)
+    for line in range(0, lines, EIGHT):
+        undecided |= fire_eight(
+            values, first + line, lines - line, scale, halves, at + line, codes, code + line
+        )
     return undecided == 0
 
 
@@ -198,23 +203,31 @@ def level_codes(
 
 
 @numba.njit(error_model="numpy", forceinline=True)
-def split(codes_L, once, columns_2L, trains_2L, n_columns_2):
+def pick(bits, line, codes, code, once, columns_B2I, trains_B2I, b, half, n):
+    """Append lines ``line`` + i for the set bits i of eight; returns how many there are then."""
+    for i in range(EIGHT):
+        columns_B2I[b, half, np.uint64(n + i)] = line + SET_BITS[bits, i]
+    if not once:
+        for i in range(EIGHT):
+            train = codes[np.uint64(code + SET_BITS[bits, i])] & MAGNITUDE
+            trains_B2I[b, half, np.uint64(n + i)] = train
+    return n + np.int64(popcount(bits))
+
+
+@numba.njit(error_model="numpy", forceinline=True)
+def split(codes, code, lines, once, columns_B2I, trains_B2I, n_columns_B2, b):
     """The lines that fire and their trains, those of positive values and those of negative ones apart.
 
-    Where all trains have one slot (``once``) there is nothing to tell of them.
+    Where all trains have one slot (``once``) there is nothing to tell of them. The codes, from ``code`` on,
+    are whole eights, and up to eight more than there are lines are written.
     """
-    n, m = 0, 0
-    for line in range(codes_L.size):
-        code = codes_L[line]
-        fires, negative = (code & MAGNITUDE) != 0, (code >> np.uint32(31)) != 0
-        columns_2L[0, n] = line
-        columns_2L[1, m] = line
-        if not once:
-            trains_2L[0, n] = code & MAGNITUDE
-            trains_2L[1, m] = code & MAGNITUDE
-        n += fires & (not negative)
-        m += fires & negative
-    n_columns_2[0], n_columns_2[1] = n, m
+    n, m = np.int64(0), np.int64(0)
+    for line in range(0, lines, EIGHT):
+        bits = signs_of_eight(codes, code + line)
+        up, down = bits & np.uint32(255), bits >> np.uint32(EIGHT)
+        n = pick(up, line, codes, code + line, once, columns_B2I, trains_B2I, b, 0, n)
+        m = pick(down, line, codes, code + line, once, columns_B2I, trains_B2I, b, 1, m)
+    n_columns_B2[b, 0], n_columns_B2[b, 1] = n, m
 
 
 @numba.njit(error_model="numpy")
@@ -241,7 +254,7 @@ def make_trains(
     columns_B2I, trains_B2I, n_columns_B2, d_codes_BO, d_second_BO,
 ):  # fmt: skip
     """Trains of vectors first..stop of one tile; what is written to begins at vector ``start``."""
-    x_codes_BI = np.empty((stop - first, x_BI.shape[1]), np.uint32)
+    x_codes_BI = np.zeros((stop - first, (x_BI.shape[1] + EIGHT - 1) // EIGHT * EIGHT), np.uint32)
     make_codes(
         x_BI, lengths_B, x_scales_B, first, stop, rule, rule.x_step, k0, k1, tick, extra, PULSE_X, 0,
         x_codes_BI, first,
@@ -255,11 +268,13 @@ def make_trains(
             d_BO, lengths_B, d_scales_B, first, stop, rule, rule.d_step, k0, k1, tick, extra, PULSE_D,
             SECOND_PASS, d_second_BO, start,
         )  # fmt: skip
+    x_codes = x_codes_BI.reshape(-1)
     for b in range(first, stop):
         at = b - start
         if lengths_B[b] > 0:
             once = rule.mode == 0 and lengths_B[b] == 1
-            split(x_codes_BI[b - first], once, columns_B2I[at], trains_B2I[at], n_columns_B2[at])
+            code = (b - first) * x_codes_BI.shape[1]
+            split(x_codes, code, x_BI.shape[1], once, columns_B2I, trains_B2I, n_columns_B2, at)
         else:
             n_columns_B2[at, :] = 0
             d_codes_BO[at, :] = 0

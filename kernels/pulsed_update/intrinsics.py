@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
+
+EIGHT = 8
+_WORD, _HALF, _BYTE, _FLOAT = ir.IntType(32), ir.IntType(16), ir.IntType(8), ir.FloatType()
+_WORDS, _FLOATS = ir.VectorType(_WORD, EIGHT), ir.VectorType(_FLOAT, EIGHT)
+_SIGN = 0x80000000
 
 
 @intrinsic
@@ -17,3 +24,79 @@ def popcount(typing_context: Any, word: Any) -> Any:
         return builder.ctpop(arguments[0])
 
     return word(word), generate
+
+
+def _eight(context: Any, builder: Any, array_type: Any, array: Any, at: Any, element: Any) -> Any:
+    """A pointer to eight elements of a C-contiguous array, from number ``at`` on."""
+    data = context.make_array(array_type)(context, builder, array).data
+    return builder.bitcast(builder.gep(data, [at]), ir.VectorType(element, EIGHT).as_pointer())
+
+
+def _all(builder: Any, value: Any, vector: Any) -> Any:
+    """A vector of eight times ``value``."""
+    undefined = ir.Constant(vector, ir.Undefined)
+    first = builder.insert_element(undefined, value, _WORD(0))
+    return builder.shuffle_vector(first, undefined, ir.Constant(_WORDS, [0] * EIGHT))
+
+
+def _load(builder: Any, pointer: Any, there: Any) -> Any:
+    """Eight floats, zero where they are not ``there``: those are not touched in memory."""
+    kind = ir.FunctionType(_FLOATS, [pointer.type, _WORD, there.type, _FLOATS])
+    load = cgutils.get_or_insert_function(builder.module, kind, "llvm.masked.load.v8f32.p0")
+    return builder.call(load, [pointer, _WORD(4), there, ir.Constant(_FLOATS, [0.0] * EIGHT)])
+
+
+def _bits(builder: Any, lanes: Any, shift: int) -> Any:
+    """Eight conditions as bits of a word, from bit ``shift`` on."""
+    return builder.shl(builder.zext(builder.bitcast(lanes, _BYTE), _WORD), _WORD(shift))
+
+
+@intrinsic
+def fire_eight(
+    typing_context: Any, values: Any, line: Any, lines: Any, scale: Any, halves: Any, half: Any, codes: Any,
+    code: Any,
+) -> Any:  # fmt: skip
+    """Trains of one slot for eight lines: fires where |value| scale 2^16 less the line's 16 bits is >= 1.
+
+    Reads up to eight floats of ``values`` from ``line`` on, ``lines`` at most, the rest being zero, and eight
+    words of ``halves`` (uint16) from ``half``; writes eight ``codes`` from ``code``. Returns a bit for each
+    line that a further draw has to decide.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        values, line, lines, scale, halves, half, codes, code = arguments
+        types_of = signature.args
+        there = builder.icmp_signed(
+            "<", ir.Constant(_WORDS, list(range(EIGHT))), _all(builder, builder.trunc(lines, _WORD), _WORDS)
+        )
+        value = _load(builder, _eight(context, builder, types_of[0], values, line, _FLOAT), there)
+        drawn = builder.load(_eight(context, builder, types_of[4], halves, half, _HALF), align=2)
+        scales = _all(builder, scale, _FLOATS)
+        word = builder.bitcast(value, _WORDS)
+        magnitude = builder.bitcast(builder.and_(word, ir.Constant(_WORDS, [_SIGN - 1] * EIGHT)), _FLOATS)
+        level = builder.fmul(builder.fmul(magnitude, scales), ir.Constant(_FLOATS, [65536.0] * EIGHT))
+        below = builder.fsub(level, builder.sitofp(builder.zext(drawn, _WORDS), _FLOATS))
+        fires = builder.fcmp_ordered(">=", below, ir.Constant(_FLOATS, [1.0] * EIGHT))
+        touched = builder.fcmp_ordered(">", below, ir.Constant(_FLOATS, [0.0] * EIGHT))
+        sign = builder.and_(word, ir.Constant(_WORDS, [_SIGN] * EIGHT))
+        place = _eight(context, builder, types_of[6], codes, code, _WORD)
+        builder.store(builder.or_(sign, builder.zext(fires, _WORDS)), place, align=4)
+        return _bits(builder, builder.xor(fires, touched), 0)
+
+    index = types.int64
+    return types.uint32(values, index, index, types.float32, halves, index, codes, index), generate
+
+
+@intrinsic
+def signs_of_eight(typing_context: Any, codes: Any, at: Any) -> Any:
+    """Which of eight codes fire with a positive value (bits 0 to 7), and with a negative one (8 to 15)."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        code = builder.load(_eight(context, builder, signature.args[0], *arguments, _WORD), align=4)
+        nothing = ir.Constant(_WORDS, [0] * EIGHT)
+        train = builder.and_(code, ir.Constant(_WORDS, [_SIGN - 1] * EIGHT))
+        fires, negative = builder.icmp_unsigned("!=", train, nothing), builder.icmp_signed("<", code, nothing)
+        up = builder.and_(fires, builder.not_(negative))
+        return builder.or_(_bits(builder, up, 0), _bits(builder, builder.and_(fires, negative), EIGHT))
+
+    return types.uint32(codes, types.int64), generate

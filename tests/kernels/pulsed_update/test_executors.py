@@ -29,6 +29,24 @@ def test_numpy_and_numba_agree_after_a_hundred_updates():
     assert np.abs(naive - compiled).max() <= 1e-6
 
 
+@pytest.mark.parametrize("name", ["exp", "exp_additive", "pow", "constant"])
+@pytest.mark.parametrize("side", Side)
+def test_numpy_and_numba_agree_where_each_vector_reaches_few_columns(name, side):
+    rng = np.random.default_rng(4)
+    x = rng.standard_normal((1, 2500, 25)) * (rng.random((1, 2500, 25)) < 0.15)
+    d = 0.01 * rng.standard_normal((1, 2500, 16))
+    index = np.zeros(1, np.int64)
+    batch = Vectors(x.astype(np.float32), index, d.astype(np.float32), index)
+    results = []
+    for executor in ("naive", "cpu"):
+        array = DeviceArray(DEVICES[name], keys(1), 16, 25, executor)
+        pulses = int(array.pulse(batch, UpdateParameters(), 0.01, CARRY, side=side)[0])
+        results.append((pulses, array.kept_TOI))
+    (naive_pulses, naive), (pulses, compiled) = results
+    assert naive_pulses == pulses > 2048  # several for each crosspoint, and more than are drawn at a time
+    assert np.abs(naive - compiled).max() <= 1e-6
+
+
 @pytest.mark.parametrize("kind", PULSED, ids=lambda kind: kind.name)
 @pytest.mark.parametrize(
     "settings",
