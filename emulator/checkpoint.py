@@ -83,6 +83,7 @@ def restore(
     tiles_per_actor: int | Literal["auto"] = 1,
     metrics_port: int | None = None,
     timeout_s: float = 60.0,
+    device: Literal["cpu", "cuda"] = "cpu",
     example_input: Tensor | Sequence[Any] | None = None,
 ) -> Emulation:
     """The run that ``emulation.save(directory)`` wrote, as a context manager: it goes on with the same bits.
@@ -92,7 +93,8 @@ def restore(
         model: the same analog model, built anew; it takes over the saved weights on entering.
         optimizer: its optimizer; takes over the saved state if there is one.
         chip: the chip of the run where it is no preset.
-        backend, tiles_per_actor, metrics_port, timeout_s: as for ``emulate``; they may differ from the run's.
+        backend, tiles_per_actor, metrics_port, timeout_s, device: as for ``emulate``; they may differ from
+            the run's; a card's results are a processor's up to float32's rounding.
         example_input: as for ``emulate``; a run with strategy "replicated" needs it again.
 
     On entering, torch's default generator also goes on where it was.
@@ -126,6 +128,7 @@ def restore(
         metrics_port,
         timeout_s,
         saved["update_delay"],
+        device,
         example_input=example_input,
     )
     if emulation.plan is not None and emulation.plan.chip_identity != saved["chip_identity"]:

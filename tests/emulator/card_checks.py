@@ -6,6 +6,7 @@ TRITON_INTERPRET=1 python card_checks.py
 from __future__ import annotations
 
 import copy
+import tempfile
 from typing import Any
 
 import numpy as np
@@ -70,9 +71,25 @@ def check_network(net: nn.Module, size: tuple[int, ...], backend: str = "local",
     assert np.abs(wanted["weights"] - there["weights"]).max() < 0.01  # some steps of 0.001
 
 
+def check_restored() -> None:
+    """A run that was saved on processors goes on on the card, with the same weights."""
+    x = torch.linspace(-1, 1, 10).reshape(2, 5)
+    model = cg.convert_to_analog(linear_net(), CONFIG)
+    other = cg.convert_to_analog(linear_net(), CONFIG)
+    with tempfile.TemporaryDirectory() as folder:
+        with cg.emulate(model) as running:
+            running.save(folder)
+            wanted = running.infer(x)
+        with cg.restore(folder, other, device="cuda") as running:
+            assert running.executor.worker.executor == "cuda"
+            assert np.array_equal(weights_of(other), weights_of(model))
+            torch.testing.assert_close(running.infer(x), wanted, rtol=0, atol=1e-4)
+
+
 def main() -> None:
-    """A step of training."""
+    """A step of training, and a restored run."""
     check_network(linear_net(), (2, 5))
+    check_restored()
     print("agrees")
 
 

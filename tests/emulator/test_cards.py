@@ -16,7 +16,7 @@ HERE = Path(__file__).parent
 
 
 @pytest.mark.slow
-def test_a_network_trains_as_on_processors():
+def test_a_network_trains_as_on_processors_and_goes_on_from_there():
     pytest.importorskip("triton", reason="Triton is an extra: pip install 'crossgrid[cuda]'")
     done = subprocess.run(
         [sys.executable, str(HERE / "card_checks.py")], env={**os.environ, "TRITON_INTERPRET": "1"},
@@ -40,3 +40,10 @@ def test_a_network_trains_on_a_card(backend: str):
 
     check_network(linear_net(), (16, 5), backend, steps=3)
     check_network(convolution_net(), (16, 1, 3, 3), backend, steps=3)
+
+
+@pytest.mark.gpu
+def test_a_run_goes_on_on_a_card():
+    from card_checks import check_restored
+
+    check_restored()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from pathlib import Path
 
@@ -98,6 +99,18 @@ def test_a_programmed_network_keeps_what_was_programmed(tmp_path: Path) -> None:
     other = network()
     with cg.restore(tmp_path, other) as running:
         assert torch.equal(running.infer(x), expected)
+
+
+def test_where_a_run_goes_on_is_chosen_as_for_a_new_one(tmp_path: Path) -> None:
+    saved(tmp_path)
+    model, optimizer = small_net(6)
+    assert cg.restore(tmp_path, model, optimizer, device="cpu").device == "cpu"
+    with pytest.raises(cg.ConfigError, match="device = 'tpu' does not exist"):
+        cg.restore(tmp_path, model, optimizer, device="tpu")
+    new, kept = inspect.signature(cg.emulate).parameters, {"strategy", "update_delay"}
+    going_on = inspect.signature(cg.restore).parameters
+    assert {name for name in new if name not in going_on} == kept
+    assert all(new[name].default == going_on[name].default for name in new.keys() - kept)
 
 
 def test_the_file_is_msgpack_and_nothing_else(tmp_path: Path) -> None:
