@@ -1,4 +1,4 @@
-"""What the examples share: their flags, the image sets, one training epoch with a progress bar, plots."""
+"""What the examples share: their flags, the image sets, an epoch and a test with a progress bar, plots."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import os
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from rich.progress import track
+from crossgrid.emulator.progress import progress_bar
 from torch.utils.data import DataLoader, TensorDataset
 
 import crossgrid as cg
@@ -122,6 +122,14 @@ def _mnist_file(name: str, folder: Path | None) -> bytes:
     )
 
 
+def shown(loader: DataLoader, title: str) -> Iterator[Any]:
+    """The batches of ``loader``, with a bar in the terminal where they take long."""
+    with progress_bar(title, len(loader)) as advance:
+        for batch in loader:
+            yield batch
+            advance()
+
+
 def train_epoch(
     model: torch.nn.Module,
     loader: DataLoader,
@@ -133,7 +141,7 @@ def train_epoch(
     """One pass over the training images; the mean loss a sample."""
     model.train()
     total, count = 0.0, 0
-    for x, y in track(loader, title, transient=True):
+    for x, y in shown(loader, title):
         optimizer.zero_grad()
         loss = criterion(model(x), y)
         loss.backward()
@@ -148,7 +156,7 @@ def evaluate(model: torch.nn.Module, loader: DataLoader, criterion: torch.nn.Mod
     """Mean loss a sample, and accuracy as a fraction."""
     model.eval()
     total, right, count = 0.0, 0, 0
-    for x, y in loader:
+    for x, y in shown(loader, "test"):
         output = model(x)
         total += criterion(output, y).item() * len(y)
         right += int((output.argmax(dim=1) == y).sum())

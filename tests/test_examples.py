@@ -90,6 +90,30 @@ def test_an_example_can_be_read_in_a_minute() -> None:
     assert all(len(script.read_text().splitlines()) < 100 for script in scripts)
 
 
+@pytest.mark.parametrize("terminal", [True, False])
+def test_long_loops_show_a_bar_in_a_terminal_and_nothing_elsewhere(terminal: bool) -> None:
+    pty = pytest.importorskip("pty", reason="this system has no terminals of that kind")
+    code = (
+        "import torch, common; from crossgrid.emulator import progress; progress.LONG = -1.0\n"
+        "batches = [(torch.ones(4, 2), torch.zeros(4, dtype=torch.long))] * 3\n"
+        "common.evaluate(torch.nn.Linear(2, 2), batches, torch.nn.CrossEntropyLoss())"
+    )
+    ours, theirs = pty.openpty() if terminal else os.pipe()
+    with open(ours, "rb", buffering=0) as screen:
+        environment = {**os.environ, "TERM": "xterm", "COLUMNS": "80"}
+        for forcing in ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+            environment.pop(forcing, None)
+        folder = ROOT / "examples"
+        subprocess.run(
+            [sys.executable, "-c", code], cwd=folder, env=environment, stderr=theirs, timeout=120, check=True
+        )
+        os.write(theirs, b"end")
+        printed = screen.read(65536)
+        os.close(theirs)
+    assert (b"test" in printed) == terminal
+    assert terminal or printed == b"end"
+
+
 @pytest.mark.slow
 def test_a_small_mnist_of_our_own_is_read(tmp_path: Path) -> None:
     """The real file format: big-endian headers, then bytes."""
