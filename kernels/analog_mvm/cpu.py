@@ -44,6 +44,7 @@ from .settings import (
 
 NOT_FINITE = 0x7F800000  # bits of infinity; those of NaN are larger
 LINE_BLOCK = 64
+WIDE_BLOCK, MANY_LINES = 512, 4096  # columns of w that are read together where there are many: whole rows
 LONG_ROW = 128
 CHUNK = 4096  # inputs that are converted together
 BLOCK_WORK = 1 << 17  # multiply-adds that a block holds at least, where there are enough rows
@@ -301,30 +302,31 @@ def convert_task(task, chunk, settings, keys_T2, x_RI, scale_M, factor, rows, ti
 
 
 @compiled
-def read_task(task, row_blocks, row_block, settings, spread, keys_T2, w_TOI, u_MI, rows, scale_M, factor,
+def read_task(task, cut, settings, spread, keys_T2, w_TOI, u_MI, rows, scale_M, factor,
               tick, number, y_NL, above_KN, below_KN):  # fmt: skip
     """``read_block`` for one block of rows and lines of a tile."""
+    row_blocks, row_block, line_block = cut
     line_blocks, lines = len(above_KN), y_NL.shape[1]
     t = task // (line_blocks * row_blocks)
     k = task // row_blocks % line_blocks
     n = rows.first_T1[t] + task % row_blocks * row_block
     count = min(row_block, rows.first_T1[t + 1] - n)
-    line = k * LINE_BLOCK
+    line = k * line_block
     if count > 0:
         read_block(settings, spread, keys_T2[t], t, w_TOI, u_MI, rows, n, count, line,
-                   min(LINE_BLOCK, lines - line), scale_M, factor, tick, number,
+                   min(line_block, lines - line), scale_M, factor, tick, number,
                    y_NL, above_KN[k], below_KN[k])  # fmt: skip
 
 
 @numba.njit(error_model="numpy", parallel=True)
-def attempt_in_parallel(chunk, tasks, row_blocks, row_block, settings, spread, keys_T2, w_TOI, x_RI, u_MI,
+def attempt_in_parallel(chunk, tasks, cut, settings, spread, keys_T2, w_TOI, x_RI, u_MI,
                         rows, scale_M, factor, tick, number, y_NL, above_KN, below_KN):  # fmt: skip
     for task in numba.prange((len(scale_M) + chunk - 1) // chunk):
         convert_task(
             np.int64(task), chunk, settings, keys_T2, x_RI, scale_M, factor, rows, tick, number, u_MI
         )
     for task in numba.prange(tasks):
-        read_task(np.int64(task), row_blocks, row_block, settings, spread, keys_T2, w_TOI, u_MI, rows,
+        read_task(np.int64(task), cut, settings, spread, keys_T2, w_TOI, u_MI, rows,
                   scale_M, factor, tick, number, y_NL, above_KN, below_KN)  # fmt: skip
 
 
@@ -334,27 +336,28 @@ def attempt_kernel(record, spread, keys_T2, w_TOI, x_RI, scale_M, rows, factor, 
     settings = unpacked(record)
     tiles, out_size, in_size = w_TOI.shape
     lines, length = (in_size, out_size) if settings.transposed else (out_size, in_size)
+    line_block = WIDE_BLOCK if settings.transposed and tiles * lines >= MANY_LINES else LINE_BLOCK
     row_block = min(max(BLOCK_WORK // (min(lines, LINE_BLOCK) * (length + LINE_WORK)) // 12 * 12, 48), 384)
     most = 0
     for t in range(tiles):
         most = max(most, rows.first_T1[t + 1] - rows.first_T1[t])
     row_blocks = (most + row_block - 1) // row_block
-    line_blocks = (lines + LINE_BLOCK - 1) // LINE_BLOCK
+    line_blocks = (lines + line_block - 1) // line_block
     u_MI = np.empty((len(scale_M), length), np.float32)
     y_NL = np.empty((len(rows.vector_N), lines), np.float32)
     above_KN = np.empty((line_blocks, len(y_NL)), np.int32)
     below_KN = np.empty((line_blocks, len(y_NL)), np.int32)
     factor_32 = np.float32(factor)
     chunk = max(CHUNK // length, 1)
-    tasks = tiles * line_blocks * row_blocks
+    tasks, cut = tiles * line_blocks * row_blocks, (row_blocks, row_block, line_block)
     if in_parallel:
-        attempt_in_parallel(chunk, tasks, row_blocks, row_block, settings, spread, keys_T2, w_TOI, x_RI, u_MI,
+        attempt_in_parallel(chunk, tasks, cut, settings, spread, keys_T2, w_TOI, x_RI, u_MI,
                             rows, scale_M, factor_32, tick, number, y_NL, above_KN, below_KN)  # fmt: skip
     else:
         for task in range((len(scale_M) + chunk - 1) // chunk):
             convert_task(task, chunk, settings, keys_T2, x_RI, scale_M, factor_32, rows, tick, number, u_MI)
         for task in range(tasks):
-            read_task(task, row_blocks, row_block, settings, spread, keys_T2, w_TOI, u_MI, rows, scale_M,
+            read_task(task, cut, settings, spread, keys_T2, w_TOI, u_MI, rows, scale_M,
                       factor_32, tick, number, y_NL, above_KN, below_KN)  # fmt: skip
     hits_N = np.empty(len(y_NL), np.bool_)
     clips_N = np.empty(len(y_NL), np.int64)

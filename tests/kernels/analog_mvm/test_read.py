@@ -6,6 +6,7 @@ import numba
 import numpy as np
 import pytest
 from crossgrid.kernels.analog_mvm import Periphery
+from crossgrid.kernels.analog_mvm.cpu import MANY_LINES
 from crossgrid.kernels.analog_mvm.parameters import (
     AnalogMVType,
     BoundManagementType,
@@ -102,6 +103,19 @@ def test_bits_do_not_depend_on_batch_stack_or_threads(io: IOParameters, directio
         for b in range(BATCH):
             one, _ = alone.read(w[t : t + 1], x[BLOCKS_OF_TILES[t], b][None, None], np.zeros(1, int), 9 + b)
             np.testing.assert_array_equal(one[0, 0], whole[t, b])
+
+
+def test_bits_do_not_depend_on_how_many_columns_are_read_together() -> None:
+    tiles, columns = 8, 523
+    assert tiles * columns >= MANY_LINES
+    keys, w = bank(tiles, 70, columns)
+    d = vectors(70, blocks=1)
+    together, _ = read(IOParameters(), w, d, keys, "backward", of_tile=np.zeros(tiles, int))
+    for t in (0, 7):
+        alone, _ = read(
+            IOParameters(), w[t : t + 1], d, keys[t : t + 1], "backward", of_tile=np.zeros(1, int)
+        )
+        np.testing.assert_array_equal(alone[0], together[t])
 
 
 def test_bits_do_not_depend_on_threads_when_the_work_is_shared() -> None:
