@@ -92,7 +92,8 @@ def signs_of_eight(typing_context: Any, codes: Any, at: Any) -> Any:
     """Which of eight codes fire with a positive value (bits 0 to 7), and with a negative one (8 to 15)."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        code = builder.load(_eight(context, builder, signature.args[0], *arguments, _WORD), align=4)
+        codes, at = arguments
+        code = builder.load(_eight(context, builder, signature.args[0], codes, at, _WORD), align=4)
         nothing = ir.Constant(_WORDS, [0] * EIGHT)
         train = builder.and_(code, ir.Constant(_WORDS, [_SIGN - 1] * EIGHT))
         fires, negative = builder.icmp_unsigned("!=", train, nothing), builder.icmp_signed("<", code, nothing)
