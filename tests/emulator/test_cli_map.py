@@ -140,13 +140,17 @@ def test_help_names_every_command(capsys) -> None:
     assert all(re.search(rf"^\s+{name}\b", text, re.M) for name in COMMANDS)
 
 
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from Linux's /proc")
 def test_llama_2_7b_maps_in_five_seconds_and_a_gigabyte() -> None:
-    """The whole command in its own process, timed by the processor: other work does not count."""
+    """The whole command in its own process, timed by the processor: other work does not count.
+
+    The peak is that of the process's own memory: getrusage also counts what it was forked from.
+    """
     code = (
-        "import resource, sys; from crossgrid.emulator.cli import main; "
+        "import os, re, sys; from crossgrid.emulator.cli import main; "
         "status = main(['map', 'llama-2-7b', '--chip', 'hermes-64', '--json', '-']); "
-        "usage = resource.getrusage(resource.RUSAGE_SELF); "
-        "print(usage.ru_utime + usage.ru_stime, usage.ru_maxrss, file=sys.stderr); sys.exit(status)"
+        "peak = re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1]; "
+        "print(sum(os.times()[:2]), peak, file=sys.stderr); sys.exit(status)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     seconds, kilobytes = done.stderr.split()[-2:]
