@@ -169,6 +169,12 @@ def step_in_turns(
     starts_E[: last + 2] = 0
 
 
+def step_never(
+    w_OI, p_OIP, c, columns_B2I, segments, n_segments, noise, w_E, p_PE, events_6E, starts_E, turns_RI
+):  # fmt: skip
+    """In place of ``step_in_turns`` for devices whose steps are not worth it, which halves their code."""
+
+
 def step_listed(w_OI, p_OIP, c, begin, end, up, noise, w_E, p_PE, events_6E):
     """Step the crosspoints of the events number begin..end in their order, all different, once each."""
     if end - begin < FEW:
@@ -208,8 +214,9 @@ def applier(formula: Callable[..., Any], count: int, blockwise: bool) -> Any:
     bound = with_float32_literals(rebind(formula, numba_math))
     tag = f"{code_hash(bound)} {count} {blockwise}"
     own = {"step": inline(bound), "parameters": READERS[count], "PARAMETERS": count}
-    for function in (step_counted, step_each, step_gathered, step_listed):
+    in_turns = (step_listed, step_in_turns) if blockwise else ()
+    for function in (step_counted, step_each, step_gathered, *in_turns):
         own[function.__name__] = inline(named_copy(function, own, tag))
-    own["step_in_turns"] = inline(named_copy(step_in_turns, own, tag))
+    own.setdefault("step_in_turns", inline(step_never))
     own["step_once"] = own["step_gathered" if blockwise else "step_each"]
     return callback(apply_segments, _APPLY, own, tag)

@@ -75,7 +75,7 @@ print(json.dumps([(most - before) / size**2 for most, before in
 """
 
 
-@pytest.mark.parametrize("before", ["built", "trained"])
+@pytest.mark.parametrize("before", ["built", pytest.param("trained", marks=pytest.mark.slow)])
 def test_inference_takes_ten_bytes_a_crosspoint(before: str) -> None:
     command = [sys.executable, "-c", MEASURED, str(SIZE), before]
     threads = {"NUMBA_NUM_THREADS": "2", "OMP_NUM_THREADS": "2"}  # each has some scratch memory of its own
