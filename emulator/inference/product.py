@@ -15,7 +15,7 @@ from ...kernels.unfold import Window
 from ..autograd import as_array
 from ..grid import TileGrid
 
-FEW_VECTORS = 32
+FEW_VECTORS = 32  # of more, a BLAS is the faster one
 
 
 class HardwareAwareProduct(torch.autograd.Function):
