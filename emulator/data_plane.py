@@ -11,6 +11,7 @@ from typing import Any
 import ray
 import zmq
 
+from .errors import BackendError
 from .placement import Part
 from .tile_actor import DriverAddress, Endpoint, Flow
 from .wire import unpack
@@ -51,6 +52,7 @@ class Mailbox:
         self._failures: dict[int, deque[Reply]] = {}
         self._arrived = threading.Condition()
         self._receiving = False
+        self._closed = False
         self._poller = zmq.Poller()
         self._sockets: list[Any] = []
         limits = Flow(max(flow.high_water for flow in flows), max(flow.buffer_bytes for flow in flows))
@@ -73,10 +75,16 @@ class Mailbox:
         return socket
 
     def take(self, actor: int, message: int, seconds: float) -> Reply | None:
-        """The reply to a message, or an unexpected failure of that actor; None if it took too long."""
+        """The reply to a message, or an unexpected failure of that actor; None if it took too long.
+
+        Raises:
+            BackendError: the mailbox was closed meanwhile.
+        """
         deadline = time.monotonic() + seconds
         while True:
             with self._arrived:
+                if self._closed:
+                    raise BackendError("the emulation has ended; its tiles answer no more")
                 found = self._find(actor, message)
                 left = deadline - time.monotonic()
                 if found is not None or left <= 0:
@@ -90,14 +98,18 @@ class Mailbox:
     def receive_waiting(self, seconds: float) -> None:
         """Receive what arrives within ``seconds``, so that no actor stands still because we do."""
         with self._arrived:
-            if self._receiving:
+            if self._receiving or self._closed:
                 self._arrived.wait(seconds)
                 return
             self._receiving = True
         self._receive(seconds)
 
     def close(self) -> None:
-        """Stop listening."""
+        """Stop listening, once nobody receives: ZeroMQ aborts the process where a socket in use is closed."""
+        with self._arrived:
+            self._closed = True
+            self._arrived.notify_all()
+            self._arrived.wait_for(lambda: not self._receiving)
         for socket in self._sockets:
             socket.close(linger=0)
 

@@ -225,10 +225,13 @@ class RayExecutor:
     def close(self) -> None:
         """End all actors, wait until they are gone, and stop Ray where this executor started it."""
         running = ray.is_initialized()
-        for host in self.hosts:
-            with contextlib.suppress(zmq.ZMQError):
-                host.socket.send_multipart(pack({"op": "stop"}, []), flags=zmq.NOBLOCK)
         listening = [host.serving for host in self.hosts if host.failure is None]
+        here = [host for host in self.hosts if not host.address.endpoint.public_key]
+        stopped = [host.address.pid for host in here if host.failure is not None and not host.dead]
+        for host in self.hosts:
+            host.failure = host.failure or TileError("the emulation has ended; its tiles answer no more")
+            with host.lock, contextlib.suppress(zmq.ZMQError):  # a scrape of the metrics may be under way
+                host.socket.send_multipart(pack({"op": "stop"}, []), flags=zmq.NOBLOCK)
         if listening and running:
             ray.wait(listening, num_returns=len(listening), timeout=5)
         for host in self.hosts:
@@ -240,11 +243,9 @@ class RayExecutor:
         if running:
             for group in self.groups:
                 remove_placement_group(group)
-        here = [host for host in self.hosts if not host.address.endpoint.public_key]
-        for host in here:
-            if host.failure is not None and not host.dead:  # a stopped process does not hear Ray
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(host.address.pid, signal.SIGKILL)
+        for pid in stopped:  # a stopped process does not hear Ray
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         self.hosts.clear()
         if self.owns_ray and ray.is_initialized():
             ray.shutdown()
