@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import numpy as np
 from ..kernels.errors import ConfigError
 from .plan import COLUMNS, Convolution, Join, LayerShape, MappingPlan
 
-FORMAT = "crossgrid plan 2"
+FORMAT = "crossgrid plan 3"
 #: fields of a plan that are stored as they are
 _PLAIN = ("chip", "chip_identity", "tile_out", "tile_in", "chips", "strategy", "placement")
 
@@ -24,7 +25,13 @@ def save_plan(plan: MappingPlan, path: str | Path) -> None:
     head["grid"] = list(plan.grid)
     head["layers"] = [dataclasses.asdict(layer) for layer in plan.layers]
     columns = {key: plan.table[key].astype("<i4").tobytes() for key in COLUMNS}
-    Path(path).write_bytes(msgpack.packb({"format": FORMAT, "plan": head, "table": columns}))
+    data = {"format": FORMAT, "plan": head, "table": columns, "digest": _digest(head, columns)}
+    Path(path).write_bytes(msgpack.packb(data))
+
+
+def _digest(head: dict[str, Any], columns: dict[str, bytes]) -> bytes:
+    """Tells whether a plan is as it was written."""
+    return hashlib.blake2b(msgpack.packb([head, columns]), digest_size=16).digest()
 
 
 def load_plan(path: str | Path) -> MappingPlan:
@@ -38,6 +45,8 @@ def load_plan(path: str | Path) -> MappingPlan:
         if data["format"] != FORMAT:
             raise ConfigError(f"plan '{path}' has the format '{data['format']}', not '{FORMAT}'; map anew")
         head = data["plan"]
+        if data["digest"] != _digest(head, data["table"]):
+            raise ConfigError(f"plan '{path}' is damaged: it is not as it was written; map the model anew")
         table = {key: np.frombuffer(data["table"][key], "<i4").astype(np.int32) for key in COLUMNS}
         layers = tuple(_layer(entry) for entry in head["layers"])
         plan = MappingPlan(
