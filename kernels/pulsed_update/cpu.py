@@ -36,7 +36,7 @@ from .cpu_steps import (
     inline,
 )
 from .cpu_trains import MAGNITUDE, OK, counter_top, make_chunk, plan
-from .intrinsics import EIGHT, popcount
+from .intrinsics import EIGHT, data_of, popcount, prefetch
 from .rule import Looks
 
 STEP_NOISE, WRITE_NOISE = int(Stream.STEP_NOISE), int(Stream.WRITE_NOISE)
@@ -44,6 +44,7 @@ PAIRS = 1024  # of normals that are drawn in one go: they stay in the first-leve
 NORMALS = 8  # of one Philox call
 CHUNK_LINES = 1 << 18  # lines whose trains are kept at a time, to stay in the cache
 SERIAL_WORK = 1_000_000  # crosspoints times vectors that one thread does before another has begun
+NEAR, LINE = 1 << 17, 16  # numbers in a second-level cache, and in a line of it
 TASKS_A_THREAD = 4  # parts that the rows are cut into
 
 
@@ -87,26 +88,27 @@ def draw_noise(k0, k1, calls_4N, c3, n, words, noise):
 @inline
 def address_noise(normals, row, low, calls_4N, calls, pairs):
     """Append the calls of one row's and vector's normals; returns (calls, pairs)."""
-    for call in range((normals + NORMALS - 1) // NORMALS):
-        drawn = min(np.int64(4), (normals - NORMALS * call + 1) // 2)
-        calls_4N[0, calls], calls_4N[1, calls], calls_4N[2, calls] = call, row, low
-        calls_4N[3, calls] = drawn
-        calls += 1
-        pairs += drawn
-    return calls, pairs
+    more = (normals + NORMALS - 1) // NORMALS
+    for call in range(more):
+        at = np.uint64(calls + call)
+        calls_4N[0, at], calls_4N[1, at], calls_4N[2, at] = call, row, low
+        calls_4N[3, at] = min(np.int64(4), (normals - NORMALS * call + 1) // 2)
+    return calls + more, pairs + (normals + 1) // 2
 
 
 @numba.njit(error_model="numpy")
 def find_hits(d_codes_BO, d_second_BO, n_columns_B2, vectors, first, rows, hits_RB, n_hits_R):
     """For each of ``rows`` rows from ``first``: the vectors in which it fires while a column does."""
     n_hits_R[:rows] = 0
+    hits, n_hits, room = data_of(hits_RB), data_of(n_hits_R), hits_RB.shape[1]
+    codes, second, lines = data_of(d_codes_BO), data_of(d_second_BO), d_codes_BO.shape[1]
     for b in range(vectors):
         if n_columns_B2[b, 0] + n_columns_B2[b, 1] == 0:
             continue
+        at = b * lines + first
         for r in range(rows):
-            hits_RB[r, n_hits_R[r]] = b
-            code = (d_codes_BO[b, first + r] | d_second_BO[b, first + r]) & MAGNITUDE
-            n_hits_R[r] += np.int32(code != 0)
+            hits[r * room + n_hits[r]] = b
+            n_hits[r] += np.int32((codes[at + r] | second[at + r]) & MAGNITUDE != 0)
 
 
 @numba.njit(error_model="numpy")
@@ -123,7 +125,7 @@ def make_buffers(rows, columns, vectors, longest, aggregates, noisy, remembers, 
         np.empty(events, np.int32), np.empty((4, calls), np.uint32), np.empty(4 * calls, np.uint32), noise,
         np.empty((2 * PAIRS + 2, 7), np.int32), np.empty(columns if remembers else 1, np.int32),
         np.zeros(lanes, np.float32), np.zeros((parameters + 1, lanes), np.float32),
-        np.empty((6, events if in_turns else 1), np.int32),
+        np.empty((4, events if in_turns else 1), np.int32),
         np.zeros(2 * events + 3 if in_turns else 1, np.int32),
         np.zeros(rows * columns if in_turns else 1, np.int32),
     )  # fmt: skip
@@ -139,12 +141,11 @@ def add_segments(
     once = mode == 0 and length == 1
     normals, pulses = 0, 0
     for half in range(2):
-        columns, up = n_columns_B2[b, half], half ^ flip
-        if columns == 0 or (side == 1 and up == 0) or (side == 2 and up == 1):
-            continue
-        if once:
-            first, count, total = SINGLE, columns, columns
-        else:
+        up = half ^ flip
+        taken = np.int64(side == 0) | (np.int64(side == 1) & up) | (np.int64(side == 2) & (1 - up))
+        columns = n_columns_B2[b, half] * taken
+        first, count, total = np.int64(SINGLE), columns, columns
+        if not once:
             level = (d_second if mode == 1 and half == 1 else d_code) & MAGNITUDE
             first = at
             at = gather(
@@ -154,13 +155,11 @@ def add_segments(
             count, total = at - first, 0
             for e in range(first, at):
                 total += counts_E[e]
-        if count == 0:
-            continue
         segments[n_segments, ROW], segments[n_segments, VECTOR] = row, b
         segments[n_segments, HALF], segments[n_segments, UP] = half, 1 if side == 2 else up
         segments[n_segments, FIRST], segments[n_segments, COUNT] = first, count
         segments[n_segments, NOISE] = 2 * pairs + normals
-        n_segments += 1
+        n_segments += np.int64(count > 0)  # not a branch: whether there is one is hard to predict
         normals += count if aggregates else total
         pulses += total
     return at, n_segments, normals, pulses
@@ -197,6 +196,13 @@ def look(seen_OI, row, line, of_columns, look_M):
         look_M[:] = seen_OI[row]
 
 
+@inline
+def fetch(data, first, count):
+    """Ask for ``count`` numbers at a pointer: they come while others are worked on."""
+    for i in range(first, first + count, LINE):
+        prefetch(data, i)
+
+
 @numba.njit(error_model="numpy")
 def pulse_rows(
     apply, may_turn, w_OI, p_OIP, c, seen_OI, write_noise, k0, k1, columns_B2I, trains_B2I, n_columns_B2,
@@ -213,7 +219,7 @@ def pulse_rows(
     fired = n_columns_B2[:vectors].sum()
     in_turns = may_turn and mode == 0 and longest == 1 and fired < 2 * FEW * vectors
     (
-        hits_RB, n_hits_R, events_E, counts_E, calls_4N, words, noise, segments, last_I, w_E, p_PE, events_6E,
+        hits_RB, n_hits_R, events_E, counts_E, calls_4N, words, noise, segments, last_I, w_E, p_PE, events_4E,
         starts_E, turns_RI,
     ) = make_buffers(
         rows, w_OI.shape[1], vectors, longest, aggregates, noisy, remembers, p_OIP.shape[2], in_turns
@@ -222,8 +228,13 @@ def pulse_rows(
     top = counter_top(STEP_NOISE, extra, tick)
     looks = after_N.size
     pulses, events, n_segments, calls, pairs = 0, 0, 0, 0, 0
+    width, numbers = w_OI.shape[1], p_OIP.shape[2]
+    w, p, far = data_of(w_OI), data_of(p_OIP), w_OI.size * (1 + numbers) > NEAR
     for r in range(rows):
         row, h, n = first_row + r, 0, 0
+        if far:
+            fetch(w, row * width, width)
+            fetch(p, row * width * numbers, width * numbers)
         last_I[:] = -1
         while True:
             limit = after_N[n] if n < looks else vectors
@@ -245,7 +256,7 @@ def pulse_rows(
                     draw_noise(k0, k1, calls_4N, top, calls, words, noise)
                 apply(
                     w_OI, p_OIP, c, columns_B2I, events_E, counts_E, segments, n_segments, noise, aggregates,
-                    w_E, p_PE, in_turns, events_6E, starts_E, turns_RI,
+                    w_E, p_PE, in_turns, events_4E, starts_E, turns_RI,
                 )  # fmt: skip
                 if remembers:
                     note_last(columns_B2I, events_E, segments, n_segments, last_I)
@@ -390,8 +401,11 @@ def run(device: Any, arguments: tuple[Any, ...], looks: Looks) -> int:
     """The update with as many threads as it is worth; adds to ``pulses_T``, returns OK or what is wrong."""
     w_TOI, p_TOIP = arguments[0], arguments[1]
     apply = applier(type(device).step, p_TOIP.shape[3], type(device).blockwise)
-    threads = numba.get_num_threads()
-    large = threads > 1 and w_TOI.size * arguments[7].shape[1] >= SERIAL_WORK
+    threads = numba.get_num_threads() if w_TOI.size * arguments[7].shape[1] >= SERIAL_WORK else 1
     return update_kernel()(
-        apply.address, type(device).blockwise, *arguments, TASKS_A_THREAD * threads if large else 1, *looks
+        apply.address,
+        type(device).blockwise,
+        *arguments,
+        TASKS_A_THREAD * threads if threads > 1 else 1,
+        *looks,
     )

@@ -9,7 +9,7 @@ from numba import prange
 from ..rng import Stream
 from ..rng.cpu import compiled, philox4x32, unit_interval
 from . import formulas
-from .intrinsics import EIGHT, fire_eight, popcount, signs_of_eight
+from .intrinsics import EIGHT, fire_eight, popcount, put_eight, signs_of_eight
 from .rule import FINER, SECOND_PASS
 
 SIGN = np.uint32(0x80000000)
@@ -17,6 +17,7 @@ MAGNITUDE = np.uint32(0x7FFFFFFF)
 OK, BAD_X, BAD_D, TOO_LONG = 0, 1, 2, 3
 CALLS = 512  # Philox calls that are computed in one go
 SET_BITS = np.array([[*(i for i in range(8) if n >> i & 1), *[0] * 8][:8] for n in range(256)], np.int32)
+FLAT_SET_BITS = SET_BITS.reshape(-1)
 LINES, VECTORS = 4096, 512  # lines whose trains, and vectors whose magnitudes, are one task
 
 train_length = compiled(formulas.train_length)
@@ -34,14 +35,16 @@ def counter_top(stream, extra, tick):
 
 
 @numba.njit(error_model="numpy", forceinline=True)
-def magnitudes(values_BL, out_B):
-    """Largest |value| of each vector; infinite or NaN where one is not finite."""
-    bits_BL = values_BL.view(np.int32)
-    for b in range(out_B.size):
-        largest, bits_L = np.int32(0), bits_BL[b]
-        for line in range(bits_L.size):
-            largest = max(largest, np.int32(bits_L[line] & np.int32(0x7FFFFFFF)))
-        out_B[b] = largest
+def magnitudes(values_XBL, first, out_XB):
+    """Bits of the largest |value| of vectors ``first``..; those of infinity or more if one is not finite."""
+    vectors, lines = values_XBL.shape[1:]
+    bits = values_XBL.reshape(-1).view(np.int32)  # one view: to make one a vector takes as long as to read it
+    for n in range(out_XB.shape[0]):
+        for b in range(out_XB.shape[1]):
+            largest, at = np.int32(0), (n * vectors + first + b) * lines
+            for line in range(at, at + lines):
+                largest = max(largest, np.int32(bits[np.uint64(line)] & np.int32(0x7FFFFFFF)))
+            out_XB[n, b] = largest
 
 
 @numba.njit(error_model="numpy")
@@ -72,10 +75,10 @@ def random_words(k0, k1, c0_N, c1_N, after_N, low, c3, n, words):
 
 
 @numba.njit(error_model="numpy", forceinline=True)
-def address_calls(calls, length, slot_0, c0_N, c1_N, after_N):
-    """Call, slot and vector (from the first on) of one Philox call after the other."""
+def address_calls(calls, length, slot_0, vectors, c0_N, c1_N, after_N):
+    """Call, slot and vector (from the first on) of one Philox call after the other, for some ``vectors``."""
     n, after = 0, 0
-    while n + calls * length <= c0_N.size:
+    while n + calls * length <= c0_N.size and after < vectors:
         for slot in range(length):
             for call in range(calls):
                 c0_N[n], c1_N[n], after_N[n] = call, slot_0 + slot, after
@@ -106,7 +109,7 @@ def random_codes(
             first += 1
             continue
         if length != addressed:
-            address_calls(calls, length, slot_0, c0, c1, after)
+            address_calls(calls, length, slot_0, stop - start, c0, c1, after)
             addressed = length
         last, most = first + 1, min(stop, first + room // (calls * length))
         while last < most and lengths_B[last] == length:
@@ -203,30 +206,32 @@ def level_codes(
 
 
 @numba.njit(error_model="numpy", forceinline=True)
-def pick(bits, line, codes, code, once, columns_B2I, trains_B2I, b, half, n):
-    """Append lines ``line`` + i for the set bits i of eight; returns how many there are then."""
-    for i in range(EIGHT):
-        columns_B2I[b, half, np.uint64(n + i)] = line + SET_BITS[bits, i]
+def pick(bits, line, codes, code, once, columns, column, trains, train):
+    """Put lines ``line`` + i and their trains for the set bits i of eight; returns how many these are."""
+    put_eight(FLAT_SET_BITS, np.int64(bits) * EIGHT, line, columns, column)
     if not once:
         for i in range(EIGHT):
-            train = codes[np.uint64(code + SET_BITS[bits, i])] & MAGNITUDE
-            trains_B2I[b, half, np.uint64(n + i)] = train
-    return n + np.int64(popcount(bits))
+            at = np.uint64(code + SET_BITS[bits, i])
+            trains[np.uint64(train + i)] = codes[at] & MAGNITUDE
+    return np.int64(popcount(bits))
 
 
 @numba.njit(error_model="numpy", forceinline=True)
-def split(codes, code, lines, once, columns_B2I, trains_B2I, n_columns_B2, b):
+def split(codes, code, lines, once, columns, room, trains, n_columns_B2, b):
     """The lines that fire and their trains, those of positive values and those of negative ones apart.
 
     Where all trains have one slot (``once``) there is nothing to tell of them. The codes, from ``code`` on,
-    are whole eights, and up to eight more than there are lines are written.
+    are whole eights. Of flat ``columns`` and ``trains`` a vector has two times ``room``, which is up to
+    eight more than there are lines.
     """
+    first = 2 * b * room
     n, m = np.int64(0), np.int64(0)
     for line in range(0, lines, EIGHT):
         bits = signs_of_eight(codes, code + line)
         up, down = bits & np.uint32(255), bits >> np.uint32(EIGHT)
-        n = pick(up, line, codes, code + line, once, columns_B2I, trains_B2I, b, 0, n)
-        m = pick(down, line, codes, code + line, once, columns_B2I, trains_B2I, b, 1, m)
+        at, under = first + n, first + room + m
+        n += pick(up, line, codes, code + line, once, columns, at, trains, at)
+        m += pick(down, line, codes, code + line, once, columns, under, trains, under)
     n_columns_B2[b, 0], n_columns_B2[b, 1] = n, m
 
 
@@ -268,13 +273,14 @@ def make_trains(
             d_BO, lengths_B, d_scales_B, first, stop, rule, rule.d_step, k0, k1, tick, extra, PULSE_D,
             SECOND_PASS, d_second_BO, start,
         )  # fmt: skip
-    x_codes = x_codes_BI.reshape(-1)
+    x_codes, columns, trains = x_codes_BI.reshape(-1), columns_B2I.reshape(-1), trains_B2I.reshape(-1)
     for b in range(first, stop):
         at = b - start
         if lengths_B[b] > 0:
             once = rule.mode == 0 and lengths_B[b] == 1
             code = (b - first) * x_codes_BI.shape[1]
-            split(x_codes, code, x_BI.shape[1], once, columns_B2I, trains_B2I, n_columns_B2, at)
+            room = columns_B2I.shape[2]
+            split(x_codes, code, x_BI.shape[1], once, columns, room, trains, n_columns_B2, at)
         else:
             n_columns_B2[at, :] = 0
             d_codes_BO[at, :] = 0
@@ -290,10 +296,8 @@ def plan_vectors(
     vectors = own.stop - own.start
     x_max_XB = np.empty((x_XBI.shape[0], vectors), np.int32)
     d_max_DB = np.empty((d_DBO.shape[0], vectors), np.int32)
-    for n in range(x_XBI.shape[0]):
-        magnitudes(x_XBI[n, own], x_max_XB[n])
-    for n in range(d_DBO.shape[0]):
-        magnitudes(d_DBO[n, own], d_max_DB[n])
+    magnitudes(x_XBI, own.start, x_max_XB)
+    magnitudes(d_DBO, own.start, d_max_DB)
     if x_max_XB.max() >= 0x7F800000:
         return BAD_X, 0
     if d_max_DB.max() >= 0x7F800000:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from llvmlite import ir
@@ -10,9 +11,24 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 EIGHT = 8
+LOCALITY = 2  # of prefetched lines: 3 is the first-level cache, 2 the second
 _WORD, _HALF, _BYTE, _FLOAT = ir.IntType(32), ir.IntType(16), ir.IntType(8), ir.FloatType()
 _WORDS, _FLOATS = ir.VectorType(_WORD, EIGHT), ir.VectorType(_FLOAT, EIGHT)
+_FOUR_FLOATS, _FOUR_WORDS = ir.VectorType(_FLOAT, 4), ir.VectorType(_WORD, 4)
 _SIGN = 0x80000000
+
+
+@intrinsic
+def data_of(typing_context: Any, array: Any) -> Any:
+    """A C-contiguous array's numbers as a pointer: no negative indices, and no owner to count.
+
+    What counts owners is an atomic instruction, and short loops over arrays spend half their time in it.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return context.make_array(signature.args[0])(context, builder, arguments[0]).data
+
+    return types.CPointer(array.dtype)(array), generate
 
 
 @intrinsic
@@ -101,3 +117,85 @@ def signs_of_eight(typing_context: Any, codes: Any, at: Any) -> Any:
         return builder.or_(_bits(builder, up, 0), _bits(builder, builder.and_(fires, negative), EIGHT))
 
     return types.uint32(codes, types.int64), generate
+
+
+@intrinsic
+def put_eight(typing_context: Any, table: Any, first: Any, more: Any, out: Any, at: Any) -> Any:
+    """Eight int32 of flat ``table`` from ``first`` on, plus ``more``, to flat ``out`` from ``at`` on."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        table, first, more, out, at = arguments
+        values = builder.load(_eight(context, builder, signature.args[0], table, first, _WORD), align=4)
+        values = builder.add(values, _all(builder, builder.trunc(more, _WORD), _WORDS))
+        builder.store(values, _eight(context, builder, signature.args[3], out, at, _WORD), align=4)
+        return context.get_dummy_value()
+
+    index = types.int64
+    return types.void(table, index, index, out, index), generate
+
+
+@intrinsic
+def gather_four(
+    typing_context: Any, rows: Any, a: Any, b: Any, c: Any, d: Any, columns: Any, at: Any, lanes: Any
+) -> Any:
+    """columns[n lanes + at + i] = rows[place i + n] for n < 4 and the four places a, b, c, d: a transpose.
+
+    Both are pointers to float32; ``lanes`` is the length of one column.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        rows, *places, columns, at, lanes = arguments
+
+        def pointer(data: Any, index: Any) -> Any:
+            return builder.bitcast(builder.gep(data, [index]), _FOUR_FLOATS.as_pointer())
+
+        def mixed(x: Any, y: Any, *order: int) -> Any:
+            return builder.shuffle_vector(x, y, ir.Constant(_FOUR_WORDS, list(order)))
+
+        w, x, y, z = (builder.load(pointer(rows, place), align=4) for place in places)
+        low_wx, low_yz = mixed(w, x, 0, 4, 1, 5), mixed(y, z, 0, 4, 1, 5)
+        high_wx, high_yz = mixed(w, x, 2, 6, 3, 7), mixed(y, z, 2, 6, 3, 7)
+        transposed = (
+            mixed(low_wx, low_yz, 0, 1, 4, 5), mixed(low_wx, low_yz, 2, 3, 6, 7),
+            mixed(high_wx, high_yz, 0, 1, 4, 5), mixed(high_wx, high_yz, 2, 3, 6, 7),
+        )  # fmt: skip
+        for values in transposed:
+            builder.store(values, pointer(columns, at), align=4)
+            at = builder.add(at, lanes)
+        return context.get_dummy_value()
+
+    index = types.int64
+    return types.void(rows, index, index, index, index, columns, index, index), generate
+
+
+@functools.cache
+def numbers(count: int) -> Any:
+    """For numba: a tuple of ``count`` float32 numbers at a pointer, from ``first`` on, ``apart`` each."""
+
+    @intrinsic
+    def read(typing_context: Any, data: Any, first: Any, apart: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            data, place, apart = arguments
+            values = []
+            for _ in range(count):
+                values.append(builder.load(builder.gep(data, [place]), align=4))
+                place = builder.add(place, apart)
+            return context.make_tuple(builder, signature.return_type, values)
+
+        return types.UniTuple(types.float32, count)(data, types.int64, types.int64), generate
+
+    return read
+
+
+@intrinsic
+def prefetch(typing_context: Any, data: Any, at: Any) -> Any:
+    """Ask for the cache line of number ``at`` from a pointer on, into the second-level cache."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        byte = builder.bitcast(builder.gep(arguments[0], [arguments[1]]), _BYTE.as_pointer())
+        kind = ir.FunctionType(ir.VoidType(), [byte.type, _WORD, _WORD, _WORD])
+        fetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        builder.call(fetch, [byte, _WORD(0), _WORD(LOCALITY), _WORD(1)])
+        return context.get_dummy_value()
+
+    return types.void(data, types.int64), generate

@@ -20,7 +20,7 @@ def unit_interval(word: Any) -> Any:
 def natural_log(u: Any) -> Any:
     """ln(u) for normal float32 u > 0."""
     bits = m.float_bits(u)
-    exponent = m.i32((bits - m.i32(0x3F3504F3)) >> m.i32(23))
+    exponent = m.i32(m.i32(bits - m.i32(0x3F3504F3)) >> m.i32(23))
     f = m.bits_float(m.i32(bits - (exponent << m.i32(23)))) - 1.0
     z = f * f
     p = f * 7.0376836292e-2 - 1.1514610310e-1
@@ -45,7 +45,7 @@ def normal_pair(word: Any) -> Any:
     """
     u = (m.f32(m.i32(word >> m.u32(12))) + 0.5) * 9.5367431640625e-07
     bits = m.float_bits(u)
-    exponent = m.i32((bits - m.i32(0x3F3504F3)) >> m.i32(23))
+    exponent = m.i32(m.i32(bits - m.i32(0x3F3504F3)) >> m.i32(23))
     f = m.bits_float(m.i32(bits - (exponent << m.i32(23)))) - 1.0
     p = f * 0.11896094679832458 - 0.18667849898338318
     p = p * f + 0.2049633115530014
