@@ -47,6 +47,7 @@ ROWS = (
 )
 LAYER = Row(4096, 4096, 16, 1.0)
 TILE_SIZE = 512  # the layer is cut into 64 tiles
+IMAGES = Row(10, 28 * 28, 8, 0.2)  # classes, pixels, images, and the share of pixels that are not zero
 
 
 @dataclass(frozen=True)
@@ -64,4 +65,5 @@ CASES = (
     Case("layer forward", "SoftBoundsDevice", LAYER),
     Case("layer step", "SoftBoundsDevice", LAYER),
     Case("hardware-aware", "AddNormal", LAYER),
+    Case("LeNet5 step", "ConstantStepDevice", IMAGES),
 )
