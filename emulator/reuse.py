@@ -70,7 +70,7 @@ class _Watcher:
     def watching(self, name: str, layer: AnalogLayer) -> Iterator[None]:
         """Inside, ``layer`` gives zeros and is watched."""
 
-        def stand_in(x: Tensor) -> Tensor:
+        def stand_in(x: Tensor, bias: Tensor | None = None) -> Tensor:
             self._count(name, layer, x)
             rows = _rows(layer, x)
             return torch.zeros(rows, layer.grid.spec.out_size, dtype=torch.float32, device=x.device)

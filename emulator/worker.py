@@ -106,7 +106,7 @@ class HostedLayer:
     def backward(self, tick: int, record: int, need_input: bool, gradients: Arrays) -> PartialSums:
         """Keep the output gradients of each hosted row; read all tiles backward where asked for."""
         gradient = dict(zip(self.rows, gradients, strict=True))
-        stacks = [np.stack([gradient[row] for row in group.rows]) for group in self.groups]
+        stacks = [_stacked([gradient[row] for row in group.rows]) for group in self.groups]
         kept = self.kept[record]
         if self.spec.learns:
             kept.d_XBO.append(stacks)
@@ -144,7 +144,7 @@ class HostedLayer:
         patches = None if vectors else self.spec.patches
         if patches is None:
             blocks = [feed[c] for c in columns]
-            return blocks[0][None] if len(blocks) == 1 and not keep else np.stack(blocks)
+            return blocks[0][None] if len(blocks) == 1 and not keep else _stacked(blocks)
         blocks = [unfold(feed[c], patches)[:, self.spec.features(c)] for c in columns]
         return blocks[0][None] if len(blocks) == 1 else np.stack(blocks)
 
@@ -158,6 +158,11 @@ class HostedLayer:
             full[:, self.spec.features(tile.column)] = z_BI
             z_BI = full
         return fold(z_BI, image_shape[0], last - first, image_shape[2:], patches)
+
+
+def _stacked(blocks: list[Floats]) -> Floats:
+    """A copy of equal blocks, one after the other."""
+    return np.stack(blocks) if len(blocks) > 1 else blocks[0][None].copy()
 
 
 def _partial_sums(

@@ -95,3 +95,17 @@ def at_address(signature: Any) -> Any:
         return numba.types.FunctionType(signature)(numba.types.int64), code
 
     return function_at
+
+
+@intrinsic
+def data_of(typing_context: Any, array: Any) -> Any:
+    """For kernels: a C-contiguous array's numbers as a pointer, while somebody else holds the array.
+
+    A pointer has no owner to count, which takes an atomic instruction, and an index of it is not checked
+    for being negative, which keeps loops from being vectorised.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return context.make_array(signature.args[0])(context, builder, arguments[0]).data
+
+    return numba.types.CPointer(array.dtype)(array), generate

@@ -32,6 +32,7 @@ class Window(NamedTuple):
         """Weights of one channel in one window."""
         return math.prod(self.kernel)
 
+    @functools.lru_cache(maxsize=1024)  # noqa: B019  (a window is a tuple: what is kept is small)
     def output_size(self, size: tuple[int, ...]) -> tuple[int, ...]:
         """The number of positions along each axis of an image of ``size``."""
         if len(size) != len(self.kernel):

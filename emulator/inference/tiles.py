@@ -70,8 +70,8 @@ class HardwareAwareTiles(nn.Module):
         self.programmed: Programmed | None = None
         self.on_tiles: tuple[int, int] | None = None  # the version of the weight that the tiles hold
 
-    def forward(self, x: Tensor) -> Tensor:
-        """y[vectors, out] = W x of features x[B, in] or of the patches of images x[B, channels, ...]."""
+    def forward(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
+        """y[vectors, out] = W x + b of features x[B, in] or of the patches of images x[B, channels, ...]."""
         require_numbers(x)
         self._bring_weights()
         modify = self._modify()
@@ -84,7 +84,9 @@ class HardwareAwareTiles(nn.Module):
             y = y * r.to(y)
         if self.out_scale is not None:
             y = self.out_scale(y)
-        return y if self.training or self.programmed is None else y * self.alpha.to(y)
+        if self.programmed is not None and not self.training:
+            y = y * self.alpha.to(y)
+        return y if bias is None else y + bias
 
     def set_weights(self, w_OI: Floats) -> None:
         """Set the trained weight; whatever was programmed is gone."""

@@ -112,9 +112,6 @@ class AnalogLayer(nn.Module):
             "build the layer with an InferenceRPUConfig"
         )
 
-    def _with_bias(self, y: Tensor) -> Tensor:
-        return y if self.bias is None else y + self.bias
-
 
 def _require_rpu_config(name: str, config: Any) -> None:
     if not hasattr(config, "device") or not hasattr(config, "mapping"):

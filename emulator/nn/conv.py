@@ -114,9 +114,8 @@ class _AnalogConv(AnalogLayer):
                 f"channels and {self.dimensions} spatial dimensions are needed"
             )
         spatial = patches.output_size(tuple(images.shape[2:]))
-        rows = self._with_bias(self.analog_tile(images))  # [B x positions, out_channels]
-        y = rows.reshape(images.shape[0], -1, self.out_channels).transpose(1, 2)
-        y = y.reshape(images.shape[0], self.out_channels, *spatial)
+        rows = self.analog_tile(images, self.bias)  # [B x positions, out_channels]
+        y = rows.reshape(images.shape[0], *spatial, self.out_channels).movedim(-1, 1)
         return y if batched else y.squeeze(0)
 
     def extra_repr(self) -> str:

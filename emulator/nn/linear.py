@@ -74,8 +74,10 @@ class AnalogLinear(AnalogLayer):
                 f"{self.grid.spec.name}: input of shape {tuple(x.shape)}; its last dimension must be "
                 f"{self.in_features} wide"
             )
-        y = self.analog_tile(x.reshape(-1, self.in_features))
-        return self._with_bias(y.reshape(*x.shape[:-1], self.out_features))
+        if x.dim() == 2:
+            return cast(Tensor, self.analog_tile(x, self.bias))
+        y = self.analog_tile(x.reshape(-1, self.in_features), self.bias)
+        return cast(Tensor, y.reshape(*x.shape[:-1], self.out_features))
 
     def extra_repr(self) -> str:
         bias = self.bias is not None

@@ -37,10 +37,12 @@ class PulsedTiles(nn.Module):
     def grid(self, grid: TileGrid) -> None:
         self.context.grid = grid
 
-    def forward(self, x: Tensor) -> Tensor:
-        """y[vectors, out] = W x of features x[B, in] or of the patches of images x[B, channels, ...]."""
-        y = analog_product(x, self.context)
-        return y if self.out_scale is None else self.out_scale(y)
+    def forward(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
+        """y[vectors, out] = W x + b of features x[B, in] or of the patches of images x[B, channels, ...]."""
+        if self.out_scale is None:
+            return analog_product(x, self.context, bias)
+        y: Tensor = self.out_scale(analog_product(x, self.context, None))
+        return y if bias is None else y + bias
 
     def set_weights(self, w_OI: Floats) -> None:
         """Write the layer's weight; every device clips to its bounds."""

@@ -24,6 +24,7 @@ from .cpu_stages import (
     quantised_at_random,
     skewed,
     stage,
+    unsigned,
 )
 from .product import View
 from .random_lines import Place, block_normals, block_uniforms
@@ -174,11 +175,12 @@ def convert_short_rows(settings, x_RI, scale_M, factor, rows, first, stop, u_MI)
     """All rows in one flat loop: each is shorter than what vectorises well."""
     size = x_RI.shape[1]
     scale = np.empty((stop - first) * size, np.float32)
-    u = u_MI[first:stop].reshape(-1)
+    x, u = x_RI.reshape(-1), u_MI[first:stop].reshape(-1)
     for m in range(first, stop):
-        at = (m - first) * size
-        scale[at : at + size] = scale_M[m] * factor
-        u[at : at + size] = x_RI[rows.source_M[m]]
+        at, source, alpha = (m - first) * size, rows.source_M[m] * size, scale_M[m] * factor
+        for i in range(size):
+            scale[unsigned(at + i)] = alpha
+            u[unsigned(at + i)] = x[unsigned(source + i)]
     for i in range(len(u)):
         value = quantised(u[i] / scale[i], settings.inp_step)
         value = skewed(clipped(value, settings.inp_bound), settings.inp_asymmetry)
@@ -210,8 +212,8 @@ def one_sign(block, u, sign):
     part = View(np.empty(block.rows * block.length, np.float32), 0, block.length)
     for r in range(block.rows):
         for j in range(block.length):
-            value = u.data[u.first + r * u.step + j]
-            part.data[r * block.length + j] = value if value * sign > 0 else np.float32(0)
+            value = u.data[unsigned(u.first + r * u.step + j)]
+            part.data[unsigned(r * block.length + j)] = value if value * sign > 0 else np.float32(0)
     return part
 
 
@@ -240,7 +242,7 @@ def weights_at_negative(settings, spread, block, w, w_TOI):
 def add_second(block, second, y):
     for r in range(block.rows):
         for i in range(block.lines):
-            y.data[y.first + r * y.step + i] += second.data[r * block.lines + i]
+            y.data[unsigned(y.first + r * y.step + i)] += second.data[unsigned(r * block.lines + i)]
 
 
 @stage
@@ -290,8 +292,9 @@ def read_block(settings, spread, key, t, w_TOI, u_MI, rows, n, count, line, line
         gain = scale_M[m + r] * factor * settings.out_scale
         if gain == 0:
             above[r] = below[r] = 0
-        for i in range(line, line + lines):
-            y_NL[n + r, i] *= gain
+        at = y.first + r * y.step
+        for i in range(at, at + lines):
+            y.data[unsigned(i)] *= gain
 
 
 @compiled

@@ -17,6 +17,7 @@ from .settings import ADDITIVE_NOISE, NO_WEIGHT_NOISE, OUTPUT_NOISE, OUTPUT_ROUN
 
 # inlined before types are inferred: a compiled function of its own is optimised once more for each caller
 stage = numba.njit(error_model="numpy", inline="always")
+unsigned = np.uint64  # an index: that negative ones count from an array's end keeps a loop scalar
 quantised = formula(formulas.quantised)
 quantised_at_random = formula(formulas.quantised_at_random)
 clipped = formula(formulas.clipped)
@@ -64,19 +65,24 @@ def drop_on_wires(settings, block, w, u, y):
     changed = View(np.empty(block.rows * block.length, np.float32), 0, block.length)
     for r in range(block.rows):
         for j in range(block.length):
-            changed.data[r * block.length + j] = abs(u.data[u.first + r * u.step + j])
+            changed.data[unsigned(r * block.length + j)] = abs(u.data[unsigned(u.first + r * u.step + j)])
     current = multiply_magnitudes(settings, block, w, changed)
     for j in range(block.length):
         profile = np.float32(1.0 - (1.0 - j / block.length) ** 2)
         for r in range(block.rows):
-            changed.data[r * block.length + j] = u.data[u.first + r * u.step + j] * profile
+            changed.data[unsigned(r * block.length + j)] = (
+                u.data[unsigned(u.first + r * u.step + j)] * profile
+            )
     weighted = View(np.empty(block.rows * block.lines, np.float32), 0, block.lines)
     multiply(settings, block, w, changed, weighted)
     for r in range(block.rows):
         for i in range(block.lines):
             at = r * block.lines + i
-            y.data[y.first + r * y.step + i] -= wire_drop(
-                current.data[at], weighted.data[at], settings.ir_drop, settings.length_by_g_ratio
+            y.data[unsigned(y.first + r * y.step + i)] -= wire_drop(
+                current.data[unsigned(at)],
+                weighted.data[unsigned(at)],
+                settings.ir_drop,
+                settings.length_by_g_ratio,
             )
 
 
@@ -86,12 +92,12 @@ def shift_by_offset(settings, spread, block, u, y):
     for r in range(block.rows):
         total = np.float32(0)
         for j in range(block.length):
-            total += u.data[u.first + r * u.step + j]
+            total += u.data[unsigned(u.first + r * u.step + j)]
         y_ref = -settings.v_offset_w_min * total
         for i in range(block.lines):
             at = y.first + r * y.step + i
-            v_offset = spread.offset_TL[block.t, block.line + i]
-            y.data[at] = offset_and_series(y.data[at], y_ref, v_offset, settings.r_series)
+            v_offset = spread.offset_TL[block.t, unsigned(block.line + i)]
+            y.data[unsigned(at)] = offset_and_series(y.data[unsigned(at)], y_ref, v_offset, settings.r_series)
 
 
 @stage
@@ -101,21 +107,24 @@ def add_weight_noise(settings, block, draw, w, u, y):
     squares = View(np.empty(block.rows * block.length, np.float32), 0, block.length)
     for r in range(block.rows):
         for j in range(block.length):
-            value = u.data[u.first + r * u.step + j]
-            squares.data[r * block.length + j] = value * value
+            value = u.data[unsigned(u.first + r * u.step + j)]
+            squares.data[unsigned(r * block.length + j)] = value * value
     if settings.weight_noise_type == ADDITIVE_NOISE:
         power = View(np.empty(block.rows * block.lines, np.float32), 0, block.lines)
         for r in range(block.rows):
             total = np.float32(0)
             for j in range(block.length):
-                total += squares.data[r * block.length + j]
-            power.data[r * block.lines : (r + 1) * block.lines] = total
+                total += squares.data[unsigned(r * block.length + j)]
+            for i in range(block.lines):
+                power.data[unsigned(r * block.lines + i)] = total
     else:
         power = multiply_magnitudes(settings, block, w, squares)
     for r in range(block.rows):
         for i in range(block.lines):
-            std = settings.weight_noise * np.float32(math.sqrt(power.data[r * block.lines + i]))
-            y.data[y.first + r * y.step + i] += std * normals[r * padded(block.lines, NORMALS) + i]
+            std = settings.weight_noise * np.float32(math.sqrt(power.data[unsigned(r * block.lines + i)]))
+            y.data[unsigned(y.first + r * y.step + i)] += (
+                std * normals[unsigned(r * padded(block.lines, NORMALS) + i)]
+            )
 
 
 @stage
@@ -138,10 +147,10 @@ def bend(settings, spread, block, y):
         if settings.nonlinear:
             slope = spread.slope_T[block.t]
             for i in range(block.lines):
-                curvature = spread.curvature_TL[block.t, block.line + i]
-                y.data[first + i] = saturated(y.data[first + i], curvature, slope)
+                curvature = spread.curvature_TL[block.t, unsigned(block.line + i)]
+                y.data[unsigned(first + i)] = saturated(y.data[unsigned(first + i)], curvature, slope)
         for i in range(first, first + block.lines):
-            y.data[i] = skewed(y.data[i], settings.out_asymmetry)
+            y.data[unsigned(i)] = skewed(y.data[unsigned(i)], settings.out_asymmetry)
 
 
 @stage
@@ -151,10 +160,12 @@ def add_output_noise(settings, spread, block, draw, y):
         first, drawn = y.first + r * y.step, r * padded(block.lines, NORMALS)
         if settings.has_out_spread:
             for i in range(block.lines):
-                y.data[first + i] += spread.out_noise_TL[block.t, block.line + i] * normals[drawn + i]
+                y.data[unsigned(first + i)] += (
+                    spread.out_noise_TL[block.t, unsigned(block.line + i)] * normals[unsigned(drawn + i)]
+                )
         else:
             for i in range(block.lines):
-                y.data[first + i] += settings.out_noise * normals[drawn + i]
+                y.data[unsigned(first + i)] += settings.out_noise * normals[unsigned(drawn + i)]
 
 
 @stage
@@ -163,7 +174,9 @@ def round_at_random(settings, block, draw, y):
     for r in range(block.rows):
         first, drawn = y.first + r * y.step, r * padded(block.lines, UNIFORMS)
         for i in range(block.lines):
-            y.data[first + i] = quantised_at_random(y.data[first + i], settings.out_step, uniforms[drawn + i])
+            y.data[unsigned(first + i)] = quantised_at_random(
+                y.data[unsigned(first + i)], settings.out_step, uniforms[unsigned(drawn + i)]
+            )
 
 
 @stage
@@ -180,9 +193,9 @@ def converted_output(settings, spread, block, draw, y, above, below):
         first = y.first + r * y.step
         high = low = np.int32(0)
         for i in range(first, first + block.lines):
-            value = quantised(y.data[i], step)
+            value = quantised(y.data[unsigned(i)], step)
             high += np.int32(value > settings.out_bound)
             low += np.int32(value < -settings.out_bound)
-            y.data[i] = clipped(value, settings.out_bound)
+            y.data[unsigned(i)] = clipped(value, settings.out_bound)
         above[r] += high
         below[r] += low

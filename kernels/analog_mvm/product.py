@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numba
 
+from ..jit import data_of
 from .simd import LANES, axpy_block, dot_block
 
 SUM_BLOCK = 64  # rows of w that a pass of the transposed product reads, so that they stay in the cache
@@ -27,32 +28,25 @@ def _dot_product(magnitude):
 
     @numba.njit(error_model="numpy")
     def product(w, u, y, lines, rows, length):
+        w_data, u_data, y_data = data_of(w.data), data_of(u.data), data_of(y.data)
         threes = rows - rows % 3
         fours = lines - lines % 4
         for line in range(0, fours, 4):
             w_at, y_at = w.first + line * w.step, y.first + line
             for v in range(0, threes, 3):
-                u_at = u.first + v * u.step
-                block_4x3(
-                    w.data, w_at, w.step, u.data, u_at, u.step, length, y.data, y_at + v * y.step, y.step
-                )
+                u_at, out = u.first + v * u.step, y_at + v * y.step
+                block_4x3(w_data, w_at, w.step, u_data, u_at, u.step, length, y_data, out, y.step)
             for v in range(threes, rows):
-                u_at = u.first + v * u.step
-                block_4x1(
-                    w.data, w_at, w.step, u.data, u_at, u.step, length, y.data, y_at + v * y.step, y.step
-                )
+                u_at, out = u.first + v * u.step, y_at + v * y.step
+                block_4x1(w_data, w_at, w.step, u_data, u_at, u.step, length, y_data, out, y.step)
         for line in range(fours, lines):
             w_at, y_at = w.first + line * w.step, y.first + line
             for v in range(0, threes, 3):
-                u_at = u.first + v * u.step
-                block_1x3(
-                    w.data, w_at, w.step, u.data, u_at, u.step, length, y.data, y_at + v * y.step, y.step
-                )
+                u_at, out = u.first + v * u.step, y_at + v * y.step
+                block_1x3(w_data, w_at, w.step, u_data, u_at, u.step, length, y_data, out, y.step)
             for v in range(threes, rows):
-                u_at = u.first + v * u.step
-                block_1x1(
-                    w.data, w_at, w.step, u.data, u_at, u.step, length, y.data, y_at + v * y.step, y.step
-                )
+                u_at, out = u.first + v * u.step, y_at + v * y.step
+                block_1x1(w_data, w_at, w.step, u_data, u_at, u.step, length, y_data, out, y.step)
 
     return product
 
@@ -64,18 +58,16 @@ def _columns(vectors, wide, magnitude):
     masked = axpy_block(vectors, 1, True, magnitude)
 
     @numba.njit(error_model="numpy")
-    def columns(w, w_at, d, d_at, z, z_at, lines, length):
+    def columns(w, w_at, w_step, d, d_at, d_step, z, z_at, z_step, lines, length):
         c = 0
         while c + wide * LANES <= lines:
-            block(w.data, w_at + c, w.step, d.data, d_at, d.step, length, z.data, z_at + c, z.step, 0)
+            block(w, w_at + c, w_step, d, d_at, d_step, length, z, z_at + c, z_step, 0)
             c += wide * LANES
         while c + LANES <= lines:
-            single(w.data, w_at + c, w.step, d.data, d_at, d.step, length, z.data, z_at + c, z.step, 0)
+            single(w, w_at + c, w_step, d, d_at, d_step, length, z, z_at + c, z_step, 0)
             c += LANES
         if c < lines:
-            masked(
-                w.data, w_at + c, w.step, d.data, d_at, d.step, length, z.data, z_at + c, z.step, lines - c
-            )
+            masked(w, w_at + c, w_step, d, d_at, d_step, length, z, z_at + c, z_step, lines - c)
 
     return columns
 
@@ -86,16 +78,22 @@ def _transposed_product(magnitude):
 
     @numba.njit(error_model="numpy")
     def product(w, d, z, lines, rows, length):
+        w_data, d_data, z_data = data_of(w.data), data_of(d.data), data_of(z.data)
         for v in range(rows):
-            z.data[z.first + v * z.step : z.first + v * z.step + lines] = 0
+            for c in range(lines):
+                z_data[z.first + v * z.step + c] = 0
         fours = rows - rows % 4
         for o in range(0, length, SUM_BLOCK):
             part = min(SUM_BLOCK, length - o)
             w_at, d_at = w.first + o * w.step, d.first + o
             for v in range(0, fours, 4):
-                four_vectors(w, w_at, d, d_at + v * d.step, z, z.first + v * z.step, lines, part)
+                d_of_v, z_of_v = d_at + v * d.step, z.first + v * z.step
+                four_vectors(
+                    w_data, w_at, w.step, d_data, d_of_v, d.step, z_data, z_of_v, z.step, lines, part
+                )
             for v in range(fours, rows):
-                one_vector(w, w_at, d, d_at + v * d.step, z, z.first + v * z.step, lines, part)
+                d_of_v, z_of_v = d_at + v * d.step, z.first + v * z.step
+                one_vector(w_data, w_at, w.step, d_data, d_of_v, d.step, z_data, z_of_v, z.step, lines, part)
 
     return product
 

@@ -106,14 +106,6 @@ class _Emitter:
         return self.builder.extract_element(value, _LANE(0))
 
 
-def _data(context: Any, builder: Any, array_type: Any, array: Any) -> Any:
-    return context.make_array(array_type)(context, builder, array).data
-
-
-def _is_flat_float32(array_type: Any) -> bool:
-    return isinstance(array_type, types.Array) and array_type.dtype == types.float32
-
-
 def _accumulators(builder: Any, count: int) -> list[Any]:
     zero = _VECTOR([0.0] * LANES)
     slots = [cgutils.alloca_once(builder, _VECTOR) for _ in range(count)]
@@ -127,14 +119,11 @@ def dot_block(rows: int, vectors: int, magnitude: bool = False) -> Any:
     """A micro-kernel for numba: y[v, r] = sum over i of w[r, i] u[v, i], for a block of rows and vectors.
 
     Arguments: w, first element of w, distance of w's rows, u, its first, its distance, the length of
-    the sum, y, its first, the distance of its vectors; arrays are C-contiguous float32, indices flat.
+    the sum, y, its first, the distance of its vectors; matrices are pointers to float32, indices flat.
     """
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         w, w_first, w_step, u, u_first, u_step, length, y, y_first, y_step = arguments
-        w = _data(context, builder, signature.args[0], w)
-        u = _data(context, builder, signature.args[3], u)
-        y = _data(context, builder, signature.args[7], y)
         code = _Emitter(builder, magnitude)
         sums = _accumulators(builder, rows * vectors)
         w_rows = [builder.add(w_first, builder.mul(w_step, _INDEX(r))) for r in range(rows)]
@@ -177,9 +166,6 @@ def axpy_block(vectors: int, chunks: int, masked: bool = False, magnitude: bool 
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         w, w_first, w_step, d, d_first, d_step, length, z, z_first, z_step, left = arguments
-        w = _data(context, builder, signature.args[0], w)
-        d = _data(context, builder, signature.args[3], d)
-        z = _data(context, builder, signature.args[7], z)
         code = _Emitter(builder, magnitude)
         last = code.mask_below(left) if masked else None
         masks = [None] * (chunks - 1) + [last]
@@ -216,7 +202,7 @@ def axpy_block(vectors: int, chunks: int, masked: bool = False, magnitude: bool 
 
 
 def _signature(w: Any, u: Any, y: Any, more: int = 0) -> Any:
-    if not all(map(_is_flat_float32, (w, u, y))):
+    if {w, u, y} != {types.CPointer(types.float32)}:
         return None
     index = types.int64
     return types.void(w, index, index, u, index, index, index, y, index, index, *[index] * more)

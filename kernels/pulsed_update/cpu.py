@@ -17,7 +17,7 @@ import numba
 import numpy as np
 from numba import prange
 
-from ..jit import kernel
+from ..jit import data_of, kernel
 from ..rng import Stream
 from ..rng.cpu import normal_pair, philox4x32
 from .cpu_steps import (
@@ -36,7 +36,7 @@ from .cpu_steps import (
     inline,
 )
 from .cpu_trains import MAGNITUDE, OK, counter_top, make_chunk, plan
-from .intrinsics import EIGHT, data_of, popcount, prefetch
+from .intrinsics import EIGHT, popcount, prefetch
 from .rule import Looks
 
 STEP_NOISE, WRITE_NOISE = int(Stream.STEP_NOISE), int(Stream.WRITE_NOISE)

@@ -17,9 +17,9 @@ import numpy as np
 from numba import types
 
 from ..bind import rebind, with_float32_literals
-from ..jit import at_address, callback, code_hash, named_copy
+from ..jit import at_address, callback, code_hash, data_of, named_copy
 from ..rng import numba_math
-from .intrinsics import data_of, gather_four, numbers
+from .intrinsics import gather_four, numbers
 
 ROW, VECTOR, HALF, UP, FIRST, COUNT, NOISE = range(7)  # what a segment is
 SINGLE = -1  # FIRST of a segment whose columns all get one pulse: its events are the vector's columns

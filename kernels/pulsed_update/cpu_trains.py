@@ -259,7 +259,8 @@ def make_trains(
     columns_B2I, trains_B2I, n_columns_B2, d_codes_BO, d_second_BO,
 ):  # fmt: skip
     """Trains of vectors first..stop of one tile; what is written to begins at vector ``start``."""
-    x_codes_BI = np.zeros((stop - first, (x_BI.shape[1] + EIGHT - 1) // EIGHT * EIGHT), np.uint32)
+    x_codes_BI = np.empty((stop - first, (x_BI.shape[1] + EIGHT - 1) // EIGHT * EIGHT), np.uint32)
+    x_codes_BI[:, x_BI.shape[1] :] = 0
     make_codes(
         x_BI, lengths_B, x_scales_B, first, stop, rule, rule.x_step, k0, k1, tick, extra, PULSE_X, 0,
         x_codes_BI, first,

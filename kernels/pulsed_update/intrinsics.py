@@ -19,19 +19,6 @@ _SIGN = 0x80000000
 
 
 @intrinsic
-def data_of(typing_context: Any, array: Any) -> Any:
-    """A C-contiguous array's numbers as a pointer: no negative indices, and no owner to count.
-
-    What counts owners is an atomic instruction, and short loops over arrays spend half their time in it.
-    """
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return context.make_array(signature.args[0])(context, builder, arguments[0]).data
-
-    return types.CPointer(array.dtype)(array), generate
-
-
-@intrinsic
 def popcount(typing_context: Any, word: Any) -> Any:
     """The number of set bits of an unsigned integer."""
     assert isinstance(word, types.Integer)
