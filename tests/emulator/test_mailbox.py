@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-
 from crossgrid.emulator.data_plane import Mailbox
 from crossgrid.emulator.errors import BackendError
 from crossgrid.emulator.tile_actor import Flow
