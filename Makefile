@@ -22,7 +22,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
-	@echo "== setup: compiling the kernels for this processor, once"
+	@echo "== setup: compiling the modules, and the kernels for this processor, once"
 	$(BIN)/python -m crossgrid.emulator.warm
 	@touch $@
 	@echo "== setup: done"
@@ -53,6 +53,7 @@ bench-peer: $(STAMP) ## time this project and aihwkit alternately; PEER=DIR is a
 	$(BIN)/python benchmarks/bench_peer.py --peer $(PEER) --json results/bench_peer.json
 
 bench-ray: $(STAMP) ## time tile actors against the same tiles in one process; a table, JSON and a plot
+	$(BIN)/python -m crossgrid.emulator.warm
 	$(BIN)/python benchmarks/bench_ray.py --json results/bench_ray.json --plot results/bench_ray.png
 
 bench-gpu: $(STAMP) ## time tiles on a CUDA card, checked against processors first; a table and JSON

@@ -29,6 +29,9 @@ import crossgrid as cg
 Row = dict[str, Any]
 Work = Callable[[], Any]
 
+#: before a turn: threads of the side that was measured last may still wait by spinning
+SETTLE_S = 0.1
+
 #: actors of the growth row, each with one tile of 128 x 128
 GROWTH = (1, 2, 4, 8, 16, 32, 64)
 
@@ -73,6 +76,7 @@ def alternately(works: dict[str, Work], rounds: int, repeats: int = 1) -> dict[s
     times: dict[str, list[float]] = {name: [] for name in works}
     for _ in range(rounds):
         for name, work in works.items():
+            time.sleep(SETTLE_S)
             times[name] += [seconds(work) for _ in range(repeats)]
     return {name: statistics.median(taken) for name, taken in times.items()}
 
@@ -243,6 +247,9 @@ def main() -> None:
     parser.add_argument("--json", type=Path, default=Path("results/bench_ray.json"))
     parser.add_argument("--plot", type=Path, default=Path("results/bench_ray.png"))
     options = parser.parse_args()
+    names = options.rows.split(",")
+    if unknown := set(names) - ROWS.keys():
+        parser.error(f"--rows {options.rows}: {', '.join(sorted(unknown))} is none of {', '.join(ROWS)}")
     os.environ.setdefault("RAY_worker_niceness", "0")  # as a run sets it that starts Ray itself
     ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     results = []

@@ -100,7 +100,9 @@ class AnalogProduct(torch.autograd.Function):
         y_BO, record = context.grid.forward(as_array(x), keep)
         ctx.record, ctx.context, ctx.shape = record, context, tuple(x.shape)
         y = as_tensor(y_BO, x)
-        return y if bias is None else y + bias
+        if bias is None:
+            return y
+        return y.add_(bias) if y_BO.flags.writeable and y.dtype is bias.dtype else y + bias
 
     @staticmethod
     @once_differentiable

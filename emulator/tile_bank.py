@@ -55,6 +55,19 @@ class TileStats:
         return cls(*timed, *(counts() for _ in range(5)))
 
 
+@dataclass(slots=True)
+class Effort:
+    """What all tiles of a bank did alike."""
+
+    seconds: float = 0.0  # of the whole bank
+    vectors: int = 0
+
+    def add(self, start: float, vectors: int) -> None:
+        """Note work that began at ``start`` and ends now."""
+        self.seconds += time.perf_counter() - start
+        self.vectors += vectors
+
+
 class TileBank:
     """n >= 1 equal tiles W[tiles, out, in] of one layer."""
 
@@ -83,6 +96,7 @@ class TileBank:
         self.keys_T2 = keys_T2
         self.tiles = len(blocks)
         self.stats = TileStats.zeros(self.tiles)
+        self.forwards, self.backwards, self.updates = Effort(), Effort(), Effort()
         self.memory = Recycled()
 
     def modified(self, tick: int) -> Floats:
@@ -102,8 +116,7 @@ class TileBank:
         start = time.perf_counter()
         weights_TOI = self.cell.weights if w_TOI is None else w_TOI
         y_TBO, counts = self.forward_read.read(weights_TOI, x_XBI, x_of_tile, tick)
-        self.stats.forward_seconds += (time.perf_counter() - start) / self.tiles
-        self.stats.forward_count += x_XBI.shape[1]
+        self.forwards.add(start, x_XBI.shape[1])
         self.stats.adc_clips += counts.adc_clips
         self.stats.retries += counts.retries
         self.stats.conversions += counts.conversions
@@ -114,8 +127,7 @@ class TileBank:
         start = time.perf_counter()
         weights_TOI = self.cell.weights if w_TOI is None else w_TOI
         z_TBI, counts = self.backward_read.read(weights_TOI, d_XBO, d_of_tile, tick)
-        self.stats.backward_seconds += (time.perf_counter() - start) / self.tiles
-        self.stats.backward_count += d_XBO.shape[1]
+        self.backwards.add(start, d_XBO.shape[1])
         self.stats.adc_clips += counts.adc_clips
         self.stats.conversions += counts.conversions
         return z_TBI
@@ -132,8 +144,7 @@ class TileBank:
         """Pulse the devices for every vector pair, one after another: w <- w - lr d x^T on average."""
         start = time.perf_counter()
         counts = self.cell.update(x_XBI, x_of_tile, d_XBO, d_of_tile, learning_rate, tick)
-        self.stats.update_seconds += (time.perf_counter() - start) / self.tiles
-        self.stats.update_count += x_XBI.shape[1]
+        self.updates.add(start, x_XBI.shape[1])
         self.stats.pulses += counts.pulses
 
     def set_weights(self, w_TOI: Sequence[Floats]) -> None:
@@ -166,8 +177,16 @@ class TileBank:
 
     def look(self) -> TileStats:
         """The statistics, with saturation counted now."""
-        self.stats.saturated[:] = self.cell.saturated()
-        return self.stats
+        stats = self.stats
+        stats.forward_seconds[:], stats.forward_count[:] = self._each(self.forwards)
+        stats.backward_seconds[:], stats.backward_count[:] = self._each(self.backwards)
+        stats.update_seconds[:], stats.update_count[:] = self._each(self.updates)
+        stats.saturated[:] = self.cell.saturated()
+        return stats
+
+    def _each(self, effort: Effort) -> tuple[float, int]:
+        """Seconds and vectors of one tile."""
+        return effort.seconds / self.tiles, effort.vectors
 
     def state(self, tile: int) -> dict[str, NDArray]:
         """Everything that changes in one tile: enough to go on elsewhere with the same bits."""

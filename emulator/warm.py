@@ -1,17 +1,21 @@
 """Compile a run's kernels once, into numba's cache on disk, before many actors need them at the same time.
 
-``python -m crossgrid.emulator.warm`` does it for the default configuration; ``make setup`` calls it.
+``python -m crossgrid.emulator.warm`` does it for the default configuration, and compiles the package's modules
+to bytecode; ``make setup`` calls it.
 """
 
 from __future__ import annotations
 
+import compileall
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from multiprocessing import get_context
+from pathlib import Path
 
 import numpy as np
 
+from .. import chip, emulator, kernels
 from ..kernels.analog_mvm import warm as warm_products
 from ..kernels.devices import warm as warm_devices
 from ..kernels.unfold import Window
@@ -57,8 +61,15 @@ def _exercise(spec: LayerSpec) -> None:
     worker.stats()
 
 
+def compile_modules() -> None:
+    """Write the modules' bytecode: where Python may not (PYTHONDONTWRITEBYTECODE), every actor would make it."""
+    for package in (kernels, chip, emulator):
+        compileall.compile_dir(str(Path(package.__path__[0])), quiet=2)
+
+
 def main() -> None:
     """Compile what the default configuration needs, for linear and convolution layers."""
+    compile_modules()
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:  # they compile side by side
         for done in (pool.submit(warm_products), pool.submit(warm_devices, CONFIG.device, CONFIG.update)):
             done.result()
