@@ -25,6 +25,7 @@ from peer.rows import CASES, Case
 FIRST_REPEATS = 3
 CHECKS = 6
 SLICE_MS = 80.0  # how long a side runs before it is the other's turn
+ENVIRONMENT = dict(os.environ)  # as it is before this project says how its own threads wait
 SETTLE_S = 0.3  # before a turn: idle threads of the other side may wait by spinning for 200 ms
 
 
@@ -36,7 +37,7 @@ class Peer:
         python = directory / "bin" / "python"
         if not python.exists():
             sys.exit(f"--peer {directory}: there is no {python}; give an environment with aihwkit 1.1.0")
-        environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+        environment = {**ENVIRONMENT, "OMP_NUM_THREADS": str(threads)}
         self.process = subprocess.Popen(
             [str(python), str(server), str(threads)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment,

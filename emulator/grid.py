@@ -12,7 +12,7 @@ import copy
 import itertools
 import math
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -26,6 +26,9 @@ from .executor import Executor, LocalExecutor, Placement
 from .layer_spec import LayerSpec, TileSpec
 from .tile_bank import Floats
 from .worker import Arrays, Header
+
+#: the turn of a batch that is not pipelined with others
+ALONE = contextlib.nullcontext()
 
 
 class Record:
@@ -67,15 +70,23 @@ class TileGrid:
     gate: Any = None  # while batches are pipelined: lets micro-batches through in order
     _numbers: Iterator[int] = field(default_factory=itertools.count)
     _forgotten: deque[int] = field(default_factory=deque)
-    _rows: list[tuple[int, list[int]]] = field(init=False)  # for each host those of which it holds a tile
-    _columns: list[tuple[int, list[int]]] = field(init=False)
+    _feeds: list[tuple[int, list[slice]]] = field(init=False)  # for each host what its tiles read of an input
+    _gradients: list[tuple[int, list[slice]]] = field(init=False)
 
     def __post_init__(self) -> None:
-        def lines(of: Callable[[TileSpec], int]) -> list[tuple[int, list[int]]]:
-            tiles = self.spec.tiles
-            return [(host, sorted({of(tiles[b]) for b in blocks})) for host, blocks in self.placement.items()]
+        self._feeds = [
+            (host, [slice(*self.spec.channels(column)) for column in sorted({tile.column for tile in tiles})])
+            for host, tiles in self._held()
+        ]
+        self._gradients = [
+            (host, [self._out(row) for row in sorted({tile.row for tile in tiles})])
+            for host, tiles in self._held()
+        ]
 
-        self._rows, self._columns = lines(lambda tile: tile.row), lines(lambda tile: tile.column)
+    def _held(self) -> Iterator[tuple[int, list[TileSpec]]]:
+        """Each host and the tiles that it holds."""
+        for host, blocks in self.placement.items():
+            yield host, [self.spec.tiles[block] for block in blocks]
 
     @classmethod
     def local(cls, spec: LayerSpec, ticks: Ticks | None = None) -> TileGrid:
@@ -99,8 +110,8 @@ class TileGrid:
             }  # fmt: skip
             self.ticks.forward += vectors
             tickets = [
-                self.executor.submit(host, header, [x[:, slice(*self.spec.channels(c))] for c in columns])
-                for host, columns in self._columns
+                self.executor.submit(host, header, [x[:, part] for part in parts])
+                for host, parts in self._feeds
             ]
         return self._add_rows([ticket.result() for ticket in tickets]), record
 
@@ -112,8 +123,12 @@ class TileGrid:
             "record": None, "modify": None, "vectors": True,
         }  # fmt: skip
         tickets = [
-            self.executor.submit(host, header, [x_BI[:, self._in(c)] for c in columns])
-            for host, columns in self._columns
+            self.executor.submit(
+                host,
+                header,
+                [x_BI[:, self._in(column)] for column in sorted({tile.column for tile in tiles})],
+            )
+            for host, tiles in self._held()
         ]
         y_BO = self._add_rows([ticket.result() for ticket in tickets])
         self.ticks.forward += y_BO.shape[0]
@@ -133,8 +148,8 @@ class TileGrid:
                 "record": record.number, "need_input": image_shape is not None,
             }  # fmt: skip
             tickets = [
-                self.executor.submit(host, header, [d_BO[:, self._out(r)] for r in rows])
-                for host, rows in self._rows
+                self.executor.submit(host, header, [d_BO[:, part] for part in parts])
+                for host, parts in self._gradients
             ]
             if self.spec.learns:
                 _, vectors = self.pending.get(record.number, (record, 0))
@@ -269,7 +284,7 @@ class TileGrid:
         self.pending.clear()
 
     def _turn(self, direction: str) -> contextlib.AbstractContextManager[None]:
-        return contextlib.nullcontext() if self.gate is None else self.gate.turn(direction)
+        return ALONE if self.gate is None else self.gate.turn(direction)
 
     def _vectors(self, x: Floats) -> int:
         """How many vectors the tiles read for an input."""

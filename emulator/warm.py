@@ -1,7 +1,7 @@
 """Compile a run's kernels once, into numba's cache on disk, before many actors need them at the same time.
 
-``python -m crossgrid.emulator.warm`` does it for the default configuration, and compiles the package's modules
-to bytecode; ``make setup`` calls it.
+``python -m crossgrid.emulator.warm`` does it for the default configuration, and compiles the package's
+modules to bytecode; ``make setup`` calls it.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def _exercise(spec: LayerSpec) -> None:
 
 
 def compile_modules() -> None:
-    """Write the modules' bytecode: where Python may not (PYTHONDONTWRITEBYTECODE), every actor would make it."""
+    """Write the modules' bytecode; every actor would make it where PYTHONDONTWRITEBYTECODE is set."""
     for package in (kernels, chip, emulator):
         compileall.compile_dir(str(Path(package.__path__[0])), quiet=2)
 

@@ -347,18 +347,9 @@ def update(
     vectors = x_XBI.shape[1]
     lengths_TB, scales_2TB = np.empty((tiles, vectors), np.int32), np.empty((2, tiles, vectors), np.float32)
     status, longest = plan(
-        x_XBI,
-        x_of_T,
-        d_DBO,
-        d_of_T,
-        active_TB,
-        rule,
-        abs(rate),
-        granularity,
-        lengths_TB,
-        scales_2TB,
+        x_XBI, x_of_T, d_DBO, d_of_T, active_TB, rule, abs(rate), granularity, lengths_TB, scales_2TB,
         tasks > 1,
-    )
+    )  # fmt: skip
     if status != OK:
         return status
     widest = max(rows, columns)
@@ -370,7 +361,7 @@ def update(
     n_columns_TB2 = np.empty((tiles, size, 2), np.int32)
     d_codes_TBO = np.empty((tiles, size, (rows + EIGHT - 1) // EIGHT * EIGHT), np.uint32)
     d_second_TBO = np.empty_like(d_codes_TBO) if rule.mode == 1 else d_codes_TBO
-    start, n = 0, 0
+    start, n = np.int64(0), 0  # a plain 0 would be a type of its own in the first round of the loop
     while start < vectors:
         same_top = ((tick + start) | 0xFFFFFFFF) + 1 - tick
         stop = min(start + size, vectors, same_top)

@@ -261,18 +261,20 @@ def make_trains(
     """Trains of vectors first..stop of one tile; what is written to begins at vector ``start``."""
     x_codes_BI = np.empty((stop - first, (x_BI.shape[1] + EIGHT - 1) // EIGHT * EIGHT), np.uint32)
     x_codes_BI[:, x_BI.shape[1] :] = 0
+    # no plain constants: numba would compile the functions anew for each of them
+    of_x, of_d, slot, second_slot = np.int64(PULSE_X), np.int64(PULSE_D), np.int64(0), np.int64(SECOND_PASS)
     make_codes(
-        x_BI, lengths_B, x_scales_B, first, stop, rule, rule.x_step, k0, k1, tick, extra, PULSE_X, 0,
+        x_BI, lengths_B, x_scales_B, first, stop, rule, rule.x_step, k0, k1, tick, extra, of_x, slot,
         x_codes_BI, first,
     )  # fmt: skip
     make_codes(
-        d_BO, lengths_B, d_scales_B, first, stop, rule, rule.d_step, k0, k1, tick, extra, PULSE_D, 0,
+        d_BO, lengths_B, d_scales_B, first, stop, rule, rule.d_step, k0, k1, tick, extra, of_d, slot,
         d_codes_BO, start,
     )  # fmt: skip
     if rule.mode == 1:
         make_codes(
-            d_BO, lengths_B, d_scales_B, first, stop, rule, rule.d_step, k0, k1, tick, extra, PULSE_D,
-            SECOND_PASS, d_second_BO, start,
+            d_BO, lengths_B, d_scales_B, first, stop, rule, rule.d_step, k0, k1, tick, extra, of_d,
+            second_slot, d_second_BO, start,
         )  # fmt: skip
     x_codes, columns, trains = x_codes_BI.reshape(-1), columns_B2I.reshape(-1), trains_B2I.reshape(-1)
     for b in range(first, stop):
