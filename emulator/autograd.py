@@ -102,7 +102,7 @@ class AnalogProduct(torch.autograd.Function):
         y = as_tensor(y_BO, x)
         if bias is None:
             return y
-        return y.add_(bias) if y_BO.flags.writeable and y.dtype is bias.dtype else y + bias
+        return y.add_(bias) if y.dtype is bias.dtype else y + bias
 
     @staticmethod
     @once_differentiable
