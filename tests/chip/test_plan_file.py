@@ -52,6 +52,16 @@ def test_a_damaged_plan_is_an_error_or_still_sound(tmp_path_factory, data) -> No
     assert all(0 <= number < len(loaded.layers) for number in loaded.table["layer"].tolist())
 
 
+def test_a_plan_that_was_edited_is_refused(tmp_path) -> None:
+    """Whoever wants another plan maps anew: a number that still makes sense is not what was mapped."""
+    save_plan(map_layers([LayerShape("a", 3, 4)], "demo-128"), tmp_path / "plan")
+    data = msgpack.unpackb((tmp_path / "plan").read_bytes())
+    data["plan"]["chips"] += 1
+    (tmp_path / "plan").write_bytes(msgpack.packb(data))
+    with pytest.raises(ConfigError, match="not as it was written"):
+        load_plan(tmp_path / "plan")
+
+
 def test_a_missing_plan_and_another_format_are_named(tmp_path) -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
         load_plan(tmp_path / "none")
