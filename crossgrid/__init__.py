@@ -78,8 +78,8 @@ _HOME = {
         "emulator.autograd": ("AnalogContext",),
         "emulator.convert": ("convert_to_analog", "convert_to_digital"),
         "emulator.optim": ("AnalogSGD",),
-        "emulator.emulation": ("Emulation", "emulate"),
-        "emulator.checkpoint": ("restore",),
+        "emulator.emulate": ("emulate", "restore"),
+        "emulator.emulation": ("Emulation",),
     }.items()
     for name in names
 }  # fmt: skip

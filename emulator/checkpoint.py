@@ -7,20 +7,17 @@ then the tensors. The devices' fixed parameters are a function of the layers' ke
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import msgpack
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from ..chip import Chip, presets
 from ..kernels.errors import ConfigError
-from .grid import TileGrid
-from .nn.model import require_analog
 
 if TYPE_CHECKING:
     from .emulation import Emulation
@@ -73,70 +70,6 @@ def save(
     partial.replace(folder / FILE)
 
 
-def restore(
-    directory: str | os.PathLike[str],
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer | None = None,
-    *,
-    chip: str | os.PathLike[str] | Chip | None = None,
-    backend: Literal["local", "ray"] = "local",
-    tiles_per_actor: int | Literal["auto"] = 1,
-    metrics_port: int | None = None,
-    timeout_s: float = 60.0,
-    device: Literal["cpu", "cuda"] = "cpu",
-    example_input: Tensor | Sequence[Any] | None = None,
-) -> Emulation:
-    """The run that ``emulation.save(directory)`` wrote, as a context manager: it goes on with the same bits.
-
-    Args:
-        directory: where the run was saved.
-        model: the same analog model, built anew; it takes over the saved weights on entering.
-        optimizer: its optimizer; takes over the saved state if there is one.
-        chip: the chip of the run where it is no preset.
-        backend, tiles_per_actor, metrics_port, timeout_s, device: as for ``emulate``; they may differ from
-            the run's; a card's results are a processor's up to float32's rounding.
-        example_input: as for ``emulate``; a run with strategy "replicated" needs it again.
-
-    On entering, torch's default generator also goes on where it was.
-
-    Raises:
-        ConfigError: nothing was saved there, or it was another model, chip or optimizer.
-    """
-    from .emulation import emulate
-
-    saved = _read(Path(directory) / FILE)
-    if optimizer is not None and saved["optimizer"] is None:
-        raise ConfigError(f"{directory}: no optimizer was saved; call emulation.save(dir, optimizer)")
-    layers = require_analog(model)
-    names = [name for name, _ in layers]
-    if names != list(saved["keys"]):
-        raise ConfigError(f"{directory}: the saved layers are {list(saved['keys'])}, the model's are {names}")
-    if chip is None and saved["chip"] is not None:
-        if saved["chip"] not in presets():
-            raise ConfigError(f"{directory}: the run was on the chip '{saved['chip']}'; give it as chip=")
-        chip = saved["chip"]
-    for name, layer in layers:
-        key = saved["keys"][name]
-        if layer.grid.spec.key != key:
-            layer.analog_tile.grid = TileGrid.local(replace(layer.grid.spec, key=key))
-    emulation = emulate(
-        model,
-        chip,
-        backend,
-        tiles_per_actor,
-        saved["strategy"],
-        metrics_port,
-        timeout_s,
-        saved["update_delay"],
-        device,
-        example_input=example_input,
-    )
-    if emulation.plan is not None and emulation.plan.chip_identity != saved["chip_identity"]:
-        raise ConfigError(f"{directory}: the run was on another chip than '{emulation.plan.chip}' is now")
-    emulation.resume = Resume(str(directory), saved, optimizer)
-    return emulation
-
-
 @dataclass(frozen=True, slots=True)
 class Resume:
     """What a restored run does on entering."""
@@ -178,8 +111,9 @@ def _numbered(tree: Any, tensors: list[Tensor]) -> Any:
     raise ConfigError(f"a value of type {type(tree).__name__} cannot be saved; keep it out of the state_dict")
 
 
-def _read(path: Path) -> dict[str, Any]:
-    """The tree of a saved run, its tensors in place."""
+def read_run(directory: str | os.PathLike[str]) -> dict[str, Any]:
+    """The tree of the run that was saved in ``directory``, its tensors in place."""
+    path = Path(directory) / FILE
     if not path.exists():
         raise ConfigError(f"{path.parent}: there is no {FILE}; give the directory of emulation.save")
     numbers: dict[int, Any] = {}

@@ -90,7 +90,7 @@ def _ray() -> str:
 
     from .configs import SingleRPUConfig
     from .convert import convert_to_analog
-    from .emulation import emulate
+    from .emulate import emulate
 
     with emulate(convert_to_analog(nn.Linear(8, 4), SingleRPUConfig()), backend="ray") as running:
         running.model(torch.ones(2, 8))

@@ -1,4 +1,4 @@
-"""emulate: put a model's tiles on a described chip and into the processes of a backend.
+"""A model whose tiles are on a described chip and in the processes of a backend.
 
 Inside the ``with`` block the model, the loss and the training loop are what they were; only the tiles
 live elsewhere. Leaving it, also by an error, moves the tiles' state into this process.
@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import importlib.util
 import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
@@ -21,121 +19,22 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..chip import Chip, MappingPlan, converted_by, load_chip, map_layers
-from ..kernels.devices.resident import card
-from ..kernels.errors import ConfigError, nearest
+from ..chip import Chip, MappingPlan, converted_by
+from ..kernels.errors import ConfigError
 from .checkpoint import Resume, save
 from .configs import FloatingPointRPUConfig, RPUConfig
 from .errors import BackendError
 from .executor import Executor, LocalExecutor, Placement
 from .grid import TileGrid
 from .layer_spec import LayerSpec, TileSpec, placed
-from .metrics import MetricsServer, RunCollector, RunTotals, TileSample, check_port
+from .metrics import MetricsServer, RunCollector, RunTotals, TileSample
 from .nn.base import AnalogLayer
 from .nn.model import analog_weights, require_analog
 from .pipeline import Criterion, forward_backward, infer, parts_of
 from .progress import progress_bar
 from .report import RunReport
-from .reuse import FirstBatch, plain_shapes, traced_shapes
+from .reuse import FirstBatch
 from .warm import warm_kernels
-
-BACKENDS = ("local", "ray")
-DEVICES = ("cpu", "cuda")
-
-
-def emulate(
-    model: nn.Module,
-    chip: str | os.PathLike[str] | Chip | None = None,
-    backend: Literal["local", "ray"] = "local",
-    tiles_per_actor: int | Literal["auto"] = 1,
-    strategy: str = "per-layer",
-    metrics_port: int | None = None,
-    timeout_s: float = 60.0,
-    update_delay: int = 0,
-    device: Literal["cpu", "cuda"] = "cpu",
-    example_input: Tensor | Sequence[Any] | None = None,
-) -> Emulation:
-    """Emulate ``model`` on ``chip``; use it as a context manager.
-
-    Args:
-        model: a model with analog layers (see ``convert_to_analog``).
-        chip: a preset's name, a YAML file's path or a ``Chip``. Its tile size, ADC and DAC replace the
-            configuration's. Without one, layers are cut at ``mapping.max_input_size``/``max_output_size``.
-        backend: "local" keeps the tiles in this process, "ray" puts them into Ray actors. Same bits.
-        tiles_per_actor: physical tiles of a chip that share an actor, or "auto": one actor a processor.
-        strategy: how the mapper places blocks, see ``crossgrid map``.
-        metrics_port: where to serve metrics for Prometheus; a free port if not given.
-        timeout_s: how long a tile actor may take for one answer before it counts as hanging.
-        update_delay: steps that pulsed updates are late by, to study asynchronous training; the bits are
-            still the same wherever the tiles live. 0: every step's updates are applied before the next.
-        device: where the tiles live and compute: "cpu", or "cuda": on the card of this process or, with
-            backend "ray", on a share of a card for each actor. The model may be anywhere.
-        example_input: a batch as the model takes it (a tensor, a tuple of tensors, or a shape). It tells
-            how often an input passes through each layer and which layers read which: for the plan, its cost
-            and strategy "replicated", which needs it (the numbers go through the first copy of each layer).
-            No tile reads it. Without one, the run's first batch tells how often.
-
-    Raises:
-        ConfigError: no analog layers, a model that does not fit the chip, an argument out of range; on
-            entering, not enough memory or processors for the actors.
-        BackendError: Ray is not installed or does not start (on entering).
-        PortError: ``metrics_port`` is taken.
-    """
-    if backend not in BACKENDS:
-        raise ConfigError(f"backend = {backend!r} does not exist: {nearest(str(backend), BACKENDS)}")
-    if tiles_per_actor != "auto" and (
-        isinstance(tiles_per_actor, bool) or not isinstance(tiles_per_actor, int) or tiles_per_actor < 1
-    ):
-        raise ConfigError(f"tiles_per_actor = {tiles_per_actor!r} must be a number of at least 1, or 'auto'")
-    if isinstance(update_delay, bool) or not isinstance(update_delay, int) or update_delay < 0:
-        raise ConfigError(f"update_delay = {update_delay!r} must be a number of steps, 0 or more")
-    _require_device(device, backend)
-    if backend == "ray":
-        _require_ray()
-    if metrics_port is not None:
-        check_port(metrics_port)
-    layers = require_analog(model)
-    described = None if chip is None else load_chip(chip if isinstance(chip, (str, Chip)) else Path(chip))
-    plan = None if described is None else _plan(model, layers, described, strategy, example_input)
-    return Emulation(
-        model, described, plan, backend, tiles_per_actor, strategy, metrics_port, timeout_s, update_delay,
-        device, reuse_known=example_input is not None,
-    )  # fmt: skip
-
-
-def _require_device(device: str, backend: str) -> None:
-    if device not in DEVICES:
-        raise ConfigError(f"device = {device!r} does not exist: {nearest(str(device), DEVICES)}")
-    if device != "cuda":
-        return
-    if importlib.util.find_spec("triton") is None:
-        raise ConfigError(
-            "device='cuda' needs Triton, which is not installed: pip install 'crossgrid[cuda]', "
-            "or use device='cpu'"
-        )
-    if backend == "local":
-        card()  # of other nodes only Ray knows
-
-
-def _require_ray() -> None:
-    for module in ("ray", "zmq"):
-        if importlib.util.find_spec(module) is None:
-            raise BackendError(
-                f"backend='ray' needs the package {module}, which is not installed: "
-                "pip install 'crossgrid[ray]', or use backend='local'"
-            )
-
-
-def _plan(
-    model: nn.Module, layers: list[tuple[str, AnalogLayer]], chip: Chip, strategy: str, example: Any
-) -> MappingPlan:
-    if strategy == "replicated" and example is None:
-        raise ConfigError(
-            "strategy 'replicated' copies the layers that an input passes through most often: show it one, "
-            "emulate(..., example_input=a batch or its shape), or take strategy 'per-layer'"
-        )
-    shapes = plain_shapes(layers) if example is None else traced_shapes(model, layers, example)
-    return map_layers(shapes, chip, strategy=strategy, chips=chip.chips)
 
 
 @dataclass(slots=True)
