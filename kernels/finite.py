@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import numba
 import numpy as np
 
 from .jit import kernel
@@ -10,10 +11,19 @@ from .jit import kernel
 NOT_FINITE = np.int32(0x7F800000)  # bits of infinity; those of NaN are larger
 
 
+@numba.njit(error_model="numpy", forceinline=True)
+def largest_bits(bits, first, count):
+    """Bits of the largest magnitude of ``count`` float32 values, given as flat int32, from ``first`` on.
+
+    Those of infinity or more if one is not finite. Integers are compared because that vectorises.
+    """
+    largest = np.int32(0)
+    for i in range(first, first + count):
+        largest = max(largest, np.int32(bits[np.uint64(i)] & np.int32(0x7FFFFFFF)))
+    return largest
+
+
 @kernel
 def all_finite(values):
-    """Whether flat float32 values are neither NaN nor infinite: compared as integers, which vectorises."""
-    bits, largest = values.view(np.int32), np.int32(0)
-    for i in range(bits.size):
-        largest = max(largest, np.int32(bits[i] & np.int32(0x7FFFFFFF)))
-    return largest < NOT_FINITE
+    """Whether flat float32 values are neither NaN nor infinite."""
+    return largest_bits(values.view(np.int32), 0, values.size) < NOT_FINITE

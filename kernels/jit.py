@@ -33,11 +33,11 @@ _RANDOM = Path(__file__).parent / "rng"
 
 @functools.cache
 def sources_hash(folder: Path) -> str:
-    """A hash of the code that a kernel of ``folder`` may inline: its neighbours and the random numbers."""
+    """A hash of the code that a kernel of ``folder`` may inline: its neighbours, and what all may use."""
     digest = hashlib.blake2b(numba.__version__.encode(), digest_size=8)
     here = Path(__file__)
     neighbours = [*sorted(_RANDOM.glob("*.py")), *sorted(folder.glob("*.py"))]
-    for path in [here, here.with_name("bind.py"), *neighbours]:
+    for path in [here, here.with_name("bind.py"), here.with_name("finite.py"), *neighbours]:
         digest.update(path.read_bytes())
     return digest.hexdigest()
 

@@ -32,22 +32,24 @@ class Window(NamedTuple):
         """Weights of one channel in one window."""
         return math.prod(self.kernel)
 
-    @functools.lru_cache(maxsize=1024)  # noqa: B019  (a window is a tuple: what is kept is small)
     def output_size(self, size: tuple[int, ...]) -> tuple[int, ...]:
         """The number of positions along each axis of an image of ``size``."""
-        if len(size) != len(self.kernel):
+        return _output_size(self, size)
+
+
+@functools.lru_cache(maxsize=1024)  # of the shapes of a large network's layers
+def _output_size(moves: Window, size: tuple[int, ...]) -> tuple[int, ...]:
+    if len(size) != len(moves.kernel):
+        raise InputError(f"image of size {size} and kernel {moves.kernel} must have the same number of axes")
+    spans = [d * (k - 1) + 1 for d, k in zip(moves.dilation, moves.kernel, strict=True)]
+    padded = [n + 2 * p for n, p in zip(size, moves.padding, strict=True)]
+    for n, span in zip(padded, spans, strict=True):
+        if n < span:
             raise InputError(
-                f"image of size {size} and kernel {self.kernel} must have the same number of axes"
+                f"image of size {size} with padding {moves.padding} is smaller than the kernel, which "
+                f"spans {tuple(spans)}: use a larger image or more padding"
             )
-        spans = [d * (k - 1) + 1 for d, k in zip(self.dilation, self.kernel, strict=True)]
-        padded = [n + 2 * p for n, p in zip(size, self.padding, strict=True)]
-        for n, span in zip(padded, spans, strict=True):
-            if n < span:
-                raise InputError(
-                    f"image of size {size} with padding {self.padding} is smaller than the kernel, which "
-                    f"spans {tuple(spans)}: use a larger image or more padding"
-                )
-        return tuple((n - span) // s + 1 for n, span, s in zip(padded, spans, self.stride, strict=True))
+    return tuple((n - span) // s + 1 for n, span, s in zip(padded, spans, moves.stride, strict=True))
 
 
 def window(

@@ -5,205 +5,26 @@ How the work is cut into blocks and threads never changes a bit of the result.
 
 from __future__ import annotations
 
-import math
 from typing import Any, NamedTuple
 
 import numba
 import numpy as np
 
 from ..jit import kernel
-from ..rng.cpu import compiled as formula
-from ..rng.numba_math import bits_float, float_bits
-from . import formulas
-from .cpu_stages import (
-    Block,
-    clipped,
-    converted_output,
-    line_signal,
-    quantised,
-    quantised_at_random,
-    skewed,
-    stage,
-    unsigned,
-)
+from .cpu_inputs import convert_task, scales_kernel
+from .cpu_stages import Block, converted_output, line_signal, stage, unpacked, unsigned
 from .product import View
-from .random_lines import Place, block_normals, block_uniforms
-from .settings import (
-    ANALOG_SUM,
-    DIGITAL_SUM,
-    INPUT_NOISE,
-    INPUT_ROUNDING,
-    ONE_PASS,
-    SCALE_ABS_MAX,
-    SCALE_AVERAGE,
-    SCALE_CONSTANT,
-    SCALE_MAX,
-    SCALE_NP_SUM,
-    SECOND_PASS,
-    Settings,
-)
+from .random_lines import Place
+from .settings import ANALOG_SUM, DIGITAL_SUM, ONE_PASS, SECOND_PASS, Settings
 
-NOT_FINITE = 0x7F800000  # bits of infinity; those of NaN are larger
 LINE_BLOCK = 64
 WIDE_BLOCK, MANY_LINES = 512, 4096  # columns of w that are read together where there are many: whole rows
-LONG_ROW = 128
 CHUNK = 4096  # inputs that are converted together
 BLOCK_WORK = 1 << 17  # multiply-adds that a block holds at least, where there are enough rows
 SERIAL_WORK = 400_000  # below this many multiply-adds a second thread costs more than it saves
 LINE_WORK = 60  # multiply-adds that take as long as the noise and conversion of one value
 
 compiled = numba.njit(error_model="numpy")
-number_sum_scale = formula(formulas.number_sum_scale)
-
-
-@stage
-def unpacked(record):
-    """Settings as values: fields read from memory in a loop would keep it from being vectorised."""
-    s = record[0]
-    return Settings(
-        s.transposed,
-        s.stream,
-        s.scaling,
-        s.largest_scale,
-        s.np_sum_finest,
-        s.np_sum_factor,
-        s.unscaled_if_zero,
-        s.inp_step,
-        s.inp_bound,
-        s.inp_random,
-        s.inp_noise,
-        s.inp_asymmetry,
-        s.passes,
-        s.ir_drop,
-        s.length_by_g_ratio,
-        s.has_offset,
-        s.v_offset_w_min,
-        s.r_series,
-        s.weight_noise_type,
-        s.weight_noise,
-        s.nonlinear,
-        s.out_asymmetry,
-        s.out_noise,
-        s.has_out_spread,
-        s.out_step,
-        s.out_bound,
-        s.out_random,
-        s.test_negative,
-        s.out_scale,
-    )
-
-
-@kernel
-def first_not_finite(x_RI):
-    """The flat index of the first NaN or infinity, -1 without one."""
-    flat = x_RI.reshape(-1)
-    for i in range(len(flat)):
-        if not math.isfinite(flat[i]):
-            return i
-    return -1
-
-
-@compiled
-def largest_bits(x_RI, r):
-    """The bits of the largest magnitude of a row: compared as integers, which vectorises and shows NaN."""
-    largest = np.int32(0)
-    for i in range(x_RI.shape[1]):
-        largest = max(largest, np.int32(float_bits(x_RI[r, i]) & np.int32(0x7FFFFFFF)))
-    return largest
-
-
-@compiled
-def larger_sum(x_RI, r):
-    """The larger of the sums of the positive and of the negative values."""
-    positive = negative = np.float32(0)
-    for i in range(x_RI.shape[1]):
-        positive += max(x_RI[r, i], np.float32(0))
-        negative += max(-x_RI[r, i], np.float32(0))
-    return max(positive, negative)
-
-
-@kernel
-def scales_kernel(record, scaling, x_RI):
-    settings = unpacked(record)
-    alpha_R = np.empty(len(x_RI), np.float32)
-    finite = True
-    for r in range(len(x_RI)):
-        bits = largest_bits(x_RI, r)
-        finite = finite and bits < NOT_FINITE
-        alpha = np.float32(1)
-        if scaling == SCALE_CONSTANT:
-            alpha = settings.largest_scale
-        elif scaling == SCALE_MAX:
-            alpha = min(x_RI[r].max(), settings.largest_scale)
-        elif scaling in (SCALE_ABS_MAX, SCALE_AVERAGE, SCALE_NP_SUM):
-            alpha = min(bits_float(bits), settings.largest_scale)
-        if scaling == SCALE_NP_SUM:
-            sums = larger_sum(x_RI, r)
-            alpha = number_sum_scale(alpha, sums, settings.np_sum_finest, settings.np_sum_factor)
-        alpha_R[r] = alpha if alpha > 0 else np.float32(settings.unscaled_if_zero)
-    return alpha_R, finite
-
-
-@stage
-def convert_at_random(settings, keys_T2, x, scale, rows, m, tick, number, u):
-    """As ``convert_rows``, one row with stochastic rounding or noise."""
-    size = len(x)
-    if scale == 0:
-        u[:] = 0
-        return
-    k0, k1 = keys_T2[rows.tile_M[m], 0], keys_T2[rows.tile_M[m], 1]
-    vector = rows.input_vector_M
-    place = Place(settings.stream, number, tick, vector, m, 1, 0, size)
-    if settings.inp_random:
-        uniforms = block_uniforms(k0, k1, INPUT_ROUNDING, place)
-        for i in range(size):
-            value = quantised_at_random(x[i] / scale, settings.inp_step, uniforms[i])
-            u[i] = clipped(value, settings.inp_bound)
-    else:
-        for i in range(size):
-            u[i] = clipped(quantised(x[i] / scale, settings.inp_step), settings.inp_bound)
-    if settings.inp_noise > 0:
-        normals = block_normals(k0, k1, INPUT_NOISE, place)
-        for i in range(size):
-            u[i] += settings.inp_noise * normals[i]
-    for i in range(size):
-        u[i] = skewed(u[i], settings.inp_asymmetry)
-
-
-@compiled
-def convert_short_rows(settings, x_RI, scale_M, factor, rows, first, stop, u_MI):
-    """All rows in one flat loop: each is shorter than what vectorises well."""
-    size = x_RI.shape[1]
-    scale = np.empty((stop - first) * size, np.float32)
-    x, u = x_RI.reshape(-1), u_MI[first:stop].reshape(-1)
-    for m in range(first, stop):
-        at, source, alpha = (m - first) * size, rows.source_M[m] * size, scale_M[m] * factor
-        for i in range(size):
-            scale[unsigned(at + i)] = alpha
-            u[unsigned(at + i)] = x[unsigned(source + i)]
-    for i in range(len(u)):
-        value = quantised(u[i] / scale[i], settings.inp_step)
-        value = skewed(clipped(value, settings.inp_bound), settings.inp_asymmetry)
-        u[i] = value if scale[i] > 0 else np.float32(0)
-
-
-@compiled
-def convert_rows(settings, keys_T2, x_RI, scale_M, factor, rows, first, stop, tick, number, u_MI):
-    """Scaling, DAC, input noise and asymmetry of input rows first .. stop."""
-    size = x_RI.shape[1]
-    if settings.inp_random or settings.inp_noise > 0:
-        for m in range(first, stop):
-            x = x_RI[rows.source_M[m]]
-            convert_at_random(settings, keys_T2, x, scale_M[m] * factor, rows, m, tick, number, u_MI[m])
-        return
-    if size >= LONG_ROW:
-        for m in range(first, stop):
-            x, scale, u = x_RI[rows.source_M[m]], scale_M[m] * factor, u_MI[m]
-            for i in range(size):
-                value = clipped(quantised(x[i] / scale, settings.inp_step), settings.inp_bound)
-                u[i] = skewed(value, settings.inp_asymmetry) if scale > 0 else np.float32(0)
-        return
-    convert_short_rows(settings, x_RI, scale_M, factor, rows, first, stop, u_MI)
 
 
 @compiled
@@ -295,13 +116,6 @@ def read_block(settings, spread, key, t, w_TOI, u_MI, rows, n, count, line, line
         at = y.first + r * y.step
         for i in range(at, at + lines):
             y.data[unsigned(i)] *= gain
-
-
-@compiled
-def convert_task(task, chunk, settings, keys_T2, x_RI, scale_M, factor, rows, tick, number, u_MI):
-    """``convert_rows`` for one chunk of input rows."""
-    stop = min((task + 1) * chunk, len(scale_M))
-    convert_rows(settings, keys_T2, x_RI, scale_M, factor, rows, task * chunk, stop, tick, number, u_MI)
 
 
 @compiled

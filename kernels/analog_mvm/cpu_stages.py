@@ -13,7 +13,14 @@ from ..rng.cpu import compiled as formula
 from . import formulas
 from .product import View, magnitude_product, product, transposed_magnitude_product, transposed_product
 from .random_lines import NORMALS, UNIFORMS, block_normals, block_uniforms, padded
-from .settings import ADDITIVE_NOISE, NO_WEIGHT_NOISE, OUTPUT_NOISE, OUTPUT_ROUNDING, WEIGHT_NOISE
+from .settings import (
+    ADDITIVE_NOISE,
+    NO_WEIGHT_NOISE,
+    OUTPUT_NOISE,
+    OUTPUT_ROUNDING,
+    WEIGHT_NOISE,
+    Settings,
+)
 
 # inlined before types are inferred: a compiled function of its own is optimised once more for each caller
 stage = numba.njit(error_model="numpy", inline="always")
@@ -25,6 +32,43 @@ skewed = formula(formulas.skewed)
 wire_drop = formula(formulas.wire_drop)
 offset_and_series = formula(formulas.offset_and_series)
 saturated = formula(formulas.saturated)
+
+
+@stage
+def unpacked(record):
+    """Settings as values: fields read from memory in a loop would keep it from being vectorised."""
+    s = record[0]
+    return Settings(
+        s.transposed,
+        s.stream,
+        s.scaling,
+        s.largest_scale,
+        s.np_sum_finest,
+        s.np_sum_factor,
+        s.unscaled_if_zero,
+        s.inp_step,
+        s.inp_bound,
+        s.inp_random,
+        s.inp_noise,
+        s.inp_asymmetry,
+        s.passes,
+        s.ir_drop,
+        s.length_by_g_ratio,
+        s.has_offset,
+        s.v_offset_w_min,
+        s.r_series,
+        s.weight_noise_type,
+        s.weight_noise,
+        s.nonlinear,
+        s.out_asymmetry,
+        s.out_noise,
+        s.has_out_spread,
+        s.out_step,
+        s.out_bound,
+        s.out_random,
+        s.test_negative,
+        s.out_scale,
+    )
 
 
 class Block(NamedTuple):

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from ..devices.resident import card
 from .cuda_stages import NUMBERS, convert_kernel, read_kernel, scales_kernel
-from .naive import first_not_finite
 from .rows import Rows
 from .settings import NO_WEIGHT_NOISE, Settings
 from .spread import Spread
@@ -66,9 +65,6 @@ class Card:
             return values.detach().to(self.where, torch.float32).contiguous()
         array = np.require(values, dtype, ["C", "W"])
         return torch.from_numpy(array.view(np.int32) if dtype == np.uint32 else array).to(self.where)
-
-    def first_not_finite(self, x_RI: Tensor) -> int:
-        return first_not_finite(x_RI.cpu().numpy())
 
     def scales(self, prepared: Prepared, scaling: int, x_RI: Tensor) -> tuple[Tensor, bool]:
         """The scale of every vector (its largest magnitude for SCALE_AVERAGE); whether all is finite."""

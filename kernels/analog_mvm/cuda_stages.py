@@ -206,6 +206,15 @@ def converted_output(
     return clipped(y, bound), above_R, below_R
 
 
+@triton.jit
+def store_block(y, above, below, y_RL, above_R, below_R, n, inside, line, lines):
+    """Store a block's outputs and add its counts to those of its rows ``n``."""
+    kept = inside[:, None] & (line < lines)[None, :]
+    tl.store(y + n[:, None].to(tl.int64) * lines + line[None, :], y_RL, kept)
+    tl.atomic_add(above + n, above_R, inside & (above_R > 0))
+    tl.atomic_add(below + n, below_R, inside & (below_R > 0))
+
+
 @triton.jit(do_not_specialize=["tick", "number"])
 def read_kernel(
     w, factor, u, scale, first_row, input_first, vector, keys, numbers, out_noise, curvature, slope, offset,
@@ -264,7 +273,4 @@ def read_kernel(
         y_RL += high_RL
         above_R += more_R
         below_R += less_R
-    kept = inside[:, None] & (line < lines)[None, :]
-    tl.store(y + n[:, None].to(tl.int64) * lines + line[None, :], y_RL * gain_R[:, None], kept)
-    tl.atomic_add(above + n, above_R, inside & (above_R > 0))
-    tl.atomic_add(below + n, below_R, inside & (below_R > 0))
+    store_block(y, above, below, y_RL * gain_R[:, None], above_R, below_R, n, inside, line, lines)

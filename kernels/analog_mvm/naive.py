@@ -36,12 +36,6 @@ def prepare(settings: Settings) -> Settings:
     return settings
 
 
-def first_not_finite(x_RI: Array) -> int:
-    """The flat index of the first NaN or infinity, -1 without one."""
-    bad = np.flatnonzero(~np.isfinite(x_RI))
-    return int(bad[0]) if len(bad) else -1
-
-
 def scales(settings: Settings, scaling: int, x_RI: Array) -> tuple[Array, bool]:
     """The scale of every vector (its largest magnitude for SCALE_AVERAGE); whether all is finite."""
     limit = settings.largest_scale

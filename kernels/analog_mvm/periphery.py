@@ -145,8 +145,8 @@ class Periphery:
     def _scales(self, scaling: int, x_RI: Array) -> Array:
         alpha_R, finite = self._kernels.scales(self._prepared, scaling, x_RI)
         if not finite:
-            at = int(self._kernels.first_not_finite(x_RI))
-            row, line = divmod(at, self.length)
+            x_RI = on_host(x_RI)
+            row, line = np.argwhere(~np.isfinite(x_RI))[0]
             raise InputError(
                 f"input {line} of vector {row} is {x_RI[row, line]}; a tile reads finite numbers only: "
                 "look for a diverging loss or a division by zero before this layer"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import numba
 import numpy as np
 from numba import prange
@@ -14,37 +16,48 @@ from .rule import FINER, SECOND_PASS
 
 SIGN = np.uint32(0x80000000)
 MAGNITUDE = np.uint32(0x7FFFFFFF)
-OK, BAD_X, BAD_D, TOO_LONG = 0, 1, 2, 3
 CALLS = 512  # Philox calls that are computed in one go
-SET_BITS = np.array([[*(i for i in range(8) if n >> i & 1), *[0] * 8][:8] for n in range(256)], np.int32)
-FLAT_SET_BITS = SET_BITS.reshape(-1)
-LINES, VECTORS = 4096, 512  # lines whose trains, and vectors whose magnitudes, are one task
+#: flat, eight a byte: the numbers of its set bits, then zeros
+SET_BITS = np.array(
+    [[*(i for i in range(8) if n >> i & 1), *[0] * 8][:8] for n in range(256)], np.int32
+).ravel()
+LINES = 4096  # whose trains are one task
 
-train_length = compiled(formulas.train_length)
-train_scale = compiled(formulas.train_scale)
 quantised = compiled(formulas.quantised)
 
 PULSE_X, PULSE_D = int(Stream.PULSE_X), int(Stream.PULSE_D)
 ROUND_X, ROUND_D = int(Stream.ROUND_X), int(Stream.ROUND_D)
 
 
+class Trains(NamedTuple):
+    """The trains of a chunk of vectors, for each tile."""
+
+    columns_TB2I: Any  # that fire, those of positive inputs and those of negative ones apart
+    trains_TB2I: Any  # of these, unless all have one slot
+    n_columns_TB2: Any  # how many fire
+    d_codes_TBO: Any  # of the rows, in whole eights
+    d_second_TBO: Any  # in the pass of the negative inputs, where there is one
+
+
+@numba.njit(error_model="numpy")
+def room_for_trains(tiles, vectors, rows, columns, mode, longest):
+    """``Trains`` to be filled: of ``vectors`` vectors, the longest of ``longest`` slots."""
+    room = columns + EIGHT
+    once = longest == 1 and mode == 0
+    d_codes_TBO = np.empty((tiles, vectors, (rows + EIGHT - 1) // EIGHT * EIGHT), np.uint32)
+    return Trains(
+        np.empty((tiles, vectors, 2, room), np.int32),
+        np.empty((tiles, vectors, 2, 1 if once else room), np.uint32),
+        np.empty((tiles, vectors, 2), np.int32),
+        d_codes_TBO,
+        np.empty_like(d_codes_TBO) if mode == 1 else d_codes_TBO,
+    )
+
+
 @numba.njit(error_model="numpy", forceinline=True)
 def counter_top(stream, extra, tick):
     """Counter word 3 of an address."""
     return np.uint32((np.int64(stream) << 24) | (np.int64(extra) << 16) | (np.int64(tick) >> 32))
-
-
-@numba.njit(error_model="numpy", forceinline=True)
-def magnitudes(values_XBL, first, out_XB):
-    """Bits of the largest |value| of vectors ``first``..; those of infinity or more if one is not finite."""
-    vectors, lines = values_XBL.shape[1:]
-    bits = values_XBL.reshape(-1).view(np.int32)  # one view: to make one a vector takes as long as to read it
-    for n in range(out_XB.shape[0]):
-        for b in range(out_XB.shape[1]):
-            largest, at = np.int32(0), (n * vectors + first + b) * lines
-            for line in range(at, at + lines):
-                largest = max(largest, np.int32(bits[np.uint64(line)] & np.int32(0x7FFFFFFF)))
-            out_XB[n, b] = largest
 
 
 @numba.njit(error_model="numpy")
@@ -208,10 +221,11 @@ def level_codes(
 @numba.njit(error_model="numpy", forceinline=True)
 def pick(bits, line, codes, code, once, columns, column, trains, train):
     """Put lines ``line`` + i and their trains for the set bits i of eight; returns how many these are."""
-    put_eight(FLAT_SET_BITS, np.int64(bits) * EIGHT, line, columns, column)
+    entry = np.int64(bits) * EIGHT
+    put_eight(SET_BITS, entry, line, columns, column)
     if not once:
         for i in range(EIGHT):
-            at = np.uint64(code + SET_BITS[bits, i])
+            at = np.uint64(code + SET_BITS[np.uint64(entry + i)])
             trains[np.uint64(train + i)] = codes[at] & MAGNITUDE
     return np.int64(popcount(bits))
 
@@ -254,11 +268,13 @@ def make_codes(
 
 
 @numba.njit(error_model="numpy")
-def make_trains(
-    x_BI, d_BO, lengths_B, x_scales_B, d_scales_B, start, first, stop, rule, k0, k1, tick, extra,
-    columns_B2I, trains_B2I, n_columns_B2, d_codes_BO, d_second_BO,
-):  # fmt: skip
-    """Trains of vectors first..stop of one tile; what is written to begins at vector ``start``."""
+def make_trains(inputs, t, lengths_TB, scales_2TB, start, first, stop, rule, keys_T2, tick, extra, trains):
+    """Trains of vectors first..stop of tile ``t``; those of vector ``start`` are the first of ``trains``."""
+    x_BI, d_BO, lengths_B = inputs.x_XBI[inputs.x_of_T[t]], inputs.d_DBO[inputs.d_of_T[t]], lengths_TB[t]
+    x_scales_B, d_scales_B, k0, k1 = scales_2TB[0, t], scales_2TB[1, t], keys_T2[t, 0], keys_T2[t, 1]
+    d_codes_BO, d_second_BO, n_columns_B2 = (
+        trains.d_codes_TBO[t], trains.d_second_TBO[t], trains.n_columns_TB2[t],
+    )  # fmt: skip
     x_codes_BI = np.empty((stop - first, (x_BI.shape[1] + EIGHT - 1) // EIGHT * EIGHT), np.uint32)
     x_codes_BI[:, x_BI.shape[1] :] = 0
     # no plain constants: numba would compile the functions anew for each of them
@@ -276,14 +292,19 @@ def make_trains(
             d_BO, lengths_B, d_scales_B, first, stop, rule, rule.d_step, k0, k1, tick, extra, of_d,
             second_slot, d_second_BO, start,
         )  # fmt: skip
-    x_codes, columns, trains = x_codes_BI.reshape(-1), columns_B2I.reshape(-1), trains_B2I.reshape(-1)
+    columns_B2I = trains.columns_TB2I[t]
+    x_codes, columns, pulses = (
+        x_codes_BI.reshape(-1),
+        columns_B2I.reshape(-1),
+        trains.trains_TB2I[t].reshape(-1),
+    )
     for b in range(first, stop):
         at = b - start
         if lengths_B[b] > 0:
             once = rule.mode == 0 and lengths_B[b] == 1
             code = (b - first) * x_codes_BI.shape[1]
             room = columns_B2I.shape[2]
-            split(x_codes, code, x_BI.shape[1], once, columns, room, trains, n_columns_B2, at)
+            split(x_codes, code, x_BI.shape[1], once, columns, room, pulses, n_columns_B2, at)
         else:
             n_columns_B2[at, :] = 0
             d_codes_BO[at, :] = 0
@@ -292,117 +313,41 @@ def make_trains(
 
 
 @numba.njit(error_model="numpy")
-def plan_vectors(
-    x_XBI, x_of_T, d_DBO, d_of_T, active_TB, rule, rate, granularity, own, lengths_TB, scales_2TB
-):
-    """``plan`` for the vectors in slice ``own``."""
-    vectors = own.stop - own.start
-    x_max_XB = np.empty((x_XBI.shape[0], vectors), np.int32)
-    d_max_DB = np.empty((d_DBO.shape[0], vectors), np.int32)
-    magnitudes(x_XBI, own.start, x_max_XB)
-    magnitudes(d_DBO, own.start, d_max_DB)
-    if x_max_XB.max() >= 0x7F800000:
-        return BAD_X, 0
-    if d_max_DB.max() >= 0x7F800000:
-        return BAD_D, 0
-    longest = 0
-    x_top_XB, d_top_DB = x_max_XB.view(np.float32), d_max_DB.view(np.float32)
-    for t in range(lengths_TB.shape[0]):
-        for b in range(vectors):
-            x_max = x_top_XB[x_of_T[t], b]
-            d_max = d_top_DB[d_of_T[t], b] * rule.grad_scale
-            length = train_length(x_max, d_max, rate, granularity, rule.desired, rule.scaling)
-            if active_TB.size > 0 and active_TB[t, own.start + b] == 0:
-                length = np.float32(0.0)
-            if length > np.float32(31.0):
-                return TOO_LONG, 0
-            of_d, of_x = train_scale(x_max, d_max, rate, granularity, rule.desired, rule.scaling, length)
-            lengths_TB[t, own.start + b] = np.int32(length)
-            longest = max(longest, np.int32(length))
-            scales_2TB[0, t, own.start + b] = of_x
-            scales_2TB[1, t, own.start + b] = of_d
-    return OK, longest
-
-
-@numba.njit(error_model="numpy", parallel=True)
-def plan_in_parallel(
-    x_XBI, x_of_T, d_DBO, d_of_T, active_TB, rule, rate, granularity, lengths_TB, scales_2TB, status_K,
-    longest_K,
-):  # fmt: skip
-    for task in prange(len(status_K)):
-        own = slice(np.int64(task) * VECTORS, min(x_XBI.shape[1], (np.int64(task) + 1) * VECTORS))
-        status_K[task], longest_K[task] = plan_vectors(
-            x_XBI, x_of_T, d_DBO, d_of_T, active_TB, rule, rate, granularity, own, lengths_TB, scales_2TB
-        )
-
-
-@numba.njit(error_model="numpy")
-def plan(
-    x_XBI, x_of_T, d_DBO, d_of_T, active_TB, rule, rate, granularity, lengths_TB, scales_2TB, in_parallel
-):
-    """Train length and scales of every tile's vectors; returns (OK or what is wrong, the longest)."""
-    vectors = x_XBI.shape[1]
-    blocks = (vectors + VECTORS - 1) // VECTORS
-    if blocks == 1 or not in_parallel:
-        return plan_vectors(
-            x_XBI, x_of_T, d_DBO, d_of_T, active_TB, rule, rate, granularity, slice(0, vectors), lengths_TB,
-            scales_2TB,
-        )  # fmt: skip
-    status_K, longest_K = np.empty(blocks, np.int64), np.empty(blocks, np.int64)
-    plan_in_parallel(
-        x_XBI, x_of_T, d_DBO, d_of_T, active_TB, rule, rate, granularity, lengths_TB, scales_2TB, status_K,
-        longest_K,
-    )  # fmt: skip
-    for status in (BAD_X, BAD_D, TOO_LONG):
-        if (status_K == status).any():
-            return status, np.int64(0)
-    return OK, longest_K.max()
-
-
-@numba.njit(error_model="numpy")
 def make_block(
-    task, block, blocks, x_XBI, x_of_T, d_DBO, d_of_T, lengths_TB, scales_2TB, start, stop, rule, keys_T2,
-    tick, extra, columns_TB2I, trains_TB2I, n_columns_TB2, d_codes_TBO, d_second_TBO,
-):  # fmt: skip
+    task, block, blocks, inputs, lengths_TB, scales_2TB, start, stop, rule, keys_T2, tick, extra, trains
+):
     """The trains of one of the ``blocks`` blocks of vectors of a tile."""
     t = task // blocks
     first = start + (task - t * blocks) * block
-    make_trains(
-        x_XBI[x_of_T[t]], d_DBO[d_of_T[t]], lengths_TB[t], scales_2TB[0, t], scales_2TB[1, t], start, first,
-        min(first + block, stop), rule, keys_T2[t, 0], keys_T2[t, 1], tick, extra, columns_TB2I[t],
-        trains_TB2I[t], n_columns_TB2[t], d_codes_TBO[t], d_second_TBO[t],
-    )  # fmt: skip
+    last = min(first + block, stop)
+    make_trains(inputs, t, lengths_TB, scales_2TB, start, first, last, rule, keys_T2, tick, extra, trains)
 
 
 @numba.njit(error_model="numpy", parallel=True)
 def make_in_parallel(
-    tasks, block, blocks, x_XBI, x_of_T, d_DBO, d_of_T, lengths_TB, scales_2TB, start, stop, rule, keys_T2,
-    tick, extra, columns_TB2I, trains_TB2I, n_columns_TB2, d_codes_TBO, d_second_TBO,
-):  # fmt: skip
+    tasks, block, blocks, inputs, lengths_TB, scales_2TB, start, stop, rule, keys_T2, tick, extra, trains
+):
     for task in prange(tasks):
         make_block(
-            np.int64(task), block, blocks, x_XBI, x_of_T, d_DBO, d_of_T, lengths_TB, scales_2TB, start, stop,
-            rule, keys_T2, tick, extra, columns_TB2I, trains_TB2I, n_columns_TB2, d_codes_TBO, d_second_TBO,
+            np.int64(task), block, blocks, inputs, lengths_TB, scales_2TB, start, stop, rule, keys_T2, tick,
+            extra, trains,
         )  # fmt: skip
 
 
 @numba.njit(error_model="numpy")
-def make_chunk(
-    x_XBI, x_of_T, d_DBO, d_of_T, lengths_TB, scales_2TB, start, stop, rule, keys_T2, tick, extra,
-    columns_TB2I, trains_TB2I, n_columns_TB2, d_codes_TBO, d_second_TBO, in_parallel,
-):  # fmt: skip
+def make_chunk(inputs, lengths_TB, scales_2TB, start, stop, rule, keys_T2, tick, extra, trains, in_parallel):
     """The trains of vectors start..stop of every tile."""
     tiles, n = lengths_TB.shape[0], stop - start
-    block = max(1, LINES // max(x_XBI.shape[2], d_DBO.shape[2]))
+    block = max(1, LINES // max(inputs.x_XBI.shape[2], inputs.d_DBO.shape[2]))
     blocks = (n + block - 1) // block
     if in_parallel and tiles * blocks > 1:
         make_in_parallel(
-            tiles * blocks, block, blocks, x_XBI, x_of_T, d_DBO, d_of_T, lengths_TB, scales_2TB, start, stop,
-            rule, keys_T2, tick, extra, columns_TB2I, trains_TB2I, n_columns_TB2, d_codes_TBO, d_second_TBO,
+            tiles * blocks, block, blocks, inputs, lengths_TB, scales_2TB, start, stop, rule, keys_T2, tick,
+            extra, trains,
         )  # fmt: skip
         return
     for task in range(tiles * blocks):
         make_block(
-            task, block, blocks, x_XBI, x_of_T, d_DBO, d_of_T, lengths_TB, scales_2TB, start, stop, rule,
-            keys_T2, tick, extra, columns_TB2I, trains_TB2I, n_columns_TB2, d_codes_TBO, d_second_TBO,
+            task, block, blocks, inputs, lengths_TB, scales_2TB, start, stop, rule, keys_T2, tick, extra,
+            trains,
         )  # fmt: skip
