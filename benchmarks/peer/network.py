@@ -1,4 +1,4 @@
-"""LeNet5 and a batch for it, for both sides: torch only."""
+"""LeNet5 and its training step, for both sides: torch only."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .job import Job, slope_of
 from .rows import Row
 
 
@@ -24,3 +25,23 @@ def images(row: Row) -> tuple[Tensor, Tensor]:
     side = round(row.in_size**0.5)
     x = rng.random((row.batch, 1, side, side)) * (rng.random((row.batch, 1, side, side)) < row.density)
     return torch.from_numpy(x.astype(np.float32)), torch.arange(row.batch) % row.out_size
+
+
+class TrainingStep(Job):
+    """A training step of ``model``, which was made from ``digital``, on the row's images."""
+
+    def __init__(
+        self, digital: nn.Module, model: nn.Module, optimizer: torch.optim.Optimizer, row: Row
+    ) -> None:
+        self.digital, self.model, self.optimizer = digital, model, optimizer
+        self.criterion = nn.NLLLoss()
+        self.x, self.classes = images(row)
+
+    def run(self) -> None:
+        self.optimizer.zero_grad()
+        self.y = self.model(self.x)
+        self.criterion(self.y, self.classes).backward()
+        self.optimizer.step()
+
+    def slope(self) -> float:
+        return slope_of(self.y.detach().numpy(), self.digital(self.x).detach().numpy())

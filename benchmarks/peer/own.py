@@ -133,34 +133,18 @@ class HardwareAware(Layer):
         self.y.backward(self.d)
 
 
-class Network(Job):
+def lenet5_step(device: str, row: Row) -> Job:
     """A training step of LeNet5, a tile a layer."""
+    import crossgrid as cg
 
-    def __init__(self, device: str, row: Row) -> None:
-        import torch
+    from .network import TrainingStep, lenet5
 
-        import crossgrid as cg
-
-        from .network import images, lenet5
-
-        config = cg.SingleRPUConfig(device=getattr(cg, device)())
-        self.digital = lenet5()
-        self.model = cg.convert_to_analog(self.digital, config)
-        self.optimizer = cg.AnalogSGD(self.model.parameters(), lr=LEARNING_RATE)
-        self.criterion = torch.nn.NLLLoss()
-        self.x, self.classes = images(row)
-
-    def run(self) -> None:
-        self.optimizer.zero_grad()
-        self.y = self.model(self.x)
-        self.criterion(self.y, self.classes).backward()
-        self.optimizer.step()
-
-    def slope(self) -> float:
-        return slope_of(self.y.detach().numpy(), self.digital(self.x).detach().numpy())
+    digital = lenet5()
+    model = cg.convert_to_analog(digital, cg.SingleRPUConfig(device=getattr(cg, device)()))
+    return TrainingStep(digital, model, cg.AnalogSGD(model.parameters(), lr=LEARNING_RATE), row)
 
 
 JOBS = {
     "update": Update, "forward": forward, "backward": backward, "layer forward": layer_forward,
-    "layer step": layer_step, "hardware-aware": HardwareAware, "LeNet5 step": Network,
+    "layer step": layer_step, "hardware-aware": HardwareAware, "LeNet5 step": lenet5_step,
 }  # fmt: skip

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .job import Job, exact_read, exact_update, slope_of
-from .network import images, lenet5
+from .network import TrainingStep, lenet5
 from .rows import LEARNING_RATE, TILE_SIZE, Row
 
 sys.modules.setdefault("torchvision", types.ModuleType("torchvision"))  # aihwkit imports it for its datasets
@@ -129,30 +129,16 @@ class HardwareAware(Layer):
         self.y.backward(self.d)
 
 
-class Network(Job):
+def lenet5_step(device: str, row: Row) -> Job:
     """A training step of LeNet5, a tile a layer."""
-
-    def __init__(self, device: str, row: Row) -> None:
-        self.digital = lenet5()
-        self.model: Any = convert_to_analog(
-            self.digital, SingleRPUConfig(device=getattr(peer_devices, device)())
-        )
-        self.optimizer: Any = AnalogSGD(self.model.parameters(), lr=LEARNING_RATE)
-        self.optimizer.regroup_param_groups(self.model)
-        self.criterion = torch.nn.NLLLoss()
-        self.x, self.classes = images(row)
-
-    def run(self) -> None:
-        self.optimizer.zero_grad()
-        self.y = self.model(self.x)
-        self.criterion(self.y, self.classes).backward()
-        self.optimizer.step()
-
-    def slope(self) -> float:
-        return slope_of(self.y.detach().numpy(), self.digital(self.x).detach().numpy())
+    digital = lenet5()
+    model: Any = convert_to_analog(digital, SingleRPUConfig(device=getattr(peer_devices, device)()))
+    optimizer: Any = AnalogSGD(model.parameters(), lr=LEARNING_RATE)
+    optimizer.regroup_param_groups(model)
+    return TrainingStep(digital, model, optimizer, row)
 
 
 JOBS = {
     "update": Update, "forward": forward, "backward": backward, "layer forward": layer_forward,
-    "layer step": layer_step, "hardware-aware": HardwareAware, "LeNet5 step": Network,
+    "layer step": layer_step, "hardware-aware": HardwareAware, "LeNet5 step": lenet5_step,
 }  # fmt: skip
