@@ -45,7 +45,12 @@ def test_spreads_are_those_of_the_parameters():
 
 def test_log_normal_steps():
     device = ConstantStepDevice(dw_min_dtod=0.5, dw_min_dtod_log_normal=True, up_down_dtod=0.0)
-    _moments(np.log(_array(device).hidden_parameters()["dwmin_up"] / 1e-3), 0.0, 0.5)
+    logs = np.log(_array(device).hidden_parameters()["dwmin_up"] / 1e-3)
+    _moments(logs, 0.0, 0.5)
+    # a normal's third and fourth moments, within 4.5 standard errors (sqrt(6 / n), sqrt(24 / n))
+    standard = (logs - logs.mean()) / logs.std()
+    assert abs((standard**3).mean()) < 4.5 * math.sqrt(6 / logs.size)
+    assert abs((standard**4).mean() - 3.0) < 4.5 * math.sqrt(24 / logs.size)
 
 
 def test_corrupt_devices_are_stuck_where_they_should_be():
