@@ -1,7 +1,8 @@
 """This project and aihwkit, alternately, in one run: bench_peer.py --peer DIR [--json FILE].
 
 DIR is a virtual environment with aihwkit 1.1.0. Before a row is timed, both sides' results are
-compared with the exact product or gradient: no figure is printed for a wrong one.
+compared with the exact product or gradient: no figure is printed for a wrong one. Each round goes through
+all rows of a kind: where other work slows the machine for seconds, it slows a bit of every row.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from crossgrid.emulator.progress import progress_bar
 from machine import machine
 from peer.job import Job
 from peer.own import JOBS
@@ -61,52 +63,85 @@ class Peer:
         self.process.wait(timeout=30)
 
 
-def check(own: Job, peer: Peer, case: Case) -> tuple[float, float]:
-    """Mean slopes of both sides; ends the run where they differ by more than chance and populations can.
+class Duel:
+    """One row of the table: the same work of both sides."""
 
-    A single run is noisy, so CHECKS of them are averaged: four standard errors of the difference,
-    and a tenth for the two populations of devices, whose steps differ by 30 % from one to the next.
-    """
-    slopes = np.array([[own.checked(), peer.ask(do="check")] for _ in range(CHECKS)])
-    ours, theirs = (float(mean) for mean in slopes.mean(axis=0))
-    allowed = 0.1 + 4.0 * float(np.sqrt((slopes.var(axis=0) / CHECKS).sum()))
-    if abs(ours - theirs) > allowed:
-        sys.exit(
-            f"{case.kind} {case.device} {case.row.name}: result {ours:.3f} of the exact one, aihwkit's "
-            f"{theirs:.3f}; they may differ by {allowed:.3f}"
-        )
-    return ours, theirs
+    def __init__(self, case: Case, peer: Peer, number: int) -> None:
+        self.case, self.peer, self.number = case, peer, number
+        self.own: Job = JOBS[case.kind](case.device, case.row)
+        self.ask("open", kind=case.kind, device=case.device, row=dataclasses.asdict(case.row))
+        self.slopes = self._check()
+        sides = self.own.times, self._peer_times
+        self.repeats = [max(1, round(SLICE_MS / min(times(FIRST_REPEATS)))) for times in sides]
+        self.ours: list[float] = []
+        self.theirs: list[float] = []
 
+    def ask(self, do: str, **request: Any) -> Any:
+        """aihwkit's answer for this row."""
+        return self.peer.ask(do=do, number=self.number, **request)
 
-def measure(case: Case, peer: Peer, rounds: int) -> dict[str, Any]:
-    """One row of the table."""
-    own = JOBS[case.kind](case.device, case.row)
-    peer.ask(do="open", kind=case.kind, device=case.device, row=dataclasses.asdict(case.row))
-    slopes = check(own, peer, case)
-    repeats = [
-        max(1, round(SLICE_MS / min(side(FIRST_REPEATS))))
-        for side in (own.times, lambda n: peer.ask(do="times", repeats=n))
-    ]
-    ours: list[float] = []
-    theirs: list[float] = []
-    for _ in range(rounds):
+    def _peer_times(self, repeats: int) -> Any:
+        return self.ask("times", repeats=repeats)
+
+    def _check(self) -> tuple[float, float]:
+        """Mean slopes of both; ends the run where they differ by more than chance and populations can.
+
+        A single run is noisy, so CHECKS of them are averaged: four standard errors of the difference,
+        and a tenth for the two populations of devices, whose steps differ by 30 % from one to the next.
+        """
+        slopes = np.array([[self.own.checked(), self.ask("check")] for _ in range(CHECKS)])
+        ours, theirs = (float(mean) for mean in slopes.mean(axis=0))
+        allowed = 0.1 + 4.0 * float(np.sqrt((slopes.var(axis=0) / CHECKS).sum()))
+        if abs(ours - theirs) > allowed:
+            sys.exit(
+                f"{self.case.kind} {self.case.device} {self.case.row.name}: result {ours:.3f} of the exact "
+                f"one, aihwkit's {theirs:.3f}; they may differ by {allowed:.3f}"
+            )
+        return ours, theirs
+
+    def run(self) -> None:
+        """A slice of each side."""
         time.sleep(SETTLE_S)
-        ours += own.times(repeats[0])
+        self.ours += self.own.times(self.repeats[0])
         time.sleep(SETTLE_S)
-        theirs += peer.ask(do="times", repeats=repeats[1])
-    medians = float(np.median(ours)), float(np.median(theirs))
-    return {
-        "work": case.kind, "device": case.device, "row": case.row.name, "ms": medians[0],
-        "peer_ms": medians[1], "ratio": medians[1] / medians[0], "slope": slopes[0], "peer_slope": slopes[1],
-        "runs": len(ours), "peer_runs": len(theirs),
-    }  # fmt: skip
+        self.theirs += self._peer_times(self.repeats[1])
+
+    def result(self) -> dict[str, Any]:
+        """The row's figures."""
+        ms, peer_ms = float(np.median(self.ours)), float(np.median(self.theirs))
+        return {
+            "work": self.case.kind, "device": self.case.device, "row": self.case.row.name, "ms": ms,
+            "peer_ms": peer_ms, "ratio": peer_ms / ms, "slope": self.slopes[0], "peer_slope": self.slopes[1],
+            "runs": len(self.ours), "peer_runs": len(self.theirs),
+        }  # fmt: skip
+
+
+def measure(kind: str, rows: str, peer: Peer, rounds: int) -> list[dict[str, Any]]:
+    """The rows of one kind of work, printed."""
+    cases = [case for case in CASES if case.kind == kind and rows in f"{kind} {case.device} {case.row.name}"]
+    duels = [Duel(case, peer, number) for number, case in enumerate(cases)]
+    with progress_bar(kind, rounds * len(duels)) as advance:
+        for _ in range(rounds):
+            for duel in duels:
+                duel.run()
+                advance()
+    results = [duel.result() for duel in duels]
+    for duel, r in zip(duels, results, strict=True):
+        duel.ask("close")
+        figures = f"{r['ms']:8.3f} {r['peer_ms']:8.3f} {r['ratio']:6.2f}"
+        print(f"{kind:14s} {r['device']:20s} {r['row']:16s} {figures}", flush=True)
+    ratios = [r["ratio"] for r in results]
+    if len(ratios) > 1:
+        mean = float(np.exp(np.mean(np.log(ratios))))
+        print(f"{kind}: geometric mean {mean:.2f}, lowest {min(ratios):.2f}", flush=True)
+    return results
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--peer", type=Path, required=True, help="virtual environment with aihwkit 1.1.0")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=6)
+    parser.add_argument("--rounds", type=int, default=8)
     parser.add_argument("--rows", default="", help="only cases whose work, device or shape has this in it")
     parser.add_argument("--json", type=Path, help="where the figures are written")
     options = parser.parse_args()
@@ -118,20 +153,8 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     numba.set_num_threads(min(options.threads, numba.config.NUMBA_NUM_THREADS))
     peer = Peer(options.peer, options.threads)
-    results = []
     print(f"{'work':14s} {'device':20s} {'out x in x batch':16s} {'ms':>8s} {'aihwkit':>8s} {'ratio':>6s}")
-    for kind in JOBS:
-        for case in CASES:
-            if case.kind != kind or options.rows not in f"{kind} {case.device} {case.row.name}":
-                continue
-            r = measure(case, peer, options.rounds)
-            results.append(r)
-            figures = f"{r['ms']:8.3f} {r['peer_ms']:8.3f} {r['ratio']:6.2f}"
-            print(f"{kind:14s} {case.device:20s} {case.row.name:16s} {figures}", flush=True)
-        ratios = [r["ratio"] for r in results if r["work"] == kind]
-        if len(ratios) > 1:
-            mean = float(np.exp(np.mean(np.log(ratios))))
-            print(f"{kind}: geometric mean {mean:.2f}, lowest {min(ratios):.2f}")
+    results = [r for kind in JOBS for r in measure(kind, options.rows, peer, options.rounds)]
     peer.close()
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)

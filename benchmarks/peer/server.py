@@ -14,12 +14,16 @@ from peer.rows import Row
 from peer.theirs import JOBS
 
 
-def answer(request: dict[str, Any], jobs: list[Job]) -> Any:
+def answer(request: dict[str, Any], jobs: dict[int, Job]) -> Any:
+    """What is asked of job ``number``: to open or close it, to check it, or to time some runs."""
+    number = request["number"]
     if request["do"] == "open":
-        jobs.clear()
-        jobs.append(JOBS[request["kind"]](request["device"], Row(**request["row"])))
+        jobs[number] = JOBS[request["kind"]](request["device"], Row(**request["row"]))
         return "ready"
-    return jobs[0].times(request["repeats"]) if request["do"] == "times" else jobs[0].checked()
+    if request["do"] == "close":
+        del jobs[number]
+        return "closed"
+    return jobs[number].times(request["repeats"]) if request["do"] == "times" else jobs[number].checked()
 
 
 def main() -> None:
@@ -27,7 +31,7 @@ def main() -> None:
 
     torch.set_num_threads(int(sys.argv[1]))
     replies, sys.stdout = sys.stdout, sys.stderr
-    jobs: list[Job] = []
+    jobs: dict[int, Job] = {}
     for line in sys.stdin:
         print(json.dumps(answer(json.loads(line), jobs)), file=replies, flush=True)
 

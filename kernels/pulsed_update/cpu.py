@@ -24,7 +24,7 @@ from .cpu_trains import make_chunk, room_for_trains
 from .rule import Looks
 
 CHUNK_LINES = 1 << 18  # lines whose trains are kept at a time, to stay in the cache
-SERIAL_WORK = 1_000_000  # crosspoints times vectors that one thread does before another has begun
+SERIAL_WORK = 500_000  # crosspoints times vectors that one thread does before another has begun
 TASKS_A_THREAD = 4  # parts that the rows are cut into
 
 
