@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -82,18 +83,21 @@ class Periphery:
         scale_R = self._scales(self.settings.scaling, x_RI)
         scale_M = scale_R if rows.shared else self._scales_by_tile(scale_R[rows.source_M], batch)
         y_NL, hits_N, clips_N, clips = self._attempt(w_TOI, x_RI, scale_M, rows, tick, 0)
-        clips_T, retries = np.zeros(tiles, np.int64), np.zeros(tiles, np.int64)
-        if clips and len(self.factors) > 1 and hits_N.any():
+        if not clips:
+            return y_NL.reshape(tiles, batch, self.lines), _undisturbed(
+                tiles, batch, self.conversions_a_vector
+            )
+        retries = np.zeros(tiles, np.int64)
+        if len(self.factors) > 1 and hits_N.any():
             scale_N = scale_M[rows.input_first_T[:, None] + np.arange(batch)].reshape(-1)
             retries = self._manage_bounds(w_TOI, x_RI, x_of_tile, scale_N, tick, y_NL, hits_N, clips_N)
-        if clips:
-            clips_T = clips_N.reshape(tiles, batch).sum(axis=1)
+        clips_T = clips_N.reshape(tiles, batch).sum(axis=1)
         vectors_T = np.full(tiles, batch, np.int64)
         conversions_T = (vectors_T + retries) * self.conversions_a_vector
         counts = ReadCounts(clips_T, retries, vectors_T, conversions_T)
         return y_NL.reshape(tiles, batch, self.lines), counts
 
-    @property
+    @functools.cached_property
     def conversions_a_vector(self) -> int:
         """Conversions by the ADC for one vector and tile."""
         return self.lines * (2 if self.settings.passes == DIGITAL_SUM else 1)
@@ -169,6 +173,13 @@ class Periphery:
     def _rows_of_all(self, batch: int, x_of_tile: Count, blocks: int) -> Rows:
         key = (batch, blocks, x_of_tile.tobytes())
         if self._all_rows is None or self._all_rows[0] != key:
+            if len(x_of_tile) != self.shape[0] or not all(
+                0 <= block < blocks for block in x_of_tile.tolist()
+            ):
+                raise InputError(
+                    f"x_of_tile = {x_of_tile.tolist()} must give each of {self.shape[0]} tiles one of "
+                    f"{blocks} input blocks"
+                )
             shared = not self.settings.per_tile_inputs
             self._all_rows = key, all_rows(self.shape[0], batch, x_of_tile, blocks, shared)
         return self._all_rows[1]
@@ -186,14 +197,17 @@ class Periphery:
                 f"input has shape {tuple(x_XBI.shape)}; these tiles read [blocks, batch, {self.length}]: "
                 f"its last dimension must be {self.length}"
             )
-        if len(block_of_tile) != self.shape[0] or not all(
-            0 <= block < len(x_XBI) for block in block_of_tile.tolist()
-        ):
-            raise InputError(
-                f"x_of_tile = {block_of_tile.tolist()} must give each of {self.shape[0]} tiles one of "
-                f"{len(x_XBI)} input blocks"
-            )
         return w_TOI, x_XBI, block_of_tile
+
+
+@functools.lru_cache(maxsize=1024)  # of the batches of a large network's layers
+def _undisturbed(tiles: int, batch: int, conversions: int) -> ReadCounts:
+    """The counts of a read in which nothing reached the ADC's bound, not to be written to."""
+    none_T, vectors_T = np.zeros(tiles, np.int64), np.full(tiles, batch, np.int64)
+    counts = ReadCounts(none_T, none_T, vectors_T, vectors_T * conversions)
+    for values in counts:
+        values.flags.writeable = False
+    return counts
 
 
 def _ready(array: Any, dtype: Any) -> NDArray[Any]:

@@ -24,6 +24,19 @@ CROSSPOINTS_AT_ONCE = 1 << 14  # whose population is drawn at a time, to bound t
 _SET, _BATCH, _RESET, _DRIFT, _EXACT = range(250, 255)  # `extra` of write noise that no pulse caused
 
 
+def _kernels(executor: str) -> Any:
+    """The executor's update; numba and Triton are loaded only where they are needed."""
+    if executor == "naive":
+        return naive
+    if executor == "cuda":
+        from ..pulsed_update import cuda
+
+        return cuda
+    from ..pulsed_update import cpu
+
+    return cpu
+
+
 class DeviceArray:
     """Devices of one kind at every crosspoint of stacked tiles [T, O, I]."""
 
@@ -39,6 +52,7 @@ class DeviceArray:
         self._kept: Array = np.zeros(self.shape, np.float32)
         self._seen: Array = self._kept.copy() if self.write_noise > 0 else self._kept
         self._card = Resident(self._kept, self._seen, self.p_TOIP) if executor == "cuda" else None
+        self._kernels = _kernels(executor)
         self._drift = Drift(self, device.drift) if device.drift.active else None
         self._writes = 0  # addresses the noise of writes, which have no tick
         self.clip()
@@ -140,16 +154,11 @@ class DeviceArray:
         return bool(self.constants[0] != 0.0)
 
     def _run(self, arguments: tuple[Any, ...], looks: Looks | None) -> int:
-        if self.executor == "naive":
-            return naive.run(self.device, arguments)
         if self._card is not None:
-            from ..pulsed_update import cuda
-
             self._card.newer = True
-            return cuda.run(self.device, arguments)
-        from ..pulsed_update import cpu
-
-        return cpu.run(self.device, arguments, looks or no_looks(self.shape[0]))
+        if self.executor == "cpu":
+            return int(self._kernels.run(self.device, arguments, looks or no_looks(self.shape[0])))
+        return int(self._kernels.run(self.device, arguments))
 
     def _check(self, status: int, learning_rate: float, step_size: Any) -> None:
         if status == 3:

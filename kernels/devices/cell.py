@@ -130,7 +130,7 @@ def _as_float32(values: Any) -> Any:
 def checked_vectors(x_XBI: Any, x_of_T: Any, d_DBO: Any, d_of_T: Any, shape: tuple[int, int, int]) -> Vectors:
     """The vectors of an update of tiles [T, O, I], float32 and contiguous, or an ``InputError``."""
     tiles, rows, columns = shape
-    x_XBI, d_DBO = (_as_float32(values) for values in (x_XBI, d_DBO))
+    x_XBI, d_DBO = _as_float32(x_XBI), _as_float32(d_DBO)
     if x_XBI.ndim != 3 or x_XBI.shape[2] != columns:
         raise InputError(f"x has shape {x_XBI.shape}; it must be [inputs, batch, {columns}]")
     if d_DBO.ndim != 3 or d_DBO.shape[2] != rows:
@@ -139,12 +139,18 @@ def checked_vectors(x_XBI: Any, x_of_T: Any, d_DBO: Any, d_of_T: Any, shape: tup
         raise InputError(
             f"x has {x_XBI.shape[1]} vectors and d {d_DBO.shape[1]}; an update takes equal batches"
         )
-    checked = []
-    for name, of_tile, size in (("x", x_of_T, x_XBI.shape[0]), ("d", d_of_T, d_DBO.shape[0])):
-        index = np.ascontiguousarray(of_tile, np.int64)
-        if index.shape != (tiles,) or not 0 <= min(index.tolist()) <= max(index.tolist()) < size:
-            raise InputError(
-                f"{name}_of_tile = {index.tolist()} must give one of {size} blocks for each of {tiles} tiles"
-            )
-        checked.append(index)
-    return Vectors(x_XBI, checked[0], d_DBO, checked[1])
+    x_blocks, d_blocks = x_XBI.shape[0], d_DBO.shape[0]
+    return Vectors(
+        x_XBI, _of_tiles("x", x_of_T, tiles, x_blocks), d_DBO, _of_tiles("d", d_of_T, tiles, d_blocks)
+    )
+
+
+def _of_tiles(name: str, of_tile: Any, tiles: int, blocks: int) -> NDArray[np.int64]:
+    """Which block each tile takes, or an ``InputError``."""
+    index = np.ascontiguousarray(of_tile, np.int64)
+    numbers = index.tolist()
+    if index.shape != (tiles,) or min(numbers) < 0 or max(numbers) >= blocks:
+        raise InputError(
+            f"{name}_of_tile = {numbers} must give one of {blocks} blocks for each of {tiles} tiles"
+        )
+    return index
