@@ -74,8 +74,9 @@ class Mailbox:
         self._sockets.append(socket)
         return socket
 
-    def take(self, actor: int, message: int, seconds: float) -> Reply | None:
-        """The reply to a message, or an unexpected failure of that actor; None if it took too long.
+    def take(self, actor: int, message: int, seconds: float, failures: bool = True) -> Reply | None:
+        """The reply to a message, or (``failures``) what a message of that actor failed with that nobody
+        waits for; None if it took too long.
 
         Raises:
             BackendError: the mailbox was closed meanwhile.
@@ -85,7 +86,7 @@ class Mailbox:
             with self._arrived:
                 if self._closed:
                     raise BackendError("the emulation has ended; its tiles answer no more")
-                found = self._find(actor, message)
+                found = self._find(actor, message, failures)
                 left = deadline - time.monotonic()
                 if found is not None or left <= 0:
                     return found
@@ -113,9 +114,14 @@ class Mailbox:
         for socket in self._sockets:
             socket.close(linger=0)
 
-    def _find(self, actor: int, message: int) -> Reply | None:
-        failures = self._failures.get(actor)
-        return failures.popleft() if failures else self._replies.pop((actor, message), None)
+    def failures(self, actor: int) -> list[Reply]:
+        """What messages of that actor failed with that nobody waited for and nobody was told of."""
+        with self._arrived:
+            return [*self._failures.pop(actor, ())]
+
+    def _find(self, actor: int, message: int, failures: bool) -> Reply | None:
+        waiting = self._failures.get(actor) if failures else None
+        return waiting.popleft() if waiting else self._replies.pop((actor, message), None)
 
     def _receive(self, seconds: float) -> None:
         """Receive what comes first; only the one thread that set ``_receiving`` is here."""

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from ..chip import Chip, MappingPlan, converted_by
-from ..kernels.errors import ConfigError
+from ..kernels.errors import ConfigError, CrossgridError
 from .checkpoint import Resume, save
 from .configs import FloatingPointRPUConfig, RPUConfig
 from .errors import BackendError
@@ -93,7 +93,7 @@ class Emulation:
     ) -> None:
         try:
             self._move_out()
-        except BackendError:
+        except CrossgridError:
             # the error that is on its way, usually the same one, says more
             if error is None:
                 raise
@@ -253,14 +253,16 @@ class Emulation:
 
     def _move_out(self) -> None:
         """Bring every tile home; tiles whose process is gone are named, the others still come."""
-        failure: BackendError | None = None
+        failure: CrossgridError | None = None
         if self.executor is not None:
             self.executor.forgive()
         for _, layer in self._layers:
             try:
                 layer.grid.apply_late()
-            except BackendError as error:
+            except CrossgridError as error:
                 failure = failure or error
+        posted = None if self.executor is None else self.executor.settle()
+        failure = failure or posted
         with contextlib.suppress(BackendError):  # a dead tile has no counters; the report keeps the last ones
             self.tile_samples()
         for _, layer in self._layers:

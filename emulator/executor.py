@@ -10,6 +10,7 @@ import threading
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from ..kernels.errors import CrossgridError
 from .layer_spec import LayerSpec
 from .tile_bank import Kernels
 from .worker import Arrays, Header, TileWorker
@@ -35,6 +36,10 @@ class Executor(Protocol):
 
     def post(self, host: int, header: Header, arrays: Arrays) -> None:
         """Send a message that needs no reply. Its failure is raised by a later ``result()``."""
+        ...
+
+    def settle(self) -> CrossgridError | None:
+        """Wait until all that was posted is done; what it failed with, if nobody was told yet."""
         ...
 
     def forgive(self) -> None:
@@ -79,6 +84,9 @@ class LocalExecutor:
 
     def post(self, host: int, header: dict[str, Any], arrays: Arrays) -> None:
         self.submit(host, header, arrays)
+
+    def settle(self) -> None:
+        """What is posted is done at once, and raises."""
 
     def forgive(self) -> None:
         """A worker in this process is never too slow."""

@@ -19,6 +19,7 @@ import zmq
 from ray.util.placement_group import placement_group, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
+from ..kernels.errors import CrossgridError
 from .data_plane import Mailbox, flow_of
 from .errors import BY_NAME, BackendError, TileError
 from .executor import Placement
@@ -59,9 +60,10 @@ class Waiting:
     executor: RayExecutor
     host: int
     number: int
+    failures: bool  # whether to be told what a posted message failed with
 
     def result(self) -> tuple[Header, Arrays]:
-        return self.executor.wait(self.host, self.number)
+        return self.executor.wait(self.host, self.number, self.failures)
 
 
 class RayExecutor:
@@ -154,11 +156,18 @@ class RayExecutor:
         return max(self.timeout_s, START_SECONDS + START_SECONDS_EACH * actors)
 
     def submit(self, host: int, header: Header, arrays: Arrays) -> Waiting:
-        """Send a message to an actor and expect a reply."""
-        return Waiting(self, host, self._send(host, header, arrays, wanted=True))
+        """Send a message to an actor and expect a reply.
+
+        Counters are asked for by whoever scrapes the metrics, who is not to be told of a failed update.
+        """
+        number = self._send(host, header, arrays, wanted=True)
+        return Waiting(self, host, number, failures=header["op"] != "stats")
 
     def post(self, host: int, header: Header, arrays: Arrays) -> None:
-        """Send a message that needs no reply; if it fails, the next wait on this actor raises."""
+        """Send a message that needs no reply; if it fails, the next wait on this actor raises.
+
+        But for waits for counters; see ``settle``.
+        """
         self._send(host, header, arrays, wanted=False)
 
     def _send(self, number: int, header: Header, arrays: Arrays, wanted: bool) -> int:
@@ -179,8 +188,20 @@ class RayExecutor:
                     return host.sent
             raise host.failure
 
-    def wait(self, number: int, message: int) -> tuple[Header, Arrays]:
-        """The reply to a message, or the error that it ended with.
+    def settle(self) -> CrossgridError | None:
+        """Wait until all that was posted is done; what it failed with, if nobody was told yet."""
+        assert self.mailbox is not None
+        errors: list[CrossgridError] = []
+        for number in range(len(self.hosts)):
+            try:
+                self.wait(number, self._send(number, {"op": "process"}, [], wanted=True), failures=False)
+            except BackendError as error:
+                errors.append(error)
+            errors += [self._error(number, header) for header, _ in self.mailbox.failures(number)]
+        return errors[0] if errors else None
+
+    def wait(self, number: int, message: int, failures: bool = True) -> tuple[Header, Arrays]:
+        """The reply to a message, or the error that it ended with; see ``post`` for ``failures``.
 
         Raises:
             TileError: the actor died or did not answer in time.
@@ -188,14 +209,18 @@ class RayExecutor:
         host = self.hosts[number]
         assert self.mailbox is not None
         since = time.monotonic()
-        while (reply := self.mailbox.take(number, message, 0.5)) is None:
+        while (reply := self.mailbox.take(number, message, 0.5, failures)) is None:
             self._look_after(number, since)
             if host.failure is not None:
                 raise host.failure
         header, arrays = reply
         if "error" in header:
-            raise BY_NAME.get(header["error"], TileError)(f"{host.label}: {header['message']}")
+            raise self._error(number, header)
         return header, arrays
+
+    def _error(self, number: int, header: Header) -> CrossgridError:
+        """What an actor failed with, as it is raised here."""
+        return BY_NAME.get(header["error"], TileError)(f"{self.hosts[number].label}: {header['message']}")
 
     def _look_after(self, number: int, since: float) -> None:
         """Note that an actor died, or that it said nothing for too long while we waited."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import urllib.request
 
 import numpy as np
 import psutil
@@ -110,3 +111,45 @@ def test_a_slow_actor_does_not_fill_the_drivers_memory() -> None:
     with pytest.raises(cg.TileError, match="hangs or is too slow"):
         run()
     assert grown[0] < 0.7e9
+
+
+def fails_in_the_actor(model: nn.Module) -> None:
+    """A training step whose update asks for longer trains than there are."""
+    optimizer = cg.AnalogSGD(model.parameters(), lr=1e3)
+    model(torch.ones(2, 6)).sum().backward()
+    optimizer.step()
+
+
+def without_management() -> nn.Module:
+    update = cg.UpdateParameters(fixed_bl=False, update_management=False, update_bl_management=False)
+    torch.manual_seed(0)
+    return cg.convert_to_analog(nn.Sequential(nn.Linear(6, 3)), cg.SingleRPUConfig(update=update))
+
+
+def test_a_failed_update_is_the_training_loops_and_not_the_metrics_to_hear_of() -> None:
+    """An update is sent without waiting for it; what waits next may be a scrape."""
+    model = without_management()
+    with pytest.raises(cg.ConfigError, match="fixed_bl"), cg.emulate(model, backend="ray") as running:
+        fails_in_the_actor(model)
+        for _ in range(3):
+            assert running.metrics_url is not None
+            assert b"crossgrid" in urllib.request.urlopen(running.metrics_url).read()
+        model(torch.ones(2, 6))
+        pytest.fail("the forward pass must hear of it")
+
+
+def test_the_last_updates_failure_is_raised_on_leaving() -> None:
+    """Also where nothing else is asked of the tiles; they come home with what they held."""
+    model = without_management()
+    kept = model[0].get_weights()[0]
+    with pytest.raises(cg.ConfigError, match="fixed_bl"), cg.emulate(model, backend="ray"):
+        fails_in_the_actor(model)
+    assert torch.equal(model[0].get_weights()[0], kept)
+    assert model(torch.ones(2, 6)).shape == (2, 3)
+
+
+def test_an_error_on_its_way_is_not_replaced_by_a_failed_update() -> None:
+    model = without_management()
+    with pytest.raises(ValueError, match="of the user"), cg.emulate(model, backend="ray"):
+        fails_in_the_actor(model)
+        raise ValueError("of the user")
