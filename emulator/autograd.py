@@ -131,11 +131,13 @@ def analog_product(x: Tensor, context: AnalogContext, bias: Tensor | None) -> Te
 
 
 def as_array(x: Tensor) -> np.ndarray:
-    """The tensor's values as a float32 array, without a copy where possible."""
+    """The tensor's values as a float32 array, without a copy where possible; images' channels may be last."""
     require_numbers(x)
     x = x.detach()
     if x.dtype is not torch.float32 or not x.is_cpu:
         x = x.to("cpu", torch.float32)
+    if x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last):
+        return x.numpy()
     return x.contiguous().numpy()
 
 

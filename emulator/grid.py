@@ -328,7 +328,7 @@ class TileGrid:
 
     def _check(self, what: str, values: NDArray) -> None:
         """Refuse NaN and infinity before anything reaches a tile."""
-        if not all_finite(np.ascontiguousarray(values, np.float32).reshape(-1)):
+        if not all_finite(np.asarray(values, np.float32).ravel("K")):
             bad = int(values.size - np.isfinite(values).sum())
             raise InputError(
                 f"{self.spec.name}: {bad} of {values.size} entries of the {what} are NaN or infinite; "

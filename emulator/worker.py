@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..kernels.analog_mvm.periphery import on_host
-from ..kernels.unfold import fold, unfold
+from ..kernels.unfold import channels_last, fold, unfold
 from .layer_spec import LayerSpec, TileSpec
 from .tile_bank import Floats, Index, Kernels, TileBank
 
@@ -54,6 +54,7 @@ class Kept:
     x_XBI: list[Floats]  # one stack a group
     w_TOI: list[Floats | None]  # the weights that this pass saw, where they were not the tiles' own
     image_shape: tuple[int, ...]
+    channels_last: bool  # how the images were stored: their gradient is alike, so that nobody must convert it
     d_XBO: list[list[Floats]] = field(default_factory=list)  # one entry a backward pass
 
 
@@ -100,7 +101,7 @@ class HostedLayer:
             weights.append(w_TOI)
             parts.update({(t.row, t.column): y for t, y in zip(group.tiles, y_TBO, strict=True)})
         if record is not None:
-            self.kept[record] = Kept(stacks, weights, feeds[0].shape)
+            self.kept[record] = Kept(stacks, weights, feeds[0].shape, channels_last(feeds[0]))
         return _partial_sums(parts, self.complete_rows, along_row=True)
 
     def backward(self, tick: int, record: int, need_input: bool, gradients: Arrays) -> PartialSums:
@@ -116,7 +117,7 @@ class HostedLayer:
         for group, d_XBO, w_TOI in zip(self.groups, stacks, kept.w_TOI, strict=True):
             z_TBI = on_host(group.bank.backward(d_XBO, group.d_of_tile, tick, w_TOI))
             for tile, z_BI in zip(group.tiles, z_TBI, strict=True):
-                parts[tile.row, tile.column] = self._input_gradient(tile, z_BI, kept.image_shape)
+                parts[tile.row, tile.column] = self._input_gradient(tile, z_BI, kept)
         return _partial_sums(parts, self.complete_columns, along_row=False)
 
     def update(self, learning_rate: float, tick: int, records: Sequence[int]) -> None:
@@ -148,7 +149,7 @@ class HostedLayer:
         blocks = [unfold(feed[c], patches)[:, self.spec.features(c)] for c in columns]
         return blocks[0][None] if len(blocks) == 1 else np.stack(blocks)
 
-    def _input_gradient(self, tile: TileSpec, z_BI: Floats, image_shape: tuple[int, ...]) -> Floats:
+    def _input_gradient(self, tile: TileSpec, z_BI: Floats, kept: Kept) -> Floats:
         patches = self.spec.patches
         if patches is None:
             return z_BI
@@ -157,7 +158,8 @@ class HostedLayer:
             full = np.zeros((z_BI.shape[0], (last - first) * patches.size), np.float32)
             full[:, self.spec.features(tile.column)] = z_BI
             z_BI = full
-        return fold(z_BI, image_shape[0], last - first, image_shape[2:], patches)
+        batch, _, *size = kept.image_shape
+        return fold(z_BI, batch, last - first, tuple(size), patches, last=kept.channels_last)
 
 
 def _stacked(blocks: list[Floats]) -> Floats:

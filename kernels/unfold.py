@@ -2,7 +2,8 @@
 
 ``unfold`` gives them in the order of ``torch.nn.Unfold``: one row for each image and output position
 (the last axis fastest), channel-major within a row. ``fold`` is its adjoint: it adds patches back.
-Images have one to three spatial axes; all arrays are float32.
+Images have one to three spatial axes; all arrays are float32. In memory an image's channels may come first or
+last (torch's ``channels_last``): neither is copied, and the numbers are the same.
 """
 
 from __future__ import annotations
@@ -60,27 +61,38 @@ def window(
     return Window(*(_per_axis(value, axes) for value in (kernel, stride, padding, dilation)))
 
 
+def channels_last(images: Array) -> bool:
+    """Whether ``images`` [batch, channels, *size] are stored pixel by pixel."""
+    flags = images.flags
+    return not flags.c_contiguous and flags.writeable and np.moveaxis(images, 1, -1).flags.c_contiguous
+
+
 def unfold(images: Array, moves: Window, executor: str = "cpu") -> Array:
     """Patches [batch * positions, channels * kernel] of ``images`` [batch, channels, *size]."""
-    images = np.require(images, np.float32, ["C", "W"])
     if executor == "naive":
-        return _unfold_naive(images, moves)
+        return _unfold_naive(np.asarray(images, np.float32), moves)
     from .unfold_cpu import unfold_kernel
 
+    last = channels_last(images)
+    if not last or images.dtype != np.float32:
+        images, last = np.require(images, np.float32, ["C", "W"]), False
     batch, channels, *size = images.shape
-    base_P, tap_J, _ = _addresses(moves, channels, tuple(size))
+    base_P, tap_J = _addresses(moves, channels, tuple(size), last)
     patches = np.empty((batch * len(base_P), len(tap_J)), np.float32)
-    unfold_kernel(_padded(images, moves.padding).reshape(batch, -1), base_P, tap_J, patches)
+    unfold_kernel(_in_memory(_padded(images, moves.padding, last), last), base_P, tap_J, patches)
     return patches
 
 
 def fold(
-    patches: Array, batch: int, channels: int, size: tuple[int, ...], moves: Window, executor: str = "cpu"
-) -> Array:
-    """Images [batch, channels, *size]: every patch added where ``unfold`` took it from."""
+    patches: Array, batch: int, channels: int, size: tuple[int, ...], moves: Window, executor: str = "cpu",
+    last: bool = False,
+) -> Array:  # fmt: skip
+    """Images [batch, channels, *size]: every patch added where ``unfold`` took it from.
+
+    ``last``: stored with their channels last.
+    """
     patches = np.require(patches, np.float32, ["C", "W"])
-    base_P, tap_J, padded = _addresses(moves, channels, tuple(size))
-    wanted = batch * len(base_P), len(tap_J)
+    wanted = batch * math.prod(moves.output_size(size)), channels * moves.size
     if patches.shape != wanted:
         raise InputError(
             f"patches have shape {patches.shape}; images {(batch, channels, *size)} have {wanted}"
@@ -89,43 +101,64 @@ def fold(
         return _fold_naive(patches, batch, channels, size, moves)
     from .unfold_cpu import fold_kernel
 
-    images = np.zeros((batch, channels, *padded), np.float32)
-    fold_kernel(patches, base_P, tap_J, images.reshape(batch, -1))
+    base_P, tap_J = _addresses(moves, channels, tuple(size), last)
+    padded = tuple(n + 2 * p for n, p in zip(size, moves.padding, strict=True))
+    images = _zeros(batch, channels, padded, last)
+    fold_kernel(patches, base_P, tap_J, _in_memory(images, last))
     if not any(moves.padding):
         return images
-    inside = tuple(slice(p, p + n) for n, p in zip(size, moves.padding, strict=True))
-    return np.ascontiguousarray(images[(slice(None), slice(None), *inside)])
+    inside = _zeros(batch, channels, size, last)
+    inside[...] = images[_within(size, moves.padding)]
+    return inside
 
 
 @functools.lru_cache(maxsize=1024)  # of the shapes of a large network's layers
 def _addresses(
-    moves: Window, channels: int, size: tuple[int, ...]
-) -> tuple[NDArray[np.uint32], NDArray[np.uint32], tuple[int, ...]]:
+    moves: Window, channels: int, size: tuple[int, ...], last: bool
+) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
     """Where a padded image's patches begin [positions], and where their values are from there on.
 
-    The values are [channels * kernel]; the third result is the padded image's size.
+    The values are [channels * kernel]. ``last``: channels are stored last.
     """
     out = moves.output_size(size)
     padded = tuple(n + 2 * p for n, p in zip(size, moves.padding, strict=True))
-    pitches = [math.prod(padded[axis + 1 :]) for axis in range(len(padded))]
-    base, tap = np.zeros(1, np.int64), np.arange(channels) * math.prod(padded)
+    if channels * math.prod(padded) >= 2**32:
+        raise InputError(f"an image of {channels} channels of {padded} has 2**32 values or more")
+    of_pixel, of_channel = (channels, 1) if last else (1, math.prod(padded))
+    pitches = [of_pixel * math.prod(padded[axis + 1 :]) for axis in range(len(padded))]
+    base, tap = np.zeros(1, np.int64), np.arange(channels) * of_channel
     axes = zip(out, moves.kernel, moves.stride, moves.dilation, pitches, strict=True)
     for positions, taps, stride, dilation, pitch in axes:
         base = (base[:, None] + np.arange(positions) * stride * pitch).reshape(-1)
         tap = (tap[:, None] + np.arange(taps) * dilation * pitch).reshape(-1)
-    if channels * math.prod(padded) >= 2**32:
-        raise InputError(f"an image of {channels} channels of {padded} has 2**32 values or more")
-    return base.astype(np.uint32), tap.astype(np.uint32), padded
+    return base.astype(np.uint32), tap.astype(np.uint32)
 
 
-def _padded(images: Array, padding: tuple[int, ...]) -> Array:
+def _zeros(batch: int, channels: int, size: tuple[int, ...], last: bool) -> Array:
+    """Black images [batch, channels, *size]."""
+    if last:
+        return np.moveaxis(np.zeros((batch, *size, channels), np.float32), -1, 1)
+    return np.zeros((batch, channels, *size), np.float32)
+
+
+def _in_memory(images: Array, last: bool) -> Array:
+    """Images [batch, values] in the order in which they are stored."""
+    return (np.moveaxis(images, 1, -1) if last else images).reshape(len(images), -1)
+
+
+def _within(size: tuple[int, ...], padding: tuple[int, ...]) -> tuple[slice, ...]:
+    """The part of padded images that is inside the padding."""
+    inside = (slice(p, p + n) for n, p in zip(size, padding, strict=True))
+    return slice(None), slice(None), *inside
+
+
+def _padded(images: Array, padding: tuple[int, ...], last: bool = False) -> Array:
     """``images`` [batch, channels, *size] within zeros."""
     if not any(padding):
         return images
     batch, channels, *size = images.shape
-    full = np.zeros((batch, channels, *(n + 2 * p for n, p in zip(size, padding, strict=True))), np.float32)
-    inside = tuple(slice(p, p + n) for n, p in zip(size, padding, strict=True))
-    full[(slice(None), slice(None), *inside)] = images
+    full = _zeros(batch, channels, tuple(n + 2 * p for n, p in zip(size, padding, strict=True)), last)
+    full[_within(tuple(size), padding)] = images
     return full
 
 
@@ -168,8 +201,7 @@ def _fold_naive(patches: Array, batch: int, channels: int, size: tuple[int, ...]
     values = patches.reshape(batch, -1, patches.shape[1]).transpose(0, 2, 1)
     everywhere: tuple[Any, ...] = (slice(None), slice(None), *taps)
     np.add.at(padded, everywhere, values.reshape(batch, channels, *taps[0].shape))
-    inside = tuple(slice(p, p + n) for n, p in zip(size, moves.padding, strict=True))
-    return np.ascontiguousarray(padded[(slice(None), slice(None), *inside)])
+    return np.ascontiguousarray(padded[_within(size, moves.padding)])
 
 
 def _per_axis(value: Any, axes: int) -> tuple[int, ...]:

@@ -129,13 +129,20 @@ def without_management() -> nn.Module:
 def test_a_failed_update_is_the_training_loops_and_not_the_metrics_to_hear_of() -> None:
     """An update is sent without waiting for it; what waits next may be a scrape."""
     model = without_management()
-    with pytest.raises(cg.ConfigError, match="fixed_bl"), cg.emulate(model, backend="ray") as running:
-        fails_in_the_actor(model)
-        for _ in range(3):
+    scraped: list[bytes] = []
+
+    def run() -> None:
+        with cg.emulate(model, backend="ray") as running:
+            fails_in_the_actor(model)
             assert running.metrics_url is not None
-            assert b"crossgrid" in urllib.request.urlopen(running.metrics_url).read()
-        model(torch.ones(2, 6))
-        pytest.fail("the forward pass must hear of it")
+            scraped.extend(urllib.request.urlopen(running.metrics_url).read() for _ in range(3))
+            model(torch.ones(2, 6))
+            pytest.fail("the forward pass must hear of it")
+
+    with pytest.raises(cg.ConfigError, match="fixed_bl"):
+        run()
+    assert len(scraped) == 3
+    assert all(b"crossgrid" in text for text in scraped)
 
 
 def test_the_last_updates_failure_is_raised_on_leaving() -> None:
@@ -150,6 +157,11 @@ def test_the_last_updates_failure_is_raised_on_leaving() -> None:
 
 def test_an_error_on_its_way_is_not_replaced_by_a_failed_update() -> None:
     model = without_management()
-    with pytest.raises(ValueError, match="of the user"), cg.emulate(model, backend="ray"):
-        fails_in_the_actor(model)
-        raise ValueError("of the user")
+
+    def run() -> None:
+        with cg.emulate(model, backend="ray"):
+            fails_in_the_actor(model)
+            raise ValueError("of the user")
+
+    with pytest.raises(ValueError, match="of the user"):
+        run()

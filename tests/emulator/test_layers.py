@@ -71,6 +71,27 @@ def test_an_ideal_update_is_sgd(name: str, cut: tuple[int, int]) -> None:
         torch.testing.assert_close(bias, digital.bias.detach(), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("cut", CUTS, ids=str)
+def test_images_are_taken_and_their_gradients_given_as_they_are_stored(cut: tuple[int, int]) -> None:
+    """Pixel by pixel or channel by channel: the same bits, and the layout of the input for the gradient."""
+    config = cg.SingleRPUConfig(mapping=cg.MappingParameter(max_output_size=cut[0], max_input_size=cut[1]))
+    torch.manual_seed(3)
+    images, d = torch.randn(2, 3, 9, 8), torch.randn(2, 5, 7, 6)
+    found = []
+    for layout in (torch.contiguous_format, torch.channels_last):
+        layer = cg.AnalogConv2d(3, 5, 3, rpu_config=config, seed=1)
+        torch.manual_seed(4)
+        layer.set_weights(torch.randn(5, 3, 3, 3) / 9, torch.zeros(5))
+        x = images.clone(memory_format=layout).requires_grad_()
+        y = layer(x)
+        y.backward(d)
+        found.append((y, x.grad))
+    (y, grad), (y_last, grad_last) = found
+    assert torch.equal(y, y_last)
+    assert torch.equal(grad, grad_last)
+    assert cut[1] == 4 or grad_last.is_contiguous(memory_format=torch.channels_last)
+
+
 def test_gradients_add_up_over_several_passes() -> None:
     """Two backward passes before a step are the sum of both, in torch and on tiles."""
     torch.manual_seed(0)

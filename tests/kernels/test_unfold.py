@@ -40,6 +40,24 @@ def test_unfold_is_exact_and_fold_is_its_adjoint(shape, kernel, stride, padding,
     assert float((patches * other).sum()) == float((images * back).sum())
 
 
+@pytest.mark.parametrize(("shape", "kernel", "stride", "padding", "dilation"), CASES)
+def test_images_with_their_channels_last_are_the_same_images(
+    shape, kernel, stride, padding, dilation
+) -> None:
+    """To the bit: what is added to a pixel comes in the same order."""
+    rng = np.random.default_rng(2)
+    first = rng.standard_normal(shape).astype(np.float32)
+    last = np.moveaxis(np.ascontiguousarray(np.moveaxis(first, 1, -1)), -1, 1)
+    moves = window(kernel, stride, padding, dilation, axes=len(kernel))
+    patches = unfold(first, moves)
+    np.testing.assert_array_equal(unfold(last, moves), patches)
+    back = fold(patches, shape[0], shape[1], shape[2:], moves)
+    stored = fold(patches, shape[0], shape[1], shape[2:], moves, last=True)
+    np.testing.assert_array_equal(stored, back)
+    assert back.flags.c_contiguous
+    assert np.moveaxis(stored, 1, -1).flags.c_contiguous
+
+
 def test_a_kernel_larger_than_the_image_is_refused() -> None:
     with pytest.raises(InputError, match="larger image or more padding"):
         unfold(np.zeros((1, 1, 3, 3), np.float32), window((5, 5)))
