@@ -132,13 +132,13 @@ class Room(NamedTuple):
 
 
 @numba.njit(error_model="numpy")
-def make_room(rows, columns, vectors, longest, aggregates, noisy, remembers, parameters, in_turns):
-    """``Room`` for a thread that pulses some rows."""
-    events = 2 * PAIRS + columns + 1
-    calls = PAIRS + (columns * (1 if aggregates else longest) + LANES) // NORMALS + 1
+def make_room(rows, columns, parameters, vectors, pulsing, remembers, in_turns):
+    """``Room`` for a thread that pulses some rows of devices with so many ``parameters``."""
+    events, draws = 2 * PAIRS + columns + 1, columns * (1 if pulsing.aggregates else pulsing.longest) + LANES
+    calls = PAIRS + draws // NORMALS + 1
     lanes = max(columns, events if in_turns else 0) + LANES
-    noise = np.empty(2 * PAIRS + columns * (1 if aggregates else longest) + LANES, np.float32)
-    if not noisy:
+    noise = np.empty(2 * PAIRS + draws, np.float32)
+    if not pulsing.noisy:
         noise[:] = np.float32(0.0)
     return Room(
         np.empty((rows, vectors + 1), np.int32), np.empty(rows, np.int32), np.empty(events, np.int32),
@@ -229,6 +229,30 @@ def fetch_row(w_OI, p_OIP, row):
 
 
 @inline
+def collect(
+    columns_B2I, trains_B2I, n_columns_B2, d_codes_BO, d_second_BO, lengths_B, row, hits_B, h, n_hits, limit,
+    pulsing, events_E, counts_E, segments, calls_4N, events, n_segments, calls, pairs,
+):  # fmt: skip
+    """Append a row's segments with vectors hits_B[h].. below ``limit``, until their noise fills a buffer.
+
+    Returns (h, events, segments, calls, pairs, pulses) after them.
+    """
+    pulses = 0
+    while h < n_hits and hits_B[h] < limit and pairs < PAIRS:
+        b = hits_B[h]
+        h += 1
+        events, n_segments, normals, more = add_segments(
+            trains_B2I, columns_B2I, n_columns_B2, d_codes_BO[b, row], d_second_BO[b, row], lengths_B[b], row,
+            b, pulsing.mode, pulsing.neg_rate, pulsing.side, pulsing.aggregates, events_E, counts_E, segments,
+            events, n_segments, pairs,
+        )  # fmt: skip
+        pulses += more
+        low = np.uint32((pulsing.tick + b) & 0xFFFFFFFF)
+        calls, pairs = address_noise(normals, row, low, calls_4N, calls, pairs)
+    return h, events, n_segments, calls, pairs, pulses
+
+
+@inline
 def step_segments(
     apply, w_OI, p_OIP, c, columns_B2I, room, n_segments, calls, in_turns, pulsing, k0, k1, top
 ):
@@ -251,65 +275,37 @@ def pulse_rows(apply, may_turn, devices, trains, lengths_TB, vectors, t, first_r
     """
     w_OI, p_OIP, c, seen_OI = devices.w_TOI[t], devices.p_TOIP[t], devices.c, devices.seen_TOI[t]
     k0, k1, write_noise = devices.keys_T2[t, 0], devices.keys_T2[t, 1], devices.write_noise
-    columns_B2I, trains_B2I, n_columns_B2 = (
-        trains.columns_TB2I[t],
-        trains.trains_TB2I[t],
-        trains.n_columns_TB2[t],
-    )
-    d_codes_BO, d_second_BO, lengths_B = trains.d_codes_TBO[t], trains.d_second_TBO[t], lengths_TB[t]
-    mode, neg_rate, side, tick, extra = (
-        pulsing.mode,
-        pulsing.neg_rate,
-        pulsing.side,
-        pulsing.tick,
-        pulsing.extra,
-    )
-    remembers, width, numbers = write_noise > 0, w_OI.shape[1], p_OIP.shape[2]
+    columns_B2I, trains_B2I = trains.columns_TB2I[t], trains.trains_TB2I[t]
+    n_columns_B2, lengths_B = trains.n_columns_TB2[t], lengths_TB[t]
+    d_codes_BO, d_second_BO = trains.d_codes_TBO[t], trains.d_second_TBO[t]
+    mode, tick, extra, remembers = pulsing.mode, pulsing.tick, pulsing.extra, write_noise > 0
     fired = n_columns_B2[:vectors].sum()
     in_turns = may_turn and mode == 0 and pulsing.longest == 1 and fired < 2 * FEW * vectors
-    room = make_room(
-        rows, width, vectors, pulsing.longest, pulsing.aggregates, pulsing.noisy, remembers, numbers, in_turns
-    )
+    room = make_room(rows, w_OI.shape[1], p_OIP.shape[2], vectors, pulsing, remembers, in_turns)
     hits_RB, n_hits_R, last_I = room.hits_RB, room.n_hits_R, room.last_I
     events_E, counts_E, segments, calls_4N = room.events_E, room.counts_E, room.segments, room.calls_4N
     find_hits(d_codes_BO, d_second_BO, n_columns_B2, vectors, first_row, rows, hits_RB, n_hits_R)
     top, after_N = counter_top(STEP_NOISE, extra, tick), looks.after_N
     pulses, events, n_segments, calls, pairs = 0, 0, 0, 0, 0
     for r in range(rows):
-        row, h, n = first_row + r, 0, 0
+        row, n_hits, h, n = first_row + r, n_hits_R[r], 0, 0
         fetch_row(w_OI, p_OIP, row)
         last_I[:] = -1
         while True:
             limit = after_N[n] if n < after_N.size else vectors
-            while h < n_hits_R[r] and hits_RB[r, h] < limit and pairs < PAIRS:
-                b = hits_RB[r, h]
-                h += 1
-                events, n_segments, normals, more = add_segments(
-                    trains_B2I, columns_B2I, n_columns_B2, d_codes_BO[b, row], d_second_BO[b, row],
-                    lengths_B[b], row, b, mode, neg_rate, side, pulsing.aggregates, events_E, counts_E,
-                    segments, events, n_segments, pairs,
-                )  # fmt: skip
-                pulses += more
-                low = np.uint32((tick + b) & 0xFFFFFFFF)
-                calls, pairs = address_noise(normals, row, low, calls_4N, calls, pairs)
-            at_limit = h == n_hits_R[r] or hits_RB[r, h] >= limit
+            h, events, n_segments, calls, pairs, more = collect(
+                columns_B2I, trains_B2I, n_columns_B2, d_codes_BO, d_second_BO, lengths_B, row, hits_RB[r], h,
+                n_hits, limit, pulsing, events_E, counts_E, segments, calls_4N, events, n_segments, calls,
+                pairs,
+            )  # fmt: skip
+            pulses += more
+            at_limit = h == n_hits or hits_RB[r, h] >= limit
             ends = at_limit and n == after_N.size
             if pairs >= PAIRS or (at_limit and not ends) or (ends and (remembers or r == rows - 1)):
                 step_segments(
-                    apply,
-                    w_OI,
-                    p_OIP,
-                    c,
-                    columns_B2I,
-                    room,
-                    n_segments,
-                    calls,
-                    in_turns,
-                    pulsing,
-                    k0,
-                    k1,
+                    apply, w_OI, p_OIP, c, columns_B2I, room, n_segments, calls, in_turns, pulsing, k0, k1,
                     top,
-                )
+                )  # fmt: skip
                 if remembers:
                     note_last(columns_B2I, events_E, segments, n_segments, last_I)
                 events, n_segments, calls, pairs = 0, 0, 0, 0
