@@ -26,7 +26,7 @@ from peer.rows import CASES, Case
 
 FIRST_REPEATS = 3
 CHECKS = 6
-SLICE_MS = 80.0  # how long a side runs before it is the other's turn
+SLICE_MS = 40.0  # how long a side runs before it is the other's turn
 ENVIRONMENT = dict(os.environ)  # as it is before this project says how its own threads wait
 SETTLE_S = 0.3  # before a turn: idle threads of the other side may wait by spinning for 200 ms
 
@@ -141,7 +141,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--peer", type=Path, required=True, help="virtual environment with aihwkit 1.1.0")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=8)
+    parser.add_argument("--rounds", type=int, default=16)
     parser.add_argument("--rows", default="", help="only cases whose work, device or shape has this in it")
     parser.add_argument("--json", type=Path, help="where the figures are written")
     options = parser.parse_args()
