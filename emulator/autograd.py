@@ -18,6 +18,9 @@ HARMLESS = frozenset({
     "to", "cpu", "cuda", "float", "double", "half", "bfloat16",
 })  # fmt: skip
 
+#: torch's names of images with their channels last, by the number of axes
+CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
+
 
 class PulsesWaiting(torch.Tensor):
     """The gradient of an ``AnalogContext``: it says that passes wait for an update, and holds no numbers.
@@ -136,7 +139,8 @@ def as_array(x: Tensor) -> np.ndarray:
     x = x.detach()
     if x.dtype is not torch.float32 or not x.is_cpu:
         x = x.to("cpu", torch.float32)
-    if x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last):
+    layout = CHANNELS_LAST.get(x.dim())
+    if layout is not None and x.is_contiguous(memory_format=layout):
         return x.numpy()
     return x.contiguous().numpy()
 

@@ -49,7 +49,7 @@ class Mailbox:
         """Listen in ``directory``, and, unless the driver's node is ``alone``, on the network."""
         self.heard: dict[int, float] = {}  # when each actor said something last
         self._replies: dict[tuple[int, int], Reply] = {}
-        self._failures: dict[int, deque[Reply]] = {}
+        self._failures: dict[int, deque[Header]] = {}
         self._arrived = threading.Condition()
         self._receiving = False
         self._closed = False
@@ -74,9 +74,8 @@ class Mailbox:
         self._sockets.append(socket)
         return socket
 
-    def take(self, actor: int, message: int, seconds: float, failures: bool = True) -> Reply | None:
-        """The reply to a message, or (``failures``) what a message of that actor failed with that nobody
-        waits for; None if it took too long.
+    def take(self, actor: int, message: int, seconds: float) -> Reply | None:
+        """The reply to a message; None if it took too long.
 
         Raises:
             BackendError: the mailbox was closed meanwhile.
@@ -86,7 +85,7 @@ class Mailbox:
             with self._arrived:
                 if self._closed:
                     raise BackendError("the emulation has ended; its tiles answer no more")
-                found = self._find(actor, message, failures)
+                found = self._replies.pop((actor, message), None)
                 left = deadline - time.monotonic()
                 if found is not None or left <= 0:
                     return found
@@ -114,14 +113,14 @@ class Mailbox:
         for socket in self._sockets:
             socket.close(linger=0)
 
-    def failures(self, actor: int) -> list[Reply]:
-        """What messages of that actor failed with that nobody waited for and nobody was told of."""
-        with self._arrived:
-            return [*self._failures.pop(actor, ())]
+    def failure(self, actor: int) -> Header | None:
+        """The first failure of a message to that actor that nobody waited for and nobody was told of.
 
-    def _find(self, actor: int, message: int, failures: bool) -> Reply | None:
-        waiting = self._failures.get(actor) if failures else None
-        return waiting.popleft() if waiting else self._replies.pop((actor, message), None)
+        An actor answers in order: after the reply to a message, the failures of all before it are here.
+        """
+        with self._arrived:
+            waiting = self._failures.get(actor)
+            return waiting.popleft() if waiting else None
 
     def _receive(self, seconds: float) -> None:
         """Receive what comes first; only the one thread that set ``_receiving`` is here."""
@@ -151,4 +150,4 @@ class Mailbox:
         if header["wanted"]:
             self._replies[actor, header["id"]] = header, arrays
         else:  # only failures come back without being asked for
-            self._failures.setdefault(actor, deque()).append((header, arrays))
+            self._failures.setdefault(actor, deque()).append(header)

@@ -197,7 +197,8 @@ class RayExecutor:
                 self.wait(number, self._send(number, {"op": "process"}, [], wanted=True), failures=False)
             except BackendError as error:
                 errors.append(error)
-            errors += [self._error(number, header) for header, _ in self.mailbox.failures(number)]
+            while (header := self.mailbox.failure(number)) is not None:
+                errors.append(self._error(number, header))
         return errors[0] if errors else None
 
     def wait(self, number: int, message: int, failures: bool = True) -> tuple[Header, Arrays]:
@@ -209,13 +210,14 @@ class RayExecutor:
         host = self.hosts[number]
         assert self.mailbox is not None
         since = time.monotonic()
-        while (reply := self.mailbox.take(number, message, 0.5, failures)) is None:
+        while (reply := self.mailbox.take(number, message, 0.5)) is None:
             self._look_after(number, since)
             if host.failure is not None:
                 raise host.failure
+        posted = self.mailbox.failure(number) if failures else None
         header, arrays = reply
-        if "error" in header:
-            raise self._error(number, header)
+        if posted is not None or "error" in header:
+            raise self._error(number, posted or header)
         return header, arrays
 
     def _error(self, number: int, header: Header) -> CrossgridError:

@@ -43,7 +43,7 @@ def _output_size(moves: Window, size: tuple[int, ...]) -> tuple[int, ...]:
     if len(size) != len(moves.kernel):
         raise InputError(f"image of size {size} and kernel {moves.kernel} must have the same number of axes")
     spans = [d * (k - 1) + 1 for d, k in zip(moves.dilation, moves.kernel, strict=True)]
-    padded = [n + 2 * p for n, p in zip(size, moves.padding, strict=True)]
+    padded = _with_padding(size, moves.padding)
     for n, span in zip(padded, spans, strict=True):
         if n < span:
             raise InputError(
@@ -69,13 +69,14 @@ def channels_last(images: Array) -> bool:
 
 def unfold(images: Array, moves: Window, executor: str = "cpu") -> Array:
     """Patches [batch * positions, channels * kernel] of ``images`` [batch, channels, *size]."""
+    images = np.asarray(images, np.float32)
     if executor == "naive":
-        return _unfold_naive(np.asarray(images, np.float32), moves)
+        return _unfold_naive(images, moves)
     from .unfold_cpu import unfold_kernel
 
     last = channels_last(images)
-    if not last or images.dtype != np.float32:
-        images, last = np.require(images, np.float32, ["C", "W"]), False
+    if not last:
+        images = np.require(images, np.float32, ["C", "W"])
     batch, channels, *size = images.shape
     base_P, tap_J = _addresses(moves, channels, tuple(size), last)
     patches = np.empty((batch * len(base_P), len(tap_J)), np.float32)
@@ -102,8 +103,7 @@ def fold(
     from .unfold_cpu import fold_kernel
 
     base_P, tap_J = _addresses(moves, channels, tuple(size), last)
-    padded = tuple(n + 2 * p for n, p in zip(size, moves.padding, strict=True))
-    images = _zeros(batch, channels, padded, last)
+    images = _zeros(batch, channels, _with_padding(size, moves.padding), last)
     fold_kernel(patches, base_P, tap_J, _in_memory(images, last))
     if not any(moves.padding):
         return images
@@ -121,7 +121,7 @@ def _addresses(
     The values are [channels * kernel]. ``last``: channels are stored last.
     """
     out = moves.output_size(size)
-    padded = tuple(n + 2 * p for n, p in zip(size, moves.padding, strict=True))
+    padded = _with_padding(size, moves.padding)
     if channels * math.prod(padded) >= 2**32:
         raise InputError(f"an image of {channels} channels of {padded} has 2**32 values or more")
     of_pixel, of_channel = (channels, 1) if last else (1, math.prod(padded))
@@ -146,6 +146,11 @@ def _in_memory(images: Array, last: bool) -> Array:
     return (np.moveaxis(images, 1, -1) if last else images).reshape(len(images), -1)
 
 
+def _with_padding(size: tuple[int, ...], padding: tuple[int, ...]) -> tuple[int, ...]:
+    """The size of padded images."""
+    return tuple(n + 2 * p for n, p in zip(size, padding, strict=True))
+
+
 def _within(size: tuple[int, ...], padding: tuple[int, ...]) -> tuple[slice, ...]:
     """The part of padded images that is inside the padding."""
     inside = (slice(p, p + n) for n, p in zip(size, padding, strict=True))
@@ -157,7 +162,7 @@ def _padded(images: Array, padding: tuple[int, ...], last: bool = False) -> Arra
     if not any(padding):
         return images
     batch, channels, *size = images.shape
-    full = _zeros(batch, channels, tuple(n + 2 * p for n, p in zip(size, padding, strict=True)), last)
+    full = _zeros(batch, channels, _with_padding(tuple(size), padding), last)
     full[_within(tuple(size), padding)] = images
     return full
 
@@ -195,9 +200,7 @@ def _unfold_naive(images: Array, moves: Window) -> Array:
 
 def _fold_naive(patches: Array, batch: int, channels: int, size: tuple[int, ...], moves: Window) -> Array:
     taps = _taps(moves, size)
-    padded = np.zeros(
-        (batch, channels, *(n + 2 * p for n, p in zip(size, moves.padding, strict=True))), np.float32
-    )
+    padded = _zeros(batch, channels, _with_padding(size, moves.padding), last=False)
     values = patches.reshape(batch, -1, patches.shape[1]).transpose(0, 2, 1)
     everywhere: tuple[Any, ...] = (slice(None), slice(None), *taps)
     np.add.at(padded, everywhere, values.reshape(batch, channels, *taps[0].shape))

@@ -20,7 +20,7 @@ from ..jit import kernel
 from .cpu_plan import OK, Inputs, plan
 from .cpu_rows import Devices, Pulsing, pulse_rows
 from .cpu_steps import applier, applier_at
-from .cpu_trains import make_chunk, room_for_trains
+from .cpu_trains import empty_trains, make_chunk
 from .rule import Looks
 
 CHUNK_LINES = 1 << 18  # lines whose trains are kept at a time, to stay in the cache
@@ -88,7 +88,7 @@ def update(
         return status
     widest = max(rows, columns)
     size = min(vectors, max(CHUNK_LINES // (tiles * widest), widest // 16, 8))
-    trains = room_for_trains(tiles, size, rows, columns, rule.mode, longest)
+    trains = empty_trains(tiles, size, rows, columns, rule.mode, longest)
     start, n = np.int64(0), 0  # a plain 0 would be a type of its own in the first round of the loop
     while start < vectors:
         same_top = ((tick + start) | 0xFFFFFFFF) + 1 - tick

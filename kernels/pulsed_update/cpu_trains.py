@@ -40,8 +40,8 @@ class Trains(NamedTuple):
 
 
 @numba.njit(error_model="numpy")
-def room_for_trains(tiles, vectors, rows, columns, mode, longest):
-    """``Trains`` to be filled: of ``vectors`` vectors, the longest of ``longest`` slots."""
+def empty_trains(tiles, vectors, rows, columns, mode, longest):
+    """``Trains`` of ``vectors`` vectors, the longest of ``longest`` slots, to be filled."""
     room = columns + EIGHT
     once = longest == 1 and mode == 0
     d_codes_TBO = np.empty((tiles, vectors, (rows + EIGHT - 1) // EIGHT * EIGHT), np.uint32)
@@ -272,9 +272,8 @@ def make_trains(inputs, t, lengths_TB, scales_2TB, start, first, stop, rule, key
     """Trains of vectors first..stop of tile ``t``; those of vector ``start`` are the first of ``trains``."""
     x_BI, d_BO, lengths_B = inputs.x_XBI[inputs.x_of_T[t]], inputs.d_DBO[inputs.d_of_T[t]], lengths_TB[t]
     x_scales_B, d_scales_B, k0, k1 = scales_2TB[0, t], scales_2TB[1, t], keys_T2[t, 0], keys_T2[t, 1]
-    d_codes_BO, d_second_BO, n_columns_B2 = (
-        trains.d_codes_TBO[t], trains.d_second_TBO[t], trains.n_columns_TB2[t],
-    )  # fmt: skip
+    d_codes_BO, d_second_BO = trains.d_codes_TBO[t], trains.d_second_TBO[t]
+    columns_B2I, n_columns_B2 = trains.columns_TB2I[t], trains.n_columns_TB2[t]
     x_codes_BI = np.empty((stop - first, (x_BI.shape[1] + EIGHT - 1) // EIGHT * EIGHT), np.uint32)
     x_codes_BI[:, x_BI.shape[1] :] = 0
     # no plain constants: numba would compile the functions anew for each of them
@@ -292,12 +291,8 @@ def make_trains(inputs, t, lengths_TB, scales_2TB, start, first, stop, rule, key
             d_BO, lengths_B, d_scales_B, first, stop, rule, rule.d_step, k0, k1, tick, extra, of_d,
             second_slot, d_second_BO, start,
         )  # fmt: skip
-    columns_B2I = trains.columns_TB2I[t]
-    x_codes, columns, pulses = (
-        x_codes_BI.reshape(-1),
-        columns_B2I.reshape(-1),
-        trains.trains_TB2I[t].reshape(-1),
-    )
+    x_codes, columns = x_codes_BI.reshape(-1), columns_B2I.reshape(-1)
+    pulses = trains.trains_TB2I[t].reshape(-1)
     for b in range(first, stop):
         at = b - start
         if lengths_B[b] > 0:

@@ -92,6 +92,21 @@ def test_images_are_taken_and_their_gradients_given_as_they_are_stored(cut: tupl
     assert cut[1] == 4 or grad_last.is_contiguous(memory_format=torch.channels_last)
 
 
+def test_volumes_are_taken_and_their_gradients_given_as_they_are_stored() -> None:
+    volumes, found = torch.randn(2, 2, 4, 5, 3, generator=torch.Generator().manual_seed(3)), []
+    for layout in (torch.contiguous_format, torch.channels_last_3d):
+        layer = cg.AnalogConv3d(2, 3, 2, padding=1, rpu_config=cg.SingleRPUConfig(), seed=1)
+        layer.set_weights(torch.linspace(-0.1, 0.1, 48).reshape(3, 2, 2, 2, 2), torch.zeros(3))
+        x = volumes.clone(memory_format=layout).requires_grad_()
+        y = layer(x)
+        y.sum().backward()
+        found.append((y, x.grad))
+    (y, grad), (y_last, grad_last) = found
+    assert torch.equal(y, y_last)
+    assert torch.equal(grad, grad_last)
+    assert grad_last.is_contiguous(memory_format=torch.channels_last_3d)
+
+
 def test_gradients_add_up_over_several_passes() -> None:
     """Two backward passes before a step are the sum of both, in torch and on tiles."""
     torch.manual_seed(0)
