@@ -6,8 +6,11 @@ with ``field``; limits stand beside the default::
     @config
     class ConstantStepDevice(PulsedDevice):
         dw_min: float = field(0.001, above=0.0)
+        \"\"\"Mean size of a step, in units of weight.\"\"\"
 
-Checks of one field are its type and its limits; checks across fields go into ``validate``.
+The string after a field says what it means and in which unit; ``help`` shows it with the default and the
+limits (see ``field_help``). Checks of one field are its type and its limits; checks across fields go into
+``validate``.
 """
 
 from __future__ import annotations
@@ -17,12 +20,14 @@ import functools
 import math
 import types
 import typing
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from numbers import Integral, Real
-from typing import Any, TypeVar, dataclass_transform
+from typing import Any, ClassVar, TypeVar, dataclass_transform
 
 from .errors import ConfigError, nearest, unknown
+from .field_help import Help
 
 T = TypeVar("T", bound=type)
 
@@ -48,6 +53,9 @@ class Config:
 
     __slots__ = ()
 
+    # fields that are accepted but change nothing -> why; whoever sets one is warned
+    without_effect: ClassVar[Mapping[str, str]] = {}
+
     def validate(self) -> None:
         """Raise ``ConfigError`` where fields contradict each other. Runs after every change."""
 
@@ -68,6 +76,8 @@ class Config:
             except ConfigError:
                 object.__setattr__(self, name, previous)
                 raise
+            if name in kind.without_effect:
+                _warn_without_effect(self, [name])
 
 
 @dataclass_transform()
@@ -84,9 +94,20 @@ def config(cls: T) -> T:
             if name not in known:
                 raise unknown(f"field of {type(self).__name__}", name, known)
         plain_init(self, *args, **kwargs)
+        _warn_without_effect(self, kind.without_effect)
 
     made.__init__ = __init__
+    made.__doc__ = Help(made.__doc__)
     return made
+
+
+def _warn_without_effect(made: Config, names: Iterable[str]) -> None:
+    """Warn the caller's caller of the fields among ``names`` that are set."""
+    kind: Any = type(made)
+    for spec in dataclasses.fields(kind) if names else ():
+        if spec.name in names and getattr(made, spec.name) != spec.default:
+            what = f"{kind.__name__}.{spec.name} = {getattr(made, spec.name)!r}"
+            warnings.warn(f"{what} has no effect: {kind.without_effect[spec.name]}", stacklevel=3)
 
 
 @functools.cache

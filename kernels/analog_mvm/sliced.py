@@ -36,16 +36,27 @@ class SlicedIOParameters(IOParameters):
     ``out_bound`` are relative to what the largest digits of one weight and one input give.
     """
 
-    weight_bits: int = field(8, at_least=2)  # with sign
-    cell_bits: int = field(0, at_least=0)  # of one cell; 0: a cell is analog and holds the whole weight
+    weight_bits: int = field(8, at_least=2)
+    """Bits of a weight's code, with its sign."""
+    cell_bits: int = field(0, at_least=0)
+    """Bits of one cell; 0: a cell is analog and holds the whole weight."""
     slices: int = field(1, at_least=1)
-    offset: bool = field(False)  # cells hold the weight plus half its range; else its signed magnitude
-    input_bits: int = field(8, at_least=2)  # with sign
-    dac_bits: int = field(8, at_least=1)  # of one pass
-    phases: int = field(1, at_least=1)  # 2: signs of inputs apart; 4: signs of weights too
-    adc_step: float = field(1.0, above=0.0)  # between neighbouring codes, in digits
-    adc_limit: float = field(1.0, above=0.0)  # largest code, in digits
-    reference_columns: int = field(0, at_least=0)  # converted with the weights' columns
+    """Number of cells that hold a weight, its lowest bits first."""
+    offset: bool = field(False)
+    """Whether cells hold the weight plus half its range, or else its signed magnitude."""
+    input_bits: int = field(8, at_least=2)
+    """Bits of an input's code, with its sign."""
+    dac_bits: int = field(8, at_least=1)
+    """Bits of an input that one pass sends."""
+    phases: int = field(1, at_least=1)
+    """Number of reads of a pass: 1; 2 with the signs of inputs apart; 4 with those of weights too."""
+    adc_step: float = field(1.0, above=0.0)
+    """Distance between neighbouring codes of the ADC, in units of the product of a cell's and a pass's
+    digits."""
+    adc_limit: float = field(1.0, above=0.0)
+    """Largest code of the ADC, in units of the product of digits."""
+    reference_columns: int = field(0, at_least=0)
+    """Number of columns that are converted with the weights' columns, to be subtracted."""
 
     def validate(self) -> None:
         IOParameters.validate(self)

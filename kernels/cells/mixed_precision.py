@@ -30,16 +30,28 @@ class MixedPrecisionCompound(Config):
     """A digital matrix chi collects the outer products; whole steps of it are pulsed into the device."""
 
     device: Config = field(factory=ConstantStepDevice)
+    """What chi is written into: a pulsed device, a vector or reference cell, or a one-sided pair."""
     construction_seed: int = field(0, at_least=0)
-    transfer_every: int = field(1, at_least=0)  # in mini-batches; 0: never
-    n_rows_per_transfer: int = field(-1, at_least=-1)  # -1: all
-    random_row: bool = field(False)  # start at a random row instead of the next one
-    granularity: float = field(0.0, at_least=0.0)  # step of chi that is written; 0: the device's own
+    """Seed of the device's population: above 0 the same devices wherever the cell is used; 0: each tile draws
+    its own."""
+    transfer_every: int = field(1, at_least=0)
+    """Number of mini-batches between two writes; 0: never."""
+    n_rows_per_transfer: int = field(-1, at_least=-1)
+    """Number of rows (outputs) that a write reaches; -1: all."""
+    random_row: bool = field(False)
+    """Whether a write that does not reach all rows starts at a random one, or else after the last one."""
+    granularity: float = field(0.0, at_least=0.0)
+    """Size of a step of chi that is written as pulses, in units of weight; 0: the device's own mean step."""
     transfer_lr: float = field(1.0, at_least=0.0)
-    n_x_bins: int = field(0, at_least=0)  # 0: x is not quantised
+    """Factor of the learning rate of a write: pulses for each step of chi."""
+    n_x_bins: int = field(0, at_least=0)
+    """Number of steps that the range of x is divided into before x enters chi; 0: x is not rounded."""
     n_d_bins: int = field(0, at_least=0)
+    """Number of steps that the range of d is divided into before d enters chi; 0: d is not rounded."""
     stoc_round_x: bool = field(True)
+    """Whether x is rounded stochastically."""
     stoc_round_d: bool = field(True)
+    """Whether d is rounded stochastically."""
 
     def validate(self) -> None:
         name = type(self).__name__

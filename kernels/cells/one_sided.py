@@ -25,13 +25,21 @@ _READERS = 64  # member numbers of the readers' keys start here
 class OneSidedUnitCell(UnitCell):
     """w = g+ - g-, both members drawn from one configuration; refreshed when both have grown."""
 
-    refresh_every: int = field(0, at_least=0)  # 0: never
-    units_in_mbatch: bool = field(True)  # whether refresh_every counts mini-batches or vectors
+    refresh_every: int = field(0, at_least=0)
+    """Number of mini-batches (or vectors, see ``units_in_mbatch``) between two checks for a refresh; 0:
+    never."""
+    units_in_mbatch: bool = field(True)
+    """Whether ``refresh_every`` counts mini-batches, or else vector updates."""
     refresh_upper_thres: float = field(0.75, at_least=0.0)
+    """Fraction of ``w_max`` that the larger side of a pair must exceed to be refreshed."""
     refresh_lower_thres: float = field(0.25, at_least=0.0)
+    """Fraction of ``w_max`` that the smaller side must exceed as well."""
     refresh_forward: IOParameters = field(factory=IOParameters)
+    """Periphery through which a refresh reads both sides."""
     refresh_update: UpdateParameters = field(factory=UpdateParameters)
+    """Pulses with which a refresh writes the difference back."""
     copy_inverted: bool = field(False)
+    """Whether the second side takes down steps of the first; not modelled, it must be False."""
 
     def validate(self) -> None:
         self.check_count(1, 2)

@@ -48,23 +48,45 @@ def with_older_names(cls: T) -> T:
 class TransferCompound(UnitCell):
     """Tiki-Taka v1: lines of array k are read and pulsed into array k + 1, round robin."""
 
-    gamma: float = field(0.0, at_least=0.0)  # array k of n weighs gamma^(n-1-k); 0: only the last is seen
-    gamma_vec: list[float] = field(factory=list)  # these weights themselves
-    transfer_every: float = field(1.0, at_least=0.0)  # 0: never
+    gamma: float = field(0.0, at_least=0.0)
+    """Factor between neighbouring arrays' weights in W: array k of n counts gamma^(n-1-k), without unit; 0:
+    only the last is seen."""
+    gamma_vec: list[float] = field(factory=list)
+    """Factors of the arrays' weights in W, one for each, the fast one first, without unit; empty: those of
+    ``gamma``."""
+    transfer_every: float = field(1.0, at_least=0.0)
+    """Number of mini-batches (or vectors, see ``units_in_mbatch``) between two transfers from the fast array;
+    0: never."""
     no_self_transfer: bool = field(True)
+    """Whether the last array stays as it is, with nothing transferred into itself; it must be True."""
     transfer_every_vec: list[float] = field(factory=list)
-    units_in_mbatch: bool = field(True)  # whether transfer_every counts mini-batches or vectors
+    """Numbers of mini-batches or vectors between transfers out of each array; empty: those of
+    ``transfer_every``, longer for each array down the chain."""
+    units_in_mbatch: bool = field(True)
+    """Whether ``transfer_every`` counts mini-batches, or else vector updates."""
     n_reads_per_transfer: int = field(1, at_least=1)
-    transfer_columns: bool = field(True)  # lines are columns (read forward) or rows (read backward)
-    with_reset_prob: float = field(0.0, at_least=0.0, at_most=1.0)  # that a column is reset once read
-    random_selection: bool = field(False)  # a transfer starts at a random line
-    fast_lr: float = field(1.0)  # learning rate of the fast array; <= 0: that of the optimizer
-    scale_fast_lr: bool = field(True)  # whether fast_lr is in units of the optimizer's rate
+    """Number of lines that one transfer reads and writes."""
+    transfer_columns: bool = field(True)
+    """Whether the lines are columns, read forward, or else rows, read backward."""
+    with_reset_prob: float = field(0.0, at_least=0.0, at_most=1.0)
+    """Probability that a column is reset once it has been read."""
+    random_selection: bool = field(False)
+    """Whether a transfer starts at a random line, or else where the last one ended."""
+    fast_lr: float = field(1.0)
+    """Learning rate of the fast array's update, relative to the optimizer's with ``scale_fast_lr``; 0 or
+    less: the optimizer's."""
+    scale_fast_lr: bool = field(True)
+    """Whether ``fast_lr`` is a factor of the optimizer's learning rate, or else the rate itself."""
     transfer_lr: float = field(1.0, at_least=0.0)
+    """Learning rate of a transfer, relative to the optimizer's with ``scale_transfer_lr``."""
     transfer_lr_vec: list[float] = field(factory=list)
-    scale_transfer_lr: bool = field(True)  # whether transfer_lr is in units of the optimizer's rate
-    transfer_forward: IOParameters = field(factory=IOParameters)  # its management is not used
+    """Learning rates of the transfers out of each array, a factor as ``transfer_lr`` is; empty: all that."""
+    scale_transfer_lr: bool = field(True)
+    """Whether ``transfer_lr`` is a factor of the optimizer's learning rate, or else the rate itself."""
+    transfer_forward: IOParameters = field(factory=IOParameters)
+    """Periphery through which lines are read; noise and bound management are off there."""
     transfer_update: UpdateParameters = field(factory=UpdateParameters)
+    """Pulses with which lines are written."""
 
     def __setattr__(self, name: str, value: Any) -> None:
         Config.__setattr__(self, _OLDER_NAMES.get(name, name), value)
@@ -116,10 +138,14 @@ class BufferedTransferCompound(TransferCompound):
     """Tiki-Taka v2: what is read is summed up digitally, and whole steps of the sum are written."""
 
     transfer_update: UpdateParameters = field(factory=single_pulses)
-    thres_scale: float = field(1.0, above=0.0)  # the buffer fires at this many steps of its target
-    step: float = field(1.0, above=0.0)  # pulses written where it fires once
-    momentum: float = field(0.1, at_least=0.0, at_most=1.0)  # what stays in the buffer
-    forget_buffer: bool = field(True)  # of the buffer's value, or else of what was written
+    thres_scale: float = field(1.0, above=0.0)
+    """Value at which the buffer fires, in units of its target's mean step."""
+    step: float = field(1.0, above=0.0)
+    """Number of pulses that are written where the buffer fires once."""
+    momentum: float = field(0.1, at_least=0.0, at_most=1.0)
+    """Fraction of the buffer that stays when it fires."""
+    forget_buffer: bool = field(True)
+    """Whether that is a fraction of the buffer's value, or else of what was written, and the rest stays."""
 
     def validate(self) -> None:
         TransferCompound.validate(self)
@@ -149,17 +175,33 @@ class ChoppedTransferCompound(TransferCompound):
     units_in_mbatch: bool = field(False)
     transfer_update: UpdateParameters = field(factory=single_pulses)
     in_chop_prob: float = field(0.1, at_least=0.0, at_most=1.0)
-    in_chop_random: bool = field(True)  # flips are random, or else every 1 / in_chop_prob sweeps
+    """Probability that the sign of a line flips after it was read, or one over the period of regular flips in
+    sweeps."""
+    in_chop_random: bool = field(True)
+    """Whether flips are drawn, or else regular: all lines in every (1 / in_chop_prob)-th sweep."""
     out_chop_prob: float = field(0.0, at_least=0.0, at_most=1.0)
+    """Probability that the sign of an output flips after a sweep over all lines."""
     buffer_granularity: float = field(1.0, above=0.0)
+    """Value at which the buffer fires, in units of the fast array's mean step."""
     auto_granularity: float = field(0.0, at_least=0.0)
+    """Factor of ``buffer_granularity`` once divided by lines times ``transfer_every``, the length of a sweep;
+    0: no factor."""
     step: float = field(1.0, above=0.0)
+    """Number of pulses that are written where the buffer fires once."""
     momentum: float = field(0.0, at_least=0.0, at_most=1.0)
+    """Fraction of the buffer that stays when it fires."""
     forget_buffer: bool = field(True)
+    """Whether that is a fraction of the buffer's value, or else of what was written, and the rest stays."""
     no_buffer: bool = field(False)
-    auto_scale: bool = field(False)  # set the fast rate by the running size of x and d
+    """Whether reads are written at once; not modelled, it must be False (see TransferCompound)."""
+    auto_scale: bool = field(False)
+    """Whether the fast array's learning rate is fast_lr desired_bl granularity / (m_x m_d), m_x and m_d the
+    running means of the largest |x| and |d|."""
     auto_momentum: float = field(0.99, at_least=0.0, at_most=1.0)
+    """Fraction of those running means that stays in a mini-batch."""
     correct_gradient_magnitudes: bool = field(False)
+    """Whether the buffer's scale takes account of the fast array's learning rate and of the granularities of
+    both arrays."""
 
     def validate(self) -> None:
         TransferCompound.validate(self)
@@ -206,10 +248,15 @@ class ChoppedTransferCompound(TransferCompound):
 class DynamicTransferCompound(ChoppedTransferCompound):
     """AGAD: as c-TTv2, with the fast array's offset estimated from the chopper's last period."""
 
-    in_chop_random: bool = field(False)  # random flips besides the regular ones
+    in_chop_random: bool = field(False)
+    """Whether there are random flips, with probability ``in_chop_prob``, besides the regular ones."""
     experimental_correct_accumulation: bool = field(False)
-    buffer_cap: float = field(0.0, at_least=0.0)  # limit of the buffer in longest trains; 0: none
-    tail_weightening: float = field(5.0, at_least=0.0)  # how much more the end of a period counts
+    """Whether accumulation is corrected in an experimental way; not modelled, it must be False."""
+    buffer_cap: float = field(0.0, at_least=0.0)
+    """Limit of a buffer that is not forgotten, in units of the longest train; 0: none."""
+    tail_weightening: float = field(5.0, at_least=0.0)
+    """Rate of the running mean that estimates the offset, in units of 1 / (sweeps of a chopper's period); the
+    larger, the more its end counts."""
 
     def validate(self) -> None:
         ChoppedTransferCompound.validate(self)

@@ -22,7 +22,10 @@ class UnitCell(Config):
     """Several devices at every crosspoint."""
 
     unit_cell_devices: list[PulsedDevice] = field(factory=list)
-    construction_seed: int = field(0, at_least=0)  # above 0: the members' populations, whatever the tile
+    """Configurations of the devices at each crosspoint, in their order."""
+    construction_seed: int = field(0, at_least=0)
+    """Seed of all the cell's populations: above 0 the same devices wherever the cell is used; 0: each tile
+    draws its own."""
 
     def check_count(self, least: int, most: int | None = None) -> None:
         """Raise unless there are ``least`` .. ``most`` devices."""

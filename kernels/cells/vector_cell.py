@@ -21,10 +21,14 @@ from .unit_cell import Members, UnitCell, build_members, counter, load_counter, 
 class VectorUnitCellUpdatePolicy(Enum):
     """Which members of a cell a vector update reaches."""
 
-    ALL = "All"  # every member, with the same pulses
-    SINGLE_FIXED = "SingleFixed"  # always number first_update_idx
-    SINGLE_SEQUENTIAL = "SingleSequential"  # the next one for every vector
-    SINGLE_RANDOM = "SingleRandom"  # one drawn for every vector
+    ALL = "All"
+    """All of them, with the same pulses."""
+    SINGLE_FIXED = "SingleFixed"
+    """Always number ``first_update_idx``."""
+    SINGLE_SEQUENTIAL = "SingleSequential"
+    """The next one for every vector."""
+    SINGLE_RANDOM = "SingleRandom"
+    """One that is drawn for every vector."""
 
 
 @config
@@ -32,8 +36,11 @@ class VectorUnitCell(UnitCell):
     """Several devices whose weights are added up with weights gamma (default: their mean)."""
 
     update_policy: VectorUnitCellUpdatePolicy = field(VectorUnitCellUpdatePolicy.ALL)
+    """Which of the devices a vector update reaches."""
     first_update_idx: int = field(0, at_least=0)
+    """Index of the device that SINGLE_FIXED updates, and that SINGLE_SEQUENTIAL starts after."""
     gamma_vec: list[float] = field(factory=list)
+    """Factors of the devices' weights in their sum, one for each, without unit; empty: their mean."""
 
     def validate(self) -> None:
         self.check_count(1)
@@ -65,6 +72,7 @@ class ReferenceUnitCell(VectorUnitCell):
 
     update_policy: VectorUnitCellUpdatePolicy = field(VectorUnitCellUpdatePolicy.SINGLE_FIXED)
     gamma_vec: list[float] = field(factory=lambda: [1.0, -1.0])
+    """Factors of the updated device's weight and of the reference's, without unit."""
 
     def validate(self) -> None:
         self.check_count(1, 2)

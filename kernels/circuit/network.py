@@ -37,11 +37,16 @@ from ..errors import InputError
 class CrossbarCircuit(Config):
     """Resistances of a tile's wires and conductance of its devices; 0 Ω makes a line ideal."""
 
-    wire_in: float = field(0.35, at_least=0.0)  # Ω, of an input line between two crossings
-    wire_out: float = field(0.35, at_least=0.0)  # Ω, of an output line between two crossings
-    driver: float = field(0.0, at_least=0.0)  # Ω
-    sense: float = field(0.0, at_least=0.0)  # Ω
-    g_unit: float = field(5.0, above=0.0)  # µS of a weight of 1
+    wire_in: float = field(0.35, at_least=0.0)
+    """Resistance of an input line between two crossings in Ω."""
+    wire_out: float = field(0.35, at_least=0.0)
+    """Resistance of an output line between two crossings in Ω."""
+    driver: float = field(0.0, at_least=0.0)
+    """Resistance of an input's driver in Ω."""
+    sense: float = field(0.0, at_least=0.0)
+    """Resistance of what senses an output in Ω."""
+    g_unit: float = field(5.0, above=0.0)
+    """Conductance of a weight of 1 in µS."""
 
 
 @dataclass(frozen=True, slots=True)

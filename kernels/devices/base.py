@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import IntEnum
 from typing import Any, ClassVar, Protocol
 
@@ -43,19 +44,34 @@ class Draws(Protocol):
 
 @config
 class DriftParameter(Config):
-    """Power-law drift of the weight since it last changed; fields as in aihwkit."""
+    """Power-law drift of a weight since its last change: w(t) = w_0 max((t - t_w) / t_0, 1)^-nu.
+
+    w_0 is the weight at that change, t_w its time; each device has an exponent nu of its own.
+    """
 
     nu: float = field(0.0)
+    """Mean exponent of the drift, without unit."""
     nu_dtod: float = field(0.0, at_least=0.0)
+    """Spread of the exponent from device to device, relative to ``nu``."""
     nu_std: float = field(0.0, at_least=0.0)
+    """Noise of a device's exponent from one call to the next, relative to the exponent."""
     nu_k: float = field(0.0)
+    """Fall of the exponent for each unit of ln(g), g the conductance of the weight; without unit."""
     log_g0: float = field(0.0)
+    """The ln(g) at which ``nu`` holds; without unit."""
     t_0: float = field(1.0, above=0.0)
+    """Time after a change of the weight up to which it does not drift, in units of the time that is let pass
+    (seconds)."""
     g_offset: float = field(0.0)
+    """Conductance g of a weight of ``w_offset``, in units of conductance that are yours."""
     w_offset: float = field(0.0)
+    """Weight at the conductance ``g_offset``, in units of weight."""
     wg_ratio: float = field(1.0, above=0.0)
+    """Weight for one unit of conductance: g = (w - w_offset) / wg_ratio + g_offset."""
     w_noise_std: float = field(0.0, at_least=0.0)
+    """Noise of a drifted weight, its standard deviation in units of weight."""
     reset_tol: float = field(1e-7, at_least=0.0)
+    """A change between two calls above this, in units of weight, starts the drift of a weight anew."""
 
     @property
     def active(self) -> bool:
@@ -65,7 +81,11 @@ class DriftParameter(Config):
 
 @config
 class PulsedDevice(Config):
-    """A device that is stepped by coincident pulses; fields as in aihwkit, in normalised units."""
+    """A device that is stepped by coincident pulses.
+
+    A weight of 1 turns an input of 1 into an output of 1. Spreads are normal and drawn once for each device,
+    noises are normal and drawn every time.
+    """
 
     # names of the arrays that a step takes, in their order in ``p``
     parameters: ClassVar[tuple[str, ...]] = ("min_bound", "max_bound", "dwmin_up", "dwmin_down")
@@ -74,30 +94,64 @@ class PulsedDevice(Config):
     # whether a CPU gathers a row's parameters to vectorise the step: pays where it has an exponential
     blockwise: ClassVar[bool] = False
 
+    without_effect: ClassVar[Mapping[str, str]] = {
+        "count_pulses": "pulses are always counted, for each tile and not for each device"
+    }
+
     dw_min: float = field(0.001, above=0.0)
+    """Mean size of a step at w = 0, or the scale of steps that depend on w, in units of weight."""
     dw_min_dtod: float = field(0.3, at_least=0.0)
+    """Spread of the step size from device to device, relative to ``dw_min``."""
     dw_min_dtod_log_normal: bool = field(False)
+    """Whether the factor of a device's step is exp(dw_min_dtod ξ), ξ a standard normal, or else 1 +
+    dw_min_dtod ξ."""
     dw_min_std: float = field(0.3, at_least=0.0)
+    """Noise of a step from pulse to pulse, its standard deviation relative to the step."""
     w_max: float = field(0.6)
+    """Mean upper bound of the weights, in units of weight; at least 0."""
     w_max_dtod: float = field(0.3, at_least=0.0)
+    """Spread of the upper bound from device to device, relative to ``w_max``."""
     w_min: float = field(-0.6)
+    """Mean lower bound of the weights, in units of weight; at most 0."""
     w_min_dtod: float = field(0.3, at_least=0.0)
+    """Spread of the lower bound from device to device, relative to ``w_min``."""
     up_down: float = field(0.0)
+    """Mean asymmetry of the steps, in units of ``dw_min``: above 0 it is taken from the down step, below 0
+    from the up step."""
     up_down_dtod: float = field(0.01, at_least=0.0)
+    """Spread of the asymmetry from device to device, in units of ``dw_min``: added for up, taken away for
+    down."""
     reset: float = field(0.0)
+    """Mean weight that a reset or a decay leads to, in units of weight."""
     reset_dtod: float = field(0.0, at_least=0.0)
+    """Spread of that weight from device to device, in units of weight."""
     reset_std: float = field(0.01, at_least=0.0)
+    """Noise of the weight after each reset, its standard deviation in units of weight."""
     lifetime: float = field(0.0, at_least=0.0)
+    """Time constant of the decay, in mini-batches; 0: no decay."""
     lifetime_dtod: float = field(0.0, at_least=0.0)
+    """Spread of the time constant from device to device, relative to ``lifetime``."""
     diffusion: float = field(0.0, at_least=0.0)
+    """Standard deviation of a weight's random walk in a mini-batch, in units of weight; 0: none."""
     diffusion_dtod: float = field(0.0, at_least=0.0)
+    """Spread of the random walk's size from device to device, relative to ``diffusion``."""
     corrupt_devices_prob: float = field(0.0, at_least=0.0, at_most=1.0)
+    """Probability that a device is stuck: it keeps one value whatever is written."""
     corrupt_devices_range: float = field(0.1, at_least=0.0)
+    """Largest magnitude of a stuck value, in units of weight; values are uniform within it and the device's
+    bounds."""
     enforce_consistency: bool = field(True)
+    """Whether drawn steps are made positive, and drawn bounds ordered and put on both sides of 0; without,
+    steps may point backwards, and bounds that have crossed meet in their middle."""
     perfect_bias: bool = field(False)
+    """Whether the last column, a bias, has steps of exactly ``dw_min`` and bounds a hundred times as wide."""
     count_pulses: bool = field(False)
-    construction_seed: int = field(0, at_least=0)  # > 0: the same devices wherever it is used
+    """Whether pulses are to be counted at every device."""
+    construction_seed: int = field(0, at_least=0)
+    """Seed of the population: above 0 the same devices wherever the configuration is used; 0: each tile draws
+    its own."""
     drift: DriftParameter = field(factory=DriftParameter)
+    """Drift of weights that are left alone, applied when a call lets time pass."""
 
     def validate(self) -> None:
         name = type(self).__name__

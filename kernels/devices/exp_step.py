@@ -22,15 +22,28 @@ class ExpStepDevice(PulsedDevice):
     blockwise: ClassVar[bool] = True
 
     A_up: float = field(0.00081)
+    """Factor A of the exponential for up steps, without unit; below 0 steps are larger than ``dw_min``."""
     A_down: float = field(0.36833)
+    """Factor A of the exponential for down steps, without unit."""
     gamma_up: float = field(12.44625)
+    """Exponent for each unit of z for up steps, without unit."""
     gamma_down: float = field(12.78785)
+    """Exponent for each unit of -z for down steps, without unit."""
     a: float = field(0.244)
+    """Factor of the weight in z = 2 a w / (b_max - b_min) + b, relative to half the device's range; without
+    unit."""
     b: float = field(0.2425)
+    """Offset of z: its value at w = 0; without unit."""
     dw_min_std_add: float = field(0.0, at_least=0.0)
+    """Part of the noise that no step is needed for, in units of weight: its standard deviation is dw_min_std
+    (step + dw_min_std_add + dw_min_std_slope |w|)."""
     dw_min_std_slope: float = field(0.0, at_least=0.0)
-    write_noise_std: float = field(0.0, at_least=0.0)  # in units of dw_min
+    """Part of the noise that grows with the weight, as a fraction of |w|; ``dw_min_std`` multiplies it."""
+    write_noise_std: float = field(0.0, at_least=0.0)
+    """Noise of what is seen of the weight after each write, its standard deviation in units of ``dw_min``; 0:
+    none."""
     apply_write_noise_on_set: bool = field(True)
+    """Whether setting the weights draws that noise too, or only pulses do."""
 
     @property
     def granularity(self) -> float:

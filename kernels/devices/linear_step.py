@@ -62,17 +62,33 @@ class LinearStepDevice(PulsedDevice):
     step = staticmethod(linear_step)
 
     gamma_up: float = field(0.0)
+    """Mean fraction of the up step that is lost between w = 0 and the upper bound."""
     gamma_down: float = field(0.0)
+    """Mean fraction of the down step that is lost between w = 0 and the lower bound."""
     gamma_up_dtod: float = field(0.05, at_least=0.0)
+    """Spread of ``gamma_up`` from device to device: a fraction, added to it."""
     gamma_down_dtod: float = field(0.05, at_least=0.0)
+    """Spread of ``gamma_down`` from device to device: a fraction, added to it."""
     allow_increasing: bool = field(False)
+    """Whether a device may draw a negative gamma, so that its step grows towards the bound; else the
+    magnitude is taken."""
     mean_bound_reference: bool = field(True)
+    """Whether the fractions are lost up to the mean bounds ``w_max`` and ``w_min``, or else up to the
+    device's own."""
     mult_noise: bool = field(True)
-    write_noise_std: float = field(0.0, at_least=0.0)  # in units of dw_min
+    """Whether the noise of a step is relative to the step at the present weight, or else to the step at w =
+    0."""
+    write_noise_std: float = field(0.0, at_least=0.0)
+    """Noise of what is seen of the weight after each write, its standard deviation in units of ``dw_min``; 0:
+    none."""
     apply_write_noise_on_set: bool = field(True)
+    """Whether setting the weights draws that noise too, or only pulses do."""
     reverse_up: bool = field(False)
+    """Whether the up step vanishes beyond the lower bound, not at the upper one; needs ``mult_noise``."""
     reverse_down: bool = field(False)
+    """Whether the down step vanishes beyond the upper bound, not at the lower one; needs ``mult_noise``."""
     reverse_offset: float = field(0.01)
+    """How far beyond that bound a reversed step vanishes, in units of weight."""
 
     def validate(self) -> None:
         PulsedDevice.validate(self)
@@ -101,11 +117,19 @@ class SoftBoundsDevice(PulsedDevice):
     step = staticmethod(linear_step)
 
     mult_noise: bool = field(True)
-    write_noise_std: float = field(0.0, at_least=0.0)  # in units of dw_min
+    """Whether the noise of a step is relative to the step at the present weight, or else to the step at w =
+    0."""
+    write_noise_std: float = field(0.0, at_least=0.0)
+    """Noise of what is seen of the weight after each write, its standard deviation in units of ``dw_min``; 0:
+    none."""
     apply_write_noise_on_set: bool = field(True)
+    """Whether setting the weights draws that noise too, or only pulses do."""
     reverse_up: bool = field(False)
+    """Whether the up step vanishes beyond the lower bound, not at the upper one; needs ``mult_noise``."""
     reverse_down: bool = field(False)
+    """Whether the down step vanishes beyond the upper bound, not at the lower one; needs ``mult_noise``."""
     reverse_offset: float = field(0.01)
+    """How far beyond that bound a reversed step vanishes, in units of weight."""
 
     def validate(self) -> None:
         PulsedDevice.validate(self)

@@ -5,6 +5,7 @@ Peng, Huang, Luo, Sun, Yu: "DNN+NeuroSim V2.0", IEEE TCAD 2021 (the model of its
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -46,13 +47,35 @@ class NeuroSimDevice(PulsedDevice):
         "min_bound", "max_bound", "dwmin_up", "dwmin_down", "top_up", "top_down",
     )  # fmt: skip
 
+    without_effect: ClassVar[Mapping[str, str]] = {
+        **PulsedDevice.without_effect,
+        **dict.fromkeys(
+            (
+                "dw_min", "dw_min_dtod", "dw_min_dtod_log_normal", "dw_min_std", "up_down", "up_down_dtod",
+                "w_max_dtod", "w_min_dtod", "enforce_consistency", "corrupt_devices_prob",
+                "corrupt_devices_range", "perfect_bias",
+            ),
+            "all devices step along the curve of max_level and the labels, between -1 and 1",
+        ),
+    }  # fmt: skip
+
     w_min: float = field(-1.0)
+    """Lower bound in units of weight: a pulse stops at -1 whatever is set."""
     w_max: float = field(1.0)
+    """Upper bound in units of weight: a pulse stops at 1 whatever is set; the refresh of a pair takes it."""
     max_level: int = field(32, at_least=2)
+    """Number of pulses that lead from one bound to the other."""
     c2c_vari: float = field(0.003, at_least=0.0)
+    """Noise of a pulse from cycle to cycle, its standard deviation as a fraction of the range of weights."""
     d2d_vari: float = field(0.0, at_least=0.0)
+    """Spread of the non-linearity labels from device to device, in units of a label; both labels get the same
+    draw."""
     nonlinearity_ltp: float = field(1.75, at_least=-9.0, at_most=9.0)
+    """Non-linearity label of up pulses (potentiation), without unit: 0 is straight, its sign that of the
+    curvature."""
     nonlinearity_ltd: float = field(1.46, at_least=-9.0, at_most=9.0)
+    """Non-linearity label of down pulses (depression), without unit: 0 is straight, its sign that of the
+    curvature."""
 
     @property
     def granularity(self) -> float:

@@ -21,9 +21,15 @@ class PiecewiseStepDevice(PulsedDevice):
     )  # fmt: skip
 
     piecewise_up: list[float] = field(factory=lambda: [1.0])
+    """Up steps in units of ``dw_min`` at nodes that divide the device's range equally, from the lower bound
+    to the upper."""
     piecewise_down: list[float] = field(factory=lambda: [1.0])
-    write_noise_std: float = field(0.0, at_least=0.0)  # in units of dw_min
+    """Down steps in units of ``dw_min`` at the same nodes; as many."""
+    write_noise_std: float = field(0.0, at_least=0.0)
+    """Noise of what is seen of the weight after each write, its standard deviation in units of ``dw_min``; 0:
+    none."""
     apply_write_noise_on_set: bool = field(True)
+    """Whether setting the weights draws that noise too, or only pulses do."""
 
     def validate(self) -> None:
         PulsedDevice.validate(self)

@@ -46,11 +46,20 @@ class PowStepDevice(PulsedDevice):
     blockwise: ClassVar[bool] = True
 
     pow_gamma: float = field(1.0)
+    """Mean exponent of the step, without unit: 0 is a constant step, 1 one that shrinks linearly."""
     pow_gamma_dtod: float = field(0.1, at_least=0.0)
+    """Spread of the exponent from device to device, relative to ``pow_gamma``."""
     pow_up_down: float = field(0.0)
+    """Asymmetry of the exponents, in units of ``pow_gamma``: above 0 it is taken from that of the down step,
+    below 0 from that of the up step."""
     pow_up_down_dtod: float = field(0.0, at_least=0.0)
-    write_noise_std: float = field(0.0, at_least=0.0)  # in units of dw_min
+    """Spread of that asymmetry from device to device, in units of ``pow_gamma``: added for up, taken away for
+    down."""
+    write_noise_std: float = field(0.0, at_least=0.0)
+    """Noise of what is seen of the weight after each write, its standard deviation in units of ``dw_min``; 0:
+    none."""
     apply_write_noise_on_set: bool = field(True)
+    """Whether setting the weights draws that noise too, or only pulses do."""
 
     @property
     def granularity(self) -> float:
@@ -70,13 +79,25 @@ class PowStepReferenceDevice(PulsedDevice):
     blockwise: ClassVar[bool] = True
 
     pow_gamma: float = field(1.0)
+    """Mean exponent of the step, without unit: 0 is a constant step, 1 one that shrinks linearly."""
     pow_gamma_dtod: float = field(0.1, at_least=0.0)
+    """Spread of the exponent from device to device, relative to ``pow_gamma``."""
     pow_up_down: float = field(0.0)
+    """Asymmetry of the exponents, in units of ``pow_gamma``: above 0 it is taken from that of the down step,
+    below 0 from that of the up step."""
     pow_up_down_dtod: float = field(0.0, at_least=0.0)
+    """Spread of that asymmetry from device to device, in units of ``pow_gamma``: added for up, taken away for
+    down."""
     reference_mean: float = field(0.0)
+    """Mean reference that a device is read against, w = v - ref, in units of weight."""
     reference_std: float = field(0.0, at_least=0.0)
+    """Spread of the reference from device to device, in units of weight."""
     subtract_symmetry_point: bool = field(False)
-    n_estimation_steps: int = field(0)  # <= 0: solved for, instead of iterated to
+    """Whether the reference takes in the device's symmetry point, where up and down steps are equal: it is at
+    w = 0 then."""
+    n_estimation_steps: int = field(0)
+    """Number of pairs of an up and a down step, from v = 0, that find the symmetry point; 0 or less: it is
+    solved for."""
 
     @property
     def granularity(self) -> float:

@@ -16,10 +16,23 @@ class SoftBoundsPmaxDevice(SoftBoundsDevice):
     w_min, w_max, dw_min and up_down follow from these and cannot be set.
     """
 
+    dw_min: float = field(0.001, above=0.0)
+    """Mean size of a step at w = 0, in units of weight; whatever is set, it follows from the fields below."""
+    up_down: float = field(0.0)
+    """Mean asymmetry of the steps, in units of ``dw_min``; it, too, follows from the fields below."""
+    w_max: float = field(0.6)
+    """Mean upper bound, in units of weight; it, too, follows from the fields below."""
+    w_min: float = field(-0.6)
+    """Mean lower bound, ``range_min``, in units of weight; it, too, follows from the fields below."""
     p_max: int = field(1000, at_least=1)
+    """Number of up pulses that lead from ``range_min`` to ``range_max``."""
     alpha: float = field(0.0005, above=0.0)
+    """Fraction of the way to the upper bound that one up pulse covers at ``range_min``, and of what is left
+    of it later."""
     range_min: float = field(-1.0)
+    """Weight that the pulses start from, the lower bound, in units of weight."""
     range_max: float = field(1.0)
+    """Weight after ``p_max`` pulses, below the upper bound, in units of weight."""
 
     def validate(self) -> None:
         if self.range_min >= self.range_max:

@@ -28,13 +28,26 @@ class SoftBoundsReferenceDevice(PulsedDevice):
     )  # fmt: skip
 
     slope_up_dtod: float = field(0.0, at_least=0.0)
+    """Spread of the up step's slope from device to device, relative to its mean: the upper bound is divided
+    by it."""
     slope_down_dtod: float = field(0.0, at_least=0.0)
+    """Spread of the down step's slope from device to device, relative to its mean: the lower bound is divided
+    by it."""
     reference_mean: float = field(0.0)
+    """Mean reference that a device is read against, w = v - ref, in units of weight."""
     reference_std: float = field(0.0, at_least=0.0)
+    """Spread of the reference from device to device, in units of weight."""
     subtract_symmetry_point: bool = field(False)
+    """Whether the reference takes in the device's symmetry point, where up and down steps are equal: it is at
+    w = 0 then."""
     mult_noise: bool = field(False)
-    write_noise_std: float = field(0.0, at_least=0.0)  # in units of dw_min
+    """Whether the noise of a step is relative to the step at the present weight, or else to the step at w =
+    0."""
+    write_noise_std: float = field(0.0, at_least=0.0)
+    """Noise of what is seen of the weight after each write, its standard deviation in units of ``dw_min``; 0:
+    none."""
     apply_write_noise_on_set: bool = field(True)
+    """Whether setting the weights draws that noise too, or only pulses do."""
 
     def constants(self) -> tuple[float, ...]:
         return (self.dw_min_std, float(self.mult_noise))

@@ -64,7 +64,9 @@ class SinglePairConductanceConverter(BaseConductanceConverter):
     """Two devices: one for positive, one for negative weights; the unused one is at ``g_min``."""
 
     g_max: float = field(25.0, above=0.0)
+    """Largest conductance that a weight adds in µS."""
     g_min: float = field(0.0, at_least=0.0)
+    """Conductance of a weight of 0 in µS."""
 
     def validate(self) -> None:
         check_range("SinglePairConductanceConverter", self.g_min, self.g_max)
@@ -87,9 +89,13 @@ class SinglePairConductanceConverter(BaseConductanceConverter):
 class NPairConductanceConverter(BaseConductanceConverter):
     """Several pairs of significance ``f_lst``: a pair is used when those before it are at ``g_max``."""
 
-    f_lst: list[float] = field(factory=lambda: [1.0])  # from the least to the most significant pair
+    f_lst: list[float] = field(factory=lambda: [1.0])
+    """Factors of the pairs' conductances in the weight, from the least to the most significant pair, without
+    unit."""
     g_max: float = field(25.0, above=0.0)
+    """Largest conductance of a device in µS."""
     g_min: float = field(0.0, at_least=0.0)
+    """Smallest conductance of a device in µS."""
 
     def validate(self) -> None:
         check_range("NPairConductanceConverter", self.g_min, self.g_max)
@@ -127,7 +133,9 @@ class SingleDeviceConductanceConverter(BaseConductanceConverter):
     """One device: the tile's range of weights becomes the range of conductances."""
 
     g_max: float = field(88.2, above=0.0)
+    """Conductance of the tile's largest weight in µS."""
     g_min: float = field(9.0, at_least=0.0)
+    """Conductance of the tile's smallest weight in µS."""
 
     def validate(self) -> None:
         check_range("SingleDeviceConductanceConverter", self.g_min, self.g_max)

@@ -12,16 +12,27 @@ class WeightModifierType(Enum):
     """How the weights that a mini-batch sees differ from the trained ones."""
 
     NONE = "None"
+    """Not at all."""
     DISCRETIZE = "Discretize"
+    """Rounded to multiples of ``res``."""
     MULT_NORMAL = "MultNormal"
+    """With normal noise that is proportional to the weight."""
     ADD_NORMAL = "AddNormal"
+    """With normal noise that is the same for all weights."""
     DISCRETIZE_ADD_NORMAL = "DiscretizeAddNormal"
+    """Rounded, and with the noise of ADD_NORMAL."""
     DOREFA = "DoReFa"
+    """Passed through tanh, scaled and rounded (Zhou et al., 2016)."""
     POLY = "Poly"
+    """With normal noise whose strength is a polynomial of the weight, ``coeffs``."""
     PCM_NOISE = "PCMNoise"
+    """As phase-change memory some time after programming."""
     PROG_NOISE = "ProgNoise"
+    """As POLY in units of conductance, with the sign of the weight kept."""
     DROP_CONNECT = "DropConnect"
-    COPY = "Copy"  # an older name of DROP_CONNECT
+    """Set to 0 with probability ``pdrop``."""
+    COPY = "Copy"
+    """As DROP_CONNECT; an older name."""
 
 
 @config
@@ -32,25 +43,46 @@ class WeightModifierParameter(Config):
     (``rel_to_actual_wmax``) or ``assumed_wmax``. ``pdrop`` acts after any type.
     """
 
-    std_dev: float = field(0.0, at_least=0.0)  # in units of w_max; a factor for POLY, PROG_NOISE, PCM_NOISE
-    per_batch_sample: bool = field(False)  # not supported: one draw serves a mini-batch
-    res: float = field(0.0, at_least=0.0, at_most=1.0)  # step width in units of w_max; 0: continuous
+    std_dev: float = field(0.0, at_least=0.0)
+    """Strength of the noise in units of w_max; for POLY, PROG_NOISE and PCM_NOISE a factor of theirs."""
+    per_batch_sample: bool = field(False)
+    """Whether each sample has a draw of its own; not modelled, it must be False: one draw serves a
+    mini-batch."""
+    res: float = field(0.0, at_least=0.0, at_most=1.0)
+    """Step width of the rounding in units of w_max; 0: continuous."""
     sto_round: bool = field(False)
-    dorefa_clip: float = field(0.6, above=0.0)  # where DOREFA maps w_max to
-    pdrop: float = field(0.0, at_least=0.0, at_most=1.0)  # probability that a weight is 0
-    enable_during_test: bool = field(False)  # evaluation sees the last modified weights
+    """Whether weights are rounded stochastically."""
+    dorefa_clip: float = field(0.6, above=0.0)
+    """What DOREFA maps w_max to, in units of weight."""
+    pdrop: float = field(0.0, at_least=0.0, at_most=1.0)
+    """Probability that a weight is 0."""
+    enable_during_test: bool = field(False)
+    """Whether evaluation sees the last modified weights, or else the trained ones."""
     rel_to_actual_wmax: bool = field(True)
+    """Whether w_max is the largest magnitude of the tile's weights, or else ``assumed_wmax``."""
     assumed_wmax: float = field(1.0, above=0.0)
-    copy_last_column: bool = field(False)  # the last column (a bias) is not modified
-    coeffs: list[float] = field(factory=lambda: [0.0105392, 0.0768, -0.046925])  # of POLY and PROG_NOISE
+    """The w_max of all tiles, in units of weight, unless ``rel_to_actual_wmax``."""
+    copy_last_column: bool = field(False)
+    """Whether the last column, a bias, is left as it is."""
+    coeffs: list[float] = field(factory=lambda: [0.0105392, 0.0768, -0.046925])
+    """Coefficients of the noise in ascending powers of |w| / w_max, in units of w_max (POLY), or in µS and
+    divided by ``g_max`` (PROG_NOISE)."""
     type: WeightModifierType = field(WeightModifierType.NONE)
-    g_max: float = field(25.0, above=0.0)  # µS, of PCM_NOISE and PROG_NOISE
-    pcm_zero_thres: float = field(0.0, at_least=0.0)  # smaller targets stay at reset; units of 0.26 µS
-    pcm_t_inference: float = field(0.0, at_least=0.0)  # s after programming
+    """How the weights of a mini-batch are modified."""
+    g_max: float = field(25.0, above=0.0)
+    """Largest conductance in µS, of PCM_NOISE and PROG_NOISE."""
+    pcm_zero_thres: float = field(0.0, at_least=0.0)
+    """Targets below this stay at reset, in units of ``std_dev`` times 0.26 µS."""
+    pcm_t_inference: float = field(0.0, at_least=0.0)
+    """Time after programming in seconds, of PCM_NOISE."""
     pcm_prob_at_reset: float = field(0.0, at_least=0.0, at_most=1.0)
+    """Probability that a device of PCM_NOISE is stuck at reset."""
     pcm_prob_at_gmax: float = field(0.0, at_least=0.0, at_most=1.0)
+    """Probability that a device of PCM_NOISE is stuck at ``g_max``."""
     pcm_prob_at_random: float = field(0.0, at_least=0.0, at_most=1.0)
-    pcm_t0: float = field(20.0, above=0.0)  # s from programming to the first read
+    """Probability that a device of PCM_NOISE is stuck at a random conductance."""
+    pcm_t0: float = field(20.0, above=0.0)
+    """Time from programming to the first read in seconds, of PCM_NOISE."""
 
     def validate(self) -> None:
         if self.per_batch_sample:
@@ -72,9 +104,13 @@ class WeightClipType(Enum):
     """Where the trained weights are clipped after an optimizer step."""
 
     NONE = "None"
+    """They are not clipped."""
     FIXED_VALUE = "FixedValue"
+    """At ``fixed_value``."""
     LAYER_GAUSSIAN = "LayerGaussian"
+    """At ``sigma`` standard deviations of the tile's weights."""
     AVERAGE_CHANNEL_MAX = "AverageChannelMax"
+    """At the mean, over the outputs, of the largest magnitude of an output's weights."""
 
 
 @config
@@ -82,16 +118,22 @@ class WeightClipParameter(Config):
     """Clipping of the trained weights; a ``fixed_value`` > 0 also limits the other types."""
 
     fixed_value: float = field(-1.0)
-    sigma: float = field(2.5, above=0.0)  # LAYER_GAUSSIAN: in standard deviations of the tile's weights
+    """Bound of the weights' magnitude, in units of weight, for any type; 0 or less: none."""
+    sigma: float = field(2.5, above=0.0)
+    """Bound of LAYER_GAUSSIAN, in units of the standard deviation of the tile's weights."""
     type: WeightClipType = field(WeightClipType.NONE)
+    """Where the weights are clipped after a step of the optimizer."""
 
 
 class WeightRemapType(Enum):
     """How the trained weights are rescaled to use the whole conductance range."""
 
     NONE = "None"
+    """They are not rescaled."""
     LAYERWISE_SYMMETRIC = "LayerwiseSymmetric"
+    """By one factor for all outputs."""
     CHANNELWISE_SYMMETRIC = "ChannelwiseSymmetric"
+    """By a factor for each output."""
 
 
 @config
@@ -99,9 +141,13 @@ class WeightRemapParameter(Config):
     """Rescaling of the trained weights to ``remapped_wmax``, undone by the digital output scales."""
 
     remapped_wmax: float = field(1.0, above=0.0)
-    max_scale_range: float = field(0.0, at_least=0.0)  # largest scale / smallest scale; 0: no limit
-    max_scale_ref: float = field(0.0, at_least=0.0)  # the smallest scale counts as at least this
+    """Largest magnitude of the rescaled weights, in units of weight."""
+    max_scale_range: float = field(0.0, at_least=0.0)
+    """Largest ratio of two outputs' scales, as a factor; 0: no limit."""
+    max_scale_ref: float = field(0.0, at_least=0.0)
+    """Least value that the smallest scale counts as in that ratio, in units of weight."""
     type: WeightRemapType = field(WeightRemapType.NONE)
+    """How the weights are rescaled."""
 
     def validate(self) -> None:
         if self.max_scale_range > 0.0 and self.remapped_wmax != 1.0:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum
+from typing import ClassVar
 
 from ..config import Config, config, field
 
@@ -12,29 +14,51 @@ MAX_PULSES = 31  # a pulse train is one 32-bit word, its top bit the sign of the
 class PulseType(Enum):
     """How x and d become pulses on the lines."""
 
-    NONE = "None"  # exact outer product, no bounds
-    STOCHASTIC = "Stochastic"  # positive and negative inputs in two passes
+    NONE = "None"
+    """The exact outer product, without bounds."""
+    STOCHASTIC = "Stochastic"
+    """Random trains; positive and negative inputs in two passes."""
     STOCHASTIC_COMPRESSED = "StochasticCompressed"
-    NONE_WITH_DEVICE = "NoneWithDevice"  # exact outer product, clipped to the devices' bounds
-    MEAN_COUNT = "MeanCount"  # rounded numbers of pulses instead of random trains
-    DETERMINISTIC_IMPLICIT = "DeterministicImplicit"  # the rounded product of the scaled factors
+    """Random trains; all inputs in one pass."""
+    NONE_WITH_DEVICE = "NoneWithDevice"
+    """The exact outer product, clipped to the devices' bounds."""
+    MEAN_COUNT = "MeanCount"
+    """Rounded numbers of pulses instead of random trains."""
+    DETERMINISTIC_IMPLICIT = "DeterministicImplicit"
+    """The rounded product of the scaled factors."""
 
 
 @config
 class UpdateParameters(Config):
     """How the gradient's two factors are turned into pulse trains (Gokmen and Vlasov, 2016)."""
 
+    without_effect: ClassVar[Mapping[str, str]] = {"d_sparsity": "no such statistic is kept"}
+
     desired_bl: int = field(31, at_least=1, at_most=MAX_PULSES)
+    """Number of slots of a pulse train; the largest number with ``update_bl_management``."""
     fixed_bl: bool = field(True)
-    update_management: bool = field(True)  # the longest x and d trains fire equally often
-    update_bl_management: bool = field(True)  # the train is as short as the update allows; implies the above
+    """Whether trains always have ``desired_bl`` slots, or else as many as the learning rate needs where that
+    is more; not used with ``update_bl_management``."""
+    update_management: bool = field(True)
+    """Whether x and d are scaled so that the likeliest pulses of both fire equally often."""
+    update_bl_management: bool = field(True)
+    """Whether a train is as short as its largest update allows; implies ``update_management``."""
     um_grad_scale: float = field(1.0, above=0.0)
+    """Factor of the largest |d| that both kinds of management reckon with; below 1 large d saturate."""
     pulse_type: PulseType = field(PulseType.STOCHASTIC_COMPRESSED)
-    res: float = field(0.0, at_most=1.0)  # step width of a firing probability, <= 0: continuous
+    """How x and d become pulses."""
+    res: float = field(0.0, at_most=1.0)
+    """Step width of a firing probability; 0 or less: continuous."""
     sto_round: bool = field(False)
-    x_res_implicit: float = field(0.0, at_most=1.0)  # step widths of DeterministicImplicit
+    """Whether probabilities are rounded to ``res`` stochastically."""
+    x_res_implicit: float = field(0.0, at_most=1.0)
+    """Step width of the scaled x of DETERMINISTIC_IMPLICIT, as a fraction of its largest value; 0 or less:
+    continuous."""
     d_res_implicit: float = field(0.0, at_most=1.0)
-    d_sparsity: bool = field(False)  # accepted for compatibility: it only asks for a statistic
+    """Step width of the scaled d of DETERMINISTIC_IMPLICIT, as a fraction of its largest value; 0 or less:
+    continuous."""
+    d_sparsity: bool = field(False)
+    """Whether the share of zeros in d is to be recorded."""
 
     @property
     def exact(self) -> bool:

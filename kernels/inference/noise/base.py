@@ -38,6 +38,7 @@ class BaseNoiseModel(Config):
     """
 
     g_converter: BaseConductanceConverter = field(factory=SinglePairConductanceConverter)
+    """How weights become conductances and back."""
 
     def apply_programming_noise_to_conductance(self, g_target: Array, draws: Draws) -> Array:
         """The conductances right after programming."""

@@ -74,15 +74,30 @@ class HermesNoiseModel(BaseNoiseModel):
     """Programming noise, drift and 1/f noise of cells with one or two devices a polarity."""
 
     g_converter: BaseConductanceConverter | None = field(None)  # type: ignore[assignment]
+    """How weights become conductances and back; if None a pair of devices whose largest conductance is
+    ``g_max``."""
     num_devices: int = field(2, at_least=1, at_most=2)
-    g_max: float | None = field(None, above=0.0)  # µS; the largest characterised one if None
-    prog_coeff: list[float] | None = field(None)  # µS, ascending powers of g_target / g_max
-    prog_coeff_g_max_reference: float | None = field(None, above=0.0)  # µS
-    t_read: float = field(512e-9, above=0.0)  # s
-    t_0: float | None = field(None, above=0.0)  # s; t_inference counts from there
+    """Number of devices for each polarity: 1 or 2."""
+    g_max: float | None = field(None, above=0.0)
+    """Largest conductance in µS; if None the converter's, or else the largest that was characterised, 20.7 µS
+    (two devices) or 10.35 µS (one)."""
+    prog_coeff: list[float] | None = field(None)
+    """Coefficients of the programming noise's standard deviation in µS, in ascending powers of g_target /
+    g_max; if None those of the chip."""
+    prog_coeff_g_max_reference: float | None = field(None, above=0.0)
+    """The ``g_max`` that ``prog_coeff`` holds for, in µS; if None the characterised one, or ``g_max`` for
+    your own coefficients."""
+    t_read: float = field(512e-9, above=0.0)
+    """Duration of a read in seconds, from which the 1/f noise grows."""
+    t_0: float | None = field(None, above=0.0)
+    """Time from programming to the first read in seconds; inference times count from there. If None 300 s
+    (two devices) or 200 s (one)."""
     prog_noise_scale: float = field(1.0, at_least=0.0)
+    """Factor of the programming noise; 0: none."""
     read_noise_scale: float = field(1.0, at_least=0.0)
+    """Factor of the 1/f noise; 0: none."""
     drift_scale: float = field(1.0, at_least=0.0)
+    """Factor of the drift exponents; 0: no drift."""
 
     def __post_init__(self) -> None:
         fit = FITS[self.num_devices]

@@ -32,14 +32,26 @@ class PCMLikeNoiseModel(BaseNoiseModel):
     """
 
     g_converter: BaseConductanceConverter | None = field(None)  # type: ignore[assignment]
+    """How weights become conductances and back; if None a pair of devices whose largest conductance is
+    ``g_max``."""
     prog_coeff: list[float] | None = field(None)
-    g_max: float | None = field(None, above=0.0)  # µS
-    t_read: float = field(250e-9, above=0.0)  # s, of the fit of the 1/f noise
-    t_0: float = field(20.0, above=0.0)  # s from programming to the first read; t_inference counts from there
+    """Coefficients of the programming noise's standard deviation in µS, in ascending powers of g_target /
+    g_max; if None those of the fit."""
+    g_max: float | None = field(None, above=0.0)
+    """Largest conductance in µS; if None the converter's, or else 25 µS."""
+    t_read: float = field(250e-9, above=0.0)
+    """Duration of a read in seconds, from which the 1/f noise grows."""
+    t_0: float = field(20.0, above=0.0)
+    """Time from programming to the first read in seconds; inference times count from there."""
     prog_noise_scale: float = field(1.0, at_least=0.0)
+    """Factor of the programming noise; 0: none."""
     read_noise_scale: float = field(1.0, at_least=0.0)
+    """Factor of the 1/f noise; 0: none."""
     drift_scale: float = field(1.0, at_least=0.0)
-    prog_coeff_g_max_reference: float | None = field(None, above=0.0)  # µS
+    """Factor of the drift exponents; 0: no drift."""
+    prog_coeff_g_max_reference: float | None = field(None, above=0.0)
+    """The ``g_max`` that ``prog_coeff`` holds for, in µS; if None 25 µS, or ``g_max`` for your own
+    coefficients."""
 
     def __post_init__(self) -> None:
         converter, g_max = converter_for(type(self).__name__, self.g_converter, self.g_max, FITTED_G_MAX_US)
@@ -93,9 +105,12 @@ class PCMLikeNoiseModel(BaseNoiseModel):
 class CustomDriftPCMLikeNoiseModel(PCMLikeNoiseModel):
     """The same with a table of drift exponents: mean and standard deviation at ascending conductances."""
 
-    g_lst: list[float] = field(factory=lambda: [0.0, 25.0])  # µS
+    g_lst: list[float] = field(factory=lambda: [0.0, 25.0])
+    """Conductances of the table in µS, ascending; they must cover the converter's range."""
     nu_mean_lst: list[float] = field(factory=lambda: [0.1, 0.049])
+    """Mean drift exponents at those conductances, without unit."""
     nu_std_lst: list[float] = field(factory=lambda: [0.045, 0.008])
+    """Standard deviations of the drift exponents at those conductances, without unit."""
 
     def validate(self) -> None:
         PCMLikeNoiseModel.validate(self)
@@ -125,15 +140,28 @@ class StateIndependentNoiseModel(BaseNoiseModel):
     """Noise and drift that do not depend on the conductance; 1/f noise proportional to it."""
 
     g_converter: BaseConductanceConverter | None = field(None)  # type: ignore[assignment]
-    g_max: float | None = field(None, above=0.0)  # µS
-    prog_coeff: list[float] = field(factory=lambda: [0.2, 0.0, 0.0])  # µS, ascending in g_target / g_max
+    """How weights become conductances and back; if None a pair of devices whose largest conductance is
+    ``g_max``."""
+    g_max: float | None = field(None, above=0.0)
+    """Largest conductance in µS; if None the converter's, or else 25 µS."""
+    prog_coeff: list[float] = field(factory=lambda: [0.2, 0.0, 0.0])
+    """Coefficients of the programming noise's standard deviation in µS, in ascending powers of g_target /
+    g_max."""
     prog_noise_scale: float = field(1.0, at_least=0.0)
+    """Factor of the programming noise; 0: none."""
     drift_nu_mean: float = field(0.1)
+    """Mean drift exponent, without unit."""
     drift_nu_std: float = field(0.05, at_least=0.0)
+    """Standard deviation of the drift exponent from device to device, without unit."""
     drift_scale: float = field(1.0, at_least=0.0)
-    t_0: float = field(20.0, above=0.0)  # s
+    """Factor of the drift exponents; 0: no drift."""
+    t_0: float = field(20.0, above=0.0)
+    """Time from programming to the first read in seconds; inference times count from there."""
     read_noise_scale: float = field(1.0, at_least=0.0)
-    t_read: float = field(250e-9, above=0.0)  # s
+    """Size of the 1/f noise at a conductance of ``g_max`` in µS, before it grows with time; proportional to
+    the conductance."""
+    t_read: float = field(250e-9, above=0.0)
+    """Duration of a read in seconds, from which the 1/f noise grows."""
 
     def __post_init__(self) -> None:
         converter, g_max = converter_for(type(self).__name__, self.g_converter, self.g_max, FITTED_G_MAX_US)

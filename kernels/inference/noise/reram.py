@@ -32,11 +32,19 @@ class ReRamWan2022NoiseModel(BaseNoiseModel):
     """
 
     g_converter: BaseConductanceConverter | None = field(None)  # type: ignore[assignment]
-    g_max: float | None = field(None, above=0.0)  # µS
-    times: list[float] = field(factory=lambda: list(WAN_TIMES_S))  # s, one for each row of coeffs
-    coeffs: list[list[float]] = field(factory=lambda: [list(row) for row in WAN_COEFF_US])  # µS
+    """How weights become conductances and back; if None a pair of devices whose largest conductance is
+    ``g_max``."""
+    g_max: float | None = field(None, above=0.0)
+    """Largest conductance in µS; if None the converter's, or else 25 µS."""
+    times: list[float] = field(factory=lambda: list(WAN_TIMES_S))
+    """Times after programming in seconds that were measured, one for each row of ``coeffs``."""
+    coeffs: list[list[float]] = field(factory=lambda: [list(row) for row in WAN_COEFF_US])
+    """Coefficients of the deviation's standard deviation in µS, a row for each time, in ascending powers of
+    g_target / g_max."""
     noise_scale: float = field(1.0, at_least=0.0)
-    coeff_g_max_reference: float = field(WAN_G_MAX_US, above=0.0)  # µS, where ``coeffs`` hold
+    """Factor of the deviation; 0: none."""
+    coeff_g_max_reference: float = field(WAN_G_MAX_US, above=0.0)
+    """The ``g_max`` that ``coeffs`` hold for, in µS."""
 
     def __post_init__(self) -> None:
         converter, g_max = converter_for(type(self).__name__, self.g_converter, self.g_max, DEFAULT_G_MAX_US)
@@ -86,14 +94,23 @@ class ReRamCMONoiseModel(BaseNoiseModel):
     """
 
     g_converter: BaseConductanceConverter = field(factory=SingleDeviceConductanceConverter)
-    acceptance_range: float = field(0.2)  # percent of the target
+    """How weights become conductances and back: one device a crosspoint."""
+    acceptance_range: float = field(0.2)
+    """Acceptance range of write and verify in percent of the target: 0.2 or 2."""
     prog_noise_scale: float = field(1.0, at_least=0.0)
+    """Factor of the programming noise; 0: none."""
     read_noise_scale: float = field(1.0, at_least=0.0)
+    """Factor of the read noise; 0: none."""
     drift_scale: float = field(1.0, at_least=0.0)
-    decay_mean: float = field(-0.08900206)  # µS for each unit of ln(t / s)
-    decay_std: list[float] = field(factory=lambda: [0.41183342, 0.04201137])  # µS + µS ln(t / s)
-    read_k: float = field(0.0277316483, at_least=0.0)  # µS for each unit of log10(g / µS)
-    t_read: float = field(1e-6, above=0.0)  # s
+    """Factor of the relaxation, of its mean and of its spread; 0: none."""
+    decay_mean: float = field(-0.08900206)
+    """Mean relaxation in µS for each unit of ln(t / s)."""
+    decay_std: list[float] = field(factory=lambda: [0.41183342, 0.04201137])
+    """Standard deviation of the relaxation: offset in µS, and slope in µS for each unit of ln(t / s)."""
+    read_k: float = field(0.0277316483, at_least=0.0)
+    """Read noise in µS for each unit of log10(g / µS), before it grows with time."""
+    t_read: float = field(1e-6, above=0.0)
+    """Duration of a read in seconds, from which the read noise grows."""
 
     def validate(self) -> None:
         if self.acceptance_range not in CMO_PROGRAMMING:
