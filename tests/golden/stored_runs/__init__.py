@@ -5,9 +5,9 @@ Nothing here goes through torch's digital layers, sums or random numbers: they d
 
 from __future__ import annotations
 
-from . import cells, devices, inference, models, reads, updates
+from . import cells, devices, inference, models, reads, restored, updates
 
-PARTS = (devices, updates, cells, reads, inference, models)
+PARTS = (devices, updates, cells, reads, inference, models, restored)
 RUNS = {name: run for part in PARTS for name, run in part.RUNS.items()}
 
 assert len(RUNS) == sum(len(part.RUNS) for part in PARTS), "two stored runs have one name"

@@ -78,10 +78,20 @@ CELLS: dict[str, Callable[[], Any]] = {
 }  # fmt: skip
 
 
+def cell_pulsed_exactly() -> Results:
+    """Outer products instead of pulses, into the member whose turn it is."""
+    exact = cg.UpdateParameters(pulse_type=cg.PulseType.NONE_WITH_DEVICE)
+    config = cg.UnitCellRPUConfig(device=vector(Policy.SINGLE_RANDOM), update=exact)
+    return held(pulsed(new_tile(config), batches=4))
+
+
 def cell(make: Callable[[], Any]) -> Results:
     """The members, the weights after many small updates, and a read of them."""
     tile = pulsed(new_tile(cg.UnitCellRPUConfig(device=make())), batches=24)
     return {**held(tile), **both_reads(tile, times=1)}
 
 
-RUNS = {name: partial(cell, make) for name, make in CELLS.items()}
+RUNS = {
+    **{name: partial(cell, make) for name, make in CELLS.items()},
+    "vector-cell-pulsed-exactly": cell_pulsed_exactly,
+}

@@ -10,7 +10,7 @@ import torch
 
 import crossgrid as cg
 
-from .inputs import BATCH, IN, OUT, SEED, Results, new_tile, numbers, with_weights
+from .inputs import BATCH, IN, OUT, SEED, Results, new_tile, numbers, trained, with_weights
 
 Modifier, Clip, Remap = cg.WeightModifierType, cg.WeightClipType, cg.WeightRemapType
 
@@ -121,14 +121,34 @@ CLIPS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
+def modified_on_a_large_tile() -> Results:
+    """Enough weights for several threads."""
+    own = cg.InferenceRPUConfig(
+        modifier=cg.WeightModifierParameter(type=Modifier.DISCRETIZE_ADD_NORMAL, res=0.1, std_dev=0.1)
+    )
+    layer = with_weights(cg.AnalogLinear(400, 500, bias=False, rpu_config=own, seed=SEED))
+    return {"y": layer(numbers(4, 400, start=81)).detach()}
+
+
 def tidied(fields: dict[str, Any]) -> Results:
     """Training with weights that are clipped or remapped before they are read."""
     return hardware_aware(cg.InferenceRPUConfig(**fields))
+
+
+def trained_within_a_range() -> Results:
+    """Steps of the digital trainer, after each of which weights are clipped, and remapped within a range."""
+    config = cg.InferenceRPUConfig(
+        clip=cg.WeightClipParameter(type=Clip.LAYER_GAUSSIAN, sigma=1.5),
+        remap=cg.WeightRemapParameter(type=Remap.CHANNELWISE_SYMMETRIC, max_scale_range=1.01),
+    )
+    return trained(new_layer(config), numbers(BATCH, IN, start=171), steps=3)
 
 
 RUNS = {
     **{name: partial(programmed, *of) for name, of in MODELS.items()},
     **{name: partial(compensated, make) for name, make in COMPENSATIONS.items()},
     **{name: partial(modified, fields) for name, fields in MODIFIERS.items()},
+    "modified-on-a-large-tile": modified_on_a_large_tile,
+    "trained-and-remapped-within-a-range": trained_within_a_range,
     **{name: partial(tidied, fields) for name, fields in CLIPS.items()},
 }

@@ -22,6 +22,12 @@ LINES: dict[str, Any] = {
     "v_offset_std": 0.05, "r_series": 0.01, "out_asymmetry": 0.05, "inp_asymmetry": 0.05, "lines_per_adc": 4,
 }  # fmt: skip
 
+#: of digits by digits
+NOISY: dict[str, Any] = {
+    "inp_noise": 0.01, "inp_sto_round": True, "out_noise": 0.02, "out_sto_round": True, "w_noise": 0.01,
+    "w_noise_type": cg.WeightNoiseType.ADDITIVE_CONSTANT,
+}  # fmt: skip
+
 READS: dict[str, dict[str, Any]] = {
     "read-perfect": {"is_perfect": True, "out_scale": 0.5},
     "read-quantised": {**PLAIN},
@@ -70,9 +76,10 @@ def read_of_a_large_tile() -> Results:
     return {"forward": tile.forward(x), "backward": tile.backward(d)}
 
 
-def read_on_chip(chip: str) -> Results:
+def read_on_chip(chip: str, fields: dict[str, Any]) -> Results:
     """Weights over several cells and inputs in several passes, as the chip has them."""
-    config = cg.SingleRPUConfig(device=cg.IdealDevice())
+    own = cg.IOParameters(**fields)
+    config = cg.SingleRPUConfig(device=cg.IdealDevice(), forward=own, backward=own)
     layer = with_weights(cg.AnalogLinear(40, 30, bias=False, rpu_config=config, seed=SEED))
     with cg.emulate(layer, chip):
         x = numbers(5, 40, start=19).requires_grad_(True)
@@ -85,5 +92,6 @@ def read_on_chip(chip: str) -> Results:
 RUNS = {
     **{name: partial(read, fields) for name, fields in READS.items()},
     "read-of-a-large-tile": read_of_a_large_tile,
-    **{f"read-on-{chip}": partial(read_on_chip, chip) for chip in ("isaac", "neurosim-128", "hermes-64")},
+    **{f"read-on-{chip}": partial(read_on_chip, chip, {}) for chip in ("isaac", "neurosim-128", "hermes-64")},
+    "read-on-isaac-with-noise": partial(read_on_chip, "isaac", NOISY),
 }
