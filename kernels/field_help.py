@@ -23,6 +23,8 @@ from enum import Enum
 from itertools import pairwise
 from typing import Any
 
+from .errors import ConfigError
+
 LIMITS = (("at_least", "at least"), ("at_most", "at most"), ("above", "above"), ("below", "below"))
 
 
@@ -94,7 +96,7 @@ def _has(spec: Any, limit: str) -> bool:
 def _default(spec: Any) -> str:
     if spec.default is not dataclasses.MISSING:
         return f" = {_shown(spec.default)}"
-    if spec.default_factory is not dataclasses.MISSING:
+    if _is_made(spec):
         return f" = {_shown(spec.default_factory())}"
     return ""
 
@@ -108,12 +110,25 @@ def _shown(value: Any) -> str:
     if isinstance(value, list):
         return f"[{', '.join(_shown(entry) for entry in value)}]"
     if dataclasses.is_dataclass(value):
-        kind: Any = type(value)
-        usual = kind()
+        usual = _with_defaults(type(value))
         changed = [
             f"{spec.name}={_shown(getattr(value, spec.name))}"
-            for spec in dataclasses.fields(kind)
-            if getattr(value, spec.name) != getattr(usual, spec.name)
+            for spec in dataclasses.fields(value)
+            if getattr(value, spec.name) != usual[spec.name]
         ]
-        return f"{kind.__name__}({', '.join(changed)})"
+        return f"{type(value).__name__}({', '.join(changed)})"
     return repr(value)
+
+
+def _with_defaults(kind: Any) -> dict[str, Any]:
+    """The fields of a ``kind`` of which nothing is given, even if that is too little to make one."""
+    specs = dataclasses.fields(kind)
+    try:
+        made = kind()
+    except (ConfigError, TypeError):
+        return {spec.name: spec.default_factory() if _is_made(spec) else spec.default for spec in specs}
+    return {spec.name: getattr(made, spec.name) for spec in specs}
+
+
+def _is_made(spec: Any) -> bool:
+    return spec.default_factory is not dataclasses.MISSING

@@ -200,7 +200,12 @@ class IOParameters(Config):
 
 @config
 class PresetIOParameters(IOParameters):
-    """The periphery of most device presets: 7-bit DAC, 9-bit ADC, noise of about one ADC step."""
+    """The periphery of most device presets: 7-bit DAC, 9-bit ADC, noise of about one ADC step.
+
+    Twenty inputs at full scale, on weights of 1, reach the bound of the ADC. Source: Rasch et al., "A
+    flexible and fast PyTorch toolkit for simulating training and inference on analog crossbar arrays",
+    AICAS 2021.
+    """
 
     out_bound: float = field(20.0)
     out_noise: float = field(0.1, at_least=0.0)
@@ -208,7 +213,11 @@ class PresetIOParameters(IOParameters):
 
 @config
 class StandardIOParameters(IOParameters):
-    """8-bit converters as in hardware-aware training (Rasch et al., 2023), with management on."""
+    """8-bit converters as in hardware-aware training, with noise and bound management on.
+
+    Source: Rasch et al., "Hardware-aware training for large-scale and diverse deep learning inference
+    workloads using in-memory computing-based accelerators", Nature Communications 14, 5282 (2023).
+    """
 
     inp_res: float = field(1.0 / (2**8 - 2))
     out_res: float = field(1.0 / (2**8 - 2))

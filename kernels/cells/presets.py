@@ -1,6 +1,7 @@
-"""Cells with the values that are published for them, for any device.
+"""Cells with published values: a pair of PCM devices, and learning rules for any device.
 
-The pair of PCM devices is aihwkit's; the rates of the transfer rules are those of Rasch et al. (2024).
+The rates of the transfer rules are those of Rasch, Carta, Fagbohungbe, Gokmen, "Fast and robust analog
+in-memory deep neural network training", Nature Communications 15 (2024).
 """
 
 from __future__ import annotations
@@ -28,7 +29,11 @@ def pcm_pair() -> list[PulsedDevice]:
 
 @config
 class PCMPresetUnitCell(OneSidedUnitCell):
-    """Two PCM devices of opposite sign that are checked for a refresh after every mini-batch."""
+    """Two PCMPresetDevice of opposite sign that are checked for a refresh after every mini-batch.
+
+    Source: Nandakumar et al., "Mixed-precision deep learning based on computational memory", Frontiers in
+    Neuroscience 14, 406 (2020).
+    """
 
     unit_cell_devices: list[PulsedDevice] = field(factory=pcm_pair)
     refresh_every: int = field(1, at_least=0)

@@ -1,8 +1,6 @@
-"""Devices with the parameters of measured arrays, under aihwkit's names.
+"""Devices with the parameters of measured arrays; each names the publication that it was fitted to.
 
-Sources: ReRamES, ReRamSB: Gong et al., IEDM 2018 (optimised ReRAM); ReRamArray*: Gong et al., IEDM 2022;
-Capacitor: Li et al., VLSI 2018; EcRam*: Tang et al., IEDM 2018, and Onen et al., Science 2022;
-Idealized, GokmenVlasov: Gokmen and Vlasov, 2016; PCM: Nandakumar et al., 2018 (one side of a pair).
+A preset is a device with other defaults: any field may be given, ``ReRamESPresetDevice(dw_min=0.001)``.
 """
 
 from __future__ import annotations
@@ -16,7 +14,11 @@ from .soft_bounds_reference import SoftBoundsReferenceDevice
 
 @config
 class ReRamESPresetDevice(ExpStepDevice):
-    """ReRAM, exponential step."""
+    """ReRAM whose step falls off exponentially with the weight, with strong noise of steps and writes.
+
+    Source: Gong et al., "Signal and noise extraction from analog memory elements for neuromorphic computing",
+    Nature Communications 9, 2102 (2018).
+    """
 
     dw_min: float = field(0.00135, above=0.0)
     dw_min_dtod: float = field(0.2, at_least=0.0)
@@ -36,7 +38,11 @@ class ReRamESPresetDevice(ExpStepDevice):
 
 @config
 class ReRamSBPresetDevice(SoftBoundsReferenceDevice):
-    """ReRAM, soft bounds with additive noise."""
+    """ReRAM with soft bounds and additive noise, read against a reference at its symmetry point.
+
+    A looser fit than ``ReRamESPresetDevice`` to the same data. Source: Gong et al., "Signal and noise
+    extraction from analog memory elements for neuromorphic computing", Nature Communications 9, 2102 (2018).
+    """
 
     dw_min: float = field(0.002, above=0.0)
     dw_min_std: float = field(3.75, at_least=0.0)
@@ -49,7 +55,11 @@ class ReRamSBPresetDevice(SoftBoundsReferenceDevice):
 
 @config
 class ReRamArrayOMPresetDevice(SoftBoundsReferenceDevice):
-    """ReRAM array, optimised material; its yield loss, corrupt_devices_prob = 0.1348, is off."""
+    """ReRAM array of an optimised material: soft bounds, symmetry points subtracted up to 5 % of the range.
+
+    Its yield loss, corrupt_devices_prob = 0.1348, is off. Source: Gong et al., "Deep learning acceleration in
+    14nm CMOS compatible ReRAM array: device, material and algorithm co-optimization", IEDM 2022.
+    """
 
     dw_min: float = field(0.0949, above=0.0)
     dw_min_dtod: float = field(0.7829, at_least=0.0)
@@ -67,7 +77,11 @@ class ReRamArrayOMPresetDevice(SoftBoundsReferenceDevice):
 
 @config
 class ReRamArrayHfO2PresetDevice(SoftBoundsReferenceDevice):
-    """ReRAM array, HfO2; its yield loss, corrupt_devices_prob = 0.0977, is off."""
+    """ReRAM array of HfO2: soft bounds, symmetry points subtracted up to 5 % of the range.
+
+    Its yield loss, corrupt_devices_prob = 0.0977, is off. Source: Gong et al., "Deep learning acceleration in
+    14nm CMOS compatible ReRAM array: device, material and algorithm co-optimization", IEDM 2022.
+    """
 
     dw_min: float = field(0.4622, above=0.0)
     dw_min_dtod: float = field(0.7125, at_least=0.0)
@@ -85,7 +99,11 @@ class ReRamArrayHfO2PresetDevice(SoftBoundsReferenceDevice):
 
 @config
 class CapacitorPresetDevice(LinearStepDevice):
-    """Capacitor cell with leakage."""
+    """Capacitor cell: nearly constant steps, and a leakage that ``lifetime`` must be adapted to.
+
+    Source: Li et al., "Capacitor-based cross-point array for analog neural network with record symmetry and
+    linearity", VLSI Technology 2018; the leakage is assumed.
+    """
 
     dw_min: float = field(0.005, above=0.0)
     dw_min_dtod: float = field(0.1, at_least=0.0)
@@ -105,7 +123,11 @@ class CapacitorPresetDevice(LinearStepDevice):
 
 @config
 class EcRamPresetDevice(LinearStepDevice):
-    """Electrochemical RAM with lithium."""
+    """Electrochemical RAM with lithium: a linear step, its range shifted so that it is symmetric at 0.
+
+    Source: Tang et al., "ECRAM as scalable synaptic cell for high-speed, low-power neuromorphic computing",
+    IEDM 2018.
+    """
 
     dw_min: float = field(0.002, above=0.0)
     dw_min_dtod: float = field(0.1, at_least=0.0)
@@ -119,7 +141,10 @@ class EcRamPresetDevice(LinearStepDevice):
 
 @config
 class EcRamMOPresetDevice(LinearStepDevice):
-    """Electrochemical RAM, metal oxide."""
+    """Electrochemical RAM of a metal oxide: a small linear step, its range shifted as with lithium.
+
+    Source: Kim et al., "Metal-oxide based, CMOS-compatible ECRAM for deep learning accelerator", IEDM 2019.
+    """
 
     dw_min: float = field(2.8214e-4, above=0.0)
     dw_min_dtod: float = field(0.1, at_least=0.0)
@@ -134,7 +159,11 @@ class EcRamMOPresetDevice(LinearStepDevice):
 
 @config
 class IdealizedPresetDevice(ConstantStepDevice):
-    """Ten times as many states as the GokmenVlasov device."""
+    """Constant symmetric steps, 10 000 states: eight times as many as the GokmenVlasov device has.
+
+    Source: Rasch, Gokmen, Haensch, "Training large-scale ANNs on simulated resistive crossbar arrays",
+    arXiv 1906.02698 (2019).
+    """
 
     dw_min: float = field(2e-4, above=0.0)
     up_down_dtod: float = field(0.0, at_least=0.0)
@@ -144,7 +173,11 @@ class IdealizedPresetDevice(ConstantStepDevice):
 
 @config
 class GokmenVlasovPresetDevice(ConstantStepDevice):
-    """The device that a resistive processing unit needs: about 1200 states."""
+    """Constant steps, about 1200 states: what a resistive processing unit needs.
+
+    Source: Gokmen and Vlasov, "Acceleration of deep neural network training with resistive cross-point
+    devices: design considerations", Frontiers in Neuroscience 10, 333 (2016); scaled to weights of -1 to 1.
+    """
 
     dw_min: float = field(0.0016, above=0.0)
     w_max: float = field(1.0)
@@ -153,7 +186,11 @@ class GokmenVlasovPresetDevice(ConstantStepDevice):
 
 @config
 class PCMPresetDevice(ExpStepDevice):
-    """Phase-change memory, one side: it only steps up, for the two sides of a OneSidedUnitCell."""
+    """Phase-change memory (Ge2Sb2Te5), one side: it only steps up, for the two sides of a OneSidedUnitCell.
+
+    Source: Nandakumar et al., "Mixed-precision deep learning based on computational memory", Frontiers in
+    Neuroscience 14, 406 (2020).
+    """
 
     dw_min: float = field(0.01, above=0.0)
     dw_min_dtod: float = field(0.2, at_least=0.0)

@@ -21,7 +21,6 @@ from .noise import (
     ReRamCMONoiseModel,
     ReRamWan2022NoiseModel,
     StateIndependentNoiseModel,
-    noise_model,
 )
 from .parameters import (
     WeightClipParameter,
@@ -62,7 +61,6 @@ __all__ = [
     "clip_weights",
     "largest_weight",
     "modified_weights",
-    "noise_model",
     "program",
     "programmed_weights",
     "remap_weights",

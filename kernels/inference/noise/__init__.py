@@ -3,11 +3,9 @@
 from .base import BaseNoiseModel
 from .hermes import HermesNoiseModel
 from .pcm import CustomDriftPCMLikeNoiseModel, PCMLikeNoiseModel, StateIndependentNoiseModel
-from .presets import PRESETS, noise_model
 from .reram import ReRamCMONoiseModel, ReRamWan2022NoiseModel
 
 __all__ = [
-    "PRESETS",
     "BaseNoiseModel",
     "CustomDriftPCMLikeNoiseModel",
     "HermesNoiseModel",
@@ -15,5 +13,4 @@ __all__ = [
     "ReRamCMONoiseModel",
     "ReRamWan2022NoiseModel",
     "StateIndependentNoiseModel",
-    "noise_model",
 ]

@@ -71,7 +71,11 @@ FITS = {
 
 @config
 class HermesNoiseModel(BaseNoiseModel):
-    """Programming noise, drift and 1/f noise of cells with one or two devices a polarity."""
+    """Programming noise, drift and 1/f noise of cells with one or two devices a polarity.
+
+    Source: Le Gallo et al., "A 64-core mixed-signal in-memory compute chip based on phase-change memory for
+    deep neural network inference", Nature Electronics 6 (2023).
+    """
 
     g_converter: BaseConductanceConverter | None = field(None)  # type: ignore[assignment]
     """How weights become conductances and back; if None a pair of devices whose largest conductance is

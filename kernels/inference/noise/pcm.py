@@ -25,7 +25,7 @@ FITTED_PROG_COEFF = (0.26348, 1.9650, -1.1731)
 
 @config
 class PCMLikeNoiseModel(BaseNoiseModel):
-    """Programming noise, drift and 1/f noise of phase-change memory.
+    """Programming noise, drift and 1/f noise of phase-change memory (Nandakumar et al., ICECS 2019).
 
     ``prog_coeff`` are the coefficients, in ascending order, of the standard deviation in µS as a
     polynomial of g_target / g_max, valid for ``prog_coeff_g_max_reference`` and scaled to ``g_max``.

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
+import re
 
 import numpy as np
 import pytest
 from crossgrid.kernels import devices
 from crossgrid.kernels.devices import ConstantStepDevice, DeviceArray, DriftParameter, build_cell
 from crossgrid.kernels.devices.pow_step import PARAMETERS, symmetry_point
+from crossgrid.kernels.errors import ConfigError
 from crossgrid.kernels.pulsed_update.parameters import UpdateParameters
 from crossgrid.kernels.rng import tile_key
 
@@ -188,3 +191,17 @@ def test_a_constant_step_tile_takes_at_most_28_bytes_a_crosspoint_in_training():
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak / 512**2 <= 28.0
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_takes_fields_and_names_its_source(name: str) -> None:
+    preset = getattr(devices, name)
+    assert preset() == preset()
+    changed = preset(dw_min=0.25, construction_seed=3)
+    assert (changed.dw_min, changed.construction_seed) == (0.25, 3)
+    assert dataclasses.replace(changed, dw_min=preset().dw_min, construction_seed=0) == preset()
+    assert re.search(
+        r'Source: \w.*"[^"]+",.*(19|20)\d\d', " ".join(preset.__doc__.split("Fields:")[0].split())
+    )
+    with pytest.raises(ConfigError, match=f"unknown field of {name} 'dw_mn': did you mean 'dw_min'?"):
+        preset(dw_mn=0.1)

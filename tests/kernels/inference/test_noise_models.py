@@ -18,13 +18,11 @@ from crossgrid.kernels.inference import (
     SingleDeviceConductanceConverter,
     SinglePairConductanceConverter,
     StateIndependentNoiseModel,
-    noise_model,
     program,
     programmed_weights,
     weights_at,
 )
 from crossgrid.kernels.inference.draws import Draws
-from crossgrid.kernels.inference.noise import PRESETS
 from crossgrid.kernels.rng import Stream, tile_key
 
 SHAPE = (256, 256)
@@ -291,16 +289,22 @@ def test_impossible_models_are_refused() -> None:
         NPairConductanceConverter(f_lst=[])
 
 
-@pytest.mark.parametrize("name", PRESETS)
-def test_every_preset_programs_and_drifts(name: str) -> None:
+TECHNOLOGIES = {
+    "PCM": PCMLikeNoiseModel(),
+    "Hermes": HermesNoiseModel(),
+    "Hermes, one device": HermesNoiseModel(num_devices=1),
+    "Wan, where it was fitted": ReRamWan2022NoiseModel(g_max=40.0),
+    "CMO": ReRamCMONoiseModel(),
+    "CMO, 2 %": ReRamCMONoiseModel(acceptance_range=2.0),
+    "state-independent": StateIndependentNoiseModel(),
+}
+
+
+@pytest.mark.parametrize("model", TECHNOLOGIES.values(), ids=TECHNOLOGIES)
+def test_every_technology_programs_and_drifts(model: BaseNoiseModel) -> None:
     w_TOI = np.random.default_rng(0).normal(0, 0.2, (1, 20, 30)).astype(np.float32)
-    state = program(w_TOI, noise_model(name), tile_key(1, 0)[None], 0)
+    state = program(w_TOI, model, tile_key(1, 0)[None], 0)
     late = weights_at(state, 86400.0, 1)
     assert np.isfinite(late).all()
     # one day leaves most of every technology's weight, with noise
     assert 0.3 < np.corrcoef(late.ravel(), w_TOI.ravel())[0, 1] < 1.0
-
-
-def test_an_unknown_preset_is_an_error() -> None:
-    with pytest.raises(ConfigError, match="did you mean 'hermes'"):
-        noise_model("hermess")
