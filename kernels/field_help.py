@@ -122,7 +122,7 @@ def _shown(value: Any) -> str:
 
 def _with_defaults(kind: Any) -> dict[str, Any]:
     """The fields of a ``kind`` of which nothing is given, even if that is too little to make one."""
-    specs = dataclasses.fields(kind)
+    specs: Any = dataclasses.fields(kind)
     try:
         made = kind()
     except (ConfigError, TypeError):
