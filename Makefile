@@ -7,7 +7,6 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
-TYPES := .build/types
 
 .PHONY: help setup demo test test-slow lint types format clean bench-peer bench-ray bench-gpu
 
@@ -23,7 +22,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@echo "== setup: compiling the modules, and the kernels for this processor, once"
-	$(BIN)/python -m crossgrid.emulator.warm
+	$(BIN)/python -m crossgrid.emulator.hosts.warm
 	@touch $@
 	@echo "== setup: done"
 
@@ -53,23 +52,19 @@ bench-peer: $(STAMP) ## time this project and aihwkit alternately; PEER=DIR is a
 	$(BIN)/python benchmarks/bench_peer.py --peer $(PEER) --json results/bench_peer.json
 
 bench-ray: $(STAMP) ## time tile actors against the same tiles in one process; a table, JSON and a plot
-	$(BIN)/python -m crossgrid.emulator.warm
+	$(BIN)/python -m crossgrid.emulator.hosts.warm
 	$(BIN)/python benchmarks/bench_ray.py --json results/bench_ray.json --plot results/bench_ray.png
 
 bench-gpu: $(STAMP) ## time tiles on a CUDA card, checked against processors first; a table and JSON
 	$(BIN)/python benchmarks/bench_gpu.py --json results/bench_gpu.json
 
-# mypy follows folders, not setuptools' package-dir: show it the package as it is installed
 types: $(STAMP) ## check the types
 	@echo "== lint: mypy"
-	@rm -rf $(TYPES) && mkdir -p $(TYPES)/crossgrid
-	@cp crossgrid/__init__.py crossgrid/py.typed $(TYPES)/crossgrid/
-	@for part in kernels chip emulator; do ln -sfn $(CURDIR)/$$part $(TYPES)/crossgrid/$$part; done
-	MYPYPATH=$(TYPES) $(BIN)/mypy --package crossgrid
+	$(BIN)/mypy --package crossgrid
 
 format: $(STAMP) ## rewrite the files in the project's format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 clean: ## remove everything that was built
-	rm -rf $(VENV) .build build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -22,8 +22,6 @@ from typing import Any, Literal
 import numpy as np
 import torch
 import triton
-from crossgrid.emulator.tile_bank import TileBank
-from crossgrid.kernels.devices.resident import card
 from lenet import lenet5
 from machine import machine
 from numpy.typing import NDArray
@@ -31,6 +29,8 @@ from peer.rows import LEARNING_RATE, ROWS, Row
 from torch import nn
 
 import crossgrid as cg
+from crossgrid.emulator.tiles.bank import TileBank
+from crossgrid.kernels.card import card
 
 Work = Callable[[], Any]
 Where = Literal["cpu", "cuda"]

@@ -18,11 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from crossgrid.emulator.progress import progress_bar
 from machine import machine
 from peer.job import Job
 from peer.own import JOBS
 from peer.rows import CASES, Case
+
+from crossgrid.emulator.run.progress import progress_bar
 
 FIRST_REPEATS = 3
 CHECKS = 6
@@ -146,9 +147,10 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="where the figures are written")
     options = parser.parse_args()
 
-    import crossgrid.kernels.devices  # noqa: F401  (before the threads start: it says how they wait)
     import numba
     import torch
+
+    import crossgrid.kernels.devices  # noqa: F401  (before the threads start: it says how they wait)
 
     torch.set_num_threads(options.threads)
     numba.set_num_threads(min(options.threads, numba.config.NUMBA_NUM_THREADS))

@@ -48,7 +48,7 @@ class Echo:
 
     def serve(self, directory: str) -> None:
         """Answer on a socket until a message is empty, as a tile actor does."""
-        from crossgrid.emulator.wire import send, unpack
+        from crossgrid.emulator.actors.wire import send, unpack
 
         socket: Any = zmq.Context.instance().socket(zmq.PAIR)
         socket.bind(f"ipc://{directory}/{ray.get_runtime_context().get_actor_id()}")
@@ -75,7 +75,7 @@ class Sockets:
 
     def ask(self, x: np.ndarray, back: bool) -> None:
         """Send ``x`` to all and wait for all."""
-        from crossgrid.emulator.wire import send, unpack
+        from crossgrid.emulator.actors.wire import send, unpack
 
         for socket in self.sockets:
             send(socket, {"back": back}, [x])
@@ -84,7 +84,7 @@ class Sockets:
 
     def close(self) -> None:
         """End the actors."""
-        from crossgrid.emulator.wire import send
+        from crossgrid.emulator.actors.wire import send
 
         for socket in self.sockets:
             send(socket, {}, [])

@@ -1,10 +1,10 @@
 """Chips: what they are, how a model is mapped onto one, what that costs and how it looks."""
 
-from .converters import converted_by
-from .mapper import map_layers
-from .plan import OUTSIDE, Block, Convolution, Join, LayerShape, MappingPlan, TileAddress
-from .spec import Chip, load_chip, presets
-from .strategies import cut
+from .description.converters import converted_by
+from .description.spec import Chip, load_chip, presets
+from .mapping.mapper import map_layers
+from .mapping.strategies import cut
+from .plan.plan import OUTSIDE, Block, Convolution, Join, LayerShape, MappingPlan, TileAddress
 
 __all__ = [
     "OUTSIDE",

@@ -44,11 +44,11 @@ _HOME = {
             "WeightModifierParameter", "WeightModifierType", "WeightRemapParameter", "WeightRemapType",
         ),
         "chip": ("Chip", "LayerShape", "MappingPlan", "load_chip", "map_layers"),
-        "emulator.configs": (
+        "emulator.config.rpu": (
             "FloatingPointRPUConfig", "InferenceRPUConfig", "InputRangeParameter", "MappingParameter",
             "PrePostProcessingParameter", "SingleRPUConfig", "UnitCellRPUConfig",
         ),
-        "emulator.presets": (
+        "emulator.config.presets": (
             "AGADCapacitorPreset", "AGADEcRamMOPreset", "AGADEcRamPreset", "AGADIdealizedPreset",
             "AGADReRamESPreset", "AGADReRamSBPreset", "Capacitor2Preset", "Capacitor4Preset",
             "CapacitorPreset", "ChoppedTTv2CapacitorPreset", "ChoppedTTv2EcRamMOPreset",
@@ -66,20 +66,20 @@ _HOME = {
             "TikiTakaReRamESPreset", "TikiTakaReRamSBPreset",
         ),
         "emulator.errors": ("BackendError", "PortError", "TileError"),
-        "emulator.analog_tile": ("AnalogTile",),
+        "emulator.nn.analog_tile": ("AnalogTile",),
         "emulator.nn.linear": ("AnalogLinear",),
         "emulator.nn.conv": ("AnalogConv1d", "AnalogConv2d", "AnalogConv3d"),
-        "emulator.nn.sequential": ("AnalogSequential",),
+        "emulator.model.sequential": ("AnalogSequential",),
         "emulator.nn.recurrent": ("AnalogGRU", "AnalogLSTM", "AnalogRNN"),
-        "emulator.nn.model": (
+        "emulator.model.analog_model": (
             "AnalogModel", "analog_weights", "drift_analog_weights", "program_analog_weights",
             "weights_sha256",
         ),
-        "emulator.autograd": ("AnalogContext",),
-        "emulator.convert": ("convert_to_analog", "convert_to_digital"),
-        "emulator.optim": ("AnalogSGD",),
-        "emulator.emulate": ("emulate", "restore"),
-        "emulator.emulation": ("Emulation",),
+        "emulator.analog_matrix.autograd": ("AnalogContext",),
+        "emulator.model.convert": ("convert_to_analog", "convert_to_digital"),
+        "emulator.model.optim": ("AnalogSGD",),
+        "emulator.run.emulate": ("emulate", "restore"),
+        "emulator.run.emulation": ("Emulation",),
     }.items()
     for name in names
 }  # fmt: skip

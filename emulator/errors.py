@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..kernels.errors import ConfigError, CrossgridError, InputError, UnknownNameError
+from crossgrid.kernels.errors import ConfigError, CrossgridError, InputError, UnknownNameError
 
 
 class BackendError(CrossgridError, RuntimeError):

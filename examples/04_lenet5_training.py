@@ -4,11 +4,11 @@ import time
 
 import torch
 from common import arguments, emulation, evaluate, images, plot_curves, run, save_results, say, train_epoch
-from crossgrid.chip.report import draw_floor_plan
 from lenet5 import LeNet5
 from torch import nn
 
 import crossgrid as cg
+from crossgrid.chip.reports.report import draw_floor_plan
 
 BATCH, LEARNING_RATE = 8, 0.01
 

@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from crossgrid.emulator.progress import progress_bar
 from torch.utils.data import DataLoader, TensorDataset
 
 import crossgrid as cg
+from crossgrid.emulator.run.progress import progress_bar
 
 #: public mirrors of MNIST's four files, and the MD5 sums that they are published with
 MIRRORS = (

@@ -6,7 +6,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from .jit import kernel
+from .machine.jit import kernel
 
 NOT_FINITE = np.int32(0x7F800000)  # bits of infinity; those of NaN are larger
 

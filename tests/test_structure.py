@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import imports
 import pytest
 
 import crossgrid as cg
@@ -15,29 +16,51 @@ ROOT = Path(__file__).parent.parent
 ORDER = ["kernels", "chip", "emulator"]
 
 
-def imported_parts(path: Path) -> set[str]:
-    """The parts of crossgrid that a file imports from, resolving relative imports."""
-    package = ["crossgrid", *path.relative_to(ROOT).parts[:-1]]
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            names = [alias.name.split(".") for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            base = package[: len(package) - node.level + 1] if node.level else []
-            module = base + (node.module.split(".") if node.module else [])
-            names = [[*module, alias.name] for alias in node.names]
-        else:
-            continue
-        found |= {name[1] for name in names if name[0] == "crossgrid" and len(name) > 1}
-    return found & {*ORDER}
+FILES = imports.graph_of_files()
+FOLDERS = imports.graph_of_folders(FILES)
 
 
 @pytest.mark.parametrize("part", ORDER)
 def test_imports_point_one_way(part: str) -> None:
     allowed = set(ORDER[: ORDER.index(part) + 1])
-    for path in (ROOT / part).rglob("*.py"):
-        wrong = imported_parts(path) - allowed
-        assert not wrong, f"{path.relative_to(ROOT)} imports from {wrong}; {part} may use {sorted(allowed)}"
+    for module, used in FILES.items():
+        if module.split(".")[0] == part:
+            wrong = {each.split(".")[0] for each in used} - allowed
+            assert not wrong, f"{module} imports from {wrong}; {part} may use {sorted(allowed)}"
+
+
+def test_no_files_import_each_other_in_a_circle() -> None:
+    assert imports.circles(FILES) == []
+
+
+def test_arrows_between_folders_run_one_way() -> None:
+    assert imports.circles(FOLDERS) == []
+
+
+def test_the_map_of_imports_sees_what_is_there() -> None:
+    """Else the two tests above could not fail."""
+    assert "kernels.rng.naive" in FILES["kernels.pulsed_update.naive"]  # relative, at the top
+    assert "kernels.arrays.cpu" in FILES["kernels.arrays.draws"]  # inside a function
+    assert "kernels.errors" in FILES["emulator.errors"]  # from another part
+    assert imports.circles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) == [["a", "b", "c"]]
+
+
+@pytest.mark.parametrize("part", ORDER)
+def test_folders_are_small(part: str) -> None:
+    """At most twelve modules in a folder, at most six loose ones beside the wings; a face is no module."""
+    for folder in {path.parent for path in imports.modules().values()}:
+        if folder.relative_to(ROOT).parts[0] == part:
+            modules = {path.name for path in folder.glob("*.py")} - {"__init__.py"}
+            limit = 6 if folder == ROOT / part else 12
+            assert len(modules) <= limit, f"{folder.relative_to(ROOT)} holds {sorted(modules)}"
+
+
+@pytest.mark.parametrize("part", ORDER)
+def test_a_readme_names_every_wing(part: str) -> None:
+    text = (ROOT / part / "README.md").read_text()
+    for folder in (ROOT / part).iterdir():
+        if folder.is_dir() and not folder.name.startswith("__"):
+            assert f"`{folder.name}/" in text, f"{part}/README.md does not name {folder.name}/"
 
 
 @pytest.mark.parametrize("part", ["kernels", "chip"])
@@ -71,7 +94,7 @@ def test_an_unknown_public_name_is_refused() -> None:
 
 def test_a_tile_actor_loads_neither_torch_nor_matplotlib() -> None:
     code = (
-        "import sys, crossgrid.emulator.ray_executor, crossgrid.emulator.worker;"
+        "import sys, crossgrid.emulator.actors.executor, crossgrid.emulator.tiles.worker;"
         "print([m for m in ('torch', 'matplotlib', 'sklearn', 'scipy.sparse', 'triton') if m in sys.modules])"
     )
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

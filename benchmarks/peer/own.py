@@ -18,12 +18,13 @@ class Update(Job):
 
     def __init__(self, device: str, row: Row) -> None:
         from crossgrid.kernels import devices
+        from crossgrid.kernels.arrays.build import build_cell
         from crossgrid.kernels.pulsed_update.parameters import UpdateParameters
         from crossgrid.kernels.rng import tile_key
 
         config = getattr(devices, device)()
         keys = tile_key(1, 0)[None]
-        self.cell = devices.build_cell(config, UpdateParameters(), keys, row.out_size, row.in_size, "cpu")
+        self.cell = build_cell(config, UpdateParameters(), keys, row.out_size, row.in_size, "cpu")
         x, d = row.data()
         self.x, self.d, self.row, self.tick = x[None], d[None], row, 0
         self.zero = np.zeros((1, row.out_size, row.in_size), np.float32)

@@ -9,13 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ...kernels.errors import ConfigError
-from ...kernels.unfold import Window
-from ..configs import RPUConfig, SingleRPUConfig
-from ..grid import TileGrid
-from ..inference.tiles import HardwareAwareTiles
-from ..layer_spec import LayerSpec, grid_of_blocks
-from .tiles import PulsedTiles
+from crossgrid.kernels.errors import ConfigError
+from crossgrid.kernels.patches.unfold import Window
+
+from ..analog_matrix.hardware_aware import HardwareAwareTiles
+from ..analog_matrix.pulsed import PulsedTiles
+from ..config.rpu import RPUConfig, SingleRPUConfig
+from ..hosts.grid import TileGrid
+from ..tiles.layer_spec import LayerSpec, grid_of_blocks
 
 
 class AnalogLayer(nn.Module):

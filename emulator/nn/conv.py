@@ -8,9 +8,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from ...kernels.errors import ConfigError, InputError
-from ...kernels.unfold import Window
-from ..configs import RPUConfig
+from crossgrid.kernels.errors import ConfigError, InputError
+from crossgrid.kernels.patches.unfold import Window
+
+from ..config.rpu import RPUConfig
 from .base import AnalogLayer
 
 Size = int | tuple[int, ...]

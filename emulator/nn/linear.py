@@ -7,8 +7,9 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from ...kernels.errors import InputError
-from ..configs import RPUConfig
+from crossgrid.kernels.errors import InputError
+
+from ..config.rpu import RPUConfig
 from .base import AnalogLayer
 
 

@@ -16,8 +16,9 @@ from typing import ClassVar, cast
 import torch
 from torch import Tensor, nn
 
-from ...kernels.errors import ConfigError, InputError
-from ..configs import RPUConfig
+from crossgrid.kernels.errors import ConfigError, InputError
+
+from ..config.rpu import RPUConfig
 from .linear import AnalogLinear
 
 #: the tensors [B, hidden] that a layer carries from step to step

@@ -1,9 +1,10 @@
 """The analog matrix product: a tile's weights between its converters."""
 
-from .nodal import share_networks
 from .parameters import IOParameters
-from .periphery import Periphery, ReadCounts, warm
-from .sliced import SlicedIOParameters, periphery
+from .reads.make import periphery
+from .reads.nodal import share_networks
+from .reads.periphery import Periphery, ReadCounts, warm
+from .reads.sliced import SlicedIOParameters
 
 __all__ = [
     "IOParameters", "Periphery", "ReadCounts", "SlicedIOParameters", "periphery", "share_networks", "warm",

@@ -1,4 +1,4 @@
-"""The periphery's transfer functions, written once for numpy, numba and Triton (see ``kernels.bind``).
+"""The periphery's transfer functions, written once for numpy, numba and Triton (see ``machine/bind.py``).
 
 After Rasch et al., "A flexible and fast PyTorch toolkit for simulating training and inference on analog
 crossbar arrays", AICAS 2021, and "Hardware-aware training for large-scale and diverse deep learning

@@ -7,7 +7,7 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from ..devices.cell import Array, Keys
+from ..arrays.cell import Array, Keys
 from ..rng import Stream
 from ..rng.formulas import unit_interval
 from ..rng.naive import philox4x32

@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arrays.array import DeviceArray
+from ..arrays.build import build_cell, cell_of
+from ..arrays.cell import Array, Keys, UpdateCounts, Vectors, checked_vectors, member_keys
 from ..config import Config, config, field
-from ..devices import ConstantStepDevice, DeviceArray, PulsedDevice, UpdateCounts, Vectors, checked_vectors
-from ..devices.cell import Array, Keys, member_keys
+from ..devices import ConstantStepDevice, PulsedDevice
 from ..errors import ConfigError
 from ..pulsed_update.exact import update_exactly
 from ..pulsed_update.parameters import UpdateParameters
@@ -66,13 +68,6 @@ class MixedPrecisionCompound(Config):
             if getattr(self, field_name) == 1:
                 raise ConfigError(f"{name}.{field_name} = 1 must be 0 (no quantisation) or at least 2")
 
-    def build(
-        self, parameters: UpdateParameters, keys_T2: Keys, out_size: int, in_size: int, executor: str
-    ) -> MixedPrecisionCell:
-        """The cell of stacked tiles (see ``build_cell``)."""
-        self.validate()
-        return MixedPrecisionCell(self, parameters, keys_T2, out_size, in_size, executor)
-
 
 class MixedPrecisionCell:
     """chi [tiles, out, in] in front of an analog array."""
@@ -92,7 +87,7 @@ class MixedPrecisionCell:
         if isinstance(device, PulsedDevice):
             self.target: Any = DeviceArray(device, keys, out_size, in_size, executor)
         else:
-            self.target = device.build(self.parameters, keys, out_size, in_size, executor)
+            self.target = build_cell(device, self.parameters, keys, out_size, in_size, executor)
         self.granularity = cell.granularity or self.target.granularity
         self.chi_TOI: Array = np.zeros((len(keys_T2), out_size, in_size), np.float32)
         self._updates = 0  # vectors so far
@@ -213,3 +208,16 @@ class MixedPrecisionCell:
     def drift(self, delta_t: float, tick: int) -> None:
         """Let ``delta_t`` pass."""
         self.target.drift(delta_t, tick)
+
+
+@cell_of.register(MixedPrecisionCompound)
+def _(
+    cell: MixedPrecisionCompound,
+    parameters: UpdateParameters,
+    keys_T2: Keys,
+    out_size: int,
+    in_size: int,
+    executor: str,
+) -> MixedPrecisionCell:
+    cell.validate()
+    return MixedPrecisionCell(cell, parameters, keys_T2, out_size, in_size, executor)

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..analog_mvm.parameters import IOParameters
+from ..arrays.build import cell_of
+from ..arrays.cell import Array, Keys, UpdateCounts, Vectors, checked_vectors
 from ..config import config, field
-from ..devices import UpdateCounts, Vectors, checked_vectors
-from ..devices.cell import Array, Keys
 from ..errors import ConfigError
 from ..pulsed_update.parameters import UpdateParameters
 from ..pulsed_update.rule import Side
@@ -65,18 +65,6 @@ class OneSidedUnitCell(UnitCell):
                 f"{name}.refresh_update.pulse_type = {self.refresh_update.pulse_type.name} has no pulses; "
                 "a refresh must be written with pulses"
             )
-
-    def build(
-        self, parameters: UpdateParameters, keys_T2: Keys, out_size: int, in_size: int, executor: str
-    ) -> OneSidedCell:
-        """The cell of stacked tiles (see ``build_cell``)."""
-        self.validate()
-        if parameters.exact:
-            raise ConfigError(
-                f"UpdateParameters.pulse_type = {parameters.pulse_type.name} has no pulses; a one-sided pair "
-                "must be updated with pulses"
-            )
-        return OneSidedCell(self, parameters, keys_T2, out_size, in_size, executor)
 
 
 class OneSidedCell(Members):
@@ -216,3 +204,21 @@ class OneSidedCell(Members):
         for member in self.members:
             member.drift(delta_t, tick)
         self._subtract()
+
+
+@cell_of.register(OneSidedUnitCell)
+def _(
+    cell: OneSidedUnitCell,
+    parameters: UpdateParameters,
+    keys_T2: Keys,
+    out_size: int,
+    in_size: int,
+    executor: str,
+) -> OneSidedCell:
+    cell.validate()
+    if parameters.exact:
+        raise ConfigError(
+            f"UpdateParameters.pulse_type = {parameters.pulse_type.name} has no pulses; a one-sided pair "
+            "must be updated with pulses"
+        )
+    return OneSidedCell(cell, parameters, keys_T2, out_size, in_size, executor)

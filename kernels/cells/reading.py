@@ -8,11 +8,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..analog_mvm import periphery
 from ..analog_mvm.parameters import BoundManagementType, IOParameters, NoiseManagementType
-from ..analog_mvm.periphery import on_host
-from ..devices import member_keys
-from ..devices.cell import Array, Keys
+from ..analog_mvm.reads.make import periphery
+from ..analog_mvm.reads.periphery import on_host
+from ..arrays.cell import Array, Keys, member_keys
 
 LINES_AT_ONCE = 64  # reads that share one call
 

@@ -9,9 +9,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arrays.array import DeviceArray
+from ..arrays.cell import Array, Keys, Vectors, member_keys
 from ..config import Config, config, field
-from ..devices import DeviceArray, PulsedDevice, Vectors, member_keys
-from ..devices.cell import Array, Keys
+from ..devices import PulsedDevice
 from ..errors import ConfigError, InputError
 from ..pulsed_update.parameters import UpdateParameters
 from ..rng import new_key

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arrays.build import cell_of
+from ..arrays.cell import Array, Keys, UpdateCounts, Vectors, checked_vectors
 from ..config import config, field
-from ..devices import PulsedDevice, UpdateCounts, Vectors, checked_vectors
-from ..devices.cell import Array, Keys
+from ..devices import PulsedDevice
 from ..errors import ConfigError
 from ..pulsed_update.parameters import UpdateParameters
 from ..rng import Stream
@@ -54,13 +55,6 @@ class VectorUnitCell(UnitCell):
     def members(self) -> list[PulsedDevice]:
         """The devices that the cell is made of."""
         return self.unit_cell_devices
-
-    def build(
-        self, parameters: UpdateParameters, keys_T2: Keys, out_size: int, in_size: int, executor: str
-    ) -> VectorCell:
-        """The cell of stacked tiles (see ``build_cell``)."""
-        self.validate()
-        return VectorCell(self, parameters, keys_T2, out_size, in_size, executor)
 
 
 @config
@@ -205,3 +199,16 @@ def only(vectors: Vectors, active_TB: NDArray[np.uint8] | None) -> Vectors:
         return vectors
     d_TBO = vectors.d_DBO[vectors.d_of_T] * active_TB[:, :, None].astype(np.float32)
     return Vectors(vectors.x_XBI, vectors.x_of_T, d_TBO, np.arange(len(active_TB)))
+
+
+@cell_of.register(VectorUnitCell)
+def _(
+    cell: VectorUnitCell,
+    parameters: UpdateParameters,
+    keys_T2: Keys,
+    out_size: int,
+    in_size: int,
+    executor: str,
+) -> VectorCell:
+    cell.validate()
+    return VectorCell(cell, parameters, keys_T2, out_size, in_size, executor)

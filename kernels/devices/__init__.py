@@ -1,8 +1,6 @@
 """Devices: one file each, with its parameters, how a population is drawn, and one step."""
 
-from .array import DeviceArray
 from .base import DriftParameter, PulsedDevice
-from .cell import Cell, UpdateCounts, Vectors, build_cell, checked_vectors, member_keys
 from .constant_step import ConstantStepDevice
 from .exact import FloatingPointDevice, IdealDevice
 from .exp_step import ExpStepDevice
@@ -24,13 +22,10 @@ from .presets import (
 )
 from .soft_bounds_pmax import SoftBoundsPmaxDevice
 from .soft_bounds_reference import SoftBoundsReferenceDevice
-from .warm import warm
 
 __all__ = [
     "CapacitorPresetDevice",
-    "Cell",
     "ConstantStepDevice",
-    "DeviceArray",
     "DriftParameter",
     "EcRamMOPresetDevice",
     "EcRamPresetDevice",
@@ -53,10 +48,4 @@ __all__ = [
     "SoftBoundsDevice",
     "SoftBoundsPmaxDevice",
     "SoftBoundsReferenceDevice",
-    "UpdateCounts",
-    "Vectors",
-    "build_cell",
-    "checked_vectors",
-    "member_keys",
-    "warm",
 ]

@@ -192,12 +192,6 @@ class PulsedDevice(Config):
         """The weight after ``n`` coincidences (1 unless ``aggregates``), up or down, with noise ``xi``."""
         raise NotImplementedError
 
-    def build(self, *args: Any) -> Any:
-        """The cell that holds one such device a crosspoint (arguments of ``build_cell``)."""
-        from .single import SingleDeviceCell
-
-        return SingleDeviceCell(self, *args)
-
 
 def with_asymmetry(mean: Array, spread: Array, up_down: float, scale: float) -> tuple[Array, Array]:
     """A device's (up, down) value from its common factor and its up-down spread.

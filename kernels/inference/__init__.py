@@ -6,12 +6,6 @@ from .compensation import (
     GlobalDriftCompensationWithExactReference,
     PerColumnDriftCompensation,
 )
-from .converters import (
-    BaseConductanceConverter,
-    NPairConductanceConverter,
-    SingleDeviceConductanceConverter,
-    SinglePairConductanceConverter,
-)
 from .modifiers import largest_weight, modified_weights
 from .noise import (
     BaseNoiseModel,
@@ -21,6 +15,12 @@ from .noise import (
     ReRamCMONoiseModel,
     ReRamWan2022NoiseModel,
     StateIndependentNoiseModel,
+)
+from .noise.converters import (
+    BaseConductanceConverter,
+    NPairConductanceConverter,
+    SingleDeviceConductanceConverter,
+    SinglePairConductanceConverter,
 )
 from .parameters import (
     WeightClipParameter,

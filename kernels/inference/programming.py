@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from ..errors import CrossgridError, InputError
 from ..rng import Stream
-from .converters import ConductanceScale
 from .draws import Draws, Executor
 from .noise.base import BaseNoiseModel
+from .noise.converters import ConductanceScale
 
 Array = NDArray[np.float32]
 CROSSPOINTS_AT_ONCE = 1 << 15  # temporaries of this size stay in the second-level cache

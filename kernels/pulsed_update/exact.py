@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numba import prange
 
-from ..jit import kernel
+from ..machine.jit import kernel
 
 SERIAL_WORK = 100_000
 

@@ -1,4 +1,4 @@
-"""The scaling of pulse trains, written once for numpy, numba and Triton (see ``kernels.bind``).
+"""The scaling of pulse trains, written once for numpy, numba and Triton (see ``machine/bind.py``).
 
 Gokmen and Vlasov, "Acceleration of deep neural network training with resistive cross-point
 devices", Frontiers in Neuroscience 10 (2016); update management: Gokmen, Onen, Haensch, 2017.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from ..bind import Formula, rebind, with_float32_literals
+from ..machine.bind import Formula, rebind, with_float32_literals
 from . import formulas, numba_math
 
 _M0 = np.uint64(0xD2511F53)

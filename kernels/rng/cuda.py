@@ -5,7 +5,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from ..bind import Formula, rebind
+from ..machine.bind import Formula, rebind
 from . import formulas, triton_math
 
 _M0 = tl.constexpr(0xD2511F53)

@@ -1,4 +1,4 @@
-"""From random words to numbers: written once for numpy, numba and Triton (see ``kernels.bind``).
+"""From random words to numbers: written once for numpy, numba and Triton (see ``machine/bind.py``).
 
 Only additions, multiplications, comparisons and square roots of float32 are used, so that the three
 backends give the same values; approximations are the single-precision minimax polynomials of the

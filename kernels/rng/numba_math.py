@@ -8,7 +8,7 @@ import sys
 import numba
 import numpy as np
 
-from ..bind import Formula, rebind, with_float32_literals
+from ..machine.bind import Formula, rebind, with_float32_literals
 from . import formulas
 
 inline = numba.njit(error_model="numpy", forceinline=True)

@@ -6,16 +6,17 @@ import dataclasses
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from crossgrid.chip import Chip, converted_by, load_chip
-from crossgrid.chip.adc import conversions, full_scale, lossless_bits, step
-from crossgrid.chip.dac import conversions as lines_driven
-from crossgrid.chip.events import mvm_events
-from crossgrid.chip.spec import Adc, Crossbar, Dac
+from crossgrid.chip.cost.events import mvm_events
+from crossgrid.chip.description.adc import conversions, full_scale, lossless_bits, step
+from crossgrid.chip.description.dac import conversions as lines_driven
+from crossgrid.chip.description.spec import Adc, Crossbar, Dac
 from crossgrid.kernels.analog_mvm import IOParameters, Periphery, SlicedIOParameters, periphery
 from crossgrid.kernels.analog_mvm.parameters import BoundManagementType, NoiseManagementType
 from crossgrid.kernels.rng import tile_key
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 QUIET = IOParameters(
     out_noise=0.0, noise_management=NoiseManagementType.NONE, bound_management=BoundManagementType.NONE

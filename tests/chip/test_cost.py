@@ -8,9 +8,12 @@ import itertools
 import networkx
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from crossgrid.chip import Chip, Convolution, LayerShape, load_chip, map_layers
-from crossgrid.chip.cost import area_by_part, cost_of, energy_by_part, estimates, peak
-from crossgrid.chip.events import (
+from crossgrid.chip.cost.cost import area_by_part, cost_of, energy_by_part, estimates, peak
+from crossgrid.chip.cost.events import (
     Events,
     layer_events,
     measured_events,
@@ -19,14 +22,12 @@ from crossgrid.chip.events import (
     mvm_latency_ns,
     training_events,
 )
-from crossgrid.chip.parsing import Figure
-from crossgrid.chip.placement import bands, hilbert, snake
-from crossgrid.chip.spec import Adc, Crossbar, Dac, Grid, Links, Part, Write
-from crossgrid.chip.traffic import distance, traffic_of
-from crossgrid.emulator.zoo import zoo_layers
+from crossgrid.chip.cost.traffic import distance, traffic_of
+from crossgrid.chip.description.parsing import Figure
+from crossgrid.chip.description.spec import Adc, Crossbar, Dac, Grid, Links, Part, Write
+from crossgrid.chip.mapping.floor_plan import bands, hilbert, snake
+from crossgrid.emulator.shapes.zoo import zoo_layers
 from crossgrid.kernels.errors import ConfigError
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 
 def exact(value: float) -> Figure:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import yaml
+
 from crossgrid.chip import LayerShape, load_chip, map_layers
-from crossgrid.chip.export import neurosim_csv, zigzag_yaml
-from crossgrid.emulator.zoo import zoo_layers
+from crossgrid.chip.files.export import neurosim_csv, zigzag_yaml
+from crossgrid.emulator.shapes.zoo import zoo_layers
 
 #: the rows of NeuroSim V1.3's NetWork_ResNet18.csv, sorted; the last column is the stride
 PUBLISHED_RESNET18 = sorted(

@@ -5,17 +5,18 @@ from __future__ import annotations
 import networkx
 import numpy as np
 import pytest
-from crossgrid.chip import OUTSIDE, Chip, Join, LayerShape, load_chip, map_layers
-from crossgrid.chip.cost import cost_of
-from crossgrid.chip.graph import join_numbers, longest_way, source_numbers
-from crossgrid.chip.parsing import Figure
-from crossgrid.chip.plan_file import load_plan, save_plan
-from crossgrid.chip.spec import Adc, Crossbar, Dac, Grid, Links
-from crossgrid.chip.traffic import traffic_of
-from crossgrid.emulator.zoo import ZOO, zoo_layers
-from crossgrid.kernels.errors import ConfigError
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from crossgrid.chip import OUTSIDE, Chip, Join, LayerShape, load_chip, map_layers
+from crossgrid.chip.cost.cost import cost_of
+from crossgrid.chip.cost.traffic import traffic_of
+from crossgrid.chip.description.parsing import Figure
+from crossgrid.chip.description.spec import Adc, Crossbar, Dac, Grid, Links
+from crossgrid.chip.plan.file import load_plan, save_plan
+from crossgrid.chip.plan.graph import join_numbers, longest_way, source_numbers
+from crossgrid.emulator.shapes.zoo import ZOO, zoo_layers
+from crossgrid.kernels.errors import ConfigError
 
 
 def exact(value: float) -> Figure:

@@ -7,13 +7,14 @@ import math
 
 import numpy as np
 import pytest
-from crossgrid.chip import Chip, LayerShape, MappingPlan, cut, load_chip, map_layers
-from crossgrid.chip.spec import Crossbar, Grid
-from crossgrid.chip.strategies import STRATEGIES, balance
-from crossgrid.emulator.zoo import zoo_layers
-from crossgrid.kernels.errors import ConfigError, UnknownNameError
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from crossgrid.chip import Chip, LayerShape, MappingPlan, cut, load_chip, map_layers
+from crossgrid.chip.description.spec import Crossbar, Grid
+from crossgrid.chip.mapping.strategies import STRATEGIES, balance
+from crossgrid.emulator.shapes.zoo import zoo_layers
+from crossgrid.kernels.errors import ConfigError, UnknownNameError
 
 
 def chip_of(tile_out: int, tile_in: int, rows: int = 4, columns: int = 4, chips: int = 1) -> Chip:

@@ -8,14 +8,15 @@ from unittest import mock
 
 import numpy as np
 import pytest
-from crossgrid.chip import Chip, Join, LayerShape, MappingPlan, load_chip, map_layers
-from crossgrid.chip.cost import cost_of
-from crossgrid.chip.partition import with_few_crossings
-from crossgrid.chip.spec import Crossbar, Grid
-from crossgrid.chip.traffic import bits_over_cuts, crossing_bits, traffic_of
-from crossgrid.emulator.zoo import zoo_layers
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from crossgrid.chip import Chip, Join, LayerShape, MappingPlan, load_chip, map_layers
+from crossgrid.chip.cost.cost import cost_of
+from crossgrid.chip.cost.traffic import bits_over_cuts, crossing_bits, traffic_of
+from crossgrid.chip.description.spec import Crossbar, Grid
+from crossgrid.chip.mapping.partition import with_few_crossings
+from crossgrid.emulator.shapes.zoo import zoo_layers
 
 
 def chip_of(tiles: int, side: int = 4) -> Chip:
@@ -26,7 +27,7 @@ def chip_of(tiles: int, side: int = 4) -> Chip:
 
 def in_order(layers: list[LayerShape], chip: Chip, strategy: str = "per-layer") -> MappingPlan:
     """The plan with every chip filled before the next one."""
-    with mock.patch("crossgrid.chip.partition.with_few_crossings", lambda plan, chip: plan):
+    with mock.patch("crossgrid.chip.mapping.partition.with_few_crossings", lambda plan, chip: plan):
         return map_layers(layers, chip, strategy)
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import msgpack
 import pytest
-from crossgrid.chip import LayerShape, map_layers
-from crossgrid.chip.plan_file import diff_plans, load_plan, save_plan
-from crossgrid.chip.strategies import STRATEGIES
-from crossgrid.emulator.zoo import zoo_layers
-from crossgrid.kernels.errors import ConfigError
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from crossgrid.chip import LayerShape, map_layers
+from crossgrid.chip.mapping.strategies import STRATEGIES
+from crossgrid.chip.plan.file import diff_plans, load_plan, save_plan
+from crossgrid.emulator.shapes.zoo import zoo_layers
+from crossgrid.kernels.errors import ConfigError
 
 
 @pytest.mark.parametrize("strategy", sorted(STRATEGIES))

@@ -6,12 +6,13 @@ import json
 import re
 
 import pytest
+
 from crossgrid.chip import LayerShape, load_chip, map_layers
-from crossgrid.chip.chip_report import chip_dict, print_chip, print_chips
-from crossgrid.chip.html import floor_data, notebook_html, page
-from crossgrid.chip.report import Report, draw_floor_plan, mapping_table
-from crossgrid.chip.spec import presets
-from crossgrid.emulator.zoo import zoo_layers
+from crossgrid.chip.description.spec import presets
+from crossgrid.chip.reports.chip_report import chip_dict, print_chip, print_chips
+from crossgrid.chip.reports.page import floor_data, notebook_html, page
+from crossgrid.chip.reports.report import Report, draw_floor_plan, mapping_table
+from crossgrid.emulator.shapes.zoo import zoo_layers
 
 
 def report_of(model: str = "lenet5", chip: str = "demo-128", strategy: str = "per-layer") -> Report:

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from crossgrid.chip import Chip, LayerShape, load_chip, map_layers
-from crossgrid.chip.html import write_page
-from crossgrid.chip.report import Report
-from crossgrid.chip.spec import Grid
-from crossgrid.emulator.zoo import zoo_layers
+from crossgrid.chip.description.spec import Grid
+from crossgrid.chip.reports.page import write_page
+from crossgrid.chip.reports.report import Report
+from crossgrid.emulator.shapes.zoo import zoo_layers
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: apt-get install chromium")

@@ -6,9 +6,10 @@ import dataclasses
 
 import pytest
 import yaml
+
 from crossgrid.chip import converted_by, load_chip, presets
-from crossgrid.chip.cost import estimates
-from crossgrid.chip.spec import PRESETS, parse_chip
+from crossgrid.chip.cost.cost import estimates
+from crossgrid.chip.description.spec import PRESETS, parse_chip
 from crossgrid.kernels.analog_mvm import IOParameters
 from crossgrid.kernels.errors import ConfigError, UnknownNameError
 

@@ -8,8 +8,9 @@ import time
 from typing import Any
 
 import ray.cloudpickle
-from crossgrid.emulator.tile_actor import TileActor
-from crossgrid.emulator.worker import Arrays, Header
+
+from crossgrid.emulator.actors.actor import TileActor
+from crossgrid.emulator.tiles.worker import Arrays, Header
 
 ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # Ray's processes cannot import it
 

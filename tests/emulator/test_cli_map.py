@@ -10,10 +10,11 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from crossgrid.chip import load_chip
-from crossgrid.chip.plan_file import load_plan
-from crossgrid.emulator.cli import COMMANDS, main
-from crossgrid.emulator.zoo import ZOO, zoo_layers
+from crossgrid.chip.plan.file import load_plan
+from crossgrid.emulator.cli.main import COMMANDS, main
+from crossgrid.emulator.shapes.zoo import ZOO, zoo_layers
 
 
 def test_map_writes_everything_that_is_asked_for(tmp_path: Path, capsys) -> None:
@@ -147,7 +148,7 @@ def test_llama_2_7b_maps_in_five_seconds_and_a_gigabyte() -> None:
     The peak is that of the process's own memory: getrusage also counts what it was forked from.
     """
     code = (
-        "import os, re, sys; from crossgrid.emulator.cli import main; "
+        "import os, re, sys; from crossgrid.emulator.cli.main import main; "
         "status = main(['map', 'llama-2-7b', '--chip', 'hermes-64', '--json', '-']); "
         "peak = re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1]; "
         "print(sum(os.times()[:2]), peak, file=sys.stderr); sys.exit(status)"
@@ -169,7 +170,8 @@ def test_llama_2_70b_maps_in_thirty_seconds(capsys) -> None:
 
 def test_map_does_not_load_torch() -> None:
     code = (
-        "import sys; from crossgrid.emulator.cli import main; main(['map', 'lenet5', '--chip', 'demo-128']); "
+        "import sys; from crossgrid.emulator.cli.main import main; "
+        "main(['map', 'lenet5', '--chip', 'demo-128']); "
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from crossgrid.chip import Convolution, Join
-from crossgrid.emulator.cli import main
-from crossgrid.emulator.shapes import layers_of, load_layers
-from crossgrid.emulator.zoo import zoo_layers
-from crossgrid.kernels.errors import ConfigError
 from torch import Tensor, nn
+
+from crossgrid.chip import Convolution, Join
+from crossgrid.emulator.cli.main import main
+from crossgrid.emulator.shapes.digital import layers_of, load_layers
+from crossgrid.emulator.shapes.zoo import zoo_layers
+from crossgrid.kernels.errors import ConfigError
 
 
 def lenet5() -> nn.Module:

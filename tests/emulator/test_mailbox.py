@@ -7,9 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from crossgrid.emulator.data_plane import Mailbox
+
+from crossgrid.emulator.actors.actor import Flow
+from crossgrid.emulator.actors.mailbox import Mailbox
 from crossgrid.emulator.errors import BackendError
-from crossgrid.emulator.tile_actor import Flow
 
 
 def test_closing_ends_all_who_wait(tmp_path: Path) -> None:

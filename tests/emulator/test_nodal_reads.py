@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from crossgrid.kernels.circuit import CrossbarCircuit, NetlistExporter
 from networks import batch, small_net, train
 
 import crossgrid as cg
+from crossgrid.kernels.circuit import CrossbarCircuit, NetlistExporter
 
 #: no converters, no noise, no management
 BARE: dict[str, Any] = {

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 import pytest
 import torch
-from crossgrid.emulator.layer_spec import LayerSpec, TileSpec
-from crossgrid.emulator.placement import ACTOR_BYTES, ActorPlan, Node, plan_actors
 from torch import nn
 
 import crossgrid as cg
+from crossgrid.emulator.actors.packing import ACTOR_BYTES, ActorPlan, Node, plan_actors
+from crossgrid.emulator.tiles.layer_spec import LayerSpec, TileSpec
 
 LARGE = 1 << 40
 

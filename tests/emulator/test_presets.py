@@ -6,9 +6,9 @@ import inspect
 
 import pytest
 import torch
-from crossgrid.emulator import presets
 
 import crossgrid as cg
+from crossgrid.emulator.config import presets
 
 NAMES = [name for name in vars(presets) if name.endswith("Preset")]
 

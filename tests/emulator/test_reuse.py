@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from crossgrid.kernels.errors import ConfigError
 from torch import Tensor, nn
 
 import crossgrid as cg
+from crossgrid.kernels.errors import ConfigError
 
 
 class Net(nn.Module):

@@ -8,11 +8,11 @@ from collections.abc import Callable
 import pytest
 import torch
 from actors import DelayedActor
-from crossgrid.emulator import ray_executor
 from networks import CONFIG, TILES, SmallNet, batch, small_net, train
 from torch import nn
 
 import crossgrid as cg
+from crossgrid.emulator.actors import executor as ray_executor
 
 
 def trained(seed: int, steps: int = 3, **where: object) -> tuple[str, str, str]:

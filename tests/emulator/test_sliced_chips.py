@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
-from crossgrid.chip.events import layer_events
-from crossgrid.emulator.layer_spec import LayerSpec
-from crossgrid.kernels.analog_mvm import SlicedIOParameters
 from torch import nn
 
 import crossgrid as cg
+from crossgrid.chip.cost.events import layer_events
+from crossgrid.emulator.tiles.layer_spec import LayerSpec
+from crossgrid.kernels.analog_mvm import SlicedIOParameters
 
 TILES = {"isaac": 1 + 7 * 3, "neurosim-128": 1 + 3}  # 16 outputs a tile and 128; 300 inputs are three tiles
 

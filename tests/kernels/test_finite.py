@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from crossgrid.kernels.finite import all_finite
 
 LARGEST = np.finfo(np.float32).max

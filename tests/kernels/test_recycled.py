@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import psutil
 import torch
-from crossgrid.kernels.recycled import SMALLEST, Recycled
+
+from crossgrid.kernels.machine.pages import SMALLEST, Recycled
 
 SHAPE = (2, SMALLEST // 8)
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+
 from crossgrid.kernels.errors import InputError
-from crossgrid.kernels.unfold import fold, unfold, window
+from crossgrid.kernels.patches.unfold import fold, unfold, window
 
 CASES = [
     pytest.param((8, 1, 28, 28), (5, 5), 1, 0, 1, id="lenet-first"),

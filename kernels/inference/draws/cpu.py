@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...jit import kernel
+from ...machine.jit import kernel
 from ...rng.cpu import normal_pair, philox4x32, unit_interval
 
 

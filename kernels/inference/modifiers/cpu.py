@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import functools
-from pathlib import Path
 
 import numba
 import numpy as np
 
-from ...jit import named_copy, sources_hash
+from ...machine.jit import named_copy
 from ...rng import Stream
 from ...rng.cpu import compiled, natural_log, unit_interval
-from .. import draws
 from ..draws.cpu import row_words
 from . import formulas, naive
 from .plan import Extra, Kind, Slot, byte_normals
@@ -28,12 +26,11 @@ pcm_failed = compiled(formulas.pcm_failed)
 pcm_noisy = compiled(formulas.pcm_noisy, natural_log=natural_log)
 
 inline = numba.njit(error_model="numpy", forceinline=True)
-_DRAWS = sources_hash(Path(draws.__file__).parent)  # its code is inlined here too
 
 
 def fused(function, uses=None, tag="", parallel=False):
     """``function`` compiled for CPUs with the names in ``uses`` bound; ``tag`` tells what they are."""
-    copy = named_copy(function, uses, f"{_DRAWS}{tag}{parallel}")
+    copy = named_copy(function, uses, f"{tag}{parallel}")
     return numba.njit(copy, parallel=parallel, cache=True, error_model="numpy", nogil=True)
 
 

@@ -1,7 +1,7 @@
 """The weight modifiers of hardware-aware training, written once for numpy, numba and Triton.
 
 ``w`` is a weight, ``w_max`` the unit that strengths are relative to, ``xi`` a standard normal and
-``jitter`` a uniform number in [-1/2, 1/2) (0: round to nearest). See ``kernels.bind``.
+``jitter`` a uniform number in [-1/2, 1/2) (0: round to nearest). See ``machine/bind.py``.
 """
 
 from __future__ import annotations

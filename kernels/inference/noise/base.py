@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from ...config import Config, config, field
 from ...errors import ConfigError
-from ..converters import BaseConductanceConverter, SinglePairConductanceConverter
 from ..draws import Draws
+from .converters import BaseConductanceConverter, SinglePairConductanceConverter
 
 Array = NDArray[np.float32]
 ZERO = np.float32(0.0)

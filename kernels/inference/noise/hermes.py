@@ -8,7 +8,6 @@ import numpy as np
 
 from ...config import config, field
 from ...errors import ConfigError
-from ..converters import BaseConductanceConverter
 from ..draws import Draws
 from .base import (
     SMALLEST_RELATIVE,
@@ -20,6 +19,7 @@ from .base import (
     power_law,
     read_spread,
 )
+from .converters import BaseConductanceConverter
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ import numpy as np
 
 from ...config import config, field
 from ...errors import ConfigError
-from ..converters import BaseConductanceConverter
 from ..draws import Draws
 from .base import (
     SMALLEST_RELATIVE,
@@ -18,6 +17,7 @@ from .base import (
     power_law,
     read_spread,
 )
+from .converters import BaseConductanceConverter
 
 FITTED_G_MAX_US = 25.0
 FITTED_PROG_COEFF = (0.26348, 1.9650, -1.1731)

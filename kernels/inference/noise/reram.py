@@ -8,9 +8,9 @@ import numpy as np
 
 from ...config import config, field
 from ...errors import ConfigError, InputError
-from ..converters import BaseConductanceConverter, SingleDeviceConductanceConverter
 from ..draws import Draws
 from .base import SMALLEST_RELATIVE, ZERO, Array, BaseNoiseModel, converter_for, polynomial
+from .converters import BaseConductanceConverter, SingleDeviceConductanceConverter
 
 WAN_G_MAX_US = 40.0
 DEFAULT_G_MAX_US = 25.0

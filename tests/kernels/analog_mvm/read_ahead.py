@@ -6,9 +6,11 @@ import sys
 from typing import Any
 
 import triton
-from crossgrid.kernels.analog_mvm import cuda_stages, settings
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
+
+from crossgrid.kernels.analog_mvm import settings
+from crossgrid.kernels.analog_mvm.cuda import stages as cuda_stages
 
 POINTERS = {
     "*fp32": (

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from crossgrid.kernels.analog_mvm import IOParameters, Periphery
 from crossgrid.kernels.errors import InputError
 from crossgrid.kernels.rng import tile_key

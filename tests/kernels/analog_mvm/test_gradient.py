@@ -5,7 +5,8 @@ from __future__ import annotations
 import numba
 import numpy as np
 import pytest
-from crossgrid.kernels.analog_mvm.gradient import SERIAL_WORK, weight_gradient
+
+from crossgrid.kernels.analog_mvm.cpu.gradient import SERIAL_WORK, weight_gradient
 
 SHAPES = [(1, 1, 1), (5, 33, 27), (3, 65, 130), (70, 7, 9), (16, 200, 301)]
 

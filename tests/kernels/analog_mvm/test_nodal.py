@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from test_read import BATCH, BLOCKS_OF_TILES, CONFIGURATIONS, IN, OUT, TILES, bank, vectors
+
 from crossgrid.kernels.analog_mvm import (
     IOParameters,
     Periphery,
     SlicedIOParameters,
-    nodal,
     periphery,
     share_networks,
 )
@@ -21,10 +22,10 @@ from crossgrid.kernels.analog_mvm.parameters import (
     NoiseManagementType,
     WeightNoiseType,
 )
+from crossgrid.kernels.analog_mvm.reads import nodal
 from crossgrid.kernels.circuit import CrossbarCircuit, NodalTile
 from crossgrid.kernels.errors import ConfigError, InputError
 from crossgrid.kernels.rng import tile_key
-from test_read import BATCH, BLOCKS_OF_TILES, CONFIGURATIONS, IN, OUT, TILES, bank, vectors
 
 #: no converters, no noise, no management: the product itself
 BARE: dict[str, Any] = {

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numba
 import numpy as np
 import pytest
+
 from crossgrid.kernels.analog_mvm import Periphery
-from crossgrid.kernels.analog_mvm.cpu import MANY_LINES
+from crossgrid.kernels.analog_mvm.cpu.read import MANY_LINES
 from crossgrid.kernels.analog_mvm.parameters import (
     AnalogMVType,
     BoundManagementType,

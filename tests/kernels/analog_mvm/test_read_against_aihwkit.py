@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+
 from crossgrid.kernels.analog_mvm import IOParameters, Periphery, parameters
 from crossgrid.kernels.rng import tile_key
 

@@ -7,6 +7,7 @@ from typing import Any
 import numba
 import numpy as np
 import pytest
+
 from crossgrid.kernels.analog_mvm import SlicedIOParameters, periphery
 from crossgrid.kernels.analog_mvm.parameters import (
     AnalogMVType,

@@ -8,8 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from crossgrid.kernels.analog_mvm import IOParameters
 from test_read import CONFIGURATIONS
+
+from crossgrid.kernels.analog_mvm import IOParameters
 
 pytest.importorskip("triton", reason="Triton is an extra: pip install 'crossgrid[cuda]'")
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+
 from crossgrid.kernels.analog_mvm.parameters import IOParameters
-from crossgrid.kernels.devices import ConstantStepDevice, build_cell
+from crossgrid.kernels.arrays.build import build_cell
+from crossgrid.kernels.devices import ConstantStepDevice
 from crossgrid.kernels.pulsed_update.parameters import PulseType, UpdateParameters
 from crossgrid.kernels.rng import tile_key
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from cell_helpers import make, plain
+
 from crossgrid.kernels.cells import (
     BufferedTransferCompound,
     ChoppedTransferCompound,

@@ -14,14 +14,20 @@ from typing import Any
 
 import numpy as np
 import pytest
-from crossgrid.kernels.analog_mvm.parameters import BoundManagementType, IOParameters, NoiseManagementType
+
+from crossgrid.kernels.analog_mvm.parameters import (
+    BoundManagementType,
+    IOParameters,
+    NoiseManagementType,
+)
+from crossgrid.kernels.arrays.build import build_cell
 from crossgrid.kernels.cells import (
     BufferedTransferCompound,
     ChoppedTransferCompound,
     DynamicTransferCompound,
     TransferCompound,
 )
-from crossgrid.kernels.devices import SoftBoundsReferenceDevice, build_cell
+from crossgrid.kernels.devices import SoftBoundsReferenceDevice
 from crossgrid.kernels.pulsed_update.parameters import UpdateParameters
 from crossgrid.kernels.rng import tile_key
 

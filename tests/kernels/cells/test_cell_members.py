@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 from cell_helpers import EXACT, PERFECT, SPREADS, gradients, keys, make, plain, train
+
+from crossgrid.emulator.config.cell_presets import PCMPresetUnitCell
 from crossgrid.kernels.analog_mvm.parameters import IOParameters
 from crossgrid.kernels.cells import (
     MixedPrecisionCompound,
@@ -15,7 +17,6 @@ from crossgrid.kernels.cells import (
     VectorUnitCell,
     VectorUnitCellUpdatePolicy,
 )
-from crossgrid.kernels.cells.presets import PCMPresetUnitCell
 from crossgrid.kernels.devices import SoftBoundsDevice
 from crossgrid.kernels.pulsed_update.parameters import PulseType, UpdateParameters
 

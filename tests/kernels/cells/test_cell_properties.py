@@ -7,7 +7,15 @@ from typing import Any
 import numpy as np
 import pytest
 from cell_helpers import keys
-from crossgrid.kernels.analog_mvm.parameters import BoundManagementType, IOParameters, NoiseManagementType
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from crossgrid.kernels.analog_mvm.parameters import (
+    BoundManagementType,
+    IOParameters,
+    NoiseManagementType,
+)
+from crossgrid.kernels.arrays.build import build_cell
 from crossgrid.kernels.cells import (
     BufferedTransferCompound,
     ChoppedTransferCompound,
@@ -19,10 +27,8 @@ from crossgrid.kernels.cells import (
     VectorUnitCell,
     VectorUnitCellUpdatePolicy,
 )
-from crossgrid.kernels.devices import ConstantStepDevice, SoftBoundsDevice, build_cell
+from crossgrid.kernels.devices import ConstantStepDevice, SoftBoundsDevice
 from crossgrid.kernels.pulsed_update.parameters import PulseType, UpdateParameters
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 PULSED = [PulseType.STOCHASTIC_COMPRESSED, PulseType.STOCHASTIC, PulseType.MEAN_COUNT]
 some = st.floats(0.01, 1.0)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from cell_helpers import EXACT, PERFECT, gradients, make, plain, train
+
 from crossgrid.kernels.cells import (
     BufferedTransferCompound,
     ChoppedTransferCompound,

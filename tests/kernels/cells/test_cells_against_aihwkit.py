@@ -14,9 +14,10 @@ from types import SimpleNamespace
 import cell_scenarios as cs
 import numpy as np
 import pytest
+
 from crossgrid.kernels import cells, devices
 from crossgrid.kernels.analog_mvm import parameters as io
-from crossgrid.kernels.devices import build_cell
+from crossgrid.kernels.arrays.build import build_cell
 from crossgrid.kernels.pulsed_update.parameters import UpdateParameters
 from crossgrid.kernels.rng import tile_key
 

@@ -9,6 +9,7 @@ import sys
 
 import numpy as np
 import pytest
+
 from crossgrid.kernels.circuit import CrossbarCircuit, NetlistExporter, NodalTile, tile_networks
 from crossgrid.kernels.errors import ConfigError, InputError
 

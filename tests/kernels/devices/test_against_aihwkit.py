@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from crossgrid.kernels import devices
-from crossgrid.kernels.devices import build_cell
+from crossgrid.kernels.arrays.build import build_cell
 from crossgrid.kernels.pulsed_update.parameters import UpdateParameters
 from crossgrid.kernels.rng import tile_key
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from crossgrid.kernels import devices
-from crossgrid.kernels.devices import build_cell
+from crossgrid.kernels.arrays.build import build_cell
 from crossgrid.kernels.devices.neurosim import curvature
 from crossgrid.kernels.errors import ConfigError, InputError
 from crossgrid.kernels.pulsed_update.parameters import UpdateParameters

@@ -8,8 +8,11 @@ import re
 
 import numpy as np
 import pytest
+
 from crossgrid.kernels import devices
-from crossgrid.kernels.devices import ConstantStepDevice, DeviceArray, DriftParameter, build_cell
+from crossgrid.kernels.arrays.array import DeviceArray
+from crossgrid.kernels.arrays.build import build_cell
+from crossgrid.kernels.devices import ConstantStepDevice, DriftParameter
 from crossgrid.kernels.devices.pow_step import PARAMETERS, symmetry_point
 from crossgrid.kernels.errors import ConfigError
 from crossgrid.kernels.pulsed_update.parameters import UpdateParameters

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from crossgrid.kernels import devices
-from crossgrid.kernels.devices import build_cell
-from crossgrid.kernels.pulsed_update.parameters import PulseType, UpdateParameters
-from crossgrid.kernels.rng import tile_key
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
+
+from crossgrid.kernels import devices
+from crossgrid.kernels.arrays.build import build_cell
+from crossgrid.kernels.pulsed_update.parameters import PulseType, UpdateParameters
+from crossgrid.kernels.rng import tile_key
 
 NO_SHRINKING = (Phase.explicit, Phase.reuse, Phase.generate)  # a failure prints its configuration anyway
 KINDS = [

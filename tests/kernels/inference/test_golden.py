@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from crossgrid.kernels.inference import (
     HermesNoiseModel,
     NPairConductanceConverter,

@@ -7,6 +7,8 @@ import math
 import numba
 import numpy as np
 import pytest
+from scipy import stats
+
 from crossgrid.kernels.errors import ConfigError, InputError
 from crossgrid.kernels.inference import (
     WeightModifierParameter,
@@ -17,7 +19,6 @@ from crossgrid.kernels.inference import (
 from crossgrid.kernels.inference.modifiers import cpu, plan
 from crossgrid.kernels.inference.modifiers.plan import byte_normals
 from crossgrid.kernels.rng import tile_key
-from scipy import stats
 
 KEYS_T2 = np.stack([tile_key(9, block) for block in range(3)])
 STRONG = dict(  # noqa: C408 - keywords of a constructor

@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+
 from crossgrid.kernels.inference import WeightModifierType
 
 pytest.importorskip("triton", reason="Triton is an extra: pip install 'crossgrid[cuda]'")
@@ -57,10 +58,11 @@ def test_triton_and_numba_agree(kinds: list[str]) -> None:
 
 @pytest.mark.parametrize("kind", ["ADD_NORMAL", pytest.param("PCM_NOISE", marks=pytest.mark.slow)])
 def test_the_kernel_compiles_for_a_card(kind: str) -> None:
-    from crossgrid.kernels.inference.modifiers import cuda
-    from crossgrid.kernels.inference.modifiers.plan import Kind
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource, compile
+
+    from crossgrid.kernels.inference.modifiers import cuda
+    from crossgrid.kernels.inference.modifiers.plan import Kind
 
     if not hasattr(cuda.modify_kernel, "src"):
         pytest.skip("Triton's interpreter is on in this process: nothing is compiled")

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+
 from crossgrid.kernels.errors import ConfigError, InputError
 from crossgrid.kernels.inference import (
     BaseNoiseModel,

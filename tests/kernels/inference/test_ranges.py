@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from crossgrid.kernels.errors import ConfigError
 from crossgrid.kernels.inference import (
     WeightClipParameter,

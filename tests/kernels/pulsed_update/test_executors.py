@@ -5,10 +5,13 @@ from __future__ import annotations
 import numba
 import numpy as np
 import pytest
-from crossgrid.kernels.devices import DeviceArray, Vectors, build_cell
+from update_cases import DEVICES, PULSED, keys, trained, vectors
+
+from crossgrid.kernels.arrays.array import DeviceArray
+from crossgrid.kernels.arrays.build import build_cell
+from crossgrid.kernels.arrays.cell import Vectors
 from crossgrid.kernels.pulsed_update.parameters import PulseType, UpdateParameters
 from crossgrid.kernels.pulsed_update.rule import Side
-from update_cases import DEVICES, PULSED, keys, trained, vectors
 
 CARRY = (1 << 32) - 5  # a first tick whose lower word overflows within the test
 

@@ -6,10 +6,13 @@ import math
 
 import numpy as np
 import pytest
-from crossgrid.kernels.devices import ConstantStepDevice, SoftBoundsDevice, Vectors, build_cell
-from crossgrid.kernels.devices.array import DeviceArray
-from crossgrid.kernels.pulsed_update.parameters import PulseType, UpdateParameters
 from update_cases import keys
+
+from crossgrid.kernels.arrays.array import DeviceArray
+from crossgrid.kernels.arrays.build import build_cell
+from crossgrid.kernels.arrays.cell import Vectors
+from crossgrid.kernels.devices import ConstantStepDevice, SoftBoundsDevice
+from crossgrid.kernels.pulsed_update.parameters import PulseType, UpdateParameters
 
 EXACT_DEVICE = {"dw_min_dtod": 0.0, "up_down_dtod": 0.0, "w_max_dtod": 0.0, "w_min_dtod": 0.0}
 WIDE = {"w_max": 1000.0, "w_min": -1000.0}  # bounds that nothing reaches

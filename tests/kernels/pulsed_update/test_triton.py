@@ -40,8 +40,9 @@ def test_every_device_compiles_ahead_without_a_card(architecture):
 @pytest.mark.parametrize("name", DEVICES)
 @pytest.mark.parametrize("shape", [(63, 100), (1, 1000), (130, 3)])
 def test_a_card_agrees_with_numpy(name, shape):
-    from crossgrid.kernels.pulsed_update.parameters import UpdateParameters
     from triton_checks import check_update
+
+    from crossgrid.kernels.pulsed_update.parameters import UpdateParameters
 
     out_size, in_size = shape
     rate = 0.3 if name == "neurosim" else 0.02
@@ -51,8 +52,9 @@ def test_a_card_agrees_with_numpy(name, shape):
 @pytest.mark.gpu
 @pytest.mark.parametrize("kind", PULSED, ids=lambda kind: kind.name)
 def test_a_card_agrees_with_numpy_for_every_pulse_type(kind):
-    from crossgrid.kernels.pulsed_update.parameters import UpdateParameters
     from triton_checks import check_update
+
+    from crossgrid.kernels.pulsed_update.parameters import UpdateParameters
 
     check_update(DEVICES["constant"], UpdateParameters(pulse_type=kind), out_size=63, in_size=100)
 

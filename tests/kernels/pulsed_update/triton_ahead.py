@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import triton
-from crossgrid.kernels.pulsed_update import cuda
-from crossgrid.kernels.pulsed_update.rule import MODES
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
+
+from crossgrid.kernels.pulsed_update import cuda
+from crossgrid.kernels.pulsed_update.rule import MODES
 
 sys.path.insert(0, str(Path(__file__).parent))
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from crossgrid.kernels.devices.resident import card
+
+from crossgrid.kernels.card import card
 from crossgrid.kernels.pulsed_update.parameters import UpdateParameters
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "rng")]
@@ -22,6 +23,7 @@ from update_cases import DEVICES, PULSED, trained  # noqa: E402
 def check_known_answers() -> None:
     """Random123's vectors."""
     import torch
+
     from crossgrid.kernels.rng.cuda import words_kernel
 
     for counter, key, wanted in KNOWN_ANSWERS:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+
 from crossgrid.kernels import devices
-from crossgrid.kernels.devices import build_cell
+from crossgrid.kernels.arrays.build import build_cell
 from crossgrid.kernels.pulsed_update.parameters import PulseType, UpdateParameters
 from crossgrid.kernels.rng import tile_key
-from numpy.typing import NDArray
 
 DEVICES: dict[str, Any] = {
     "constant": devices.ConstantStepDevice(),

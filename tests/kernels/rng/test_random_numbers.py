@@ -7,13 +7,14 @@ import math
 import numba
 import numpy as np
 import pytest
-from crossgrid.kernels.devices.draws import naive_words
-from crossgrid.kernels.devices.draws_cpu import crosspoint_normals, crosspoint_words
+from philox_vectors import KNOWN_ANSWERS
+
+from crossgrid.kernels.arrays.cpu import crosspoint_normals, crosspoint_words
+from crossgrid.kernels.arrays.draws import naive_words
 from crossgrid.kernels.rng import Stream, counter_high, tile_key
 from crossgrid.kernels.rng import cpu as rng_cpu
 from crossgrid.kernels.rng.formulas import exponential, natural_log, normal_pair
 from crossgrid.kernels.rng.naive import philox4x32
-from philox_vectors import KNOWN_ANSWERS
 
 NEIGHBOURS = {"column": (0, 1), "row": (1, 0), "diagonal": (1, 1)}
 

@@ -1,0 +1,1 @@
+"""What happens on a chip, counted, and what it costs."""

@@ -1,0 +1,261 @@
+"""What a plan costs: latency, energy, area, throughput and traffic, layer by layer and part by part.
+
+Energy is counts of events times the energy of one (``Events``, ``Part``), as Accelergy does it (Wu et
+al., ICCAD 2019). Area is the sum of the parts of all chips used. A layer's latency is the time of its
+vectors on its busiest tile, or of its traffic where that is slower; the network's is that of the longest
+way through its branches (``graph``).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..description.parsing import Figure
+from ..description.spec import Chip, Part
+from ..plan.graph import Way, longest_way
+from ..plan.plan import MappingPlan
+from .events import Events, layer_events, mvm_events, mvm_interval_ns, mvm_latency_ns, traffic_events
+from .traffic import Traffic, traffic_of
+
+
+@dataclass(frozen=True, slots=True)
+class LayerCost:
+    """One layer, for one input."""
+
+    name: str
+    latency_ns: float  # from its first input to its last output
+    interval_ns: float  # from one input to the next, its tiles working on nothing else
+    energy_pj: float
+    hop_bits: float
+    crossing_bits: float
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """The cost of one input, and of the hardware. Energy is the pipelined steady state's: what draws power
+    all the time draws it for one interval an input."""
+
+    layers: tuple[LayerCost, ...]
+    latency_ns: float  # one input from end to end, along the longest way
+    longest_way: tuple[str, ...]  # the layers on it
+    interval_ns: float  # pipelined: from one input to the next
+    bottleneck: str  # the layer, tile or link that sets the interval
+    energy_pj: float
+    energy_by_part: dict[str, float]
+    latency_by_part: dict[str, float]
+    area_mm2: float
+    area_by_part: dict[str, float]
+    operations: float  # two a weight and vector
+    hop_bits: float
+    crossing_bits: float
+    events: Events
+    estimates: tuple[str, ...]  # figures without a published source
+
+    @property
+    def tops(self) -> float:
+        """Pipelined throughput of this model."""
+        return self.operations / self.interval_ns / 1e3 if self.interval_ns else 0.0
+
+    @property
+    def tops_per_w(self) -> float:
+        """Operations of one input over its energy."""
+        return self.operations / self.energy_pj if self.energy_pj else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Peak:
+    """What a chip does at most, all tiles full and busy."""
+
+    tops: float
+    watts: float
+    tops_per_w: float
+    area_mm2: float
+    tops_per_mm2: float
+
+
+def cost_of(plan: MappingPlan, chip: Chip) -> Cost:
+    """The cost of one input of ``plan`` on ``chip``."""
+    traffic = traffic_of(plan, chip)
+    moved = traffic_events(traffic)
+    per_layer = [a + b for a, b in zip(layer_events(plan, chip), moved, strict=True)]
+    times = _layer_times(plan, chip, traffic)
+    way = longest_way(plan, times.latency)
+    latency = way.length + times.program_ns
+    interval, bottleneck = _interval(plan, times, latency)
+    total = sum(per_layer, Events()) + Events(static_ns=interval)
+    by_part = energy_by_part(chip, total, plan.chips_used)
+    energies = [sum(energy_by_part(chip, events, plan.chips_used).values()) for events in per_layer]
+    area = area_by_part(chip, plan.chips_used)
+    layers = tuple(
+        LayerCost(
+            layer.name, float(times.latency[k]), float(times.interval[k]), energies[k],
+            per_layer[k].hop_bit, per_layer[k].crossing_bit,
+        )
+        for k, layer in enumerate(plan.layers)
+    )  # fmt: skip
+    return Cost(
+        layers=layers,
+        latency_ns=latency,
+        interval_ns=interval,
+        bottleneck=bottleneck,
+        energy_pj=sum(by_part.values()),
+        energy_by_part=by_part,
+        latency_by_part=times.by_part(way),
+        longest_way=tuple(plan.layers[k].name for k in way.layers),
+        area_mm2=sum(area.values()),
+        area_by_part=area,
+        operations=2.0 * sum(layer.weights * layer.reuse for layer in plan.layers),
+        hop_bits=total.hop_bit,
+        crossing_bits=total.crossing_bit,
+        events=total,
+        estimates=tuple(estimates(chip)),
+    )
+
+
+def peak(chip: Chip) -> Peak:
+    """Throughput, power and area of one chip with all cells used: 2 operations a weight and vector."""
+    interval = mvm_interval_ns(chip)
+    one = mvm_events(chip, chip.tile_out, chip.tile_in, 1.0)
+    events = dataclasses.replace(one * chip.tiles, static_ns=interval, buffer_bit=0.0)
+    energy = sum(energy_by_part(chip, events, 1).values())
+    operations = 2.0 * chip.tile_out * chip.tile_in * chip.tiles
+    area = sum(area_by_part(chip, 1).values())
+    tops = operations / interval / 1e3 if interval else 0.0
+    return Peak(
+        tops=tops,
+        watts=energy / interval / 1e3 if interval else 0.0,
+        tops_per_w=operations / energy if energy else 0.0,
+        area_mm2=area,
+        tops_per_mm2=tops / area if area else 0.0,
+    )
+
+
+def energy_by_part(chip: Chip, events: Events, chips: int) -> dict[str, float]:
+    """Energy in pJ of each group of parts. 1 mW for 1 ns is 1 pJ."""
+    energies: dict[str, float] = {}
+    for part in chip.parts:
+        group = part.group or part.name
+        energies[group] = energies.get(group, 0.0) + _part_energy(chip, part, events, chips)
+    return energies
+
+
+def _part_energy(chip: Chip, part: Part, events: Events, chips: int) -> float:
+    if part.event == "none":
+        return 0.0
+    count = getattr(events, part.event)
+    if part.energy_pj is not None:
+        return count * part.energy_pj.value
+    if part.power_mw is None:
+        return 0.0
+    if part.event == "static_ns":  # every instance of every chip draws its power all the time
+        return count * part.power_mw.value * part.count * instances(chip, part) * chips
+    if part.event == "busy_ns":  # shared by the tiles of its level, which work together
+        return count * part.power_mw.value * part.count * instances(chip, part) / chip.tiles
+    assert part.time_ns is not None
+    return count * part.power_mw.value * part.time_ns.value
+
+
+def instances(chip: Chip, part: Part) -> float:
+    """How many tiles, clusters or chips one chip has of the level that the part belongs to."""
+    if part.per == "tile":
+        return float(chip.tiles)
+    if part.per == "chip":
+        return 1.0
+    return chip.tiles / next(cluster.tiles for cluster in chip.clusters if cluster.name == part.per)
+
+
+def area_by_part(chip: Chip, chips: int) -> dict[str, float]:
+    """Area in mm² of each group of parts, of whole chips."""
+    areas: dict[str, float] = {}
+    for part in chip.parts:
+        group = part.group or part.name
+        areas[group] = (
+            areas.get(group, 0.0) + part.area_mm2.value * part.count * instances(chip, part) * chips
+        )
+    return areas
+
+
+def estimates(chip: Chip) -> list[str]:
+    """The figures of a chip that have no published source."""
+    found = list(chip.estimated)
+    for owner, name in ((chip.dac, "dac"), (chip.adc, "adc"), (chip.links, "links"), (chip.write, "write")):
+        if owner is not None:
+            found += _estimates_of(owner, name)
+    found += _estimates_of(chip, chip.name)
+    for part in chip.parts:
+        found += _estimates_of(part, part.name)
+    return found
+
+
+def _estimates_of(owner: object, name: str) -> list[str]:
+    figures = [(spec.name, getattr(owner, spec.name)) for spec in dataclasses.fields(owner)]  # type: ignore[arg-type]
+    return [
+        f"{name}.{key} = {value.value:g}" + (f" ({value.source})" if value.source else "")
+        for key, value in figures
+        if isinstance(value, Figure) and value.estimate and value.value
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Times:
+    latency: np.ndarray  # of each layer, ns
+    interval: np.ndarray
+    compute: np.ndarray
+    traffic: np.ndarray  # what traffic takes longer than computing
+    hops: np.ndarray
+    tile_busy: np.ndarray  # of each used tile, summed over layers
+    program_ns: float
+
+    def by_part(self, way: Way) -> dict[str, float]:
+        on = list(way.layers)
+        return {
+            "crossbar and converters": float(self.compute[on].sum()),
+            "links": float(self.traffic[on].sum() + self.hops[on].sum()),
+            "programming": self.program_ns,
+        }
+
+
+def _layer_times(plan: MappingPlan, chip: Chip, traffic: Traffic) -> _Times:
+    """Per layer: vectors on the busiest tile, blocks that share a tile one after the other; or the bits
+    that the busiest tile or chip takes in; then the longest way, one clock a link."""
+    table = plan.table
+    vectors = np.array([-(-layer.reuse // int(plan.copies[k])) for k, layer in enumerate(plan.layers)])
+    interval, first_out = mvm_interval_ns(chip), mvm_latency_ns(chip)
+    compute = vectors * plan.blocks_a_tile * interval + (first_out - interval)
+
+    clock = max(chip.links.clock_ghz.value, 1e-9)
+    carried = traffic.busiest_bits / (chip.links.width_bits * clock)
+    if chip.links.chip_gbit_per_s.value:
+        carried = np.maximum(carried, traffic.busiest_crossing / chip.links.chip_gbit_per_s.value)
+    waiting = np.maximum(carried - compute, 0.0)
+    busy = np.bincount(table["tile"], vectors[table["layer"]] * interval)[plan.used_tiles]
+    rows = plan.tile_in * (plan.rounds if plan.rounds > 1 else 0)
+    return _Times(
+        latency=compute + waiting + traffic.longest / clock,
+        interval=np.maximum(vectors * plan.blocks_a_tile * interval, carried),
+        compute=compute,
+        traffic=waiting,
+        hops=traffic.longest / clock,
+        tile_busy=busy,
+        program_ns=rows * chip.write.time_ns_per_row.value,
+    )
+
+
+def _interval(plan: MappingPlan, times: _Times, latency: float) -> tuple[float, str]:
+    """The steady state of the pipeline: the slowest layer, or the tile that several layers share.
+
+    Branches change it by their traffic alone: values that wait for a longer branch wait in buffers.
+    """
+    if plan.rounds > 1:
+        return latency, "reprogramming: rounds cannot overlap"
+    slowest = int(np.argmax(times.interval))
+    interval, name = float(times.interval[slowest]), f"layer {plan.layers[slowest].name}"
+    tile = int(np.argmax(times.tile_busy))
+    if times.tile_busy[tile] > interval and not math.isclose(times.tile_busy[tile], interval):
+        interval = float(times.tile_busy[tile])
+        name = f"tile {plan.address(int(plan.used_tiles[tile]))}, shared by several blocks"
+    return interval, name

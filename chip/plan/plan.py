@@ -1,0 +1,299 @@
+"""The mapping plan: immutable data that says which block of which layer sits on which tile.
+
+A plan of a large language model has millions of blocks, so blocks are columns of arrays; ``Block``
+objects are made when someone asks for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from numbers import Integral
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from crossgrid.kernels.errors import ConfigError, unknown
+
+from .why import reason
+
+if TYPE_CHECKING:
+    from ..description.spec import Chip
+
+#: columns of a plan's table and their types; see ``Block`` for what they mean
+COLUMNS: dict[str, type] = {
+    "layer": np.int32,
+    "index": np.int32,
+    "copy": np.int32,
+    "round": np.int32,
+    "out_start": np.int32,
+    "out_stop": np.int32,
+    "in_start": np.int32,
+    "in_stop": np.int32,
+    "out_offset": np.int32,
+    "in_offset": np.int32,
+    "tile": np.int32,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Convolution:
+    """What a convolution's layer had before it was unfolded; exports and traffic need it."""
+
+    channels_in: int
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    size_in: tuple[int, int]  # height, width of the input
+    size_out: tuple[int, int]
+    pooled: bool = False  # a pooling layer follows
+
+
+#: where the inputs of a network come from
+OUTSIDE = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """Values that meet another layer's outputs where these are made: a shortcut, the query of a value."""
+
+    name: str  # the layer that they come from; OUTSIDE: the network's input
+    values: int  # how many for one input
+
+
+@dataclass(frozen=True, slots=True)
+class LayerShape:
+    """A layer as the mapper sees it: an out x in matrix that ``reuse`` vectors an input pass through."""
+
+    name: str
+    out: int
+    in_: int
+    reuse: int = 1
+    convolution: Convolution | None = None
+    sources: tuple[str, ...] | None = None  # layers whose outputs it reads; None: the layer before it
+    joins: tuple[Join, ...] = ()  # what is combined with its outputs before others read them
+
+    def __post_init__(self) -> None:
+        for key in ("out", "in_", "reuse"):
+            value = getattr(self, key)
+            if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
+                raise ConfigError(
+                    f"layer '{self.name}': {key.rstrip('_')} = {value!r} must be an integer of at least 1"
+                )
+            object.__setattr__(self, key, int(value))
+
+    @property
+    def weights(self) -> int:
+        """Weights of the layer."""
+        return self.out * self.in_
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class TileAddress:
+    """Where a tile is: chip, and row and column of that chip's grid."""
+
+    chip: int
+    row: int
+    column: int
+
+    def __str__(self) -> str:
+        return f"{self.chip}/{self.row},{self.column}"
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A part of a layer's weight matrix and the tile that holds it."""
+
+    layer: str
+    index: int  # number of the block in its layer, row-major
+    out_start: int
+    out_stop: int
+    in_start: int
+    in_stop: int
+    tile: TileAddress
+    why: str
+    out_offset: int = 0  # where in the tile it begins, in weights
+    in_offset: int = 0
+    copy: int = 0  # number of the replica
+    round: int = 0  # which programming of the tile, where layers share tiles in time
+
+    @property
+    def weights(self) -> int:
+        """Weights of the block."""
+        return (self.out_stop - self.out_start) * (self.in_stop - self.in_start)
+
+
+@dataclass(frozen=True, eq=False)
+class MappingPlan:
+    """Which block of which layer sits on which tile of which chip. Never changes."""
+
+    chip: str  # the chip's name
+    chip_identity: str
+    grid: tuple[int, int]
+    tile_out: int
+    tile_in: int
+    chips: int  # chips of the system
+    strategy: str
+    placement: str
+    layers: tuple[LayerShape, ...]
+    table: dict[str, np.ndarray]
+
+    def __post_init__(self) -> None:
+        for column in self.table.values():
+            column.setflags(write=False)
+
+    def __len__(self) -> int:
+        return len(self.table["layer"])
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, MappingPlan):
+            return NotImplemented
+        same = all(getattr(self, key) == getattr(other, key) for key in _HEAD)
+        return same and all(np.array_equal(self.table[key], other.table[key]) for key in COLUMNS)
+
+    def __hash__(self) -> int:
+        return hash((self.chip_identity, self.strategy, self.layers, len(self)))
+
+    @cached_property
+    def blocks(self) -> tuple[Block, ...]:
+        """Every block, in layer order."""
+        return tuple(self)
+
+    def __iter__(self) -> Iterator[Block]:
+        return (self.block(k) for k in range(len(self)))
+
+    def block(self, k: int) -> Block:
+        """The ``k``-th block of the table."""
+        row = {key: int(column[k]) for key, column in self.table.items()}
+        layer = self.layers[row["layer"]].name
+        tile = self.address(row.pop("tile"))
+        row.pop("layer")
+        return Block(layer=layer, tile=tile, why=self.why(k), **row)
+
+    def address(self, tile: int) -> TileAddress:
+        """The address of a tile's number; numbers run row by row, chip after chip."""
+        rows, columns = self.grid
+        chip, rest = divmod(int(tile), rows * columns)
+        return TileAddress(chip, *divmod(rest, columns))
+
+    @property
+    def tiles_available(self) -> int:
+        """Tiles of all chips."""
+        return self.chips * self.grid[0] * self.grid[1]
+
+    @cached_property
+    def used_tiles(self) -> np.ndarray:
+        """Numbers of the tiles that hold something, ascending."""
+        return np.flatnonzero(np.bincount(self.table["tile"])).astype(np.int32)
+
+    @property
+    def tiles_used(self) -> int:
+        """Tiles that hold something."""
+        return len(self.used_tiles)
+
+    @cached_property
+    def chips_used(self) -> int:
+        """Chips that hold something."""
+        return int(np.count_nonzero(np.bincount(self.used_tiles // (self.grid[0] * self.grid[1]))))
+
+    @property
+    def rounds(self) -> int:
+        """How often the tiles are programmed for one pass through the model."""
+        return int(self.table["round"].max(initial=0)) + 1
+
+    @cached_property
+    def block_weights(self) -> np.ndarray:
+        """Weights of every block."""
+        table = self.table
+        out = (table["out_stop"] - table["out_start"]).astype(np.int64)
+        return out * (table["in_stop"] - table["in_start"])
+
+    @cached_property
+    def tile_fill(self) -> np.ndarray:
+        """For each of ``used_tiles`` the share of its cells that hold weights (in its fullest round)."""
+        slot = np.searchsorted(self.used_tiles, self.table["tile"])
+        key = slot.astype(np.int64) * self.rounds + self.table["round"]
+        filled = np.bincount(key, self.block_weights, minlength=self.tiles_used * self.rounds)
+        fullest = filled.reshape(self.tiles_used, self.rounds).max(axis=1)
+        return fullest / (self.tile_out * self.tile_in)
+
+    @cached_property
+    def utilization(self) -> float:
+        """Weights over cells of used tiles; where tiles are reprogrammed, of every programming of them."""
+        programmed = np.bincount(self.table["tile"].astype(np.int64) * self.rounds + self.table["round"])
+        cells = np.count_nonzero(programmed) * self.tile_out * self.tile_in
+        return float(self.block_weights.sum() / cells) if cells else 0.0
+
+    @cached_property
+    def layer_tiles(self) -> np.ndarray:
+        """For each layer the number of tiles that hold a block of it."""
+        return np.bincount(self._layer_on_tile[0] // self.tiles_available, minlength=len(self.layers))
+
+    @cached_property
+    def blocks_a_tile(self) -> np.ndarray:
+        """For each layer the most blocks of it that share a tile."""
+        keys, shared = self._layer_on_tile
+        most = np.ones(len(self.layers), np.int64)
+        several = shared > 1  # few: ufunc.at is slow
+        np.maximum.at(most, keys[several] // self.tiles_available, shared[several])
+        return most
+
+    @cached_property
+    def _layer_on_tile(self) -> tuple[np.ndarray, np.ndarray]:
+        """Pairs of layer and tile, as one number, and the blocks of each pair."""
+        key = self.table["layer"].astype(np.int64) * self.tiles_available + self.table["tile"]
+        if (key[1:] < key[:-1]).any():
+            key.sort()
+        starts = np.flatnonzero(np.concatenate([[True], key[1:] != key[:-1]]))
+        return key[starts], np.diff(np.append(starts, len(key)))
+
+    @cached_property
+    def copies(self) -> np.ndarray:
+        """For each layer the number of its replicas."""
+        most = np.ones(len(self.layers), np.int64)
+        further = self.table["copy"] > 0  # few: ufunc.at is slow
+        np.maximum.at(most, self.table["layer"][further], self.table["copy"][further] + 1)
+        return most
+
+    def blocks_of(self, layer: str) -> tuple[Block, ...]:
+        """The blocks of one layer."""
+        names = [shape.name for shape in self.layers]
+        if layer not in names:
+            raise unknown("layer", layer, names)
+        number = names.index(layer)
+        return tuple(self.block(k) for k in np.flatnonzero(self.table["layer"] == number).tolist())
+
+    def why(self, k: int) -> str:
+        """Why the ``k``-th block is cut as it is and sits where it sits."""
+        return reason(self, k)
+
+    def check_model(self, layers: tuple[LayerShape, ...] | list[LayerShape]) -> None:
+        """Raise ``ConfigError`` where the plan was made for other layers than ``layers``."""
+        mine = [(shape.name, shape.out, shape.in_) for shape in self.layers]
+        theirs = [(shape.name, shape.out, shape.in_) for shape in layers]
+        if mine == theirs:
+            return
+        for k, (planned, given) in enumerate(zip(mine, theirs, strict=False)):
+            if planned != given:
+                raise ConfigError(
+                    f"the plan belongs to another model: its layer {k} is '{planned[0]}' "
+                    f"({planned[1]} x {planned[2]}), the model's is "
+                    f"'{given[0]}' ({given[1]} x {given[2]}); map this model anew"
+                )
+        raise ConfigError(
+            f"the plan belongs to another model: it has {len(mine)} layers, "
+            f"the model {len(theirs)}; map this model anew"
+        )
+
+
+def check_chip(plan: MappingPlan, chip: Chip) -> None:
+    """Raise ``ConfigError`` where the plan was made for another chip than ``chip``."""
+    if plan.chip_identity != chip.identity():
+        raise ConfigError(
+            f"the plan belongs to another chip: it was made for '{plan.chip}' as described then, "
+            f"not for '{chip.name}' as it is now; map the model anew"
+        )
+
+
+#: everything of a plan but its table
+_HEAD = ("chip", "chip_identity", "grid", "tile_out", "tile_in", "chips", "strategy", "placement", "layers")

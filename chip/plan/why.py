@@ -1,0 +1,40 @@
+"""Why a block of a plan is where it is, in words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from .plan import MappingPlan
+
+_STRATEGY = {
+    "per-layer": "next free tile, no sharing between layers",
+    "packed": "packed beside other blocks where it wastes the fewest cells",
+    "replicated": "next free tile",
+    "time-multiplexed": "next free tile of this round; tiles are reprogrammed between rounds",
+}
+
+
+def reason(plan: MappingPlan, k: int) -> str:
+    """Why the ``k``-th block of ``plan`` is cut as it is and sits where it sits."""
+    table = plan.table
+    layer = plan.layers[int(table["layer"][k])]
+    out = int(table["out_stop"][k] - table["out_start"][k])
+    in_ = int(table["in_stop"][k] - table["in_start"][k])
+    if (out, in_) == (layer.out, layer.in_):
+        cut = f"{layer.out} x {layer.in_} fits a tile of {plan.tile_out} x {plan.tile_in}"
+    else:
+        tile = f"{plan.tile_out} x {plan.tile_in}"
+        cut = f"{layer.out} x {layer.in_} exceeds a tile of {tile}, so cut to {out} x {in_}"
+    where = _STRATEGY[plan.strategy]
+    if plan.strategy == "packed":
+        shared = int(np.count_nonzero(table["tile"] == table["tile"][k])) - 1
+        where = f"shares its tile with {shared} other blocks" if shared else "has a tile of its own"
+    copies = int(plan.copies[int(table["layer"][k])])
+    if copies > 1:
+        where += f"; copy {int(table['copy'][k]) + 1} of {copies}, for {layer.reuse} vectors an input"
+    if plan.placement != "row-major":
+        where += f"; placed by {plan.placement}"
+    return f"{cut}; {where}"

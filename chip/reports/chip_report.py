@@ -1,0 +1,154 @@
+"""Chips in the terminal: a list of them, or one drawn with all its parts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..cost.cost import area_by_part, estimates, instances, peak
+from ..cost.events import mvm_interval_ns
+from ..description.parsing import Figure
+from ..description.spec import Chip, Part
+from .report import console
+
+
+def chip_dict(chip: Chip) -> dict[str, object]:
+    """What there is to say about a chip, as plain data."""
+    best = peak(chip)
+    return {
+        "name": chip.name,
+        "title": chip.title,
+        "reference": list(chip.reference),
+        "chips": chip.chips,
+        "grid": [chip.grid.rows, chip.grid.columns],
+        "tiles": chip.tiles,
+        "tile_out": chip.tile_out,
+        "tile_in": chip.tile_in,
+        "weights": chip.tiles * chip.tile_out * chip.tile_in,
+        "dac_bits": chip.dac.bits if chip.dac else None,
+        "adc_bits": chip.adc.bits if chip.adc else None,
+        "mvm_ns": mvm_interval_ns(chip),
+        "tops": best.tops,
+        "watts": best.watts,
+        "tops_per_w": best.tops_per_w,
+        "area_mm2": best.area_mm2,
+        "tops_per_mm2": best.tops_per_mm2,
+        "area_by_part": area_by_part(chip, 1),
+        "estimates": estimates(chip),
+    }
+
+
+def print_chips(chips: Sequence[Chip]) -> None:
+    """A line a chip."""
+    from rich.table import Table
+
+    table = Table(title="chips", title_justify="left")
+    for name in (
+        "name",
+        "tiles",
+        "tile (out x in)",
+        "weights",
+        "DAC",
+        "ADC",
+        "MVM",
+        "TOPS",
+        "TOPS/W",
+        "mm²",
+        "estimates",
+    ):
+        table.add_column(name, justify="left" if name == "name" else "right")
+    for chip in chips:
+        best = peak(chip)
+        table.add_row(
+            chip.name,
+            f"{chip.chips} x {chip.grid.rows} x {chip.grid.columns}",
+            f"{chip.tile_out} x {chip.tile_in}",
+            f"{chip.chips * chip.tiles * chip.tile_out * chip.tile_in / 1e6:.2f} M",
+            f"{chip.dac.bits} bit" if chip.dac else "–",
+            f"{chip.adc.bits} bit" if chip.adc else "–",
+            f"{mvm_interval_ns(chip):.0f} ns" if chip.dac else "–",
+            f"{best.tops:.1f}" if best.tops else "–",
+            f"{best.tops_per_w:.2f}" if best.tops_per_w else "–",
+            f"{best.area_mm2:.1f}" if best.area_mm2 else "–",
+            str(len(estimates(chip))),
+        )
+    console().print(table)
+
+
+def print_chip(chip: Chip) -> None:
+    """One chip: what it is, its grid, its parts with the sources of their figures."""
+    shown = console()
+    best = peak(chip)
+    shown.print(f"[bold]{chip.name}[/bold]: {chip.title}")
+    for reference in chip.reference:
+        shown.print(f"  {reference}", style="dim")
+    shown.print(
+        f"{chip.chips} chip of {chip.grid.rows} x {chip.grid.columns} tiles; a tile has "
+        f"{chip.crossbar.rows} rows x {chip.crossbar.columns} columns, "
+        f"{chip.crossbar.cells_per_weight} a weight: {chip.tile_out} outputs x {chip.tile_in} inputs"
+    )
+    shown.print(_drawing(chip), highlight=False)
+    if chip.dac and chip.adc:
+        shown.print(
+            f"DAC {chip.dac.bits} bit, {chip.passes} passes a vector; ADC {chip.adc.bits} bit "
+            f"({chip.adc.kind}), {chip.adc.columns} columns each; "
+            f"a vector every {mvm_interval_ns(chip):.1f} ns"
+        )
+        shown.print(
+            f"at most {best.tops:.2f} TOPS ({chip.operation_bits} bit), {best.watts:.3f} W, "
+            f"{best.tops_per_w:.3f} TOPS/W, {best.area_mm2:.2f} mm², {best.tops_per_mm2:.3f} TOPS/mm²"
+        )
+    if chip.parts:
+        shown.print(_parts_table(chip))
+    else:
+        shown.print("no parts are described: no area, no energy")
+    named = {part.name for part in chip.parts}
+    for text in estimates(chip):  # those of parts stand in the table
+        if text.partition(".")[0] not in named:
+            shown.print(f"estimate: {text}", highlight=False)
+
+
+def _parts_table(chip: Chip) -> object:
+    from rich.table import Table
+
+    table = Table(title="parts", title_justify="left")
+    for name in ("part", "on a chip", "mm² each", "cost", "source"):
+        table.add_column(
+            name, justify="right" if name in ("on a chip", "mm² each") else "left", overflow="fold"
+        )
+    for part in chip.parts:
+        count = part.count * instances(chip, part)
+        area = f"{part.area_mm2.value:.3g}" if part.area_mm2.value else "–"
+        table.add_row(part.name, f"{count:,.0f}", area, _cost_text(part), _source_text(part))
+    return table
+
+
+def _cost_text(part: Part) -> str:
+    if part.energy_pj is not None:
+        return f"{part.energy_pj.value:g} pJ a {part.event}"
+    if part.power_mw is None:
+        return "–"
+    if part.time_ns is not None:
+        return f"{part.power_mw.value:g} mW x {part.time_ns.value:g} ns a {part.event}"
+    return f"{part.power_mw.value:g} mW, {part.event.removesuffix('_ns')}"
+
+
+def _source_text(part: Part) -> str:
+    """Sources of a part's figures; what has none is said to be estimated."""
+    texts: list[str] = []
+    for figure in (part.area_mm2, part.energy_pj, part.power_mw, part.time_ns):
+        if not isinstance(figure, Figure) or not figure.value:
+            continue
+        text = f"estimate: {figure.source or 'no reason given'}" if figure.estimate else figure.source
+        if text not in texts:
+            texts.append(text)
+    return "; ".join(texts)
+
+
+def _drawing(chip: Chip) -> str:
+    """The grid in characters, at most 32 x 64; larger grids are drawn with their count."""
+    rows, columns = chip.grid.rows, chip.grid.columns
+    if rows > 32 or columns > 64:
+        return f"  ┌─ {columns} ─┐\n  {rows} x tile\n  └{'─' * (len(str(columns)) + 4)}┘"
+    link = {"mesh": "─", "torus": "═", "h-tree": " "}[chip.links.kind]
+    row = link.join("▢" * columns)
+    return "\n".join(f"  {row}" for _ in range(rows))

@@ -1,0 +1,1 @@
+"""Tiles in Ray actors: where a process starts, and how messages travel."""

@@ -1,0 +1,92 @@
+"""TileActor: a thin shell around a ``TileWorker`` that answers messages on a socket until it is told to stop.
+
+It reads requests from a socket of its own and pushes replies to the driver's. On the driver's node both
+are files in a private directory; between nodes they are TCP with CURVE keys that are handed out through Ray.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numba
+import ray
+import zmq
+
+from crossgrid.kernels.machine.lean_numba import load_only
+
+from ..tiles.bank import Kernels
+from ..tiles.worker import Arrays, Header, TileWorker
+from .addresses import ActorAddress, DriverAddress, Endpoint, Flow
+from .packing import Part
+from .wire import send, unpack
+
+
+class TileActor:
+    """One physical tile (or a bank of them) in a process of its own."""
+
+    def __init__(
+        self, number: int, parts: Sequence[Part], threads: int, driver: DriverAddress, flow: Flow,
+        device: Kernels,
+    ) -> None:  # fmt: skip
+        load_only()
+        numba.set_num_threads(min(threads, numba.get_num_threads()))
+        self.number = number
+        self.worker = TileWorker(device)
+        for layer, spec, blocks in parts:
+            self.worker.host(layer, spec, blocks)
+        context: Any = zmq.Context.instance()
+        self.requests: Any = context.socket(zmq.PULL)
+        self.replies: Any = context.socket(zmq.PUSH)
+        for socket in (self.requests, self.replies):
+            flow.apply(socket)
+        self.address = self._connect(driver)
+
+    def _connect(self, driver: DriverAddress) -> ActorAddress:
+        ray_context = ray.get_runtime_context()
+        node, actor = ray_context.get_node_id(), ray_context.get_actor_id()
+        assert actor is not None
+        if node == driver.node:
+            endpoint = Endpoint(f"ipc://{driver.directory}/{actor[:16]}")
+            self.requests.bind(endpoint.address)
+            self.replies.connect(driver.here.address)
+        else:
+            # who knows the public key of a CURVE server may speak to it; only Ray hands it out
+            public, secret = zmq.curve_keypair()
+            for socket in (self.requests, self.replies):
+                socket.curve_publickey, socket.curve_secretkey = public, secret
+            self.requests.curve_server = True
+            self.replies.curve_serverkey = driver.elsewhere.public_key
+            host = ray.util.get_node_ip_address()
+            endpoint = Endpoint(f"tcp://{host}:{self.requests.bind_to_random_port(f'tcp://{host}')}", public)
+            self.replies.connect(driver.elsewhere.address)
+        return ActorAddress(endpoint, node, os.getpid())
+
+    def where(self) -> ActorAddress:
+        """The socket's address."""
+        return self.address
+
+    def serve(self) -> None:
+        """Answer messages until one says stop."""
+        while True:
+            frames = self.requests.recv_multipart(copy=False)
+            header, arrays = unpack([frame.buffer for frame in frames])
+            if header["op"] == "stop":
+                break
+            wanted = header["wanted"]
+            try:
+                answer, out = self.answer(header, arrays)
+            except Exception as error:
+                answer, out = {"error": type(error).__name__, "message": str(error)}, []
+            if wanted or "error" in answer:
+                send(self.replies, {**answer, "id": header["id"], "from": self.number, "wanted": wanted}, out)
+        for socket in (self.requests, self.replies):
+            socket.close(linger=0)
+
+    def answer(self, header: Header, arrays: Arrays) -> tuple[Header, Arrays]:
+        """The reply to one message."""
+        if header["op"] == "process":
+            return {"pid": os.getpid(), "cpu_seconds": time.process_time()}, []
+        return self.worker.handle(header, arrays)

@@ -1,0 +1,153 @@
+"""The driver's end of the sockets: a mailbox for the replies of all actors, and how much may be under way."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+import ray
+import zmq
+
+from ..errors import BackendError
+from ..tiles.worker import Arrays, Header
+from .addresses import DriverAddress, Endpoint, Flow
+from .packing import Part
+from .wire import unpack
+
+Reply = tuple[Header, Arrays]
+
+#: vectors of a message that the limits are sized for
+VECTORS = 64
+
+#: how long a receiver waits at once
+PATIENCE_MS = 50
+
+#: bytes that may wait for one actor; a driver with 100 slow actors still fits into memory
+WAITING_BYTES = 16 << 20
+
+
+def flow_of(parts: Sequence[Part]) -> Flow:
+    """The limits of an actor's sockets, from the widths of the tiles that it hosts."""
+    widest = 0
+    for _, spec, blocks in parts:
+        tiles = [spec.tiles[block] for block in blocks]
+        inputs = sum({tile.column: tile.shape[1] for tile in tiles}.values())
+        outputs = sum({tile.row: tile.shape[0] for tile in tiles}.values())
+        widest = max(widest, 4 * VECTORS * max(inputs, outputs))
+    return Flow(
+        high_water=min(max(WAITING_BYTES // widest, 4), 1000), buffer_bytes=min(max(widest, 1 << 16), 1 << 23)
+    )
+
+
+class Mailbox:
+    """Replies of all actors, for many threads: whoever waits receives for the others too."""
+
+    def __init__(self, directory: str, flows: Sequence[Flow], node: str, alone: bool) -> None:
+        """Listen in ``directory``, and, unless the driver's node is ``alone``, on the network."""
+        self.heard: dict[int, float] = {}  # when each actor said something last
+        self._replies: dict[tuple[int, int], Reply] = {}
+        self._failures: dict[int, deque[Header]] = {}
+        self._arrived = threading.Condition()
+        self._receiving = False
+        self._closed = False
+        self._poller = zmq.Poller()
+        self._sockets: list[Any] = []
+        limits = Flow(max(flow.high_water for flow in flows), max(flow.buffer_bytes for flow in flows))
+        here, elsewhere = Endpoint(f"ipc://{directory}/driver"), Endpoint("")
+        self._listen(limits).bind(here.address)
+        if not alone:
+            socket = self._listen(limits)
+            public, socket.curve_secretkey = zmq.curve_keypair()
+            socket.curve_publickey, socket.curve_server = public, True
+            host = ray.util.get_node_ip_address()
+            elsewhere = Endpoint(f"tcp://{host}:{socket.bind_to_random_port(f'tcp://{host}')}", public)
+        self.address = DriverAddress(node, directory, here, elsewhere)
+
+    def _listen(self, limits: Flow) -> Any:
+        socket: Any = zmq.Context.instance().socket(zmq.PULL)
+        limits.apply(socket)
+        socket.rcvtimeo = PATIENCE_MS
+        self._poller.register(socket, zmq.POLLIN)
+        self._sockets.append(socket)
+        return socket
+
+    def take(self, actor: int, message: int, seconds: float) -> Reply | None:
+        """The reply to a message; None if it took too long.
+
+        Raises:
+            BackendError: the mailbox was closed meanwhile.
+        """
+        deadline = time.monotonic() + seconds
+        while True:
+            with self._arrived:
+                if self._closed:
+                    raise BackendError("the emulation has ended; its tiles answer no more")
+                found = self._replies.pop((actor, message), None)
+                left = deadline - time.monotonic()
+                if found is not None or left <= 0:
+                    return found
+                if self._receiving:
+                    self._arrived.wait(left)
+                    continue
+                self._receiving = True
+            self._receive(left)
+
+    def receive_waiting(self, seconds: float) -> None:
+        """Receive what arrives within ``seconds``, so that no actor stands still because we do."""
+        with self._arrived:
+            if self._receiving or self._closed:
+                self._arrived.wait(seconds)
+                return
+            self._receiving = True
+        self._receive(seconds)
+
+    def close(self) -> None:
+        """Stop listening, once nobody receives: ZeroMQ aborts the process where a socket in use is closed."""
+        with self._arrived:
+            self._closed = True
+            self._arrived.notify_all()
+            self._arrived.wait_for(lambda: not self._receiving)
+        for socket in self._sockets:
+            socket.close(linger=0)
+
+    def failure(self, actor: int) -> Header | None:
+        """The first failure of a message to that actor that nobody waited for and nobody was told of.
+
+        An actor answers in order: after the reply to a message, the failures of all before it are here.
+        """
+        with self._arrived:
+            waiting = self._failures.get(actor)
+            return waiting.popleft() if waiting else None
+
+    def _receive(self, seconds: float) -> None:
+        """Receive what comes first; only the one thread that set ``_receiving`` is here."""
+        received: list[Reply] = []
+        try:
+            for socket in self._ready(seconds):
+                frames = socket.recv_multipart(copy=False)
+                received.append(unpack([frame.buffer for frame in frames]))
+        except zmq.Again:
+            pass  # nothing came
+        finally:
+            with self._arrived:
+                self._receiving = False
+                for header, arrays in received:
+                    self._deliver(header, arrays)
+                self._arrived.notify_all()
+
+    def _ready(self, seconds: float) -> list[Any]:
+        """The sockets to receive from; the only one waits by itself, which is faster than to ask first."""
+        if len(self._sockets) == 1:
+            return self._sockets
+        return [socket for socket, _ in self._poller.poll(round(seconds * 1e3))]
+
+    def _deliver(self, header: Header, arrays: Arrays) -> None:
+        actor = header["from"]
+        self.heard[actor] = time.monotonic()
+        if header["wanted"]:
+            self._replies[actor, header["id"]] = header, arrays
+        else:  # only failures come back without being asked for
+            self._failures.setdefault(actor, deque()).append(header)

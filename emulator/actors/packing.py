@@ -1,0 +1,169 @@
+"""Which tiles share an actor, and on which node every actor runs: decided before anything starts.
+
+Plain data in and out. A chip's tiles sit on one node, so that chips, which talk much within themselves,
+never talk to themselves over a network; equal tiles are packed side by side, so that they share a bank.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from crossgrid.kernels.errors import ConfigError
+
+from ..tiles.layer_spec import LayerSpec
+
+#: the part of one layer that an actor hosts: its number, its specification, the blocks
+Part = tuple[int, LayerSpec, list[int]]
+
+#: bytes of its own that a tile actor with numpy and numba needs, before its tiles
+ACTOR_BYTES = 90 << 20
+
+#: bytes that a crosspoint takes: its weight and the parameters of its devices, float32 each, and a margin
+CROSSPOINT_BYTES = 64
+
+#: actors that a processor bears: they sleep between messages, but each is a process to be started
+ACTORS_PER_PROCESSOR = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A machine that can host actors."""
+
+    name: str  # Ray's id of it; empty where Ray has not been started
+    processors: float
+    cards: float
+    free_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class ActorPlan:
+    """One actor: what it hosts, where, and the share of the node's processors and cards that it asks for."""
+
+    parts: list[Part]
+    chip: int
+    node: str
+    processors: float
+    cards: float
+
+    @property
+    def threads(self) -> int:
+        """How many threads its kernels use."""
+        return max(1, int(self.processors))
+
+    @property
+    def label(self) -> str:
+        """Its tiles, for messages."""
+        names = [
+            f"tile {spec.tiles[b].label} of layer {spec.name}"
+            for _, spec, blocks in self.parts
+            for b in blocks
+        ]
+        return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
+
+
+def plan_actors(
+    specs: Sequence[LayerSpec], tiles_per_actor: int | Literal["auto"], nodes: Sequence[Node], cuda: bool
+) -> list[ActorPlan]:
+    """An actor for every ``tiles_per_actor`` physical tiles of a chip, each chip on one of ``nodes``.
+
+    Raises:
+        ConfigError: the nodes have not the memory, processors or cards for it; says what would fit.
+    """
+    if cuda and not any(node.cards for node in nodes):
+        raise ConfigError("device='cuda' needs a node with a card and Ray knows of none; use device='cpu'")
+    usable = [node for node in nodes if (node.cards if cuda else node.processors)]
+    chips = _tiles_by_chip(specs)
+    homes = _homes(chips, usable, cuda)
+    hosted: dict[str, list[tuple[int, list[Part]]]] = {node.name: [] for node in usable}
+    for chip, tiles in chips.items():
+        node = homes[chip]
+        crowd = sum(len(chips[other]) for other in chips if homes[other] is node)
+        slots = (node.cards if cuda else node.processors) * len(tiles) / crowd
+        size = math.ceil(len(tiles) / max(1, int(slots))) if tiles_per_actor == "auto" else tiles_per_actor
+        for start in range(0, len(tiles), size):
+            hosted[node.name].append((chip, _parts(specs, tiles[start : start + size])))
+    for node in usable:
+        _require(node, [parts for _, parts in hosted[node.name]])
+    plans = [
+        ActorPlan(parts, chip, node.name, *_shares(node, len(hosted[node.name]), cuda))
+        for node in usable
+        for chip, parts in hosted[node.name]
+    ]
+    return sorted(plans, key=lambda plan: plan.chip)  # stable: within a chip as its tiles are
+
+
+def _tiles_by_chip(specs: Sequence[LayerSpec]) -> dict[int, list[list[tuple[int, int]]]]:
+    """For each chip its physical tiles in the layers' order: the (layer, block) that each of them holds."""
+    by_label: dict[tuple[int, str], list[tuple[int, int]]] = {}
+    for number, spec in enumerate(specs):
+        for tile in spec.tiles:
+            by_label.setdefault((tile.chip, tile.label), []).append((number, tile.block))
+    chips: dict[int, list[list[tuple[int, int]]]] = {}
+    for (chip, _), blocks in by_label.items():
+        chips.setdefault(chip, []).append(blocks)
+    return chips
+
+
+def _homes(
+    chips: dict[int, list[list[tuple[int, int]]]], nodes: Sequence[Node], cuda: bool
+) -> dict[int, Node]:
+    """The largest chip first, each on the node that is then the least loaded for its size."""
+    load = {node.name: 0 for node in nodes}
+    homes = {}
+    for chip in sorted(chips, key=lambda c: (-len(chips[c]), c)):
+        tiles = len(chips[chip])
+        node = min(nodes, key=lambda n: (load[n.name] + tiles) / (n.cards if cuda else n.processors))
+        load[node.name] += tiles
+        homes[chip] = node
+    return homes
+
+
+def _parts(specs: Sequence[LayerSpec], tiles: Sequence[Sequence[tuple[int, int]]]) -> list[Part]:
+    blocks_of: dict[int, list[int]] = {}
+    for tile in tiles:
+        for layer, block in tile:
+            blocks_of.setdefault(layer, []).append(block)
+    return [(layer, specs[layer], blocks) for layer, blocks in blocks_of.items()]
+
+
+def _shares(node: Node, actors: int, cuda: bool) -> tuple[float, float]:
+    """Equal shares of a node's processors and cards: whole ones, or what Ray can count (1/10,000)."""
+    share = node.processors / max(actors, 1)
+    processors = float(math.floor(share)) if share >= 1 else math.floor(share * 1e4) / 1e4
+    if not cuda:
+        return processors, 0.0
+    per_card = math.ceil(actors / node.cards)  # an actor cannot straddle two cards
+    return processors, math.floor(1e4 / per_card) / 1e4
+
+
+def _require(node: Node, hosted: Sequence[Sequence[Part]]) -> None:
+    where = f"node {node.name[:8]}" if node.name else "this machine"
+    most = int(node.processors * ACTORS_PER_PROCESSOR)
+    if len(hosted) > most:
+        raise ConfigError(
+            f"{len(hosted)} tile actors on the {node.processors:g} processors of {where} are too many: "
+            f"at most {most} actors fit; pack tiles with tiles_per_actor='auto'"
+        )
+    crosspoints = sum(
+        math.prod(spec.tiles[block].shape)
+        for parts in hosted
+        for _, spec, blocks in parts
+        for block in blocks
+    )
+    tile_bytes = crosspoints * CROSSPOINT_BYTES
+    needed = len(hosted) * ACTOR_BYTES + tile_bytes
+    if needed <= node.free_bytes:
+        return
+    fit = max(0, (node.free_bytes - tile_bytes) // ACTOR_BYTES)
+    way_out = (
+        f"at most {fit} actors fit; pack tiles with tiles_per_actor='auto'"
+        if fit
+        else f"the tiles alone take {tile_bytes >> 20} MB; emulate fewer layers, or use a larger machine"
+    )
+    raise ConfigError(
+        f"{len(hosted)} tile actors need about {needed >> 20} MB, "
+        f"{node.free_bytes >> 20} are free on {where}; {way_out}"
+    )

@@ -1,0 +1,1 @@
+"""A weight matrix as torch sees it, whose numbers are on tiles."""

@@ -1,0 +1,65 @@
+"""The commands that run something: demo, doctor and bench."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from crossgrid.kernels.errors import ConfigError
+
+#: the checkout, where examples and benchmarks live beside the package
+ROOT = Path(__file__).resolve().parents[2]
+
+BENCHMARKS = {"peer": "bench_peer.py", "ray": "bench_ray.py", "gpu": "bench_gpu.py"}
+
+
+def demo_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--backend", choices=("local", "ray"), default="ray", help="where the tiles live")
+    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--results", default="results/demo", help="folder for results")
+
+
+def run_demo(args: argparse.Namespace) -> int:
+    """LeNet5 on the digits, on the chip demo-128."""
+    script = _script("examples", "04_lenet5_training.py")
+    flags = ["--dataset", "digits", "--backend", args.backend, "--epochs", str(args.epochs)]
+    return subprocess.call([sys.executable, str(script), *flags, "--results", args.results])
+
+
+def doctor_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--no-ray", action="store_true", help="do not start Ray")
+
+
+def run_doctor(args: argparse.Namespace) -> int:
+    """Exit status 1 where something does not work."""
+    from .doctor import examine
+
+    table = Table("", "what", "")
+    healthy = True
+    for finding in examine(not args.no_ray):
+        table.add_row("ok" if finding.works else "--", finding.what, finding.says)
+        healthy = healthy and finding.works
+    Console().print(table)
+    return 0 if healthy else 1
+
+
+def bench_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", choices=tuple(BENCHMARKS), help="which benchmark")
+    parser.add_argument("rest", nargs=argparse.REMAINDER, help="its own flags")
+
+
+def run_bench(args: argparse.Namespace) -> int:
+    """A benchmark of the checkout."""
+    return subprocess.call([sys.executable, str(_script("benchmarks", BENCHMARKS[args.name])), *args.rest])
+
+
+def _script(folder: str, name: str) -> Path:
+    path = ROOT / folder / name
+    if not path.is_file():
+        raise ConfigError(f"{path} does not exist: this command runs in a checkout, from `make setup`")
+    return path

@@ -1,0 +1,97 @@
+"""``crossgrid doctor``: what this machine has, and whether the parts that a run needs work here."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+PACKAGES = ("numpy", "numba", "torch", "ray", "pyzmq", "triton", "prometheus-client")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at."""
+
+    what: str
+    works: bool
+    says: str
+
+
+def examine(start_ray: bool) -> Iterator[Finding]:
+    """Look at everything; starting Ray takes a few seconds and can be left out."""
+    yield Finding("python", True, platform.python_version())
+    for package in PACKAGES:
+        yield _version(package)
+    yield Finding("processors", True, str(os.cpu_count()))
+    yield _tried("memory", _memory)
+    yield _tried("kernel cache", _kernel_cache)
+    yield _tried("a tile computes", _tile)
+    yield _tried("CUDA", _cuda)
+    if start_ray:
+        yield _tried("Ray starts", _ray)
+
+
+def _version(package: str) -> Finding:
+    try:
+        return Finding(package, True, importlib.metadata.version(package))
+    except importlib.metadata.PackageNotFoundError:
+        extra = {"ray": "ray", "pyzmq": "ray", "triton": "cuda"}.get(package)
+        way_out = f"pip install 'crossgrid[{extra}]'" if extra else f"pip install {package}"
+        return Finding(package, False, f"not installed: {way_out}")
+
+
+def _tried(what: str, look: Callable[[], str]) -> Finding:
+    try:
+        return Finding(what, True, look())
+    except Exception as error:
+        return Finding(what, False, f"{type(error).__name__}: {error}")
+
+
+def _memory() -> str:
+    import psutil
+
+    from ..actors.packing import ACTOR_BYTES
+
+    available = psutil.virtual_memory().available
+    return f"{available >> 20} MB free, room for about {available // ACTOR_BYTES} tile actors"
+
+
+def _kernel_cache() -> str:
+    """numba keeps compiled kernels beside their source, or in a folder of the user's."""
+    folder = Path(os.environ.get("NUMBA_CACHE_DIR", Path(__file__).parents[2] / "kernels"))
+    with tempfile.TemporaryFile(dir=folder):
+        return f"{folder} can be written"
+
+
+def _tile() -> str:
+    import torch
+
+    from ..nn.linear import AnalogLinear
+
+    layer = AnalogLinear(8, 4, seed=0)
+    y = layer(torch.ones(2, 8))
+    return f"{tuple(y.shape)} outputs of a 4 x 8 tile"
+
+
+def _cuda() -> str:
+    import torch
+
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else "no card: tiles run on processors"
+
+
+def _ray() -> str:
+    import torch
+    from torch import nn
+
+    from ..config.rpu import SingleRPUConfig
+    from ..model.convert import convert_to_analog
+    from ..run.emulate import emulate
+
+    with emulate(convert_to_analog(nn.Linear(8, 4), SingleRPUConfig()), backend="ray") as running:
+        running.model(torch.ones(2, 8))
+        return f"{running.totals.actors} tile actor answered"

@@ -1,0 +1,1 @@
+"""Where tiles live, and one layer's tiles seen as a whole."""

@@ -1,0 +1,1 @@
+"""Models with analog layers: conversion, optimizer, weights, programming."""

@@ -1,0 +1,115 @@
+"""A model with analog layers: find them, read their weights, program and age them; functions and methods."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import types
+from collections.abc import Iterator
+from typing import Any, TypeVar
+
+from torch import Tensor, nn
+
+from crossgrid.kernels.errors import ConfigError
+
+from ..nn.base import AnalogLayer
+
+Model = TypeVar("Model", bound=nn.Module)
+
+
+def analog_layers(model: nn.Module) -> Iterator[tuple[str, AnalogLayer]]:
+    """The analog layers of a model by name, in the model's order, each once."""
+    for name, module in model.named_modules():
+        if isinstance(module, AnalogLayer):
+            yield name or type(module).__name__, module
+
+
+def require_analog(model: nn.Module) -> list[tuple[str, AnalogLayer]]:
+    """The analog layers of ``model``, or an error where it has none."""
+    layers = list(analog_layers(model))
+    if not layers:
+        raise ConfigError(
+            f"{type(model).__name__} has no analog layers to emulate; "
+            "call cg.convert_to_analog(model, rpu_config) first"
+        )
+    return layers
+
+
+def analog_weights(model: nn.Module) -> dict[str, Tensor]:
+    """Every analog layer's present weight in torch's shape, float32."""
+    return {name: layer.get_weights()[0] for name, layer in analog_layers(model)}
+
+
+def weights_sha256(model: nn.Module) -> str:
+    """SHA-256 of all analog weights, float32, in layer order: equal for equal bits."""
+    digest = hashlib.sha256()
+    for weight in analog_weights(model).values():
+        digest.update(weight.contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def program_analog_weights(model: nn.Module) -> None:
+    """Write the trained weights of all inference layers to their devices, with programming noise."""
+    for layer in _inference_layers(model):
+        layer.program_analog_weights()
+
+
+def drift_analog_weights(model: nn.Module, t_inference: float = 0.0) -> None:
+    """Age all programmed layers to ``t_inference`` seconds after their programming."""
+    for layer in _inference_layers(model):
+        layer.drift_analog_weights(t_inference)
+
+
+def _inference_layers(model: nn.Module) -> list[AnalogLayer]:
+    """The layers with a noise model; an error where there is none."""
+    layers = [layer for _, layer in require_analog(model) if not layer.grid.spec.learns]
+    if not layers:
+        raise ConfigError(
+            f"{type(model).__name__} has no layer to program; convert it with an InferenceRPUConfig"
+        )
+    return layers
+
+
+class AnalogModel(nn.Module):
+    """What a model with analog layers can do beside what its own class can: the roots of converted models."""
+
+    def analog_layers(self) -> Iterator[AnalogLayer]:
+        """The analog layers, in the model's order."""
+        return (layer for _, layer in analog_layers(self))
+
+    def program_analog_weights(self) -> None:
+        """Write the trained weights to the devices (layers with an ``InferenceRPUConfig``)."""
+        program_analog_weights(self)
+
+    def drift_analog_weights(self, t_inference: float = 0.0) -> None:
+        """Age the programmed weights to ``t_inference`` seconds after their programming."""
+        drift_analog_weights(self, t_inference)
+
+
+def as_analog(model: Model) -> Model:
+    """``model``, now of a subclass of its own class that is an ``AnalogModel`` too.
+
+    Torch's ``fully_shard`` and ``parametrize`` give a module further methods in the same way: it stays an
+    instance of its class, under its class's name, and no method of it is replaced.
+    """
+    if not isinstance(model, (AnalogModel, AnalogLayer)) and type(model) is not nn.Module:
+        own: Any = type(model)
+        model.__class__ = _analog_class(own)
+    return model
+
+
+def as_digital(model: Model) -> Model:
+    """``model`` of the class that ``as_analog`` found it in."""
+    if isinstance(model, _Converted):
+        model.__class__ = type(model).__bases__[0]
+    return model
+
+
+class _Converted(AnalogModel):
+    """Marks the classes that ``as_analog`` makes."""
+
+
+@functools.cache
+def _analog_class(own: Any) -> Any:
+    names = {"__module__": own.__module__, "__qualname__": own.__qualname__, "__doc__": own.__doc__}
+    return types.new_class(own.__name__, (own, _Converted), exec_body=lambda body: body.update(names))

@@ -1,0 +1,118 @@
+"""From a digital model to an analog one and back."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Collection
+from typing import Any
+
+from torch import nn
+
+from crossgrid.kernels.errors import unknown
+
+from ..config.rpu import RPUConfig
+from ..nn.base import AnalogLayer
+from ..nn.conv import AnalogConv1d, AnalogConv2d, AnalogConv3d
+from ..nn.linear import AnalogLinear
+from ..nn.recurrent import AnalogGRU, AnalogLSTM, AnalogRecurrent, AnalogRNN
+from .analog_model import as_analog, as_digital
+
+#: makes an analog layer from (digital layer, configuration, name in the model)
+Conversion = Callable[[Any, RPUConfig, str], AnalogLayer | AnalogRecurrent]
+
+CONVERSIONS: dict[type[nn.Module], Conversion] = {
+    nn.Linear: AnalogLinear.from_digital,
+    nn.Conv1d: AnalogConv1d.from_digital,
+    nn.Conv2d: AnalogConv2d.from_digital,
+    nn.Conv3d: AnalogConv3d.from_digital,
+    nn.RNN: AnalogRNN.from_digital,
+    nn.LSTM: AnalogLSTM.from_digital,
+    nn.GRU: AnalogGRU.from_digital,
+}
+
+
+def conversion_of(module: nn.Module) -> Conversion | None:
+    """How ``module`` itself becomes an analog layer; None where it stays as it is.
+
+    Only these very classes: a subclass may compute something else. Hugging Face's ``Conv1D`` is known by its
+    name, so that transformers need not be installed.
+    """
+    if type(module).__name__ == "Conv1D" and type(module).__module__.startswith("transformers."):
+        return AnalogLinear.from_transposed
+    return CONVERSIONS.get(type(module))
+
+
+def convert_to_analog(
+    model: nn.Module,
+    rpu_config: RPUConfig,
+    *,
+    exclude_modules: Collection[str] = (),
+    specific_rpu_config_fun: Callable[[str, nn.Module, RPUConfig], RPUConfig | None] | None = None,
+    inplace: bool = False,
+) -> nn.Module:
+    """``model`` with its linear, convolution and recurrent layers on analog tiles.
+
+    ``nn.MultiheadAttention`` stays digital: torch reads the weights of its projections past their modules.
+
+    Args:
+        model: any torch model. It is copied unless ``inplace``.
+        rpu_config: how the tiles behave; every layer keeps its own copy.
+        exclude_modules: names of modules that stay digital, with everything below them.
+        specific_rpu_config_fun: called with (name, layer, a copy of rpu_config); returns the layer's own
+            configuration, or None to leave the layer digital.
+        inplace: change ``model`` itself.
+
+    Returns:
+        The converted model, of its own class still, with the methods of ``AnalogModel`` beside its own (and
+        with ``inplace`` the very same object). A root that is a layer itself is returned as an analog layer.
+
+    Raises:
+        ConfigError: ``exclude_modules`` names a module that does not exist, or a layer cannot be converted.
+    """
+    names = dict(model.named_modules())
+    for name in exclude_modules:
+        if name not in names:
+            raise unknown("module in exclude_modules", name, [n for n in names if n])
+    model = model if inplace else copy.deepcopy(model)
+
+    analog: dict[nn.Module, nn.Module] = {}  # a layer that a model uses twice stays one layer
+
+    def converted(name: str, module: nn.Module) -> nn.Module:
+        if name in exclude_modules or module in analog:
+            return analog.get(module, module)
+        conversion = conversion_of(module)
+        if conversion is None:
+            return _replace_children(module, lambda key, child: converted(f"{name}.{key}".lstrip("."), child))
+        config: RPUConfig | None = copy.deepcopy(rpu_config)
+        if specific_rpu_config_fun is not None and config is not None:
+            config = specific_rpu_config_fun(name, module, config)
+        analog[module] = (
+            module if config is None else conversion(module, config, name or type(module).__name__)
+        )
+        return analog[module]
+
+    return as_analog(converted("", model))
+
+
+def convert_to_digital(model: nn.Module, *, inplace: bool = False) -> nn.Module:
+    """``model`` with torch layers in place of its analog ones, holding their present weights."""
+    model = model if inplace else copy.deepcopy(model)
+    digital: dict[nn.Module, nn.Module] = {}
+
+    def converted(_: str, module: nn.Module) -> nn.Module:
+        if isinstance(module, (AnalogLayer, AnalogRecurrent)):
+            if module not in digital:
+                digital[module] = module.to_digital()
+            return digital[module]
+        return as_digital(_replace_children(module, converted))
+
+    return converted("", model)
+
+
+def _replace_children(module: nn.Module, replacement: Callable[[str, nn.Module], nn.Module]) -> nn.Module:
+    for name, child in module._modules.items():
+        if child is not None:
+            replaced = replacement(name, child)
+            if replaced is not child:
+                setattr(module, name, replaced)
+    return module

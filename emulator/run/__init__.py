@@ -1,0 +1,1 @@
+"""A run: ways in, steps, checkpoints, metrics, reports."""

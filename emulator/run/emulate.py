@@ -1,0 +1,196 @@
+"""The ways into an emulation: ``emulate`` puts a model onto a chip, ``restore`` goes on with a saved run."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from crossgrid.chip import Chip, MappingPlan, load_chip, map_layers, presets
+from crossgrid.kernels.card import card
+from crossgrid.kernels.errors import ConfigError, nearest
+
+from ..errors import BackendError
+from ..hosts.grid import TileGrid
+from ..model.analog_model import require_analog
+from ..nn.base import AnalogLayer
+from ..shapes.analog import plain_shapes, traced_shapes
+from .checkpoint import Resume, read_run
+from .emulation import Emulation
+from .metrics import check_port
+
+BACKENDS = ("local", "ray")
+DEVICES = ("cpu", "cuda")
+
+
+def emulate(
+    model: nn.Module,
+    chip: str | os.PathLike[str] | Chip | None = None,
+    backend: Literal["local", "ray"] = "local",
+    tiles_per_actor: int | Literal["auto"] = 1,
+    strategy: str = "per-layer",
+    metrics_port: int | None = None,
+    timeout_s: float = 60.0,
+    update_delay: int = 0,
+    device: Literal["cpu", "cuda"] = "cpu",
+    example_input: Tensor | Sequence[Any] | None = None,
+) -> Emulation:
+    """Emulate ``model`` on ``chip``; use it as a context manager.
+
+    Args:
+        model: a model with analog layers (see ``convert_to_analog``).
+        chip: a preset's name, a YAML file's path or a ``Chip``. Its tile size, ADC and DAC replace the
+            configuration's. Without one, layers are cut at ``mapping.max_input_size``/``max_output_size``.
+        backend: "local" keeps the tiles in this process, "ray" puts them into Ray actors. Same bits.
+        tiles_per_actor: physical tiles of a chip that share an actor, or "auto": one actor a processor.
+        strategy: how the mapper places blocks, see ``crossgrid map``.
+        metrics_port: where to serve metrics for Prometheus; a free port if not given.
+        timeout_s: how long a tile actor may take for one answer before it counts as hanging.
+        update_delay: steps that pulsed updates are late by, to study asynchronous training; the bits are
+            still the same wherever the tiles live. 0: every step's updates are applied before the next.
+        device: where the tiles live and compute: "cpu", or "cuda": on the card of this process or, with
+            backend "ray", on a share of a card for each actor. The model may be anywhere.
+        example_input: a batch as the model takes it (a tensor, a tuple of tensors, or a shape). It tells
+            how often an input passes through each layer and which layers read which: for the plan, its cost
+            and strategy "replicated", which needs it (the numbers go through the first copy of each layer).
+            No tile reads it. Without one, the run's first batch tells how often.
+
+    Raises:
+        ConfigError: no analog layers, a model that does not fit the chip, an argument out of range; on
+            entering, not enough memory or processors for the actors.
+        BackendError: Ray is not installed or does not start (on entering).
+        PortError: ``metrics_port`` is taken.
+    """
+    if backend not in BACKENDS:
+        raise ConfigError(f"backend = {backend!r} does not exist: {nearest(str(backend), BACKENDS)}")
+    if tiles_per_actor != "auto" and (
+        isinstance(tiles_per_actor, bool) or not isinstance(tiles_per_actor, int) or tiles_per_actor < 1
+    ):
+        raise ConfigError(f"tiles_per_actor = {tiles_per_actor!r} must be a number of at least 1, or 'auto'")
+    if isinstance(update_delay, bool) or not isinstance(update_delay, int) or update_delay < 0:
+        raise ConfigError(f"update_delay = {update_delay!r} must be a number of steps, 0 or more")
+    _require_device(device, backend)
+    if backend == "ray":
+        _require_ray()
+    if metrics_port is not None:
+        check_port(metrics_port)
+    layers = require_analog(model)
+    described = None if chip is None else load_chip(chip if isinstance(chip, (str, Chip)) else Path(chip))
+    plan = None if described is None else _plan(model, layers, described, strategy, example_input)
+    return Emulation(
+        model, described, plan, backend, tiles_per_actor, strategy, metrics_port, timeout_s, update_delay,
+        device, reuse_known=example_input is not None,
+    )  # fmt: skip
+
+
+def _require_device(device: str, backend: str) -> None:
+    if device not in DEVICES:
+        raise ConfigError(f"device = {device!r} does not exist: {nearest(str(device), DEVICES)}")
+    if device != "cuda":
+        return
+    if importlib.util.find_spec("triton") is None:
+        raise ConfigError(
+            "device='cuda' needs Triton, which is not installed: pip install 'crossgrid[cuda]', "
+            "or use device='cpu'"
+        )
+    if backend == "local":
+        card()  # of other nodes only Ray knows
+
+
+def _require_ray() -> None:
+    for module in ("ray", "zmq"):
+        if importlib.util.find_spec(module) is None:
+            raise BackendError(
+                f"backend='ray' needs the package {module}, which is not installed: "
+                "pip install 'crossgrid[ray]', or use backend='local'"
+            )
+
+
+def _plan(
+    model: nn.Module, layers: list[tuple[str, AnalogLayer]], chip: Chip, strategy: str, example: Any
+) -> MappingPlan:
+    if strategy == "replicated" and example is None:
+        raise ConfigError(
+            "strategy 'replicated' copies the layers that an input passes through most often: show it one, "
+            "emulate(..., example_input=a batch or its shape), or take strategy 'per-layer'"
+        )
+    shapes = plain_shapes(layers) if example is None else traced_shapes(model, layers, example)
+    return map_layers(shapes, chip, strategy=strategy, chips=chip.chips)
+
+
+def restore(
+    directory: str | os.PathLike[str],
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer | None = None,
+    *,
+    chip: str | os.PathLike[str] | Chip | None = None,
+    backend: Literal["local", "ray"] = "local",
+    tiles_per_actor: int | Literal["auto"] = 1,
+    metrics_port: int | None = None,
+    timeout_s: float = 60.0,
+    device: Literal["cpu", "cuda"] = "cpu",
+    example_input: Tensor | Sequence[Any] | None = None,
+) -> Emulation:
+    """The run that ``emulation.save(directory)`` wrote, as a context manager: it goes on with the same bits.
+
+    Args:
+        directory: where the run was saved.
+        model: the same analog model, built anew; it takes over the saved weights on entering.
+        optimizer: its optimizer; takes over the saved state if there is one.
+        chip: the chip of the run where it is no preset.
+        backend, tiles_per_actor, metrics_port, timeout_s, device: as for ``emulate``; they may differ from
+            the run's; a card's results are a processor's up to float32's rounding.
+        example_input: as for ``emulate``; a run with strategy "replicated" needs it again.
+
+    On entering, torch's default generator also goes on where it was.
+
+    Raises:
+        ConfigError: nothing was saved there, or it was another model, chip or optimizer.
+    """
+    saved = read_run(directory)
+    if optimizer is not None and saved["optimizer"] is None:
+        raise ConfigError(f"{directory}: no optimizer was saved; call emulation.save(dir, optimizer)")
+    if chip is None:
+        chip = _chip_of(directory, saved["chip"])
+    _take_keys(directory, saved["keys"], require_analog(model))
+    emulation = emulate(
+        model,
+        chip,
+        backend,
+        tiles_per_actor,
+        saved["strategy"],
+        metrics_port,
+        timeout_s,
+        saved["update_delay"],
+        device,
+        example_input=example_input,
+    )
+    if emulation.plan is not None and emulation.plan.chip_identity != saved["chip_identity"]:
+        raise ConfigError(f"{directory}: the run was on another chip than '{emulation.plan.chip}' is now")
+    emulation.resume = Resume(str(directory), saved, optimizer)
+    return emulation
+
+
+def _take_keys(
+    directory: str | os.PathLike[str], keys: dict[str, Any], layers: list[tuple[str, AnalogLayer]]
+) -> None:
+    """Give the layers the devices of the saved ones, which must be of the same names."""
+    names = [name for name, _ in layers]
+    if names != list(keys):
+        raise ConfigError(f"{directory}: the saved layers are {list(keys)}, the model's are {names}")
+    for name, layer in layers:
+        if layer.grid.spec.key != keys[name]:
+            layer.analog_tile.grid = TileGrid.local(replace(layer.grid.spec, key=keys[name]))
+
+
+def _chip_of(directory: str | os.PathLike[str], name: str | None) -> str | None:
+    """The saved run's chip, which only presets have by name alone."""
+    if name is not None and name not in presets():
+        raise ConfigError(f"{directory}: the run was on the chip '{name}'; give it as chip=")
+    return name

@@ -1,0 +1,332 @@
+"""A model whose tiles are on a described chip and in the processes of a backend.
+
+Inside the ``with`` block the model, the loss and the training loop are what they were; only the tiles
+live elsewhere. Leaving it, also by an error, moves the tiles' state into this process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import math
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from types import TracebackType
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from crossgrid.chip import Chip, MappingPlan, converted_by
+from crossgrid.kernels.errors import ConfigError, CrossgridError
+
+from ..config.rpu import FloatingPointRPUConfig, RPUConfig
+from ..errors import BackendError
+from ..hosts.executor import Executor, LocalExecutor, Placement
+from ..hosts.grid import TileGrid
+from ..hosts.warm import warm_kernels
+from ..model.analog_model import analog_weights, require_analog
+from ..nn.base import AnalogLayer
+from ..shapes.analog import FirstBatch
+from ..tiles.layer_spec import LayerSpec, TileSpec, placed
+from .checkpoint import Resume, save
+from .metrics import MetricsServer, RunCollector, RunTotals, TileSample
+from .pipeline import Criterion, forward_backward, infer, parts_of
+from .progress import progress_bar
+from .report import RunReport
+
+
+@dataclass(slots=True)
+class Emulation:
+    """A model whose tiles are on a chip. Made by ``emulate``."""
+
+    model: nn.Module
+    chip: Chip | None
+    plan: MappingPlan | None
+    backend: str
+    tiles_per_actor: int | Literal["auto"]
+    strategy: str
+    metrics_port: int | None
+    timeout_s: float
+    update_delay: int
+    device: Literal["cpu", "cuda"] = "cpu"
+    reuse_known: bool = False  # whether the plan knows how often an input passes through each layer
+    totals: RunTotals = field(default_factory=RunTotals)
+    executor: Executor | None = field(default=None, init=False)
+    resume: Resume | None = field(default=None, init=False)  # of a restored run: what entering loads
+    _layers: list[tuple[str, AnalogLayer]] = field(default_factory=list, init=False)
+    _server: MetricsServer | None = field(default=None, init=False)
+    _hook: Any = field(default=None, init=False)
+    _first_batch: FirstBatch | None = field(default=None, init=False)
+    _last_samples: list[TileSample] = field(default_factory=list, init=False)
+
+    def __enter__(self) -> Emulation:
+        if self.executor is not None:
+            raise ConfigError("this emulation is running already; call cg.emulate again for another one")
+        self._layers = require_analog(self.model)
+        specs = [self._spec(name, layer) for name, layer in self._layers]
+        homes = [layer.grid for _, layer in self._layers]
+        try:
+            self.executor, placements = self._place(specs)
+            self._move_in(specs, placements)
+            if self.resume is not None:
+                self.resume.load(self)
+            collector = RunCollector(self.totals, self.tile_samples)
+            self._server = MetricsServer.start(collector, self.metrics_port)
+        except BaseException:
+            for (_, layer), home in zip(self._layers, homes, strict=True):
+                layer.analog_tile.grid = home
+            self._stop()
+            raise
+        self._hook = self.model.register_forward_pre_hook(self._count_samples)
+        if self.plan is not None and not self.reuse_known:
+            self._first_batch = FirstBatch(self.model, self._grids(), self._learn_reuse)
+        self.totals.update_delay = self.update_delay
+        self.totals.utilization = self.plan.utilization if self.plan else 1.0
+        self.totals.tiles = len({tile.label for spec in specs for tile in spec.tiles})
+        print(f"metrics: {self._server.url}", flush=True)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self._move_out()
+        except CrossgridError:
+            # the error that is on its way, usually the same one, says more
+            if error is None:
+                raise
+        finally:
+            self._stop()
+
+    @property
+    def metrics_url(self) -> str | None:
+        """Where Prometheus finds this run, while it runs."""
+        return self._server.url if self._server else None
+
+    @property
+    def layers(self) -> list[tuple[str, AnalogLayer]]:
+        """The analog layers by name, in the model's order."""
+        return self._layers
+
+    def save(self, directory: str | os.PathLike[str], optimizer: torch.optim.Optimizer | None = None) -> None:
+        """Write everything that changes, and the optimizer's state: ``cg.restore`` goes on from there.
+
+        Call it between steps. Late updates (``update_delay``) are applied before, in this run too.
+        """
+        save(self, directory, optimizer)
+
+    def weights(self) -> dict[str, Tensor]:
+        """Every analog layer's present weight in torch's shape, float32, by the layer's name."""
+        return analog_weights(self.model)
+
+    def tile_weights(self) -> dict[str, dict[str, Tensor]]:
+        """What every physical tile holds, by layer and tile; tiles whose process is gone are left out."""
+        found: dict[str, dict[str, Tensor]] = {}
+        for name, layer in self._layers:
+            tiles = layer.grid.spec.tiles
+            replies, _ = layer.grid.living("weights")
+            found[name] = {
+                tiles[block].label: torch.from_numpy(np.array(values))
+                for header, arrays in replies
+                for block, values in zip(header["blocks"], arrays, strict=True)
+            }
+        return found
+
+    def record(self, loss: float) -> None:
+        """Tell the metrics the training loop's present loss."""
+        if not math.isfinite(loss):
+            raise ConfigError(f"loss = {loss} is not finite; lower the learning rate")
+        self.totals.loss = float(loss)
+
+    def infer(self, x: Tensor | Iterable[Any], micro_batch: int | None = None, depth: int = 2) -> Tensor:
+        """The model's outputs without gradients, in input order, pipelined through the tiles.
+
+        Args:
+            x: one input tensor, or an iterable of batches (tensors, or tuples that start with one).
+            micro_batch: samples that go through the layers together; a batch as it comes if not given.
+            depth: micro-batches in flight. It changes the speed, never the result.
+
+        Returns:
+            One CPU tensor. The model's training mode is left as it was; it computes in evaluation mode.
+        """
+        _require_positive("depth", depth)
+        if micro_batch is not None:
+            _require_positive("micro_batch", micro_batch)
+        mode = self.model.training
+        self.model.eval()
+        total = parts_of(x, micro_batch)
+        outputs = []
+        try:
+            with progress_bar("inference", total) as advance:
+                for output in infer(self.model, self._grids(), x, micro_batch, depth):
+                    outputs.append(output)
+                    self.totals.micro_batches += 1
+                    self.totals.progress = len(outputs) / total if total else None
+                    advance()
+        finally:
+            self.model.train(mode)
+        return torch.cat(outputs)
+
+    def train_step(
+        self,
+        x: Tensor,
+        y: Tensor,
+        criterion: Criterion,
+        optimizer: torch.optim.Optimizer,
+        micro_batches: int = 1,
+    ) -> float:
+        """One synchronous training step; micro-batches go forward and backward through the tiles overlapped.
+
+        The pulsed updates are applied afterwards, in logical order: the step is exact.
+
+        Args:
+            x, y: a batch and its targets; split evenly into ``micro_batches``.
+            criterion: gives the mean loss of (outputs, targets).
+
+        Returns:
+            The mean loss, micro-batches weighted by their size.
+        """
+        _require_positive("micro_batches", micro_batches)
+        optimizer.zero_grad()
+        loss = forward_backward(self.model, self._grids(), x, y, criterion, micro_batches)
+        optimizer.step()
+        self.totals.micro_batches += micro_batches
+        self.record(loss)
+        return loss
+
+    def _grids(self) -> list[TileGrid]:
+        return [layer.grid for _, layer in self._layers]
+
+    def report(self) -> RunReport:
+        """Which layer sits on which tile, how full, and what its tiles have done."""
+        specs = [layer.grid.spec for _, layer in self._layers]
+        return RunReport(
+            self.plan, specs, self.tile_samples(), self.chip, self.reuse_known, self.update_delay
+        )
+
+    def tile_samples(self) -> list[TileSample]:
+        """The counters of every physical tile."""
+        self.totals.updates_waiting = sum(len(layer.grid.late) for _, layer in self._layers)
+        if self.executor is not None:
+            self._last_samples = [
+                (
+                    {"tile": layer.grid.spec.tiles[block].label, "layer": name},
+                    counters,
+                )
+                for name, layer in self._layers
+                for block, counters in sorted(layer.grid.stats().items())
+            ]
+        return self._last_samples
+
+    def _spec(self, name: str, layer: AnalogLayer) -> LayerSpec:
+        """The layer as it will be cut on this chip (or as it is cut, where there is none)."""
+        old = layer.grid.spec
+        if self.plan is None or self.chip is None:
+            return replace(old, name=name, tiles=_labelled(old.tiles, name))
+        return placed(old, name, self.plan, _with_periphery(old.rpu_config, self.chip))
+
+    def _place(self, specs: list[LayerSpec]) -> tuple[Executor, list[Placement]]:
+        if self.backend == "local":
+            local = LocalExecutor(self.device)
+            self.totals.actors = 1
+            return local, [local.place(number, spec) for number, spec in enumerate(specs)]
+        from ..actors.executor import RayExecutor
+
+        warm_kernels(specs)
+        executor = RayExecutor(specs, self.tiles_per_actor, self.timeout_s, self.device)
+        self.totals.actors = len(executor.hosts)
+        return executor, executor.placements
+
+    def _move_in(self, specs: list[LayerSpec], placements: list[Placement]) -> None:
+        assert self.executor is not None
+        for number, ((_, layer), spec) in enumerate(zip(self._layers, specs, strict=True)):
+            old = layer.grid
+            grid = TileGrid(spec, self.executor, number, placements[number], copy.copy(old.ticks))
+            grid.update_delay = self.update_delay
+            if _same_tiles(old.spec, spec):
+                grid.load_state(old.state())
+            else:
+                grid.set_weights(old.weights())
+            layer.analog_tile.grid = grid
+
+    def _move_out(self) -> None:
+        """Bring every tile home; tiles whose process is gone are named, the others still come."""
+        failure: CrossgridError | None = None
+        if self.executor is not None:
+            self.executor.forgive()
+        for _, layer in self._layers:
+            try:
+                layer.grid.apply_late()
+            except CrossgridError as error:
+                failure = failure or error
+        posted = None if self.executor is None else self.executor.settle()
+        failure = failure or posted
+        with contextlib.suppress(BackendError):  # a dead tile has no counters; the report keeps the last ones
+            self.tile_samples()
+        for _, layer in self._layers:
+            layer.analog_tile.grid, lost = layer.grid.rescue()
+            failure = failure or lost
+        if failure is not None:
+            raise failure
+
+    def _stop(self) -> None:
+        if self._hook is not None:
+            self._hook.remove()
+            self._hook = None
+        if self._first_batch is not None:
+            self._first_batch.stop()
+            self._first_batch = None
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        if self.executor is not None:
+            executor, self.executor = self.executor, None
+            with contextlib.suppress(KeyboardInterrupt):
+                executor.close()
+
+    def _learn_reuse(self, reuse: list[int]) -> None:
+        """Take over how often an input passes through each layer; where its blocks are stays."""
+        assert self.plan is not None
+        of_shape = {
+            shape.name: count
+            for (name, layer), count in zip(self._layers, reuse, strict=True)
+            for shape in layer.grid.spec.shapes(name)
+        }
+        layers = tuple(replace(shape, reuse=of_shape[shape.name]) for shape in self.plan.layers)
+        self.plan, self.reuse_known = replace(self.plan, layers=layers), True
+
+    def _count_samples(self, model: nn.Module, args: tuple[Any, ...]) -> None:
+        if model.training and torch.is_grad_enabled() and args and isinstance(args[0], Tensor):
+            self.totals.samples += args[0].shape[0] if args[0].dim() else 1
+
+
+def _require_positive(name: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ConfigError(f"{name} = {value!r} must be a number of at least 1")
+
+
+def _labelled(tiles: tuple[TileSpec, ...], name: str) -> tuple[TileSpec, ...]:
+    return tuple(replace(tile, label=f"{name}/{tile.row},{tile.column}") for tile in tiles)
+
+
+def _with_periphery(config: RPUConfig, chip: Chip) -> RPUConfig:
+    """``config`` with the chip's converters in place of its own."""
+    if chip.ideal or isinstance(config, FloatingPointRPUConfig):
+        return config
+    config = copy.deepcopy(config)
+    config.forward = converted_by(chip, config.forward)
+    config.backward = converted_by(chip, config.backward)
+    return config
+
+
+def _same_tiles(a: LayerSpec, b: LayerSpec) -> bool:
+    """Whether two cuts are the same physical tiles: same key, same blocks, same configuration."""
+    return (
+        a.key == b.key
+        and [(t.out_start, t.out_stop, t.in_start, t.in_stop) for t in a.tiles]
+        == [(t.out_start, t.out_stop, t.in_start, t.in_stop) for t in b.tiles]
+        and a.rpu_config == b.rpu_config
+    )

@@ -1,0 +1,184 @@
+"""What Prometheus sees of a run: counters of every tile and gauges of the whole."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from crossgrid.kernels.errors import ConfigError
+
+from ..errors import PortError
+
+#: where a run's metrics are served if the port is free; deploy/prometheus.yml scrapes these
+USUAL_PORTS = range(9464, 9474)
+
+#: a tile's counter -> metric name and help
+TILE_COUNTERS = {
+    "forward_seconds": ("crossgrid_tile_forward_seconds", "Time in forward reads"),
+    "forward_count": ("crossgrid_tile_forward_vectors", "Vectors read forward"),
+    "backward_seconds": ("crossgrid_tile_backward_seconds", "Time in backward reads"),
+    "backward_count": ("crossgrid_tile_backward_vectors", "Vectors read backward"),
+    "update_seconds": ("crossgrid_tile_update_seconds", "Time in pulsed updates"),
+    "update_count": ("crossgrid_tile_update_vectors", "Vector pairs applied as updates"),
+    "pulses": ("crossgrid_tile_pulses", "Coincidences that moved a device"),
+    "adc_clips": ("crossgrid_tile_adc_clips", "Conversions that hit the range of the ADC"),
+    "waiting_seconds": ("crossgrid_tile_waiting_seconds", "Time that the tile's process waited for work"),
+    "retries": ("crossgrid_tile_bound_management_retries", "Reads repeated because the ADC clipped"),
+}
+
+#: counters of one tile by name, with its labels
+TileSample = tuple[dict[str, str], dict[str, float]]
+
+
+def busy_share(counters: dict[str, float]) -> float:
+    """The part of its process' working time, bubbles included, that a tile itself worked."""
+    worked = sum(counters[f"{part}_seconds"] for part in ("forward", "backward", "update"))
+    return worked / counters["run_seconds"] if counters["run_seconds"] else 0.0
+
+
+def waiting_share(counters: dict[str, float]) -> float:
+    """The part of that time in which the process waited for work: bubbles."""
+    return counters["waiting_seconds"] / counters["run_seconds"] if counters["run_seconds"] else 0.0
+
+
+#: a tile's gauge -> its help and its value
+TILE_GAUGES: dict[str, tuple[str, Callable[[dict[str, float]], float]]] = {
+    "crossgrid_tile_saturated_crosspoints": (
+        "Devices at one of their bounds", lambda counters: counters["saturated"],
+    ),
+    "crossgrid_tile_busy_ratio": ("Share of the run that the tile worked", busy_share),
+    "crossgrid_tile_waiting_ratio": ("Share of the run that its process waited for work", waiting_share),
+}  # fmt: skip
+
+
+@dataclass(slots=True)
+class RunTotals:
+    """The run as a whole. ``loss`` is what the training loop reported last."""
+
+    samples: int = 0
+    loss: float | None = None
+    utilization: float = 0.0
+    tiles: int = 0
+    actors: int = 0
+    micro_batches: int = 0  # that went through infer and train_step
+    progress: float | None = None  # of the present infer, where its length is known
+    update_delay: int = 0  # steps
+    updates_waiting: int = 0  # of all layers
+
+
+@dataclass(slots=True, eq=False)
+class RunCollector:
+    """Turns a run's totals and its tiles' counters into metrics whenever somebody scrapes."""
+
+    totals: RunTotals
+    tiles: Callable[[], Iterable[TileSample]]
+
+    def collect(self) -> Iterable[Metric]:
+        """All metrics of the run, now."""
+        yield CounterMetricFamily("crossgrid_samples", "Samples trained on", value=self.totals.samples)
+        yield GaugeMetricFamily(
+            "crossgrid_utilization", "Weights over cells of the used tiles", value=self.totals.utilization
+        )
+        yield GaugeMetricFamily("crossgrid_tiles", "Physical tiles in use", value=self.totals.tiles)
+        yield GaugeMetricFamily("crossgrid_actors", "Processes that host them", value=self.totals.actors)
+        yield CounterMetricFamily(
+            "crossgrid_micro_batches", "Micro-batches pipelined", value=self.totals.micro_batches
+        )
+        yield GaugeMetricFamily(
+            "crossgrid_update_delay_steps", "Steps that updates are late by", value=self.totals.update_delay
+        )
+        yield GaugeMetricFamily(
+            "crossgrid_updates_waiting", "Late updates not applied yet", value=self.totals.updates_waiting
+        )
+        if self.totals.progress is not None:
+            yield GaugeMetricFamily(
+                "crossgrid_progress_ratio", "Done of the present inference", value=self.totals.progress
+            )
+        if self.totals.loss is not None:
+            yield GaugeMetricFamily("crossgrid_loss", "Loss reported last", value=self.totals.loss)
+        samples = list(self.tiles())
+        labels = ["tile", "layer"]
+        for counter, (name, text) in TILE_COUNTERS.items():
+            family = CounterMetricFamily(name, text, labels=labels)
+            for where, values in samples:
+                family.add_metric([where[label] for label in labels], values[counter])
+            yield family
+        for name, (text, value) in TILE_GAUGES.items():
+            gauge = GaugeMetricFamily(name, text, labels=labels)
+            for where, values in samples:
+                gauge.add_metric([where[label] for label in labels], value(values))
+            yield gauge
+
+
+@dataclass(slots=True)
+class MetricsServer:
+    """Serves a run's metrics on localhost until closed."""
+
+    port: int
+    _server: Any = field(repr=False)
+    _thread: threading.Thread = field(repr=False)
+
+    @classmethod
+    def start(cls, collector: RunCollector, port: int | None) -> MetricsServer:
+        """Serve on ``port``, or on a free one.
+
+        Raises:
+            PortError: ``port`` was asked for and is taken.
+        """
+        registry = CollectorRegistry(auto_describe=False)
+        registry.register(collector)
+        chosen = check_port(port) if port is not None else _free_port()
+        try:
+            server, thread = start_http_server(chosen, addr="127.0.0.1", registry=registry)
+        except OSError as error:
+            raise PortError(
+                f"metrics_port {chosen} cannot be taken ({error.strerror}); "
+                "give another one, or None to take a free one"
+            ) from error
+        return cls(chosen, server, thread)
+
+    @property
+    def url(self) -> str:
+        return f"http://localhost:{self.port}/metrics"
+
+    def close(self) -> None:
+        """Stop serving and free the port."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join(timeout=5)
+
+
+def check_port(port: Any) -> int:
+    """``port`` as a port number that is free now."""
+    if isinstance(port, bool) or not isinstance(port, int) or not 1 <= port <= 65535:
+        raise ConfigError(f"metrics_port = {port!r} must be a port number from 1 to 65535, or None")
+    if not _is_free(port):
+        raise PortError(f"metrics_port {port} is taken; give another one, or None to take a free one")
+    return port
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
+
+
+def _free_port() -> int:
+    for port in USUAL_PORTS:
+        if _is_free(port):
+            return port
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+        assert isinstance(port, int)
+        return port

@@ -1,0 +1,217 @@
+"""Micro-batches in flight: layers work at once, and every tile still sees them in logical order.
+
+Each micro-batch runs the model in a thread of its own. At every layer it waits for its turn: the layer's
+ticks and messages follow the order of the micro-batches, whatever the threads do. So depth changes
+when things happen, never a bit of what comes out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, TypeAlias, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from crossgrid.kernels.errors import ConfigError
+
+from ..hosts.grid import TileGrid
+
+Result = TypeVar("Result")
+
+Criterion: TypeAlias = Callable[[Tensor, Tensor], Tensor]
+
+#: the number of the micro-batch that this thread computes
+CURRENT: ContextVar[int] = ContextVar("micro_batch")
+
+
+class PipelineBroken(RuntimeError):
+    """Another micro-batch failed; its own error says why."""
+
+
+@dataclass(slots=True)
+class Gate:
+    """Lets the micro-batches through one layer in order.
+
+    ``calls`` is how often one micro-batch reads the layer in each direction, learned from the first one.
+    """
+
+    calls: dict[str, int]
+    done: dict[str, int] = field(default_factory=lambda: {"forward": 0, "backward": 0})
+    condition: threading.Condition = field(default_factory=threading.Condition)
+    broken: bool = False
+
+    @contextlib.contextmanager
+    def turn(self, direction: str) -> Iterator[None]:
+        """Inside, the layer belongs to this micro-batch."""
+        number = CURRENT.get()
+        with self.condition:
+            self.condition.wait_for(
+                lambda: self.broken or self.done[direction] >= number * self.calls[direction]
+            )
+            if self.broken:
+                raise PipelineBroken
+            yield
+            self.done[direction] += 1
+            self.condition.notify_all()
+
+    def end_of(self, number: int) -> None:
+        """Check that a micro-batch read the layer as often as the first one."""
+        for direction, calls in self.calls.items():
+            if self.done[direction] < (number + 1) * calls:
+                raise ConfigError(
+                    f"micro-batch {number} did not read a layer {direction} {calls} times as the first one: "
+                    "the model's path depends on its data; use depth=1 or micro_batches=1"
+                )
+
+    def break_down(self) -> None:
+        """Wake everybody: a micro-batch failed."""
+        with self.condition:
+            self.broken = True
+            self.condition.notify_all()
+
+
+def infer(
+    model: nn.Module,
+    grids: Sequence[TileGrid],
+    x: Tensor | Iterable[Any],
+    micro_batch: int | None,
+    depth: int,
+) -> Iterator[Tensor]:
+    """The outputs of ``x``, a tensor or an iterable of batches, one micro-batch after another."""
+    batches = [x] if isinstance(x, Tensor) else (b if isinstance(b, Tensor) else b[0] for b in x)
+
+    def job(part: Tensor) -> Tensor:
+        with torch.no_grad():
+            output: Tensor = model(part)
+        return output
+
+    jobs = (partial(job, p) for batch in batches for p in batch.split(micro_batch or max(len(batch), 1)))
+    return run_pipelined(model, grids, jobs, depth)
+
+
+def parts_of(x: Tensor | Iterable[Any], micro_batch: int | None) -> int | None:
+    """How many micro-batches ``x`` gives, where that is known before it is read."""
+    if isinstance(x, Tensor):
+        return -(-len(x) // micro_batch) if micro_batch and len(x) else 1
+    return len(x) if micro_batch is None and isinstance(x, Sized) else None
+
+
+def forward_backward(
+    model: nn.Module,
+    grids: Sequence[TileGrid],
+    x: Tensor,
+    y: Tensor,
+    criterion: Criterion,
+    micro_batches: int,
+) -> float:
+    """Add the gradients of the mean loss, micro-batches overlapped; return that loss."""
+    parameters = [p for p in model.parameters() if p.requires_grad]
+
+    def job(x_part: Tensor, y_part: Tensor) -> tuple[Tensor, tuple[Tensor | None, ...]]:
+        loss = criterion(model(x_part), y_part) * (len(x_part) / len(x))
+        return loss.detach(), torch.autograd.grad(loss, parameters, allow_unused=True)
+
+    xs, ys = x.chunk(micro_batches), y.chunk(micro_batches)
+    jobs = [partial(job, x_part, y_part) for x_part, y_part in zip(xs, ys, strict=True)]
+    total = 0.0
+    for loss, gradients in run_pipelined(model, grids, jobs, len(jobs)):
+        total += loss.item()
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            if gradient is not None:
+                parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
+    return total
+
+
+def run_pipelined(
+    model: nn.Module, grids: Sequence[TileGrid], jobs: Iterable[Callable[[], Result]], depth: int
+) -> Iterator[Result]:
+    """The jobs' results in order, up to ``depth`` of them in flight; a job is made when its turn comes.
+
+    The first job runs alone, to learn how often it reads each layer. Where it draws from torch's generator
+    or changes a buffer (dropout, batch normalisation), the order of its effects matters and all run alone.
+    """
+    jobs = iter(jobs)
+    first = next(jobs, None)
+    if first is None:
+        return
+    calls = [CallCount() for _ in grids]
+    with _gates(grids, calls):
+        before = _digital_state(model)
+        result = first()
+        ordered = not _equal(before, _digital_state(model))
+    yield result
+    if depth == 1 or ordered:
+        for job in jobs:
+            yield job()
+        return
+    gates = [Gate(count.calls) for count in calls]
+    running: deque[Future[Result]] = deque()
+    with _gates(grids, gates), ThreadPoolExecutor(depth) as pool:
+        try:
+            for number, job in zip(itertools.count(), jobs, strict=False):
+                running.append(pool.submit(_in_turn, job, number, gates))
+                if len(running) > depth:
+                    yield running.popleft().result()
+            while running:
+                yield running.popleft().result()
+        except BaseException as error:
+            for gate in gates:
+                gate.break_down()
+            failures = [failure for future in running if (failure := future.exception()) is not None]
+            raise next((f for f in failures if not isinstance(f, PipelineBroken)), error) from None
+
+
+def _in_turn(job: Callable[[], Result], number: int, gates: Sequence[Gate]) -> Result:
+    token = CURRENT.set(number)
+    try:
+        result = job()
+        for gate in gates:
+            gate.end_of(number)
+        return result
+    except BaseException:
+        for gate in gates:
+            gate.break_down()
+        raise
+    finally:
+        CURRENT.reset(token)
+
+
+@dataclass(slots=True)
+class CallCount:
+    """Counts how often a layer is read; lets everybody through."""
+
+    calls: dict[str, int] = field(default_factory=lambda: {"forward": 0, "backward": 0})
+
+    @contextlib.contextmanager
+    def turn(self, direction: str) -> Iterator[None]:
+        """One read more."""
+        self.calls[direction] += 1
+        yield
+
+
+@contextlib.contextmanager
+def _gates(grids: Sequence[TileGrid], gates: Sequence[Any]) -> Iterator[None]:
+    for grid, gate in zip(grids, gates, strict=True):
+        grid.gate = gate
+    try:
+        yield
+    finally:
+        for grid in grids:
+            grid.gate = None
+
+
+def _digital_state(model: nn.Module) -> list[torch.Tensor]:
+    return [torch.get_rng_state(), *(buffer.clone() for buffer in model.buffers())]
+
+
+def _equal(a: Sequence[torch.Tensor], b: Sequence[torch.Tensor]) -> bool:
+    return all(torch.equal(x, y) for x, y in zip(a, b, strict=True))

@@ -1,0 +1,131 @@
+"""What a run tells about itself: where each layer sits, how full its tiles are, what they have done."""
+
+from __future__ import annotations
+
+import io
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.table import Table
+
+from crossgrid.chip import Chip, MappingPlan
+from crossgrid.chip.cost.cost import energy_by_part
+from crossgrid.chip.cost.events import Events, layer_events
+from crossgrid.chip.reports.report import mapping_table
+
+from ..tiles.layer_spec import LayerSpec
+from .metrics import TileSample, busy_share, waiting_share
+
+#: a tile's counter -> its heading
+COUNTED = {
+    "forward_count": "read",
+    "backward_count": "read back",
+    "update_count": "updates",
+    "pulses": "pulses",
+    "adc_clips": "ADC clips",
+    "retries": "retries",
+    "saturated": "saturated",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """The mapping of a run and its tiles' counters; print it."""
+
+    plan: MappingPlan | None
+    specs: Sequence[LayerSpec]
+    samples: Sequence[TileSample]
+    chip: Chip | None = None
+    reuse_known: bool = True  # whether the plan knows how often an input passes through each layer
+    update_delay: int = 0  # steps that pulsed updates are late by
+
+    def __str__(self) -> str:
+        return self._recorded().export_text()
+
+    def _repr_html_(self) -> str:
+        return self._recorded().export_html(inline_styles=True)
+
+    def _recorded(self) -> Console:
+        console = Console(width=110, record=True, file=io.StringIO())
+        for table in (self.mapping(), self.activity(), self.occupancy(), self.energy()):
+            if table is not None:
+                console.print(table)
+        return console
+
+    def mapping(self) -> Table:
+        """Layer -> tiles, used rows x columns, utilization."""
+        if self.plan is not None:
+            return mapping_table(self.plan, self.reuse_known)
+        table = Table(title="layers on tiles cut at the configuration's own size")
+        for heading in ("layer", "outputs x inputs", "tiles"):
+            table.add_column(heading)
+        for spec in self.specs:
+            table.add_row(spec.name, f"{spec.out_size} x {spec.in_size}", str(len(spec.tiles)))
+        return table
+
+    def events(self) -> Events | None:
+        """What the chip's parts did, from what the tiles counted, but for traffic; None without a chip."""
+        if self.plan is None or self.chip is None:
+            return None
+        layer_of = {shape.name: spec.name for spec in self.specs for shape in spec.shapes(spec.name)}
+        total = Events(pulse=sum(counters["pulses"] for _, counters in self.samples))
+        for backward, counted in ((False, ("forward_count", "retries")), (True, ("backward_count",))):
+            each = layer_events(self.plan, self.chip, backward)
+            for layer, events in zip(self.plan.layers, each, strict=True):
+                tiles = [
+                    counters for labels, counters in self.samples if labels["layer"] == layer_of[layer.name]
+                ]
+                reads = [sum(counters[name] for name in counted) for counters in tiles]
+                total = total + events * (sum(reads) / max(len(reads), 1) / layer.reuse)
+        return total
+
+    def energy(self) -> Table | None:
+        """Energy of the run by part of the chip, from counted events."""
+        events = self.events()
+        counted = any(counters["forward_count"] for _, counters in self.samples)
+        if events is None or not counted or self.plan is None or self.chip is None or not self.chip.parts:
+            return None
+        table = Table(title=f"energy on {self.chip.name}, from counted events")
+        table.add_column("part")
+        table.add_column("µJ", justify="right")
+        parts = energy_by_part(self.chip, events, self.plan.chips_used)
+        for part, energy_pj in sorted(parts.items(), key=lambda item: -item[1]):
+            table.add_row(part, f"{energy_pj / 1e6:,.3f}")
+        table.add_row("total", f"{sum(parts.values()) / 1e6:,.3f}")
+        return table
+
+    def activity(self) -> Table:
+        """What the tiles of each layer have done."""
+        totals: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
+        for labels, counters in self.samples:
+            for name, value in counters.items():
+                totals[labels["layer"]][name] += value
+        table = Table(title="what the tiles have done")
+        table.add_column("layer")
+        for heading in COUNTED.values():
+            table.add_column(heading, justify="right")
+        table.add_column("seconds", justify="right")
+        for layer, counters in totals.items():
+            seconds = sum(counters[f"{part}_seconds"] for part in ("forward", "backward", "update"))
+            table.add_row(layer, *(f"{counters[name]:,.0f}" for name in COUNTED), f"{seconds:.2f}")
+        return table
+
+    def occupancy(self) -> Table | None:
+        """How busy each layer's tiles were, and how long their processes waited for work: bubbles."""
+        by_layer: dict[str, list[dict[str, float]]] = defaultdict(list)
+        for labels, counters in self.samples:
+            by_layer[labels["layer"]].append(counters)
+        if not any(counters["run_seconds"] for _, counters in self.samples):
+            return None
+        late = f"; updates are late by {self.update_delay} steps" if self.update_delay else ""
+        table = Table(title=f"how busy the tiles were{late}")
+        for heading in ("layer", "tiles", "busy", "busiest tile", "bubbles"):
+            table.add_column(heading, justify="left" if heading == "layer" else "right")
+        for layer, tiles in by_layer.items():
+            busy = [busy_share(counters) for counters in tiles]
+            bubbles = sum(waiting_share(counters) for counters in tiles) / len(tiles)
+            shares = (sum(busy) / len(busy), max(busy), bubbles)
+            table.add_row(layer, str(len(tiles)), *(f"{share:.1%}" for share in shares))
+        return table

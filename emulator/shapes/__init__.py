@@ -1,0 +1,1 @@
+"""From a torch model to the shapes that a mapper takes."""

@@ -1,0 +1,190 @@
+"""How often an input passes through each layer of a model: from an example, or from a run's first batch.
+
+An example runs through the model with its tiles left alone: every analog layer gives zeros, the digital
+ones compute. So nothing changes on a tile, no noise is used up, and the layers' order is known too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from crossgrid.chip import Convolution, LayerShape
+from crossgrid.kernels.errors import ConfigError
+
+from ..hosts.grid import TileGrid
+from ..nn.base import AnalogLayer
+from .tracing import Trace
+
+Layers = Sequence[tuple[str, AnalogLayer]]
+
+
+def plain_shapes(layers: Layers) -> list[LayerShape]:
+    """What a mapper places for the layers, one vector an input, each reading the one before it."""
+    return [shape for name, layer in layers for shape in layer.grid.spec.shapes(name)]
+
+
+def traced_shapes(model: nn.Module, layers: Layers, example: Any) -> list[LayerShape]:
+    """The same in the order in which an example passes, with how often it does and what each layer reads.
+
+    Args:
+        example: an input, a tuple of several, or the shape of one; the first dimension counts inputs.
+    """
+    inputs = _inputs(example)
+    watcher = _Watcher(inputs)
+    try:
+        with _undisturbed(model), contextlib.ExitStack() as stack, torch.no_grad():
+            for name, layer in layers:
+                stack.enter_context(watcher.watching(name, layer))
+            stack.enter_context(watcher.trace)
+            model(*inputs)
+    except ConfigError:
+        raise
+    except Exception as error:
+        shapes = ", ".join(str(tuple(part.shape)) for part in inputs)
+        raise ConfigError(
+            f"example_input of shape {shapes} does not pass through the model ({type(error).__name__}: "
+            f"{' '.join(str(error).split())}); give one batch as the model takes it, or leave it out"
+        ) from error
+    batch = int(inputs[0].shape[0])
+    unseen = [(name, layer) for name, layer in layers if name not in watcher.seen]
+    return [*(watcher.shape(key, batch) for key in watcher.vectors), *plain_shapes(unseen)]
+
+
+class _Watcher:
+    """Counts vectors and notes who reads what while the example passes."""
+
+    def __init__(self, inputs: tuple[Tensor, ...]) -> None:
+        self.trace = Trace(inputs)
+        self.seen: set[str] = set()
+        self.shapes: dict[str, LayerShape] = {}
+        self.vectors: dict[str, int] = {}
+        self._reading: list[tuple[str, ...]] = []
+
+    @contextlib.contextmanager
+    def watching(self, name: str, layer: AnalogLayer) -> Iterator[None]:
+        """Inside, ``layer`` gives zeros and is watched."""
+
+        def stand_in(x: Tensor, bias: Tensor | None = None) -> Tensor:
+            self._count(name, layer, x)
+            rows = _rows(layer, x)
+            return torch.zeros(rows, layer.grid.spec.out_size, dtype=torch.float32, device=x.device)
+
+        def before(module: nn.Module, args: Any, kwargs: Any) -> None:
+            self._reading.append(self.trace.enter((args, kwargs)))
+
+        def after(module: nn.Module, args: Any, output: Any) -> None:
+            sources = self._reading.pop()
+            keys = tuple(shape.name for shape in layer.grid.spec.shapes(name))
+            for key in keys:
+                self.trace.reads(key, sources)
+            self.trace.leave(output, keys)
+
+        handles = (
+            layer.register_forward_pre_hook(before, with_kwargs=True),
+            layer.register_forward_hook(after),
+        )
+        layer.analog_tile.forward = stand_in  # type: ignore[method-assign]
+        try:
+            yield
+        finally:
+            del layer.analog_tile.forward
+            for handle in handles:
+                handle.remove()
+
+    def shape(self, key: str, batch: int) -> LayerShape:
+        """The matrix ``key`` with what was found."""
+        shape = replace(self.shapes[key], reuse=max(1, self.vectors[key] // batch))
+        return self.trace.wired(shape, batch)
+
+    def _count(self, name: str, layer: AnalogLayer, x: Tensor) -> None:
+        self.seen.add(name)
+        spec = layer.grid.spec
+        for shape in spec.shapes(name):
+            geometry = None
+            if spec.patches is not None and len(spec.patches.kernel) == 2:
+                size = spec.patches.size
+                geometry = Convolution(
+                    spec.in_size // size, _pair(spec.patches.kernel), _pair(spec.patches.stride),
+                    _pair(x.shape[2:]), _pair(spec.patches.output_size(tuple(x.shape[2:]))),
+                )  # fmt: skip
+            self.shapes[shape.name] = replace(shape, convolution=geometry)
+            self.vectors[shape.name] = self.vectors.get(shape.name, 0) + _rows(layer, x)
+
+
+def _rows(layer: AnalogLayer, x: Tensor) -> int:
+    """How many vectors the tiles read for an input."""
+    patches = layer.grid.spec.patches
+    positions = 1 if patches is None else math.prod(patches.output_size(tuple(x.shape[2:])))
+    return int(x.shape[0]) * positions
+
+
+def _pair(values: Any) -> tuple[int, int]:
+    first, second = (int(value) for value in values)
+    return first, second
+
+
+def _inputs(example: Any) -> tuple[Tensor, ...]:
+    if isinstance(example, Tensor):
+        inputs: tuple[Any, ...] = (example,)
+    elif isinstance(example, (tuple, list)) and example:
+        whole = all(isinstance(size, int) and not isinstance(size, bool) for size in example)
+        inputs = (torch.zeros(tuple(example)),) if whole else tuple(example)
+    else:
+        inputs = ()
+    if not inputs or not all(isinstance(part, Tensor) for part in inputs) or inputs[0].dim() == 0:
+        raise ConfigError(
+            f"example_input is of type {type(example).__name__}; give a batch as the model takes it (a "
+            "tensor, or a tuple of tensors), or the shape of one"
+        )
+    if inputs[0].shape[0] == 0:
+        raise ConfigError("example_input is an empty batch; give at least one input")
+    return inputs
+
+
+@contextlib.contextmanager
+def _undisturbed(model: nn.Module) -> Iterator[None]:
+    """Inside, the model is in evaluation mode; random numbers and the modes are then as they were."""
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        with torch.random.fork_rng(devices=[]):
+            model.eval()
+            yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
+class FirstBatch:
+    """Learns how often an input passes through each layer from the first batch that a run sees."""
+
+    def __init__(
+        self, model: nn.Module, grids: Sequence[TileGrid], learned: Callable[[list[int]], None]
+    ) -> None:
+        self._grids, self._learned = grids, learned
+        self._before: list[int] = []
+        self._handles = [
+            model.register_forward_pre_hook(self._start), model.register_forward_hook(self._end),
+        ]  # fmt: skip
+
+    def _start(self, model: nn.Module, args: tuple[Any, ...]) -> None:
+        self._before = [grid.ticks.forward for grid in self._grids]
+
+    def _end(self, model: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+        if not args or not isinstance(args[0], Tensor) or args[0].dim() == 0 or not len(args[0]):
+            return
+        self.stop()
+        vectors = [g.ticks.forward - b for g, b in zip(self._grids, self._before, strict=True)]
+        self._learned([max(1, count // len(args[0])) for count in vectors])
+
+    def stop(self) -> None:
+        """Look no more."""
+        for handle in self._handles:
+            handle.remove()
+        self._handles = []

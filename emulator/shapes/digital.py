@@ -1,0 +1,254 @@
+"""From any torch model to the layer shapes that the mapper takes. Shapes only: no weight is ever allocated.
+
+Layers are linear ones, convolutions, recurrent ones and attention's projections. With an example input the
+model runs once on the meta device, which tells how many vectors pass through each layer and which layers'
+outputs it reads (``tracing``).
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
+from torch.utils.hooks import RemovableHandle
+
+from crossgrid.chip import Convolution, Join, LayerShape
+from crossgrid.kernels.errors import ConfigError, nearest
+
+from .tracing import Trace
+
+Shape = Sequence[int]
+
+
+def layers_of(
+    model: nn.Module, example: Tensor | Shape | tuple[Any, ...] | None = None
+) -> tuple[LayerShape, ...]:
+    """The layers of ``model``; ``example``, an input or its shape (batch first), runs on the meta device.
+
+    Without an example every layer is taken to read the one defined before it, one vector an input.
+    """
+    if example is None:
+        return tuple(
+            shape for name, module in model.named_modules() for shape in _shapes(name, module, 1, None)
+        )
+    inputs = _on_meta(example)
+    watcher = _Watcher(inputs)
+    handles = []
+    for name, module in model.named_modules():
+        if _is_layer(module):
+            handles += watcher.watch(name, module)
+    try:
+        with torch.no_grad(), watcher.trace:
+            model.to("meta")(*inputs)
+    finally:
+        for handle in handles:
+            handle.remove()
+    batch = int(inputs[0].shape[0])
+    missed = [
+        _per_input(shape, batch)
+        for name, module in model.named_modules()
+        if name not in watcher.seen
+        for shape in _shapes(name, module, batch, None)
+    ]
+    found = (watcher.trace.wired(_per_input(shape, batch), batch) for shape in watcher.found.values())
+    return (*found, *missed)
+
+
+class _Watcher:
+    """Notes each layer when it first works, and adds up the vectors of later calls."""
+
+    def __init__(self, inputs: tuple[Tensor, ...]) -> None:
+        self.trace = Trace(inputs)
+        self.found: dict[str, LayerShape] = {}
+        self.seen: set[str] = set()
+        self._reading: list[tuple[str, ...]] = []
+
+    def watch(self, name: str, module: nn.Module) -> list[RemovableHandle]:
+        """Hooks before and after ``module``."""
+
+        def before(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            self._reading.append(self.trace.enter((args, kwargs)))
+
+        def after(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+            self._note(name, module, (args, kwargs), output)
+
+        return [
+            module.register_forward_pre_hook(before, with_kwargs=True),
+            module.register_forward_hook(after, with_kwargs=True),
+        ]
+
+    def _note(self, name: str, module: nn.Module, inputs: Any, output: Any) -> None:
+        sources = self._reading.pop()
+        result = output[0] if isinstance(output, tuple) else output
+        tensors = [leaf for leaf in tree_leaves(inputs) if isinstance(leaf, Tensor)]
+        shapes = _shapes(name, module, _vectors(module, result), (tensors[0], result))
+        self.seen.add(name)
+        if isinstance(module, nn.MultiheadAttention):
+            self.seen.add(f"{name}.out_proj")
+        for shape in shapes:
+            old = self.found.get(shape.name)
+            self.found[shape.name] = shape if old is None else replace(old, reuse=old.reuse + shape.reuse)
+            if shape.sources is None:
+                self.trace.reads(shape.name, sources)
+        self.trace.leave(output, _last_matrices(module, shapes))
+
+
+def load_layers(text: str) -> tuple[LayerShape, ...]:
+    """The layers of ``file.py:callable``: it returns a model, or it and an example input or its shape."""
+    path, _, name = text.rpartition(":")
+    if not path or not Path(path).is_file():
+        raise ConfigError(
+            f"model '{text}': no file '{path or text}'; give FILE.py:CALLABLE or a name of the zoo"
+        )
+    spec = importlib.util.spec_from_file_location(Path(path).stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.path.insert(0, str(Path(path).resolve().parent))
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.pop(0)
+    make = getattr(module, name, None)
+    if not callable(make):
+        known = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
+        raise ConfigError(f"model '{text}': {path} has no callable '{name}': {nearest(name, known)}")
+    with torch.device("meta"):
+        made = make()
+    model, example = made if isinstance(made, tuple) else (made, None)
+    if not isinstance(model, nn.Module):
+        raise ConfigError(
+            f"model '{text}': {name}() returned a {type(model).__name__}, not a torch.nn.Module"
+        )
+    return layers_of(model, example)
+
+
+def _on_meta(example: Any) -> tuple[Tensor, ...]:
+    if isinstance(example, Tensor):
+        return (example.to("meta"),)
+    if all(isinstance(size, int) for size in example):
+        return (torch.empty(tuple(example), device="meta"),)
+    return tuple(tensor.to("meta") for tensor in example)
+
+
+def _per_input(shape: LayerShape, batch: int) -> LayerShape:
+    joins = tuple(replace(join, values=max(1, join.values // batch)) for join in shape.joins)
+    return replace(shape, reuse=max(1, shape.reuse // batch), joins=joins)
+
+
+def _vectors(module: nn.Module, result: Tensor) -> int:
+    """How often the weight matrix is multiplied: output values over outputs of one vector."""
+    if _is_convolution(module):
+        return result.numel() // int(module.out_channels)  # type: ignore[arg-type]
+    if isinstance(module, nn.RNNBase):
+        width = module.proj_size or module.hidden_size
+        return result.numel() // (width * (2 if module.bidirectional else 1))
+    return result.numel() // int(result.shape[-1])
+
+
+def _is_convolution(module: nn.Module) -> bool:
+    return isinstance(module, (nn.Conv1d, nn.Conv2d, nn.Conv3d))
+
+
+def _is_projection(module: nn.Module) -> bool:
+    """Hugging Face's ``Conv1D``, a linear layer with a transposed weight."""
+    return type(module).__name__ == "Conv1D" and isinstance(getattr(module, "weight", None), Tensor)
+
+
+def _is_layer(module: nn.Module) -> bool:
+    kinds = (nn.Linear, nn.RNNBase, nn.MultiheadAttention)
+    return isinstance(module, kinds) or _is_convolution(module) or _is_projection(module)
+
+
+def _shapes(
+    name: str, module: nn.Module, vectors: int, data: tuple[Tensor, Tensor] | None
+) -> list[LayerShape]:
+    """The matrices of one module."""
+    if isinstance(module, nn.Linear):
+        return [LayerShape(name, module.out_features, module.in_features, vectors)]
+    if _is_projection(module):
+        in_, out = module.weight.shape  # type: ignore[misc]
+        return [LayerShape(name, int(out), int(in_), vectors)]
+    if _is_convolution(module):
+        return _convolution_shapes(name, module, vectors, data)
+    if isinstance(module, nn.RNNBase):
+        return _recurrent_shapes(name, module, vectors)
+    if isinstance(module, nn.MultiheadAttention):
+        return _attention_shapes(name, module, vectors)
+    return []
+
+
+def _recurrent_shapes(name: str, module: nn.RNNBase, vectors: int) -> list[LayerShape]:
+    """A matrix for inputs and one for states in each layer and direction; a third where states are projected.
+
+    What both make is added where states are read; the next layer reads the states of both directions.
+    """
+    shapes: list[LayerShape] = []
+    below: tuple[str, ...] | None = None
+    directions = ("", "_reverse") if module.bidirectional else ("",)
+    for layer in range(module.num_layers):
+        states = []
+        for direction in directions:
+            ih, hh, hr = (f"{name}.weight_{kind}_l{layer}{direction}" for kind in ("ih", "hh", "hr"))
+            gates, width = getattr(module, f"weight_ih_l{layer}{direction}").shape
+            state = module.proj_size or module.hidden_size
+            last = hr if module.proj_size else hh
+            shapes.append(LayerShape(ih, int(gates), int(width), vectors, sources=below))
+            joins = (Join(ih, int(gates) * vectors),)
+            shapes.append(LayerShape(hh, int(gates), state, vectors, sources=(last,), joins=joins))
+            if module.proj_size:
+                shapes.append(LayerShape(hr, state, module.hidden_size, vectors, sources=(hh,)))
+            states.append(last)
+        below = tuple(states)
+    return shapes
+
+
+def _attention_shapes(name: str, module: nn.MultiheadAttention, vectors: int) -> list[LayerShape]:
+    """Projections of queries, keys and values, in one matrix where they have one, and of the result."""
+    width = module.embed_dim
+    if module.in_proj_weight is not None:
+        shapes = [LayerShape(f"{name}.in_proj", 3 * width, width, vectors)]
+    else:
+        sizes = {"q_proj": width, "k_proj": module.kdim, "v_proj": module.vdim}
+        shapes = [LayerShape(f"{name}.{part}", width, int(size), vectors) for part, size in sizes.items()]
+        met = tuple(Join(shape.name, width * vectors) for shape in shapes[:2])
+        shapes[2] = replace(shapes[2], joins=met)
+    read = (shapes[-1].name,)
+    return [*shapes, LayerShape(f"{name}.out_proj", width, width, vectors, sources=read)]
+
+
+def _last_matrices(module: nn.Module, shapes: list[LayerShape]) -> tuple[str, ...]:
+    """The matrices that make a module's outputs."""
+    if isinstance(module, nn.MultiheadAttention):
+        return (shapes[-1].name,)
+    if isinstance(module, nn.RNNBase):
+        each = 3 if module.proj_size else 2
+        directions = 2 if module.bidirectional else 1
+        return tuple(shape.name for shape in shapes[each - 1 :: each][-directions:])
+    return tuple(shape.name for shape in shapes)
+
+
+def _convolution_shapes(
+    name: str, module: Any, vectors: int, data: tuple[Tensor, Tensor] | None
+) -> list[LayerShape]:
+    groups = int(module.groups)
+    out, channels = int(module.out_channels) // groups, int(module.in_channels) // groups
+    geometry = None
+    if data is not None and isinstance(module, nn.Conv2d):
+        height, width = data[0].shape[-2:]
+        high, wide = data[1].shape[-2:]
+        geometry = Convolution(
+            channels, tuple(module.kernel_size), tuple(module.stride),  # type: ignore[arg-type]
+            (int(height), int(width)), (int(high), int(wide)),
+        )  # fmt: skip
+    in_ = channels * math.prod(module.kernel_size)
+    names = [name] if groups == 1 else [f"{name}[{group}]" for group in range(groups)]
+    return [LayerShape(each, out, in_, vectors, geometry) for each in names]

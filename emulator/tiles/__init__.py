@@ -1,0 +1,1 @@
+"""Physical tiles: their state, what they can do, who hosts them. Neither torch nor Ray."""

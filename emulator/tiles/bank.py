@@ -1,0 +1,213 @@
+"""TileBank: the state of n >= 1 equal physical tiles, stacked, and what they can do.
+
+A bank knows devices and periphery, but neither torch nor processes. Everything random in it is
+addressed by the tile's key and by ticks that the caller counts, so a tile behaves the same in any bank.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crossgrid.kernels.analog_mvm import periphery, share_networks
+from crossgrid.kernels.arrays.build import build_cell
+from crossgrid.kernels.arrays.exact import ExactCell
+from crossgrid.kernels.inference import modified_weights, program, programmed_weights, weights_at
+from crossgrid.kernels.machine.pages import Recycled
+from crossgrid.kernels.rng import tile_key
+
+from ..config.rpu import InferenceRPUConfig, RPUConfig, periphery_of, update_of
+
+Floats = NDArray[np.float32]
+Index = NDArray[np.intp]
+Kernels = Literal["naive", "cpu", "cuda"]
+
+
+@dataclass(slots=True)
+class TileStats:
+    """What a bank's tiles have done, one entry a tile."""
+
+    forward_seconds: NDArray[np.float64]
+    forward_count: NDArray[np.int64]  # vectors read
+    backward_seconds: NDArray[np.float64]
+    backward_count: NDArray[np.int64]
+    update_seconds: NDArray[np.float64]
+    update_count: NDArray[np.int64]  # vector pairs applied
+    pulses: NDArray[np.int64]  # coincidences that moved a device
+    adc_clips: NDArray[np.int64]  # conversions that hit the ADC's range
+    retries: NDArray[np.int64]  # further attempts of bound management
+    conversions: NDArray[np.int64]  # by the ADC, in all attempts
+    saturated: NDArray[np.int64]  # crosspoints at one of their bounds, at the last look
+
+    @classmethod
+    def zeros(cls, tiles: int) -> TileStats:
+        def counts() -> NDArray[np.int64]:
+            return np.zeros(tiles, np.int64)
+
+        def seconds() -> NDArray[np.float64]:
+            return np.zeros(tiles, np.float64)
+
+        timed = seconds(), counts(), seconds(), counts(), seconds(), counts()
+        return cls(*timed, *(counts() for _ in range(5)))
+
+
+@dataclass(slots=True)
+class Effort:
+    """What all tiles of a bank did alike."""
+
+    seconds: float = 0.0  # of the whole bank
+    vectors: int = 0
+
+    def add(self, start: float, vectors: int) -> None:
+        """Note work that began at ``start`` and ends now."""
+        self.seconds += time.perf_counter() - start
+        self.vectors += vectors
+
+
+class TileBank:
+    """n >= 1 equal tiles W[tiles, out, in] of one layer."""
+
+    def __init__(
+        self,
+        layer_key: int,
+        blocks: Sequence[int],
+        out_size: int,
+        in_size: int,
+        rpu_config: RPUConfig,
+        executor: Kernels = "cpu",
+    ) -> None:
+        """Draw the devices of the layer's blocks ``blocks``; their weights are zero.
+
+        With the executor "cuda" they live on the card, and what they read and answer are tensors there.
+        """
+        forward_io, backward_io = periphery_of(rpu_config)
+        keys_T2 = np.stack([tile_key(layer_key, block) for block in blocks])
+        shape = out_size, in_size
+        self.executor: Kernels = executor
+        self.cell = build_cell(rpu_config.device, update_of(rpu_config), keys_T2, *shape, executor=executor)
+        self.forward_read = periphery(forward_io, keys_T2, *shape, direction="forward", executor=executor)
+        self.backward_read = periphery(backward_io, keys_T2, *shape, direction="backward", executor=executor)
+        share_networks(self.forward_read, self.backward_read)
+        self.rpu_config = rpu_config
+        self.keys_T2 = keys_T2
+        self.tiles = len(blocks)
+        self.stats = TileStats.zeros(self.tiles)
+        self.forwards, self.backwards, self.updates = Effort(), Effort(), Effort()
+        self.memory = Recycled()
+
+    def modified(self, tick: int) -> Floats:
+        """The weights that the mini-batch ``tick`` of hardware-aware training sees."""
+        assert isinstance(self.rpu_config, InferenceRPUConfig)
+        w_TOI = self.cell.weights
+        return modified_weights(
+            w_TOI, self.rpu_config.modifier, self.keys_T2, tick, executor=self.executor,
+            out_TOI=None if self.executor == "cuda" else self.memory.empty(w_TOI.shape),
+        )  # fmt: skip
+
+    def forward(self, x_XBI: Floats, x_of_tile: Index, tick: int, w_TOI: Floats | None = None) -> Floats:
+        """y[tiles, B, out] = W x of each tile's own input block, through DAC and ADC.
+
+        ``w_TOI`` stands in for the tiles' own weights where a mini-batch sees others.
+        """
+        start = time.perf_counter()
+        weights_TOI = self.cell.weights if w_TOI is None else w_TOI
+        y_TBO, counts = self.forward_read.read(weights_TOI, x_XBI, x_of_tile, tick)
+        self.forwards.add(start, x_XBI.shape[1])
+        self.stats.adc_clips += counts.adc_clips
+        self.stats.retries += counts.retries
+        self.stats.conversions += counts.conversions
+        return y_TBO
+
+    def backward(self, d_XBO: Floats, d_of_tile: Index, tick: int, w_TOI: Floats | None = None) -> Floats:
+        """z[tiles, B, in] = W^T d of each tile's own output block, through DAC and ADC."""
+        start = time.perf_counter()
+        weights_TOI = self.cell.weights if w_TOI is None else w_TOI
+        z_TBI, counts = self.backward_read.read(weights_TOI, d_XBO, d_of_tile, tick)
+        self.backwards.add(start, d_XBO.shape[1])
+        self.stats.adc_clips += counts.adc_clips
+        self.stats.conversions += counts.conversions
+        return z_TBI
+
+    def update(
+        self,
+        x_XBI: Floats,
+        x_of_tile: Index,
+        d_XBO: Floats,
+        d_of_tile: Index,
+        learning_rate: float,
+        tick: int,
+    ) -> None:
+        """Pulse the devices for every vector pair, one after another: w <- w - lr d x^T on average."""
+        start = time.perf_counter()
+        counts = self.cell.update(x_XBI, x_of_tile, d_XBO, d_of_tile, learning_rate, tick)
+        self.updates.add(start, x_XBI.shape[1])
+        self.stats.pulses += counts.pulses
+
+    def set_weights(self, w_TOI: Sequence[Floats]) -> None:
+        """Write every tile's weights; every device clips to its own bounds."""
+        if isinstance(self.cell, ExactCell):  # tile by tile: a stack would be one more copy of the layer
+            for held_OI, w_OI in zip(self.cell.host_TOI, w_TOI, strict=True):
+                held_OI[...] = w_OI
+        else:
+            self.cell.set_weights(np.stack(w_TOI))
+
+    def program(
+        self, targets_TOI: Sequence[Floats], programmed: int, drifted: tuple[float, int] | None
+    ) -> None:
+        """Hold what programming ``targets_TOI`` leaves: right after it, or (seconds, tick) later.
+
+        Every random number has an address, so nothing is kept between programming and drift but the
+        tick ``programmed`` that the programming took place at.
+        """
+        assert isinstance(self.rpu_config, InferenceRPUConfig)
+        assert isinstance(self.cell, ExactCell)
+        self.memory.release()
+        for k, targets_OI in enumerate(targets_TOI):
+            one = slice(k, k + 1)
+            held_TOI = self.cell.host_TOI[one]
+            state = program(targets_OI[None], self.rpu_config.noise_model, self.keys_T2[one], programmed)
+            if drifted is None:
+                programmed_weights(state, out_TOI=held_TOI)
+            else:
+                weights_at(state, *drifted, out_TOI=held_TOI)
+
+    def look(self) -> TileStats:
+        """The statistics, with saturation counted now."""
+        stats = self.stats
+        stats.forward_seconds[:], stats.forward_count[:] = self._each(self.forwards)
+        stats.backward_seconds[:], stats.backward_count[:] = self._each(self.backwards)
+        stats.update_seconds[:], stats.update_count[:] = self._each(self.updates)
+        stats.saturated[:] = self.cell.saturated()
+        return stats
+
+    def _each(self, effort: Effort) -> tuple[float, int]:
+        """Seconds and vectors of one tile."""
+        return effort.seconds / self.tiles, effort.vectors
+
+    def state(self, tile: int) -> dict[str, NDArray]:
+        """Everything that changes in one tile: enough to go on elsewhere with the same bits."""
+        parts = {
+            "cell": self.cell.state(),
+            "forward": self.forward_read.state(),
+            "backward": self.backward_read.state(),
+        }
+        return {
+            f"{part}.{name}": np.array(values[tile])
+            for part, state in parts.items()
+            for name, values in state.items()
+        }
+
+    def load_state(self, states: Sequence[dict[str, NDArray]]) -> None:
+        """Take over the states of all tiles, in the bank's order."""
+        for part, target in (
+            ("cell", self.cell), ("forward", self.forward_read), ("backward", self.backward_read),
+        ):  # fmt: skip
+            names = [name for name in states[0] if name.startswith(part + ".")]
+            target.load_state(
+                {name.removeprefix(part + "."): np.stack([s[name] for s in states]) for name in names}
+            )

@@ -1,0 +1,322 @@
+"""TileWorker: hosts tiles of any layers and answers messages about them.
+
+One worker lives in this process (``LocalExecutor``) or in a Ray actor (``TileActor``); it knows neither.
+A message is a header (plain values) and arrays. For one layer the worker holds some of the tiles,
+grouped into banks of equal shape.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crossgrid.kernels.analog_mvm.reads.periphery import on_host
+from crossgrid.kernels.patches.unfold import channels_last, fold, unfold
+
+from .bank import Floats, Index, Kernels, TileBank
+from .layer_spec import LayerSpec, TileSpec
+
+Header = dict[str, Any]
+Arrays = list[NDArray]
+PartialSums = tuple[list[list[int]], Arrays]
+
+#: messages that make tiles work; a worker counts as waiting between the first and the last of them
+WORK = frozenset({"forward", "backward", "update"})
+
+
+@dataclass(slots=True)
+class Group:
+    """Equal tiles of one layer in one bank, and which input and output block each of them uses."""
+
+    bank: TileBank
+    tiles: list[TileSpec]
+    columns: list[int] = field(init=False)
+    rows: list[int] = field(init=False)
+    x_of_tile: Index = field(init=False)
+    d_of_tile: Index = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.columns = sorted({tile.column for tile in self.tiles})
+        self.rows = sorted({tile.row for tile in self.tiles})
+        self.x_of_tile = np.array([self.columns.index(tile.column) for tile in self.tiles], np.intp)
+        self.d_of_tile = np.array([self.rows.index(tile.row) for tile in self.tiles], np.intp)
+
+
+@dataclass(slots=True)
+class Kept:
+    """One forward pass that may be trained on: its inputs and, after the backward pass, its gradients."""
+
+    x_XBI: list[Floats]  # one stack a group
+    w_TOI: list[Floats | None]  # the weights that this pass saw, where they were not the tiles' own
+    image_shape: tuple[int, ...]
+    channels_last: bool  # how the images were stored: their gradient is alike, so that nobody must convert it
+    d_XBO: list[list[Floats]] = field(default_factory=list)  # one entry a backward pass
+
+
+class HostedLayer:
+    """The tiles of one layer that live in this worker."""
+
+    def __init__(self, spec: LayerSpec, blocks: Sequence[int], executor: Kernels = "cpu") -> None:
+        self.spec = spec
+        tiles = [spec.tiles[block] for block in sorted(blocks)]
+        self.groups = []
+        for shape in sorted({tile.shape for tile in tiles}, reverse=True):
+            alike = [tile for tile in tiles if tile.shape == shape]
+            bank = TileBank(spec.key, [t.block for t in alike], *shape, spec.rpu_config, executor)
+            self.groups.append(Group(bank, alike))
+        self.columns = sorted({tile.column for tile in tiles})
+        self.rows = sorted({tile.row for tile in tiles})
+        in_row, in_column = Counter(tile.row for tile in tiles), Counter(tile.column for tile in tiles)
+        self.complete_rows = {row for row, count in in_row.items() if count == spec.columns}
+        self.complete_columns = {column for column, count in in_column.items() if count == spec.rows}
+        self.kept: dict[int, Kept] = {}
+
+    def forward(
+        self,
+        tick: int,
+        record: int | None,
+        feeds: Arrays,
+        modify: int | None = None,
+        vectors: bool = False,
+    ) -> PartialSums:
+        """Read all tiles. ``feeds`` holds the input (features or image channels) of each hosted column.
+
+        ``modify`` is the tick of a hardware-aware mini-batch, whose weights are modified for it; ``vectors``
+        says that the feeds are the tiles' own input vectors, whatever the layer is.
+        """
+        feed = dict(zip(self.columns, feeds, strict=True))
+        stacks, weights, parts = [], [], {}
+        for group in self.groups:
+            x_XBI = self._input_blocks(group.columns, feed, vectors, record is not None)
+            if modify is None and record is None:
+                group.bank.memory.release()  # nobody trains at present
+            w_TOI = None if modify is None else group.bank.modified(modify)
+            y_TBO = on_host(group.bank.forward(x_XBI, group.x_of_tile, tick, w_TOI))
+            stacks.append(x_XBI)
+            weights.append(w_TOI)
+            parts.update({(t.row, t.column): y for t, y in zip(group.tiles, y_TBO, strict=True)})
+        if record is not None:
+            self.kept[record] = Kept(stacks, weights, feeds[0].shape, channels_last(feeds[0]))
+        return _partial_sums(parts, self.complete_rows, along_row=True)
+
+    def backward(self, tick: int, record: int, need_input: bool, gradients: Arrays) -> PartialSums:
+        """Keep the output gradients of each hosted row; read all tiles backward where asked for."""
+        gradient = dict(zip(self.rows, gradients, strict=True))
+        stacks = [_stacked([gradient[row] for row in group.rows]) for group in self.groups]
+        kept = self.kept[record]
+        if self.spec.learns:
+            kept.d_XBO.append(stacks)
+        if not need_input:
+            return [], []
+        parts = {}
+        for group, d_XBO, w_TOI in zip(self.groups, stacks, kept.w_TOI, strict=True):
+            z_TBI = on_host(group.bank.backward(d_XBO, group.d_of_tile, tick, w_TOI))
+            for tile, z_BI in zip(group.tiles, z_TBI, strict=True):
+                parts[tile.row, tile.column] = self._input_gradient(tile, z_BI, kept)
+        return _partial_sums(parts, self.complete_columns, along_row=False)
+
+    def update(self, learning_rate: float, tick: int, records: Sequence[int]) -> None:
+        """Apply the kept passes ``records`` in order and forget them."""
+        passes = [self.kept.pop(record) for record in records]
+        for k, group in enumerate(self.groups):
+            x = [kept.x_XBI[k] for kept in passes for _ in kept.d_XBO]
+            d = [stacks[k] for kept in passes for stacks in kept.d_XBO]
+            x_XBI = x[0] if len(x) == 1 else np.concatenate(x, axis=1)
+            d_XBO = d[0] if len(d) == 1 else np.concatenate(d, axis=1)
+            group.bank.update(x_XBI, group.x_of_tile, d_XBO, group.d_of_tile, learning_rate, tick)
+
+    def forget(self, records: Sequence[int]) -> None:
+        for record in records:
+            self.kept.pop(record, None)
+
+    def by_tile(self) -> dict[int, tuple[Group, int]]:
+        """For each hosted block its group and its place there."""
+        return {tile.block: (group, k) for group in self.groups for k, tile in enumerate(group.tiles)}
+
+    def _input_blocks(
+        self, columns: list[int], feed: Mapping[int, Floats], vectors: bool, keep: bool
+    ) -> Floats:
+        """x[columns, B, in] of some columns; a copy of the feeds where it is to be kept."""
+        patches = None if vectors else self.spec.patches
+        if patches is None:
+            blocks = [feed[c] for c in columns]
+            return blocks[0][None] if len(blocks) == 1 and not keep else _stacked(blocks)
+        blocks = [unfold(feed[c], patches)[:, self.spec.features(c)] for c in columns]
+        return blocks[0][None] if len(blocks) == 1 else np.stack(blocks)
+
+    def _input_gradient(self, tile: TileSpec, z_BI: Floats, kept: Kept) -> Floats:
+        patches = self.spec.patches
+        if patches is None:
+            return z_BI
+        first, last = self.spec.channels(tile.column)
+        if z_BI.shape[1] != (last - first) * patches.size:
+            full = np.zeros((z_BI.shape[0], (last - first) * patches.size), np.float32)
+            full[:, self.spec.features(tile.column)] = z_BI
+            z_BI = full
+        batch, _, *size = kept.image_shape
+        return fold(z_BI, batch, last - first, tuple(size), patches, last=kept.channels_last)
+
+
+def _stacked(blocks: list[Floats]) -> Floats:
+    """A copy of equal blocks, one after the other."""
+    return np.stack(blocks) if len(blocks) > 1 else blocks[0][None].copy()
+
+
+def _partial_sums(
+    parts: Mapping[tuple[int, int], Floats], complete: set[int], *, along_row: bool
+) -> PartialSums:
+    """Add what can be added here, always in block order, so that the sum never depends on the host.
+
+    A row (backward: a column) that is hosted completely gives one array, marked -1; of the others every
+    part goes to the driver, which adds them in the same order.
+    """
+    index: list[list[int]] = []
+    arrays: Arrays = []
+    if len(parts) == 1 and len(complete) == 1:
+        return [[*complete, -1]], [*parts.values()]
+    for row, column in sorted(parts) if along_row else sorted(parts, key=lambda rc: (rc[1], rc[0])):
+        line, place = (row, column) if along_row else (column, row)
+        part = parts[row, column]
+        if line not in complete:
+            index.append([line, place])
+            arrays.append(part)
+        elif index and index[-1] == [line, -1]:
+            arrays[-1] = arrays[-1] + part
+        else:
+            index.append([line, -1])
+            arrays.append(part)
+    return index, arrays
+
+
+@dataclass(slots=True)
+class Clock:
+    """How long a worker worked, and how long it waited for work in between: its bubbles."""
+
+    started: float | None = None
+    stopped: float = 0.0
+    busy_seconds: float = 0.0
+
+    def add(self, start: float, stop: float) -> None:
+        """Note a piece of work."""
+        if self.started is None:
+            self.started = start
+        self.stopped = stop
+        self.busy_seconds += stop - start
+
+    @property
+    def run_seconds(self) -> float:
+        """From the beginning of the first piece of work to the end of the last."""
+        return 0.0 if self.started is None else self.stopped - self.started
+
+
+class TileWorker:
+    """Hosts layers' tiles and answers messages: ``handle(header, arrays) -> (header, arrays)``."""
+
+    def __init__(self, executor: Kernels = "cpu") -> None:
+        self.executor = executor
+        self.layers: dict[int, HostedLayer] = {}
+        self.clock = Clock()
+        self.operations: dict[str, Callable[[Header, Arrays], tuple[Header, Arrays]]] = {
+            "forward": self._forward,
+            "backward": self._backward,
+            "update": self._update,
+            "forget": self._forget,
+            "weights": self._weights,
+            "set_weights": self._set_weights,
+            "program": self._program,
+            "state": self._state,
+            "load_state": self._load_state,
+            "stats": self._stats,
+        }
+
+    def host(self, layer: int, spec: LayerSpec, blocks: Sequence[int]) -> None:
+        """Build the tiles ``blocks`` of a layer: draw their devices, weights zero."""
+        self.layers[layer] = HostedLayer(spec, blocks, self.executor)
+
+    def handle(self, header: Header, arrays: Arrays) -> tuple[Header, Arrays]:
+        """Do what the message asks for."""
+        operation = header["op"]
+        start = time.perf_counter()
+        answer = self.operations[operation](header, arrays)
+        if operation in WORK:
+            self.clock.add(start, time.perf_counter())
+        return answer
+
+    def _forward(self, header: Header, arrays: Arrays) -> tuple[Header, Arrays]:
+        layer = self.layers[header["layer"]]
+        index, out = layer.forward(
+            header["tick"], header["record"], arrays, header["modify"], header["vectors"]
+        )
+        return {"index": index}, out
+
+    def _backward(self, header: Header, arrays: Arrays) -> tuple[Header, Arrays]:
+        layer = self.layers[header["layer"]]
+        index, out = layer.backward(header["tick"], header["record"], header["need_input"], arrays)
+        return {"index": index}, out
+
+    def _update(self, header: Header, arrays: Arrays) -> tuple[Header, Arrays]:
+        self.layers[header["layer"]].update(header["learning_rate"], header["tick"], header["records"])
+        return {}, []
+
+    def _forget(self, header: Header, arrays: Arrays) -> tuple[Header, Arrays]:
+        self.layers[header["layer"]].forget(header["records"])
+        return {}, []
+
+    def _weights(self, header: Header, arrays: Arrays) -> tuple[Header, Arrays]:
+        tiles = self.layers[header["layer"]].by_tile()
+        return {"blocks": list(tiles)}, [
+            on_host(group.bank.cell.weights[k]).copy() for group, k in tiles.values()
+        ]
+
+    def _set_weights(self, header: Header, arrays: Arrays) -> tuple[Header, Arrays]:
+        blocks = dict(zip(header["blocks"], arrays, strict=True))
+        for group in self.layers[header["layer"]].groups:
+            group.bank.set_weights([blocks[tile.block] for tile in group.tiles])
+        return {}, []
+
+    def _program(self, header: Header, arrays: Arrays) -> tuple[Header, Arrays]:
+        targets = dict(zip(header["blocks"], arrays, strict=True))
+        drifted = None if header["drifted"] is None else (header["drifted"][0], header["drifted"][1])
+        for group in self.layers[header["layer"]].groups:
+            of_tiles = [targets[tile.block] for tile in group.tiles]
+            group.bank.program(of_tiles, header["programmed"], drifted)
+        return {}, []
+
+    def _state(self, header: Header, arrays: Arrays) -> tuple[Header, Arrays]:
+        names, out = [], []
+        for block, (group, k) in self.layers[header["layer"]].by_tile().items():
+            for name, values in group.bank.state(k).items():
+                names.append([block, name])
+                out.append(values)
+        return {"names": names}, out
+
+    def _load_state(self, header: Header, arrays: Arrays) -> tuple[Header, Arrays]:
+        states: dict[int, dict[str, NDArray]] = {}
+        for (block, name), values in zip(header["names"], arrays, strict=True):
+            states.setdefault(block, {})[name] = values
+        for group in self.layers[header["layer"]].groups:
+            group.bank.load_state([states[tile.block] for tile in group.tiles])
+        return {}, []
+
+    def _stats(self, header: Header, arrays: Arrays) -> tuple[Header, Arrays]:
+        """What every tile has done: {layer: {block: {counter: value}}}."""
+        return {"stats": self.stats()}, []
+
+    def stats(self) -> dict[int, dict[int, dict[str, float]]]:
+        run_seconds = self.clock.run_seconds
+        shared = {"run_seconds": run_seconds, "waiting_seconds": run_seconds - self.clock.busy_seconds}
+        found: dict[int, dict[int, dict[str, float]]] = {}
+        for number, layer in self.layers.items():
+            tiles = found.setdefault(number, {})
+            for group in layer.groups:
+                stats = group.bank.look()
+                for k, tile in enumerate(group.tiles):
+                    own = {f.name: float(getattr(stats, f.name)[k]) for f in fields(stats)}
+                    tiles[tile.block] = own | shared
+        return found

@@ -1,0 +1,131 @@
+"""The inputs of a read on CPUs: their scales, and what the DAC makes of them."""
+# mypy: disallow-untyped-defs=False, check-untyped-defs=False
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+from ...finite import NOT_FINITE, largest_bits
+from ...machine.jit import kernel
+from ...rng.cpu import compiled as formula
+from ...rng.numba_math import bits_float
+from .. import formulas
+from ..settings import (
+    INPUT_NOISE,
+    INPUT_ROUNDING,
+    SCALE_ABS_MAX,
+    SCALE_AVERAGE,
+    SCALE_CONSTANT,
+    SCALE_MAX,
+    SCALE_NP_SUM,
+)
+from .lines import Place, block_normals, block_uniforms
+from .stages import clipped, quantised, quantised_at_random, skewed, stage, unpacked, unsigned
+
+LONG_ROW = 128  # inputs of a vector that are converted in a loop of its own
+
+compiled = numba.njit(error_model="numpy")
+number_sum_scale = formula(formulas.number_sum_scale)
+
+
+@compiled
+def larger_sum(x_RI, r):
+    """The larger of the sums of the positive and of the negative values."""
+    positive = negative = np.float32(0)
+    for i in range(x_RI.shape[1]):
+        positive += max(x_RI[r, i], np.float32(0))
+        negative += max(-x_RI[r, i], np.float32(0))
+    return max(positive, negative)
+
+
+@kernel
+def scales_kernel(record, scaling, x_RI):
+    """See ``naive.scales``."""
+    settings = unpacked(record)
+    alpha_R = np.empty(len(x_RI), np.float32)
+    bits_of_all, length, finite = x_RI.reshape(-1).view(np.int32), x_RI.shape[1], True
+    for r in range(len(x_RI)):
+        bits = largest_bits(bits_of_all, r * length, length)
+        finite = finite and bits < NOT_FINITE
+        alpha = np.float32(1)
+        if scaling == SCALE_CONSTANT:
+            alpha = settings.largest_scale
+        elif scaling == SCALE_MAX:
+            alpha = min(x_RI[r].max(), settings.largest_scale)
+        elif scaling in (SCALE_ABS_MAX, SCALE_AVERAGE, SCALE_NP_SUM):
+            alpha = min(bits_float(bits), settings.largest_scale)
+        if scaling == SCALE_NP_SUM:
+            sums = larger_sum(x_RI, r)
+            alpha = number_sum_scale(alpha, sums, settings.np_sum_finest, settings.np_sum_factor)
+        alpha_R[r] = alpha if alpha > 0 else np.float32(settings.unscaled_if_zero)
+    return alpha_R, finite
+
+
+@stage
+def convert_at_random(settings, keys_T2, x, scale, rows, m, tick, number, u):
+    """As ``convert_rows``, one row with stochastic rounding or noise."""
+    size = len(x)
+    if scale == 0:
+        u[:] = 0
+        return
+    k0, k1 = keys_T2[rows.tile_M[m], 0], keys_T2[rows.tile_M[m], 1]
+    vector = rows.input_vector_M
+    place = Place(settings.stream, number, tick, vector, m, 1, 0, size)
+    if settings.inp_random:
+        uniforms = block_uniforms(k0, k1, INPUT_ROUNDING, place)
+        for i in range(size):
+            value = quantised_at_random(x[i] / scale, settings.inp_step, uniforms[i])
+            u[i] = clipped(value, settings.inp_bound)
+    else:
+        for i in range(size):
+            u[i] = clipped(quantised(x[i] / scale, settings.inp_step), settings.inp_bound)
+    if settings.inp_noise > 0:
+        normals = block_normals(k0, k1, INPUT_NOISE, place)
+        for i in range(size):
+            u[i] += settings.inp_noise * normals[i]
+    for i in range(size):
+        u[i] = skewed(u[i], settings.inp_asymmetry)
+
+
+@compiled
+def convert_short_rows(settings, x_RI, scale_M, factor, rows, first, stop, u_MI):
+    """All rows in one flat loop: each is shorter than what vectorises well."""
+    size = x_RI.shape[1]
+    scale = np.empty((stop - first) * size, np.float32)
+    x, u = x_RI.reshape(-1), u_MI[first:stop].reshape(-1)
+    for m in range(first, stop):
+        at, source, alpha = (m - first) * size, rows.source_M[m] * size, scale_M[m] * factor
+        for i in range(size):
+            scale[unsigned(at + i)] = alpha
+            u[unsigned(at + i)] = x[unsigned(source + i)]
+    for i in range(len(u)):
+        value = quantised(u[i] / scale[i], settings.inp_step)
+        value = skewed(clipped(value, settings.inp_bound), settings.inp_asymmetry)
+        u[i] = value if scale[i] > 0 else np.float32(0)
+
+
+@compiled
+def convert_rows(settings, keys_T2, x_RI, scale_M, factor, rows, first, stop, tick, number, u_MI):
+    """Scaling, DAC, input noise and asymmetry of input rows first .. stop."""
+    size = x_RI.shape[1]
+    if settings.inp_random or settings.inp_noise > 0:
+        for m in range(first, stop):
+            x = x_RI[rows.source_M[m]]
+            convert_at_random(settings, keys_T2, x, scale_M[m] * factor, rows, m, tick, number, u_MI[m])
+        return
+    if size >= LONG_ROW:
+        for m in range(first, stop):
+            x, scale, u = x_RI[rows.source_M[m]], scale_M[m] * factor, u_MI[m]
+            for i in range(size):
+                value = clipped(quantised(x[i] / scale, settings.inp_step), settings.inp_bound)
+                u[i] = skewed(value, settings.inp_asymmetry) if scale > 0 else np.float32(0)
+        return
+    convert_short_rows(settings, x_RI, scale_M, factor, rows, first, stop, u_MI)
+
+
+@compiled
+def convert_task(task, chunk, settings, keys_T2, x_RI, scale_M, factor, rows, tick, number, u_MI):
+    """``convert_rows`` for one chunk of input rows."""
+    stop = min((task + 1) * chunk, len(scale_M))
+    convert_rows(settings, keys_T2, x_RI, scale_M, factor, rows, task * chunk, stop, tick, number, u_MI)

@@ -1,0 +1,104 @@
+"""Matrix products of a fixed summation order for numba, cut into register blocks (see ``simd``)."""
+# mypy: disallow-untyped-defs=False, check-untyped-defs=False
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numba
+
+from ...machine.jit import data_of
+from ...machine.lanes import LANES, axpy_block, dot_block
+
+SUM_BLOCK = 64  # rows of w that a pass of the transposed product reads, so that they stay in the cache
+
+
+class View(NamedTuple):
+    """A matrix inside flat float32 memory: its first element and the distance of its rows."""
+
+    data: Any
+    first: int
+    step: int
+
+
+def _dot_product(magnitude):
+    """y[v, l] = sum over i of w[l, i] u[v, i]; with ``magnitude`` of |w[l, i]|."""
+    block_4x3, block_4x1 = dot_block(4, 3, magnitude), dot_block(4, 1, magnitude)
+    block_1x3, block_1x1 = dot_block(1, 3, magnitude), dot_block(1, 1, magnitude)
+
+    @numba.njit(error_model="numpy")
+    def product(w, u, y, lines, rows, length):
+        w_data, u_data, y_data = data_of(w.data), data_of(u.data), data_of(y.data)
+        threes = rows - rows % 3
+        fours = lines - lines % 4
+        for line in range(0, fours, 4):
+            w_at, y_at = w.first + line * w.step, y.first + line
+            for v in range(0, threes, 3):
+                u_at, out = u.first + v * u.step, y_at + v * y.step
+                block_4x3(w_data, w_at, w.step, u_data, u_at, u.step, length, y_data, out, y.step)
+            for v in range(threes, rows):
+                u_at, out = u.first + v * u.step, y_at + v * y.step
+                block_4x1(w_data, w_at, w.step, u_data, u_at, u.step, length, y_data, out, y.step)
+        for line in range(fours, lines):
+            w_at, y_at = w.first + line * w.step, y.first + line
+            for v in range(0, threes, 3):
+                u_at, out = u.first + v * u.step, y_at + v * y.step
+                block_1x3(w_data, w_at, w.step, u_data, u_at, u.step, length, y_data, out, y.step)
+            for v in range(threes, rows):
+                u_at, out = u.first + v * u.step, y_at + v * y.step
+                block_1x1(w_data, w_at, w.step, u_data, u_at, u.step, length, y_data, out, y.step)
+
+    return product
+
+
+def _columns(vectors, wide, magnitude):
+    """All columns of the transposed product for ``vectors`` vectors, ``wide`` registers at a time."""
+    block = axpy_block(vectors, wide, False, magnitude)
+    single = axpy_block(vectors, 1, False, magnitude)
+    masked = axpy_block(vectors, 1, True, magnitude)
+
+    @numba.njit(error_model="numpy")
+    def columns(w, w_at, w_step, d, d_at, d_step, z, z_at, z_step, lines, length):
+        c = 0
+        while c + wide * LANES <= lines:
+            block(w, w_at + c, w_step, d, d_at, d_step, length, z, z_at + c, z_step, 0)
+            c += wide * LANES
+        while c + LANES <= lines:
+            single(w, w_at + c, w_step, d, d_at, d_step, length, z, z_at + c, z_step, 0)
+            c += LANES
+        if c < lines:
+            masked(w, w_at + c, w_step, d, d_at, d_step, length, z, z_at + c, z_step, lines - c)
+
+    return columns
+
+
+def _transposed_product(magnitude):
+    """z[v, c] = sum over o of w[o, c] d[v, o]; with ``magnitude`` of |w[o, c]|."""
+    four_vectors, one_vector = _columns(4, 3, magnitude), _columns(1, 8, magnitude)
+
+    @numba.njit(error_model="numpy")
+    def product(w, d, z, lines, rows, length):
+        w_data, d_data, z_data = data_of(w.data), data_of(d.data), data_of(z.data)
+        for v in range(rows):
+            for c in range(lines):
+                z_data[z.first + v * z.step + c] = 0
+        fours = rows - rows % 4
+        for o in range(0, length, SUM_BLOCK):
+            part = min(SUM_BLOCK, length - o)
+            w_at, d_at = w.first + o * w.step, d.first + o
+            for v in range(0, fours, 4):
+                d_of_v, z_of_v = d_at + v * d.step, z.first + v * z.step
+                four_vectors(
+                    w_data, w_at, w.step, d_data, d_of_v, d.step, z_data, z_of_v, z.step, lines, part
+                )
+            for v in range(fours, rows):
+                d_of_v, z_of_v = d_at + v * d.step, z.first + v * z.step
+                one_vector(w_data, w_at, w.step, d_data, d_of_v, d.step, z_data, z_of_v, z.step, lines, part)
+
+    return product
+
+
+product = _dot_product(False)
+magnitude_product = _dot_product(True)
+transposed_product = _transposed_product(False)
+transposed_magnitude_product = _transposed_product(True)

@@ -1,0 +1,216 @@
+"""The read of stacked tiles on CPUs: blocks of vectors and lines go through all stages while in the cache.
+
+How the work is cut into blocks and threads never changes a bit of the result.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numba
+import numpy as np
+
+from ...machine.jit import kernel
+from ..settings import ANALOG_SUM, DIGITAL_SUM, ONE_PASS, SECOND_PASS, Settings
+from .inputs import convert_task, scales_kernel
+from .lines import Place
+from .product import View
+from .stages import Block, converted_output, line_signal, stage, unpacked, unsigned
+
+LINE_BLOCK = 64
+WIDE_BLOCK, MANY_LINES = 512, 4096  # columns of w that are read together where there are many: whole rows
+CHUNK = 4096  # inputs that are converted together
+BLOCK_WORK = 1 << 17  # multiply-adds that a block holds at least, where there are enough rows
+SERIAL_WORK = 400_000  # below this many multiply-adds a second thread costs more than it saves
+LINE_WORK = 60  # multiply-adds that take as long as the noise and conversion of one value
+
+compiled = numba.njit(error_model="numpy")
+
+
+@compiled
+def one_sign(block, u, sign):
+    """The positive (``sign`` 1) or negative (-1) inputs, a new matrix."""
+    part = View(np.empty(block.rows * block.length, np.float32), 0, block.length)
+    for r in range(block.rows):
+        for j in range(block.length):
+            value = u.data[unsigned(u.first + r * u.step + j)]
+            part.data[unsigned(r * block.length + j)] = value if value * sign > 0 else np.float32(0)
+    return part
+
+
+@compiled
+def weights_at_negative(settings, spread, block, w, w_TOI):
+    """What negative inputs see of the block's weights."""
+    if len(spread.read_factor_TOI) == 0:
+        return w
+    out_size, in_size = w_TOI.shape[1:]
+    if settings.transposed:
+        seen = View(np.empty(out_size * block.lines, np.float32), 0, block.lines)
+        for o in range(out_size):
+            for i in range(block.lines):
+                c = block.line + i
+                seen.data[o * block.lines + i] = w_TOI[block.t, o, c] * spread.read_factor_TOI[block.t, o, c]
+        return seen
+    seen = View(np.empty(block.lines * in_size, np.float32), 0, in_size)
+    for i in range(block.lines):
+        o = block.line + i
+        for c in range(in_size):
+            seen.data[i * in_size + c] = w_TOI[block.t, o, c] * spread.read_factor_TOI[block.t, o, c]
+    return seen
+
+
+@compiled
+def add_second(block, second, y):
+    for r in range(block.rows):
+        for i in range(block.lines):
+            y.data[unsigned(y.first + r * y.step + i)] += second.data[unsigned(r * block.lines + i)]
+
+
+@stage
+def read_passes(settings, spread, block, w, w_TOI, u, y, above, below):
+    """The product and the ADC; negative and positive inputs in passes of their own where that is chosen."""
+    separate = settings.passes != ONE_PASS
+    second = y
+    if separate:
+        second = View(np.empty(block.rows * block.lines, np.float32), 0, block.lines)
+    for number in range(2 if separate else 1):
+        w_seen, u_seen, y_seen, draw = w, u, y, 0
+        if separate:
+            u_seen = one_sign(block, u, np.float32(1 if number else -1))
+        if separate and number == 0:
+            w_seen = weights_at_negative(settings, spread, block, w, w_TOI)
+        if number == 1:
+            y_seen, draw = second, SECOND_PASS
+        line_signal(settings, spread, block, draw, w_seen, u_seen, y_seen)
+        if settings.passes == ANALOG_SUM:
+            if number == 0:
+                continue
+            add_second(block, second, y)
+            y_seen, draw = y, 0
+        converted_output(settings, spread, block, draw, y_seen, above, below)
+    if settings.passes == DIGITAL_SUM:
+        add_second(block, second, y)
+
+
+@compiled
+def read_block(settings, spread, key, t, w_TOI, u_MI, rows, n, count, line, lines, scale_M, factor, tick,
+               number, y_NL, above_N, below_N):  # fmt: skip
+    """Output rows n .. n + count and lines line .. line + lines of tile t, through all stages."""
+    out_size, in_size = w_TOI.shape[1:]
+    length = out_size if settings.transposed else in_size
+    place = Place(settings.stream, number, tick, rows.vector_N, n, count, line, lines)
+    block = Block(t, line, lines, count, length, key[0], key[1], place)
+    m = rows.input_first_T[t] + n - rows.first_T1[t]
+    w_first = t * out_size * in_size + (line if settings.transposed else line * in_size)
+    w = View(w_TOI.reshape(-1), w_first, in_size)
+    u = View(u_MI.reshape(-1), m * length, length)
+    y = View(y_NL.reshape(-1), n * y_NL.shape[1] + line, y_NL.shape[1])
+    above, below = above_N[n : n + count], below_N[n : n + count]
+    above[:] = 0
+    below[:] = 0
+    read_passes(settings, spread, block, w, w_TOI, u, y, above, below)
+    for r in range(count):
+        gain = scale_M[m + r] * factor * settings.out_scale
+        if gain == 0:
+            above[r] = below[r] = 0
+        at = y.first + r * y.step
+        for i in range(at, at + lines):
+            y.data[unsigned(i)] *= gain
+
+
+@compiled
+def read_task(task, cut, settings, spread, keys_T2, w_TOI, u_MI, rows, scale_M, factor,
+              tick, number, y_NL, above_KN, below_KN):  # fmt: skip
+    """``read_block`` for one block of rows and lines of a tile."""
+    row_blocks, row_block, line_block = cut
+    line_blocks, lines = len(above_KN), y_NL.shape[1]
+    t = task // (line_blocks * row_blocks)
+    k = task // row_blocks % line_blocks
+    n = rows.first_T1[t] + task % row_blocks * row_block
+    count = min(row_block, rows.first_T1[t + 1] - n)
+    line = k * line_block
+    if count > 0:
+        read_block(settings, spread, keys_T2[t], t, w_TOI, u_MI, rows, n, count, line,
+                   min(line_block, lines - line), scale_M, factor, tick, number,
+                   y_NL, above_KN[k], below_KN[k])  # fmt: skip
+
+
+@numba.njit(error_model="numpy", parallel=True)
+def attempt_in_parallel(chunk, tasks, cut, settings, spread, keys_T2, w_TOI, x_RI, u_MI,
+                        rows, scale_M, factor, tick, number, y_NL, above_KN, below_KN):  # fmt: skip
+    for task in numba.prange((len(scale_M) + chunk - 1) // chunk):
+        convert_task(
+            np.int64(task), chunk, settings, keys_T2, x_RI, scale_M, factor, rows, tick, number, u_MI
+        )
+    for task in numba.prange(tasks):
+        read_task(np.int64(task), cut, settings, spread, keys_T2, w_TOI, u_MI, rows,
+                  scale_M, factor, tick, number, y_NL, above_KN, below_KN)  # fmt: skip
+
+
+@kernel
+def attempt_kernel(record, spread, keys_T2, w_TOI, x_RI, scale_M, rows, factor, tick, number, in_parallel):
+    """One attempt at ``rows``; see ``naive.attempt``."""
+    settings = unpacked(record)
+    tiles, out_size, in_size = w_TOI.shape
+    lines, length = (in_size, out_size) if settings.transposed else (out_size, in_size)
+    line_block = WIDE_BLOCK if settings.transposed and tiles * lines >= MANY_LINES else LINE_BLOCK
+    row_block = min(max(BLOCK_WORK // (min(lines, LINE_BLOCK) * (length + LINE_WORK)) // 12 * 12, 48), 384)
+    most = 0
+    for t in range(tiles):
+        most = max(most, rows.first_T1[t + 1] - rows.first_T1[t])
+    row_blocks = (most + row_block - 1) // row_block
+    line_blocks = (lines + line_block - 1) // line_block
+    u_MI = np.empty((len(scale_M), length), np.float32)
+    y_NL = np.empty((len(rows.vector_N), lines), np.float32)
+    above_KN = np.empty((line_blocks, len(y_NL)), np.int32)
+    below_KN = np.empty((line_blocks, len(y_NL)), np.int32)
+    factor_32 = np.float32(factor)
+    chunk = max(CHUNK // length, 1)
+    tasks, cut = tiles * line_blocks * row_blocks, (row_blocks, row_block, line_block)
+    if in_parallel:
+        attempt_in_parallel(chunk, tasks, cut, settings, spread, keys_T2, w_TOI, x_RI, u_MI,
+                            rows, scale_M, factor_32, tick, number, y_NL, above_KN, below_KN)  # fmt: skip
+    else:
+        for task in range((len(scale_M) + chunk - 1) // chunk):
+            convert_task(task, chunk, settings, keys_T2, x_RI, scale_M, factor_32, rows, tick, number, u_MI)
+        for task in range(tasks):
+            read_task(task, cut, settings, spread, keys_T2, w_TOI, u_MI, rows, scale_M,
+                      factor_32, tick, number, y_NL, above_KN, below_KN)  # fmt: skip
+    hits_N = np.empty(len(y_NL), np.bool_)
+    clips_N = np.empty(len(y_NL), np.int64)
+    total = 0
+    for n in range(len(y_NL)):
+        above = below = 0
+        for k in range(line_blocks):
+            above += above_KN[k, n]
+            below += below_KN[k, n]
+        hits_N[n] = above > 0 or (settings.test_negative and below > 0)
+        clips_N[n] = above + below
+        total += above + below
+    return y_NL, hits_N, clips_N, total
+
+
+class Prepared(NamedTuple):
+    """Settings, and the same as the kernels take them."""
+
+    settings: Settings
+    record: Any
+
+
+def prepare(settings):
+    return Prepared(settings, settings.packed())
+
+
+def scales(prepared, scaling, x_RI):
+    """The scale of every vector (its largest magnitude for SCALE_AVERAGE); whether all is finite."""
+    return scales_kernel(prepared.record, scaling, x_RI)
+
+
+def attempt(prepared, spread, keys_T2, w_TOI, x_RI, scale_M, rows, factor, tick, number):
+    """One attempt at ``rows``; see ``naive.attempt``."""
+    lines, length = (w_TOI.shape[2], w_TOI.shape[1]) if prepared.settings.transposed else w_TOI.shape[1:]
+    work = len(rows.vector_N) * lines * (length + LINE_WORK)
+    in_parallel = work > SERIAL_WORK and numba.get_num_threads() > 1
+    return attempt_kernel(
+        prepared.record, spread, keys_T2, w_TOI, x_RI, scale_M, rows, factor, tick, number, in_parallel
+    )

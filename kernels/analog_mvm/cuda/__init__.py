@@ -1,0 +1,1 @@
+"""The read of stacked tiles on a CUDA card (Triton)."""

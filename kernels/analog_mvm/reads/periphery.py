@@ -1,0 +1,247 @@
+"""The periphery of a bank of tiles in one direction: converters, their noise and its management."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import InputError, unknown
+from ...rng import Stream
+from ..parameters import IOParameters, NoiseManagementType
+from ..rows import Rows, all_rows, some_rows
+from ..settings import (
+    AVERAGE_DECAY,
+    DIGITAL_SUM,
+    SCALE_AVERAGE,
+    SCALE_NP_SUM,
+    attempt_factors,
+    settings_of,
+    uses_np_sum,
+)
+from ..spread import draw_spread
+
+Array = NDArray[np.float32]
+Count = NDArray[np.int64]
+
+EXECUTORS = ("naive", "cpu", "cuda")
+DIRECTIONS = ("forward", "backward")
+
+
+class ReadCounts(NamedTuple):
+    """What a read took, for each tile."""
+
+    adc_clips: Count  # results that stand at the ADC's bound
+    retries: Count  # attempts of bound management beyond the first, summed over vectors
+    vectors: Count
+    conversions: Count
+
+
+class Periphery:
+    """Reads tiles: y = W x forward, z = W^T d backward, with everything between digital and digital."""
+
+    def __init__(
+        self,
+        io: IOParameters,
+        keys_T2: NDArray[np.uint32],
+        out_size: int,
+        in_size: int,
+        direction: Literal["forward", "backward"] = "forward",
+        executor: str = "cpu",
+    ) -> None:
+        if direction not in DIRECTIONS:
+            raise unknown("direction of a read", direction, DIRECTIONS)
+        backward = direction == "backward"
+        self.io = io
+        self.keys_T2 = np.ascontiguousarray(keys_T2, np.uint32)
+        self.shape = (len(self.keys_T2), out_size, in_size)
+        self.length, self.lines = (out_size, in_size) if backward else (in_size, out_size)
+        stream = Stream.BACKWARD if backward else Stream.FORWARD
+        population = Stream.BACKWARD_POPULATION if backward else Stream.FORWARD_POPULATION
+        self.settings = settings_of(io, backward, stream, self.length)
+        self.spread = draw_spread(io, self.keys_T2, population, self.lines, out_size, in_size)
+        self.factors = attempt_factors(io, backward)
+        self.average_T = np.full(len(self.keys_T2), -1.0, np.float32)  # of max|x|; below 0 before the first
+        self._kernels = _executor(executor)
+        self._ready = self._kernels.ready if executor == "cuda" else _ready
+        self._prepared = self._kernels.prepare(self.settings)
+        self._all_rows: tuple[Any, Rows] | None = None
+
+    def read(
+        self, w_TOI: Array, x_XBI: Array, x_of_tile: NDArray[np.integer], tick: int
+    ) -> tuple[Array, ReadCounts]:
+        """Tile t reads the vectors x_XBI[x_of_tile[t]], the first of them at time ``tick``.
+
+        The executor "cuda" takes arrays and tensors, and answers with a tensor on the card.
+        """
+        w_TOI, x_XBI, x_of_tile = self._checked(w_TOI, x_XBI, x_of_tile)
+        tiles, (blocks, batch) = len(w_TOI), x_XBI.shape[:2]
+        x_RI = x_XBI.reshape(blocks * batch, self.length)
+        rows = self._rows_of_all(batch, x_of_tile, blocks)
+        scale_R = self._scales(self.settings.scaling, x_RI)
+        scale_M = scale_R if rows.shared else self._scales_by_tile(scale_R[rows.source_M], batch)
+        y_NL, hits_N, clips_N, clips = self._attempt(w_TOI, x_RI, scale_M, rows, tick, 0)
+        if not clips:
+            return y_NL.reshape(tiles, batch, self.lines), _undisturbed(
+                tiles, batch, self.conversions_a_vector
+            )
+        retries = np.zeros(tiles, np.int64)
+        if len(self.factors) > 1 and hits_N.any():
+            scale_N = scale_M[rows.input_first_T[:, None] + np.arange(batch)].reshape(-1)
+            retries = self._manage_bounds(w_TOI, x_RI, x_of_tile, scale_N, tick, y_NL, hits_N, clips_N)
+        clips_T = clips_N.reshape(tiles, batch).sum(axis=1)
+        vectors_T = np.full(tiles, batch, np.int64)
+        conversions_T = (vectors_T + retries) * self.conversions_a_vector
+        counts = ReadCounts(clips_T, retries, vectors_T, conversions_T)
+        return y_NL.reshape(tiles, batch, self.lines), counts
+
+    @functools.cached_property
+    def conversions_a_vector(self) -> int:
+        """Conversions by the ADC for one vector and tile."""
+        return self.lines * (2 if self.settings.passes == DIGITAL_SUM else 1)
+
+    def state(self) -> dict[str, Array]:
+        """What changes from read to read."""
+        return {"average_T": self.average_T.copy()}
+
+    def load_state(self, state: dict[str, Array]) -> None:
+        self.average_T[:] = state["average_T"]
+
+    def _attempt(
+        self, w_TOI: Array, x_RI: Array, scale_M: Array, rows: Rows, tick: int, number: int
+    ) -> tuple[Array, NDArray[np.bool_], Count, int]:
+        return self._kernels.attempt(
+            self._prepared, self.spread, self.keys_T2, w_TOI, x_RI, scale_M, rows, self.factors[number],
+            tick, number,
+        )  # fmt: skip
+
+    def _manage_bounds(
+        self,
+        w_TOI: Array,
+        x_RI: Array,
+        x_of_tile: Count,
+        scale_N: Array,
+        tick: int,
+        y_NL: Array,
+        hits_N: NDArray[np.bool_],
+        clips_N: Count,
+    ) -> Count:
+        """Read the vectors that hit the ADC's bound again; how many further attempts each tile made."""
+        tiles, batch = len(w_TOI), len(y_NL) // len(w_TOI)
+        retries = np.zeros(tiles, np.int64)
+        pending = np.flatnonzero(hits_N)
+        for number in range(1, len(self.factors)):
+            tile_P, vector_P = pending // batch, pending % batch
+            rows = some_rows(tile_P, vector_P, tiles, batch, x_of_tile)
+            scale_P = scale_N[pending]
+            if uses_np_sum(self.io, number):
+                scale_P = self._scales(SCALE_NP_SUM, x_RI[rows.source_M])
+            y_PL, hits_P, clips_P, _ = self._attempt(w_TOI, x_RI, scale_P, rows, tick, number)
+            y_NL[pending], clips_N[pending] = y_PL, clips_P
+            retries += np.bincount(tile_P, minlength=tiles)
+            pending = pending[hits_P]
+            if len(pending) == 0:
+                break
+        return retries
+
+    def _scales(self, scaling: int, x_RI: Array) -> Array:
+        alpha_R, finite = self._kernels.scales(self._prepared, scaling, x_RI)
+        if not finite:
+            x_RI = on_host(x_RI)
+            row, line = np.argwhere(~np.isfinite(x_RI))[0]
+            raise InputError(
+                f"input {line} of vector {row} is {x_RI[row, line]}; a tile reads finite numbers only: "
+                "look for a diverging loss or a division by zero before this layer"
+            )
+        return alpha_R
+
+    def _scales_by_tile(self, scale_N: Array, batch: int) -> Array:
+        """Scales of rows that tiles do not share; a running average advances from vector to vector."""
+        if self.settings.scaling != SCALE_AVERAGE:
+            return scale_N
+        scale_TB = on_host(scale_N).reshape(-1, batch).copy()
+        decay = np.float32(AVERAGE_DECAY)
+        for b in range(batch):
+            average = self.average_T + decay * (scale_TB[:, b] - self.average_T)
+            self.average_T[:] = np.where(self.average_T < 0, scale_TB[:, b], average)
+            scale_TB[:, b] = self.average_T
+        scale_by_tile: Array = self._ready(scale_TB.reshape(-1), np.float32)
+        return scale_by_tile
+
+    def _rows_of_all(self, batch: int, x_of_tile: Count, blocks: int) -> Rows:
+        key = (batch, blocks, x_of_tile.tobytes())
+        if self._all_rows is None or self._all_rows[0] != key:
+            if len(x_of_tile) != self.shape[0] or not all(
+                0 <= block < blocks for block in x_of_tile.tolist()
+            ):
+                raise InputError(
+                    f"x_of_tile = {x_of_tile.tolist()} must give each of {self.shape[0]} tiles one of "
+                    f"{blocks} input blocks"
+                )
+            shared = not self.settings.per_tile_inputs
+            self._all_rows = key, all_rows(self.shape[0], batch, x_of_tile, blocks, shared)
+        return self._all_rows[1]
+
+    def _checked(
+        self, w_TOI: Array, x_XBI: Array, x_of_tile: NDArray[np.integer]
+    ) -> tuple[Array, Array, Count]:
+        """The arrays as the kernels need them: float32, C-contiguous and writable, of matching shapes."""
+        w_TOI, x_XBI = self._ready(w_TOI, np.float32), self._ready(x_XBI, np.float32)
+        block_of_tile: Count = _ready(x_of_tile, np.int64)
+        if tuple(w_TOI.shape) != self.shape:
+            raise InputError(f"weights have shape {tuple(w_TOI.shape)}; these tiles hold {self.shape}")
+        if x_XBI.ndim != 3 or x_XBI.shape[2] != self.length:
+            raise InputError(
+                f"input has shape {tuple(x_XBI.shape)}; these tiles read [blocks, batch, {self.length}]: "
+                f"its last dimension must be {self.length}"
+            )
+        return w_TOI, x_XBI, block_of_tile
+
+
+@functools.lru_cache(maxsize=1024)  # of the batches of a large network's layers
+def _undisturbed(tiles: int, batch: int, conversions: int) -> ReadCounts:
+    """The counts of a read in which nothing reached the ADC's bound, not to be written to."""
+    none_T, vectors_T = np.zeros(tiles, np.int64), np.full(tiles, batch, np.int64)
+    counts = ReadCounts(none_T, none_T, vectors_T, vectors_T * conversions)
+    for values in counts:
+        values.flags.writeable = False
+    return counts
+
+
+def _ready(array: Any, dtype: Any) -> NDArray[Any]:
+    flags = array.flags
+    if array.dtype == dtype and flags.c_contiguous and flags.writeable:
+        return array
+    return np.require(array, dtype, ["C", "W"])
+
+
+def on_host(values: Any) -> NDArray[Any]:
+    """An array, or a tensor's copy in one."""
+    host: NDArray[Any] = values if isinstance(values, np.ndarray) else values.cpu().numpy()
+    return host
+
+
+def _executor(name: str) -> Any:
+    if name == "naive":
+        from .. import naive
+
+        return naive
+    if name == "cpu":
+        from ..cpu import read as cpu
+
+        return cpu
+    if name == "cuda":
+        from ..cuda.read import Card  # needs Triton and torch, which a CPU tile does without
+
+        return Card()
+    raise unknown("executor", name, EXECUTORS)
+
+
+def warm() -> None:
+    """Compile every CPU kernel, or load it from the disk: before many processes do so at once."""
+    keys = np.zeros((1, 2), np.uint32)
+    w, x = np.zeros((1, 1, 1), np.float32), np.zeros((1, 1, 1), np.float32)
+    io = IOParameters(noise_management=NoiseManagementType.NONE)
+    Periphery(io, keys, 1, 1).read(w, x, np.zeros(1, np.int64), 0)

@@ -1,0 +1,281 @@
+"""One population of pulsed devices with its state: the part that cells are made of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..devices.base import PulsedDevice, dynamics
+from ..errors import ConfigError, InputError
+from ..pulsed_update import naive
+from ..pulsed_update.exact import update_exactly
+from ..pulsed_update.parameters import MAX_PULSES, PulseType, UpdateParameters
+from ..pulsed_update.rule import Looks, Side, make_rule, no_looks
+from ..rng import Stream, new_key, tile_key
+from .cell import Array, Keys, Vectors
+from .draws import CrosspointDraws
+from .drift import Drift
+from .resident import Resident
+
+_ALL_VECTORS = np.zeros((0, 0), np.uint8)
+CROSSPOINTS_AT_ONCE = 1 << 14  # whose population is drawn at a time, to bound the memory
+_SET, _BATCH, _RESET, _DRIFT, _EXACT = range(250, 255)  # `extra` of write noise that no pulse caused
+
+
+def _kernels(executor: str) -> Any:
+    """The executor's update; numba and Triton are loaded only where they are needed."""
+    if executor == "naive":
+        return naive
+    if executor == "cuda":
+        from ..pulsed_update import cuda
+
+        return cuda
+    from ..pulsed_update.cpu import update as cpu
+
+    return cpu
+
+
+class DeviceArray:
+    """Devices of one kind at every crosspoint of stacked tiles [T, O, I]."""
+
+    def __init__(
+        self, device: PulsedDevice, keys_T2: Keys, out_size: int, in_size: int, executor: str
+    ) -> None:
+        self.device, self.keys_T2, self.executor = device, keys_T2, executor
+        self.shape = (len(keys_T2), out_size, in_size)
+        self.granularity = device.granularity
+        self.constants = np.array(device.constants(), np.float32)
+        self.write_noise = np.float32(device.write_noise)
+        self._draw_population()
+        self._kept: Array = np.zeros(self.shape, np.float32)
+        self._seen: Array = self._kept.copy() if self.write_noise > 0 else self._kept
+        self._card = Resident(self._kept, self._seen, self.p_TOIP) if executor == "cuda" else None
+        self._kernels = _kernels(executor)
+        self._drift = Drift(self, device.drift) if device.drift.active else None
+        self._writes = 0  # addresses the noise of writes, which have no tick
+        self.clip()
+        self._changed()
+
+    @property
+    def kept_TOI(self) -> Array:
+        """The persistent weights, on the host. Write through the methods."""
+        if self._card is not None:
+            self._card.download()
+        return self._kept
+
+    @property
+    def seen_TOI(self) -> Array:
+        """The weights that a read sees, on the host."""
+        if self._card is not None:
+            self._card.download()
+        return self._seen
+
+    @property
+    def weights(self) -> Any:
+        """What the analog product sees, where it is computed: a tensor for the executor "cuda"."""
+        return self._card.seen_TOI if self._card is not None else self._seen
+
+    def _changed(self) -> None:
+        """To be called after the host's weights were written to."""
+        if self._card is not None:
+            self._card.upload()
+
+    def _draw_population(self) -> None:
+        """Draw the devices, some rows at a time: the draws of a whole tile would need several times it."""
+        names, (tiles, rows, columns) = self.device.parameters, self.shape
+        self.p_TOIP = np.empty((*self.shape, len(names)), np.float32)
+        self.dynamics: dict[str, Array] = {}
+        keys_T2 = self.keys_T2
+        if self.device.construction_seed > 0:
+            key = tile_key(new_key("construction", self.device.construction_seed), 0)
+            keys_T2 = np.tile(key, (tiles, 1))
+        step = max(1, CROSSPOINTS_AT_ONCE // (tiles * columns))
+        for start in range(0, rows, step):
+            block = slice(start, min(start + step, rows))
+            draws = CrosspointDraws(keys_T2, block, columns, Stream.POPULATION, executor=self.executor)
+            drawn = self.device.draw(draws)
+            for k, name in enumerate(names):
+                self.p_TOIP[:, block, :, k] = drawn[name]
+            for name, values in dynamics(self.device, draws, drawn).items():
+                self.dynamics.setdefault(name, np.empty(self.shape, np.float32))[:, block] = values
+
+    def draws(
+        self, stream: Stream, rows: slice | None = None, tick: int = 0, extra: int = 0
+    ) -> CrosspointDraws:
+        """Addressed random numbers for the crosspoints of ``rows`` (default: all)."""
+        rows = rows if rows is not None else slice(0, self.shape[1])
+        return CrosspointDraws(self.keys_T2, rows, self.shape[2], stream, tick, self.executor, extra)
+
+    @property
+    def min_bound(self) -> Array:
+        """Lowest weight of each device."""
+        return self.p_TOIP[..., 0]
+
+    @property
+    def max_bound(self) -> Array:
+        """Highest weight of each device."""
+        return self.p_TOIP[..., 1]
+
+    def pulse(
+        self, vectors: Vectors, parameters: UpdateParameters, learning_rate: float, tick: int, *,
+        granularity: float | None = None, train_keys_T2: Keys | None = None, extra: int = 0,
+        side: Side = Side.BOTH, active_TB: NDArray[np.uint8] | None = None, looks: Looks | None = None,
+    ) -> NDArray[np.int64]:  # fmt: skip
+        """Update with every vector in order; returns the number of pulses of each tile.
+
+        ``granularity``: the step size that trains are scaled for (default: the device's own);
+        ``train_keys_T2``: whose trains they are (default: this array's); ``extra``: which of several
+        updates within one tick; ``active_TB``: 0 for vectors that a tile does not take part in; ``looks``
+        (executor "cpu"): lines to note in between.
+        """
+        pulses_T = np.zeros(self.shape[0], np.int64)
+        if learning_rate == 0.0 or vectors.count == 0:
+            return pulses_T
+        if parameters.exact:
+            self._update_exactly(vectors, parameters, learning_rate, tick)
+            return pulses_T
+        step_size = np.float32(self.granularity if granularity is None else granularity)
+        state = self._card if self._card is not None else self
+        arguments = (
+            state.kept_TOI, state.p_TOIP, self.constants, state.seen_TOI, self.write_noise, self.keys_T2,
+            self.keys_T2 if train_keys_T2 is None else train_keys_T2, vectors.x_XBI, vectors.x_of_T,
+            vectors.d_DBO, vectors.d_of_T, _ALL_VECTORS if active_TB is None else active_TB,
+            make_rule(parameters), np.float32(learning_rate), step_size, tick, extra, int(side),
+            self.noisy, self.device.aggregates, pulses_T,
+        )  # fmt: skip
+        self._check(self._run(arguments, looks), learning_rate, step_size)
+        return pulses_T
+
+    @property
+    def noisy(self) -> bool:
+        """Whether a step has noise."""
+        return bool(self.constants[0] != 0.0)
+
+    def _run(self, arguments: tuple[Any, ...], looks: Looks | None) -> int:
+        if self._card is not None:
+            self._card.newer = True
+        if self.executor == "cpu":
+            return int(self._kernels.run(self.device, arguments, looks or no_looks(self.shape[0])))
+        return int(self._kernels.run(self.device, arguments))
+
+    def _check(self, status: int, learning_rate: float, step_size: Any) -> None:
+        if status == 3:
+            raise ConfigError(
+                f"learning rate {learning_rate:g} with steps of {step_size:g} asks for trains of more than "
+                f"{MAX_PULSES} pulses; set UpdateParameters.fixed_bl or update_management, or lower the rate"
+            )
+        if status:
+            raise InputError(f"{'x' if status == 1 else 'd'} of an update has NaN or infinite entries")
+
+    def _update_exactly(
+        self, vectors: Vectors, parameters: UpdateParameters, learning_rate: float, tick: int
+    ) -> None:
+        x_XBI, d_DBO = vectors.on_host()
+        if not (np.isfinite(x_XBI).all() and np.isfinite(d_DBO).all()):
+            raise InputError("x or d of an update has NaN or infinite entries")
+        bounds = self.p_TOIP if parameters.pulse_type is PulseType.NONE_WITH_DEVICE else None
+        update_exactly(
+            self.executor, self.kept_TOI, bounds, x_XBI, vectors.x_of_T, d_DBO, vectors.d_of_T,
+            np.float32(learning_rate),
+        )  # fmt: skip
+        self._see_all(tick + vectors.count - 1, _EXACT)
+        self._changed()
+
+    def end_of_batch(self, tick: int) -> None:
+        """What happens once a mini-batch whose last vector had ``tick``: diffusion, then decay."""
+        if not {"diffusion_rate", "decay_scale"} & self.dynamics.keys():
+            return
+        w_TOI = self.kept_TOI
+        if "diffusion_rate" in self.dynamics:
+            w_TOI += self.dynamics["diffusion_rate"] * self.draws(Stream.DIFFUSION, tick=tick).normal(0)
+            self.clip()
+        if "decay_scale" in self.dynamics:
+            level = self.dynamics.get("reset_bias", np.float32(self.device.reset))
+            w_TOI -= level
+            w_TOI *= self.dynamics["decay_scale"]
+            w_TOI += level
+            self.clip()
+        self._see_all(tick, _BATCH)
+        self._changed()
+
+    def clip(self) -> None:
+        """Bring every device back into its bounds."""
+        np.minimum(self.kept_TOI, self.max_bound, out=self.kept_TOI)
+        np.maximum(self.kept_TOI, self.min_bound, out=self.kept_TOI)
+
+    def _see_all(self, tick: int, extra: int) -> None:
+        """Redraw the weight that is seen of every device."""
+        if self.write_noise > 0:
+            xi = self.draws(Stream.WRITE_NOISE, tick=tick, extra=extra).normal(0)
+            self.seen_TOI[...] = self.kept_TOI + self.write_noise * xi
+
+    def set_weights(self, w_TOI: Array) -> None:
+        """Write weights, clipped to the bounds."""
+        self.kept_TOI[...] = w_TOI
+        self.clip()
+        if getattr(self.device, "apply_write_noise_on_set", False):
+            self._see_all(self._writes, _SET)
+        elif self.write_noise > 0:
+            self.seen_TOI[...] = self.kept_TOI
+        self._writes += 1
+        self._changed()
+
+    def reset(
+        self, tick: int, columns: slice = slice(None), probability: float = 1.0, extra: int = 0,
+        mask_TOI: NDArray[np.bool_] | None = None,
+    ) -> None:  # fmt: skip
+        """Reset devices of ``columns`` (of these the ones in ``mask_TOI``), each with ``probability``."""
+        draws = self.draws(Stream.RESET, tick=tick, extra=extra)
+        level = self.dynamics.get("reset_bias", np.float32(self.device.reset))
+        after_TOI = level + np.float32(self.device.reset_std) * draws.normal(0)
+        chosen_TOI = np.zeros(self.shape, np.bool_)
+        chosen_TOI[:, :, columns] = True
+        if probability < 1.0:
+            chosen_TOI &= draws.uniform(4) < np.float32(probability)
+        if mask_TOI is not None:
+            chosen_TOI &= mask_TOI
+        np.copyto(self.kept_TOI, after_TOI, where=chosen_TOI)
+        self.clip()
+        self._see_all(tick, _RESET)
+        self._changed()
+
+    def drift(self, delta_t: float, tick: int) -> None:
+        """Let ``delta_t`` pass: weights that have not changed since they were looked at drift."""
+        if self._drift is None:
+            return
+        self._drift.advance(self, delta_t, tick)
+        self.clip()
+        self._see_all(tick, _DRIFT)
+        self._changed()
+
+    def saturated(self) -> NDArray[np.int64]:
+        """Devices at a bound, of each tile; those that are stuck do not count."""
+        at_bound = (self.kept_TOI <= self.min_bound) | (self.kept_TOI >= self.max_bound)
+        return (at_bound & (self.min_bound < self.max_bound)).sum(axis=(1, 2))
+
+    def state(self) -> dict[str, Any]:
+        """Everything that changes."""
+        writes_T = np.full(self.kept_TOI.shape[0], self._writes, np.int64)  # tiles move one by one
+        state: dict[str, Any] = {"kept": self.kept_TOI, "writes": writes_T}
+        if self.write_noise > 0:
+            state["seen"] = self.seen_TOI
+        if self._drift is not None:
+            state.update(self._drift.state())
+        return state
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Restore what ``state`` gave."""
+        self.kept_TOI[...] = state["kept"]
+        self._writes = int(np.ravel(state["writes"])[0])
+        if self.write_noise > 0:
+            self.seen_TOI[...] = state["seen"]
+        self._changed()
+        if self._drift is not None:
+            self._drift.load_state(state)
+
+    def hidden_parameters(self) -> dict[str, Array]:
+        """The drawn population by name."""
+        drawn = {name: self.p_TOIP[..., k] for k, name in enumerate(self.device.parameters)}
+        return {**drawn, **self.dynamics}

@@ -1,0 +1,1 @@
+"""The pulsed update on CPUs (numba): train lengths, trains, coincidences, steps."""

@@ -1,0 +1,220 @@
+"""One step of a device at every coincidence of a segment: compiled once for each device.
+
+All coincidences of one row, vector and sign of the input step in one direction, so that there is no decision
+inside the loop of a segment. Of arrays, but for the constants ``c``, the functions behind ``apply_segments``
+take pointers.
+"""
+# mypy: disallow-untyped-defs=False, check-untyped-defs=False
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numba
+import numpy as np
+from numba import types
+
+from ...machine.bind import rebind, with_float32_literals
+from ...machine.intrinsics import gather_four, numbers
+from ...machine.jit import at_address, callback, code_hash, data_of, named_copy
+from ...rng import numba_math
+
+ROW, VECTOR, HALF, UP, FIRST, COUNT, NOISE = range(7)  # what a segment is
+SINGLE = -1  # FIRST of a segment whose columns all get one pulse: its events are the vector's columns
+PLACE, DRAW, TURN, ORDER = range(4)  # what ``step_in_turns`` notes of an event
+LANES, FEW = 32, 8  # crosspoints that are stepped at a time; so few that they are not worth it
+PARAMETERS = 0  # bound to the number of a device's parameters
+
+inline = numba.njit(error_model="numpy", forceinline=True)
+
+
+def step(w, up, n, xi, p, c):
+    """Bound to a device's formula by ``applier``."""
+    raise NotImplementedError
+
+
+def parameters(p, first, apart):
+    """Bound by ``applier`` to ``numbers`` of as many as the device has."""
+    raise NotImplementedError
+
+
+def apply_segments(
+    w_OI, p_OIP, c, columns_B2I, events_E, counts_E, segments, n_segments, noise_E, aggregates, w_lanes_E,
+    p_lanes_PE, in_turns, events_4E, starts_E, turns_RI,
+):  # fmt: skip
+    """Step the crosspoints of all segments, in order; see ``step_in_turns``."""
+    width, room, lanes = w_OI.shape[1], columns_B2I.shape[2], p_lanes_PE.shape[1]
+    w, p, columns = data_of(w_OI), data_of(p_OIP), data_of(columns_B2I)
+    noise, w_E, p_E = data_of(noise_E), data_of(w_lanes_E), data_of(p_lanes_PE)
+    events, counts = data_of(events_E), data_of(counts_E)
+    if in_turns:
+        step_in_turns(
+            w, p, c, columns, width, room, segments, n_segments, noise, w_E, p_E, lanes, events_4E, starts_E,
+            turns_RI,
+        )  # fmt: skip
+        return
+    for s in range(n_segments):
+        row, first, count = segments[s, ROW] * width, segments[s, FIRST], segments[s, COUNT]
+        k = segments[s, NOISE]
+        if first == SINGLE:
+            first = (2 * segments[s, VECTOR] + segments[s, HALF]) * room
+            if segments[s, UP]:
+                step_once(w, p, c, row, columns, first, count, True, noise, k, w_E, p_E, lanes)
+            else:
+                step_once(w, p, c, row, columns, first, count, False, noise, k, w_E, p_E, lanes)
+        elif segments[s, UP]:
+            step_counted(w, p, c, row, events, counts, first, count, True, noise, k, aggregates)
+        else:
+            step_counted(w, p, c, row, events, counts, first, count, False, noise, k, aggregates)
+
+
+def step_counted(w, p, c, row, events, counts, first, count, up, noise, k, aggregates):
+    """Step the crosspoints of events first.., each as often as it counts."""
+    for e in range(first, first + count):
+        place = row + events[e]
+        repeats = np.int32(1) if aggregates else counts[e]
+        n = np.float32(counts[e]) if aggregates else np.float32(1.0)
+        value, own = w[place], parameters(p, place * PARAMETERS, 1)
+        for _ in range(repeats):
+            value = step(value, up, n, noise[k], own, c)
+            k += 1
+        w[place] = value
+
+
+def step_once(w, p, c, row, columns, first, count, up, noise, k, w_E, p_E, lanes):
+    """Bound to ``step_each`` or ``step_gathered``."""
+    raise NotImplementedError
+
+
+def step_each(w, p, c, row, columns, first, count, up, noise, k, w_E, p_E, lanes):
+    """Step the crosspoints of a vector's columns, which are all different, once each."""
+    for e in range(count):
+        place = row + columns[first + e]
+        own, xi = parameters(p, place * PARAMETERS, 1), noise[k + e]
+        w[place] = step(w[place], up, np.float32(1.0), xi, own, c)
+
+
+def step_gathered(w, p, c, row, columns, first, count, up, noise, k, w_E, p_E, lanes):
+    """``step_each`` for steps that are worth vectorising: gather, step whole lanes, full or not, scatter."""
+    if count < FEW:
+        step_each(w, p, c, row, columns, first, count, up, noise, k, w_E, p_E, lanes)
+    else:
+        gather(w, p, row, columns, first, count, w_E, p_E, lanes)
+        for e in range((count + LANES - 1) // LANES * LANES):
+            xi = noise[k + e]
+            w_E[e] = step(w_E[e], up, np.float32(1.0), xi, parameters(p_E, e, lanes), c)
+        for e in range(count):
+            w[row + columns[first + e]] = w_E[e]
+
+
+def gather(w, p, row, places, first, count, w_E, p_E, lanes):
+    """Weights and parameters of the crosspoints ``row`` + places[first..], side by side."""
+    whole = count // 4 * 4
+    for e in range(0, whole, 4):
+        at = first + e
+        gather_four(
+            p, (row + places[at]) * PARAMETERS, (row + places[at + 1]) * PARAMETERS,
+            (row + places[at + 2]) * PARAMETERS, (row + places[at + 3]) * PARAMETERS, p_E, e, lanes,
+        )  # fmt: skip
+    for e in range(whole, count):
+        place = row + places[first + e]
+        for n in range(4):
+            p_E[n * lanes + e] = p[place * PARAMETERS + n]
+    for e in range(count):
+        place = row + places[first + e]
+        w_E[e] = w[place]
+        for n in range(4, PARAMETERS):
+            p_E[n * lanes + e] = p[place * PARAMETERS + n]
+
+
+def step_in_turns(
+    w, p, c, columns, width, room, segments, n_segments, noise, w_E, p_E, lanes, events_4E, starts_E, turns_RI
+):  # fmt: skip
+    """Step the crosspoints of segments without events of their own, the n-th pulses of all of them together.
+
+    Pulses of one crosspoint follow each other, those of different ones need not: where each vector reaches
+    few columns, this fills the lanes. ``starts_E`` and ``turns_RI``, one counter a crosspoint of the rows
+    from the first segment's on, are zero before and after.
+    """
+    n, last, origin = 0, 0, segments[0, ROW] * width
+    for s in range(n_segments):
+        up, k, row = segments[s, UP], segments[s, NOISE], segments[s, ROW] * width
+        first = (2 * segments[s, VECTOR] + segments[s, HALF]) * room
+        for e in range(segments[s, COUNT]):
+            place = row + columns[first + e]
+            near = place - origin
+            turn = 2 * turns_RI[near] + up
+            turns_RI[near] += 1
+            starts_E[turn + 1] += 1
+            last = max(last, turn)
+            events_4E[PLACE, n], events_4E[DRAW, n], events_4E[TURN, n] = place, k + e, turn
+            n += 1
+    for turn in range(last):
+        starts_E[turn + 1] += starts_E[turn]
+    for e in range(n):
+        turn = events_4E[TURN, e]
+        events_4E[ORDER, starts_E[turn]] = e
+        starts_E[turn] += 1
+        turns_RI[events_4E[PLACE, e] - origin] = 0
+    begin = 0
+    for turn in range(last + 1):
+        end = starts_E[turn]
+        if turn & 1:
+            step_listed(w, p, c, begin, end, True, noise, w_E, p_E, lanes, events_4E)
+        else:
+            step_listed(w, p, c, begin, end, False, noise, w_E, p_E, lanes, events_4E)
+        begin = end
+    starts_E[: last + 2] = 0
+
+
+def step_never(
+    w, p, c, columns, width, room, segments, n_segments, noise, w_E, p_E, lanes, events_4E, starts_E, turns_RI
+):  # fmt: skip
+    """In place of ``step_in_turns`` for devices whose steps are not worth it, which halves their code."""
+
+
+def step_listed(w, p, c, begin, end, up, noise, w_E, p_E, lanes, events_4E):
+    """Step the crosspoints of the events number begin..end in their order, all different, once each."""
+    count = end - begin
+    if count < FEW:
+        for i in range(begin, end):
+            e = events_4E[ORDER, i]
+            place, xi = events_4E[PLACE, e], noise[events_4E[DRAW, e]]
+            own = parameters(p, place * PARAMETERS, 1)
+            w[place] = step(w[place], up, np.float32(1.0), xi, own, c)
+    else:
+        for i in range(count):
+            e = events_4E[ORDER, begin + i]
+            events_4E[TURN, i] = events_4E[PLACE, e]
+            p_E[PARAMETERS * lanes + i] = noise[events_4E[DRAW, e]]
+        gather(w, p, 0, data_of(events_4E[TURN]), 0, count, w_E, p_E, lanes)
+        for i in range((count + LANES - 1) // LANES * LANES):
+            xi = p_E[PARAMETERS * lanes + i]
+            w_E[i] = step(w_E[i], up, np.float32(1.0), xi, parameters(p_E, i, lanes), c)
+        for i in range(count):
+            w[events_4E[TURN, i]] = w_E[i]
+
+
+_FLOATS, _INTS, _INT_ROWS = types.float32[::1], types.int32[::1], types.int32[:, ::1]
+_APPLY = types.void(
+    types.float32[:, ::1], types.float32[:, :, ::1], _FLOATS, types.int32[:, :, ::1], _INTS, _INTS, _INT_ROWS,
+    types.int64, _FLOATS, types.boolean, _FLOATS, types.float32[:, ::1], types.boolean, _INT_ROWS, _INTS,
+    _INTS,
+)  # fmt: skip
+applier_at = at_address(_APPLY)
+
+
+@functools.cache
+def applier(formula: Callable[..., Any], count: int, blockwise: bool) -> Any:
+    """``apply_segments`` for devices of ``count`` parameters that step by ``formula``; see ``applier_at``."""
+    bound = with_float32_literals(rebind(formula, numba_math))
+    tag = f"{code_hash(bound)} {count} {blockwise}"
+    own = {"step": inline(bound), "parameters": numbers(count), "PARAMETERS": count}
+    in_turns = (step_listed, step_in_turns) if blockwise else ()
+    for function in (step_counted, step_each, gather, step_gathered, *in_turns):
+        own[function.__name__] = inline(named_copy(function, own, tag))
+    own.setdefault("step_in_turns", inline(step_never))
+    own["step_once"] = own["step_gathered" if blockwise else "step_each"]
+    return callback(apply_segments, _APPLY, own, tag)

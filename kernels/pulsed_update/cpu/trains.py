@@ -1,0 +1,348 @@
+"""Pulse trains on the CPU: one 32-bit code a line and vector, bit 31 the sign, the rest the train."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numba
+import numpy as np
+from numba import prange
+
+from ...machine.intrinsics import EIGHT, fire_eight, popcount, put_eight, signs_of_eight
+from ...rng import Stream
+from ...rng.cpu import compiled, philox4x32, unit_interval
+from .. import formulas
+from ..rule import FINER, SECOND_PASS
+
+SIGN = np.uint32(0x80000000)
+MAGNITUDE = np.uint32(0x7FFFFFFF)
+CALLS = 512  # Philox calls that are computed in one go
+#: flat, eight a byte: the numbers of its set bits, then zeros
+SET_BITS = np.array(
+    [[*(i for i in range(8) if n >> i & 1), *[0] * 8][:8] for n in range(256)], np.int32
+).ravel()
+LINES = 4096  # whose trains are one task
+
+quantised = compiled(formulas.quantised)
+
+PULSE_X, PULSE_D = int(Stream.PULSE_X), int(Stream.PULSE_D)
+ROUND_X, ROUND_D = int(Stream.ROUND_X), int(Stream.ROUND_D)
+
+
+class Trains(NamedTuple):
+    """The trains of a chunk of vectors, for each tile."""
+
+    columns_TB2I: Any  # that fire, those of positive inputs and those of negative ones apart
+    trains_TB2I: Any  # of these, unless all have one slot
+    n_columns_TB2: Any  # how many fire
+    d_codes_TBO: Any  # of the rows, in whole eights
+    d_second_TBO: Any  # in the pass of the negative inputs, where there is one
+
+
+@numba.njit(error_model="numpy")
+def empty_trains(tiles, vectors, rows, columns, mode, longest):
+    """``Trains`` of ``vectors`` vectors, the longest of ``longest`` slots, to be filled."""
+    room = columns + EIGHT
+    once = longest == 1 and mode == 0
+    d_codes_TBO = np.empty((tiles, vectors, (rows + EIGHT - 1) // EIGHT * EIGHT), np.uint32)
+    return Trains(
+        np.empty((tiles, vectors, 2, room), np.int32),
+        np.empty((tiles, vectors, 2, 1 if once else room), np.uint32),
+        np.empty((tiles, vectors, 2), np.int32),
+        d_codes_TBO,
+        np.empty_like(d_codes_TBO) if mode == 1 else d_codes_TBO,
+    )
+
+
+@numba.njit(error_model="numpy", forceinline=True)
+def counter_top(stream, extra, tick):
+    """Counter word 3 of an address."""
+    return np.uint32((np.int64(stream) << 24) | (np.int64(extra) << 16) | (np.int64(tick) >> 32))
+
+
+@numba.njit(error_model="numpy")
+def line_levels(values_L, scale, step, jitter, k0, k1, tick, extra, round_stream, levels_L):
+    """The scaled, rounded magnitudes of one vector's lines."""
+    lines = values_L.size
+    for line in range(lines):
+        levels_L[line] = abs(values_L[line]) * scale
+    if step <= np.float32(0.0):
+        return
+    low, top = np.uint32(tick & 0xFFFFFFFF), counter_top(round_stream, extra, tick)
+    for call in range((lines + 3) // 4):
+        words = philox4x32(k0, k1, np.uint32(call), np.uint32(0), low, top)
+        for q in range(min(4, lines - 4 * call)):
+            offset = unit_interval(words[q]) - np.float32(0.5) if jitter else np.float32(0.0)
+            levels_L[4 * call + q] = quantised(levels_L[4 * call + q], step, offset)
+
+
+@numba.njit(error_model="numpy")
+def random_words(k0, k1, c0_N, c1_N, after_N, low, c3, n, words):
+    """The words of ``n`` calls, four a call; counter word 2 is ``low`` plus ``after_N``."""
+    for i in range(n):
+        a, b, c, d = philox4x32(k0, k1, c0_N[i], c1_N[i], low + after_N[i], c3)
+        words[4 * i] = a
+        words[4 * i + 1] = b
+        words[4 * i + 2] = c
+        words[4 * i + 3] = d
+
+
+@numba.njit(error_model="numpy", forceinline=True)
+def address_calls(calls, length, slot_0, vectors, c0_N, c1_N, after_N):
+    """Call, slot and vector (from the first on) of one Philox call after the other, for some ``vectors``."""
+    n, after = 0, 0
+    while n + calls * length <= c0_N.size and after < vectors:
+        for slot in range(length):
+            for call in range(calls):
+                c0_N[n], c1_N[n], after_N[n] = call, slot_0 + slot, after
+                n += 1
+        after += 1
+
+
+@numba.njit(error_model="numpy")
+def random_codes(
+    values_BL, lengths_B, scales_B, start, stop, step, jitter, k0, k1, tick, extra, stream, slot_0, codes_BL,
+    origin,
+):  # fmt: skip
+    """Random trains of vectors start..stop: bit s of a line's code is set if it fires in slot s."""
+    lines = values_BL.shape[1]
+    calls = (lines + 7) // 8
+    room = max(CALLS, calls * 31)
+    c0, c1, after = np.empty(room, np.uint32), np.empty(room, np.uint32), np.empty(room, np.uint32)
+    words = np.empty(4 * room, np.uint32)
+    halves = words.view(np.uint16)
+    levels = np.empty(lines, np.float32)
+    values, codes = values_BL.reshape(-1), codes_BL.reshape(-1)
+    top = counter_top(stream, extra, tick + start)
+    round_stream = ROUND_X if stream == PULSE_X else ROUND_D
+    first, addressed = start, 0
+    while first < stop:
+        length = lengths_B[first]
+        if length == 0:
+            first += 1
+            continue
+        if length != addressed:
+            address_calls(calls, length, slot_0, stop - start, c0, c1, after)
+            addressed = length
+        last, most = first + 1, min(stop, first + room // (calls * length))
+        while last < most and lengths_B[last] == length:
+            last += 1
+        low = np.uint32((tick + first) & 0xFFFFFFFF)
+        random_words(k0, k1, c0, c1, after, low, top, (last - first) * calls * length, words)
+        for b in range(first, last):
+            at, low = 8 * calls * length * (b - first), np.uint32((tick + b) & 0xFFFFFFFF)
+            if length == 1 and step <= np.float32(0.0):
+                code = (b - origin) * codes_BL.shape[1]
+                if not fire_once(values, b * lines, lines, scales_B[b], halves, at, codes, code):
+                    levels[:] = np.abs(values_BL[b]) * scales_B[b]
+                    decide(levels, halves, at, k0, k1, slot_0 + FINER, low, top, 0, codes_BL[b - origin])
+                continue
+            line_levels(
+                values_BL[b], scales_B[b], step, jitter, k0, k1, tick + b, extra, round_stream, levels
+            )
+            fire(values_BL[b], levels, halves, at, length, k0, k1, slot_0, low, top, codes_BL[b - origin])
+        first = last
+
+
+@numba.njit(error_model="numpy", forceinline=True)
+def fire_once(values, first, lines, scale, halves, at, codes, code):
+    """``fire`` for one slot and levels that are not rounded; returns whether no line is left to decide.
+
+    Values from ``first`` on and codes, whole eights, from ``code`` on of flat arrays: to make a view of a row
+    takes as long as eight lines.
+    """
+    undecided = np.uint32(0)
+    for line in range(0, lines, EIGHT):
+        undecided |= fire_eight(
+            values, first + line, lines - line, scale, halves, at + line, codes, code + line
+        )
+    return undecided == 0
+
+
+@numba.njit(error_model="numpy", forceinline=True)
+def fire(values_L, levels_L, halves, at, length, k0, k1, slot_0, low, top, codes_L):
+    """Trains of ``length`` slots from 16 random bits a line and slot, from ``at`` on.
+
+    A line fires where its bits, as a number in [0, 1), are below its level. Where they are its level's own
+    first 16 bits, a further draw decides: the probability is exact.
+    """
+    lines = values_L.size
+    stride = (lines + 7) // 8 * 8
+    bits_L = values_L.view(np.uint32)
+    one = np.float32(1.0)
+    for line in range(lines):
+        codes_L[line] = bits_L[line] & SIGN
+    for slot in range(length):
+        undecided = np.int32(0)
+        for line in range(lines):
+            below = levels_L[line] * np.float32(65536.0) - np.float32(np.int32(halves[at + line]))
+            codes_L[line] |= np.uint32(below >= one) << np.uint32(slot)
+            undecided += np.int32(below > np.float32(0.0)) - np.int32(below >= one)
+        if undecided > 0:
+            decide(levels_L, halves, at, k0, k1, slot_0 + slot + FINER, low, top, slot, codes_L)
+        at += stride
+
+
+@numba.njit(error_model="numpy")
+def decide(levels_L, halves, at, k0, k1, row, low, top, slot, codes_L):
+    """Fire the lines whose 16 bits are those of their level, by a finer draw."""
+    for line in range(levels_L.size):
+        below = levels_L[line] * np.float32(65536.0) - np.float32(np.int32(halves[at + line]))
+        if np.float32(0.0) < below < np.float32(1.0):
+            words = philox4x32(k0, k1, np.uint32(line // 4), np.uint32(row), low, top)
+            codes_L[line] |= np.uint32(unit_interval(words[line % 4]) < below) << np.uint32(slot)
+
+
+@numba.njit(error_model="numpy")
+def level_codes(
+    values_BL, lengths_B, scales_B, start, stop, step, rule, k0, k1, tick, extra, stream, codes_BL, origin
+):
+    """Codes of the deterministic modes: the number of pulses, or the level itself as float bits."""
+    lines = values_BL.shape[1]
+    levels = np.empty(lines, np.float32)
+    round_stream = ROUND_X if stream == PULSE_X else ROUND_D
+    for b in range(start, stop):
+        if lengths_B[b] == 0:
+            continue
+        signs = values_BL[b].view(np.uint32)
+        line_levels(
+            values_BL[b], scales_B[b], step, rule.jitter, k0, k1, tick + b, extra, round_stream, levels
+        )
+        length = np.float32(lengths_B[b])
+        for line in range(lines):
+            if rule.mode == 2:
+                number = np.uint32(min(np.float32(np.rint(length * levels[line])), length))
+            else:
+                level = max(min(levels[line], np.float32(1.0)), np.float32(0.0))
+                number = np.float32(level).view(np.uint32)
+            codes_BL[b - origin, line] = number | (signs[line] & SIGN)
+
+
+@numba.njit(error_model="numpy", forceinline=True)
+def pick(bits, line, codes, code, once, columns, column, trains, train):
+    """Put lines ``line`` + i and their trains for the set bits i of eight; returns how many these are."""
+    entry = np.int64(bits) * EIGHT
+    put_eight(SET_BITS, entry, line, columns, column)
+    if not once:
+        for i in range(EIGHT):
+            at = np.uint64(code + SET_BITS[np.uint64(entry + i)])
+            trains[np.uint64(train + i)] = codes[at] & MAGNITUDE
+    return np.int64(popcount(bits))
+
+
+@numba.njit(error_model="numpy", forceinline=True)
+def split(codes, code, lines, once, columns, room, trains, n_columns_B2, b):
+    """The lines that fire and their trains, those of positive values and those of negative ones apart.
+
+    Where all trains have one slot (``once``) there is nothing to tell of them. The codes, from ``code`` on,
+    are whole eights. Of flat ``columns`` and ``trains`` a vector has two times ``room``, which is up to
+    eight more than there are lines.
+    """
+    first = 2 * b * room
+    n, m = np.int64(0), np.int64(0)
+    for line in range(0, lines, EIGHT):
+        bits = signs_of_eight(codes, code + line)
+        up, down = bits & np.uint32(255), bits >> np.uint32(EIGHT)
+        at, under = first + n, first + room + m
+        n += pick(up, line, codes, code + line, once, columns, at, trains, at)
+        m += pick(down, line, codes, code + line, once, columns, under, trains, under)
+    n_columns_B2[b, 0], n_columns_B2[b, 1] = n, m
+
+
+@numba.njit(error_model="numpy")
+def make_codes(
+    values_BL, lengths_B, scales_B, first, stop, rule, step_width, k0, k1, tick, extra, stream, slot_0,
+    codes_BL, origin,
+):  # fmt: skip
+    """Codes of vectors first..stop by the rule's mode; those of vector b are row b - origin."""
+    if rule.mode <= 1:
+        random_codes(
+            values_BL, lengths_B, scales_B, first, stop, step_width, rule.jitter, k0, k1, tick, extra, stream,
+            slot_0, codes_BL, origin,
+        )  # fmt: skip
+    else:
+        level_codes(
+            values_BL, lengths_B, scales_B, first, stop, step_width, rule, k0, k1, tick, extra, stream,
+            codes_BL, origin,
+        )  # fmt: skip
+
+
+@numba.njit(error_model="numpy")
+def make_trains(inputs, t, lengths_TB, scales_2TB, start, first, stop, rule, keys_T2, tick, extra, trains):
+    """Trains of vectors first..stop of tile ``t``; those of vector ``start`` are the first of ``trains``."""
+    x_BI, d_BO, lengths_B = inputs.x_XBI[inputs.x_of_T[t]], inputs.d_DBO[inputs.d_of_T[t]], lengths_TB[t]
+    x_scales_B, d_scales_B, k0, k1 = scales_2TB[0, t], scales_2TB[1, t], keys_T2[t, 0], keys_T2[t, 1]
+    d_codes_BO, d_second_BO = trains.d_codes_TBO[t], trains.d_second_TBO[t]
+    columns_B2I, n_columns_B2 = trains.columns_TB2I[t], trains.n_columns_TB2[t]
+    x_codes_BI = np.empty((stop - first, (x_BI.shape[1] + EIGHT - 1) // EIGHT * EIGHT), np.uint32)
+    x_codes_BI[:, x_BI.shape[1] :] = 0
+    # no plain constants: numba would compile the functions anew for each of them
+    of_x, of_d, slot, second_slot = np.int64(PULSE_X), np.int64(PULSE_D), np.int64(0), np.int64(SECOND_PASS)
+    make_codes(
+        x_BI, lengths_B, x_scales_B, first, stop, rule, rule.x_step, k0, k1, tick, extra, of_x, slot,
+        x_codes_BI, first,
+    )  # fmt: skip
+    make_codes(
+        d_BO, lengths_B, d_scales_B, first, stop, rule, rule.d_step, k0, k1, tick, extra, of_d, slot,
+        d_codes_BO, start,
+    )  # fmt: skip
+    if rule.mode == 1:
+        make_codes(
+            d_BO, lengths_B, d_scales_B, first, stop, rule, rule.d_step, k0, k1, tick, extra, of_d,
+            second_slot, d_second_BO, start,
+        )  # fmt: skip
+    x_codes, columns = x_codes_BI.reshape(-1), columns_B2I.reshape(-1)
+    pulses = trains.trains_TB2I[t].reshape(-1)
+    for b in range(first, stop):
+        at = b - start
+        if lengths_B[b] > 0:
+            once = rule.mode == 0 and lengths_B[b] == 1
+            code = (b - first) * x_codes_BI.shape[1]
+            room = columns_B2I.shape[2]
+            split(x_codes, code, x_BI.shape[1], once, columns, room, pulses, n_columns_B2, at)
+        else:
+            n_columns_B2[at, :] = 0
+            d_codes_BO[at, :] = 0
+            if rule.mode == 1:
+                d_second_BO[at, :] = 0
+
+
+@numba.njit(error_model="numpy")
+def make_block(
+    task, block, blocks, inputs, lengths_TB, scales_2TB, start, stop, rule, keys_T2, tick, extra, trains
+):
+    """The trains of one of the ``blocks`` blocks of vectors of a tile."""
+    t = task // blocks
+    first = start + (task - t * blocks) * block
+    last = min(first + block, stop)
+    make_trains(inputs, t, lengths_TB, scales_2TB, start, first, last, rule, keys_T2, tick, extra, trains)
+
+
+@numba.njit(error_model="numpy", parallel=True)
+def make_in_parallel(
+    tasks, block, blocks, inputs, lengths_TB, scales_2TB, start, stop, rule, keys_T2, tick, extra, trains
+):
+    for task in prange(tasks):
+        make_block(
+            np.int64(task), block, blocks, inputs, lengths_TB, scales_2TB, start, stop, rule, keys_T2, tick,
+            extra, trains,
+        )  # fmt: skip
+
+
+@numba.njit(error_model="numpy")
+def make_chunk(inputs, lengths_TB, scales_2TB, start, stop, rule, keys_T2, tick, extra, trains, in_parallel):
+    """The trains of vectors start..stop of every tile."""
+    tiles, n = lengths_TB.shape[0], stop - start
+    block = max(1, LINES // max(inputs.x_XBI.shape[2], inputs.d_DBO.shape[2]))
+    blocks = (n + block - 1) // block
+    if in_parallel and tiles * blocks > 1:
+        make_in_parallel(
+            tiles * blocks, block, blocks, inputs, lengths_TB, scales_2TB, start, stop, rule, keys_T2, tick,
+            extra, trains,
+        )  # fmt: skip
+        return
+    for task in range(tiles * blocks):
+        make_block(
+            task, block, blocks, inputs, lengths_TB, scales_2TB, start, stop, rule, keys_T2, tick, extra,
+            trains,
+        )  # fmt: skip
