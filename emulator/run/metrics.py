@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 from collections.abc import Callable, Iterable
@@ -148,8 +149,16 @@ class MetricsServer:
         return f"http://localhost:{self.port}/metrics"
 
     def close(self) -> None:
-        """Stop serving and free the port."""
-        self._server.shutdown()
+        """Stop serving and free the port.
+
+        The server looks twice a second whether it shall stop, or as soon as somebody calls: so call it.
+        """
+        stopping = threading.Thread(target=self._server.shutdown)
+        stopping.start()
+        while stopping.is_alive():
+            with contextlib.suppress(OSError):
+                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+            stopping.join(0.01)
         self._server.server_close()
         self._thread.join(timeout=5)
 
