@@ -33,7 +33,7 @@ _HOME = {
             "MixedPrecisionCompound", "OneSidedUnitCell", "ReferenceUnitCell", "TransferCompound",
             "VectorUnitCell", "VectorUnitCellUpdatePolicy",
         ),
-        "kernels.cells.presets": ("PCMPresetUnitCell",),
+        "emulator.config.cell_presets": ("PCMPresetUnitCell",),
         "kernels.inference": (
             "BaseConductanceConverter", "BaseDriftCompensation", "BaseNoiseModel",
             "CustomDriftPCMLikeNoiseModel", "GlobalDriftCompensation",

@@ -3,7 +3,7 @@
 Each is called without arguments and gives a new configuration, whose fields can then be set. All have
 ``PresetIOParameters`` for both directions and trains of up to 31 pulses with both kinds of management; the
 values of the devices are in ``kernels/devices/presets.py``, the rates of the learning rules in
-``kernels/cells/presets.py``.
+``cell_presets.py``.
 """
 
 from __future__ import annotations

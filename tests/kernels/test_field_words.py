@@ -17,11 +17,11 @@ from typing import Any
 
 import pytest
 import torch
+
+import crossgrid as cg
 from crossgrid.kernels.circuit import CrossbarCircuit
 from crossgrid.kernels.config import Config, config, field
 from crossgrid.kernels.field_help import words_of
-
-import crossgrid as cg
 
 ROOT = Path(__file__).parents[2]
 PUBLIC = [getattr(cg, name) for name in cg.__all__]
