@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -102,6 +102,10 @@ class _AnalogConv(AnalogLayer):
 
     def weight_shape(self) -> tuple[int, ...]:
         return self.out_channels, self.in_channels // self.groups, *self.kernel_size
+
+    if TYPE_CHECKING:  # torch types a module's call as Any
+
+        def __call__(self, x: Tensor) -> Tensor: ...
 
     def forward(self, x: Tensor) -> Tensor:
         """Images y[B, out_channels, ...] of images x[B, in_channels, ...]."""

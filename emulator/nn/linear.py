@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
@@ -67,6 +67,10 @@ class AnalogLinear(AnalogLayer):
             if bias is not None:
                 module.bias.copy_(bias)
         return module
+
+    if TYPE_CHECKING:  # torch types a module's call as Any
+
+        def __call__(self, x: Tensor) -> Tensor: ...
 
     def forward(self, x: Tensor) -> Tensor:
         """y[..., out_features] of x[..., in_features]."""

@@ -11,7 +11,7 @@ for every time step, in the order of the reads. Gates, sums and biases are digit
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -92,6 +92,12 @@ class AnalogRecurrent(nn.Module):
     def matrix(self, kind: str, layer: int, direction: str = "") -> AnalogLinear:
         """The analog matrix ``kind`` ("ih" or "hh") of one layer and direction."""
         return cast(AnalogLinear, getattr(self, f"weight_{kind}_l{layer}{direction}"))
+
+    if TYPE_CHECKING:  # torch types a module's call as Any
+
+        def __call__(
+            self, x: Tensor, state: Tensor | State | None = None
+        ) -> tuple[Tensor, Tensor | State]: ...
 
     def forward(self, x: Tensor, state: Tensor | State | None = None) -> tuple[Tensor, Tensor | State]:
         """All outputs [T, B, directions x hidden] and the last states [layers x directions, B, hidden].
