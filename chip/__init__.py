@@ -2,8 +2,8 @@
 
 from .description.converters import converted_by
 from .description.spec import Chip, load_chip, presets
+from .mapping.cutting import blocks_of_layer, cut
 from .mapping.mapper import map_layers
-from .mapping.strategies import cut
 from .plan.plan import OUTSIDE, Block, Convolution, Join, LayerShape, MappingPlan, TileAddress
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "LayerShape",
     "MappingPlan",
     "TileAddress",
+    "blocks_of_layer",
     "converted_by",
     "cut",
     "load_chip",

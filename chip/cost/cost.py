@@ -16,7 +16,7 @@ import numpy as np
 
 from ..description.parsing import Figure
 from ..description.spec import Chip, Part
-from ..plan.graph import Way, longest_way
+from ..plan.graph import Way, longest_way, serial_steps
 from ..plan.plan import MappingPlan
 from .events import Events, layer_events, mvm_events, mvm_interval_ns, mvm_latency_ns, traffic_events
 from .traffic import Traffic, traffic_of
@@ -85,7 +85,7 @@ def cost_of(plan: MappingPlan, chip: Chip) -> Cost:
     times = _layer_times(plan, chip, traffic)
     way = longest_way(plan, times.latency)
     latency = way.length + times.program_ns
-    interval, bottleneck = _interval(plan, times, latency)
+    interval, bottleneck = _interval(plan, times, traffic, latency)
     total = sum(per_layer, Events()) + Events(static_ns=interval)
     by_part = energy_by_part(chip, total, plan.chips_used)
     energies = [sum(energy_by_part(chip, events, plan.chips_used).values()) for events in per_layer]
@@ -108,7 +108,7 @@ def cost_of(plan: MappingPlan, chip: Chip) -> Cost:
         longest_way=tuple(plan.layers[k].name for k in way.layers),
         area_mm2=sum(area.values()),
         area_by_part=area,
-        operations=2.0 * sum(layer.weights * layer.reuse for layer in plan.layers),
+        operations=2.0 * sum(layer.weights * layer.vectors for layer in plan.layers),
         hop_bits=total.hop_bit,
         crossing_bits=total.crossing_bit,
         events=total,
@@ -206,6 +206,7 @@ class _Times:
     interval: np.ndarray
     compute: np.ndarray
     traffic: np.ndarray  # what traffic takes longer than computing
+    carried: np.ndarray  # what the fullest link or port of a layer takes, whatever the tiles do
     hops: np.ndarray
     tile_busy: np.ndarray  # of each used tile, summed over layers
     program_ns: float
@@ -220,42 +221,50 @@ class _Times:
 
 
 def _layer_times(plan: MappingPlan, chip: Chip, traffic: Traffic) -> _Times:
-    """Per layer: vectors on the busiest tile, blocks that share a tile one after the other; or the bits
-    that the busiest tile or chip takes in; then the longest way, one clock a link."""
-    table = plan.table
-    vectors = np.array([-(-layer.reuse // int(plan.copies[k])) for k, layer in enumerate(plan.layers)])
-    interval, first_out = mvm_interval_ns(chip), mvm_latency_ns(chip)
-    compute = vectors * plan.blocks_a_tile * interval + (first_out - interval)
+    """Per layer: vectors on the busiest tile, blocks that share a tile one after the other; or the bits over
+    its fullest link or port; then the longest way.
 
-    clock = max(chip.links.clock_ghz.value, 1e-9)
-    carried = traffic.busiest_bits / (chip.links.width_bits * clock)
-    if chip.links.chip_gbit_per_s.value:
-        carried = np.maximum(carried, traffic.busiest_crossing / chip.links.chip_gbit_per_s.value)
-    waiting = np.maximum(carried - compute, 0.0)
-    busy = np.bincount(table["tile"], vectors[table["layer"]] * interval)[plan.used_tiles]
+    In a loop no step begins before the values of the one before it have arrived, so nothing overlaps.
+    """
+    table = plan.table
+    steps = np.array(serial_steps(plan.layers))
+    vectors = np.ceil([layer.reuse / s for layer, s in zip(plan.layers, steps, strict=True)] / plan.copies)
+    interval, first_out = mvm_interval_ns(chip), mvm_latency_ns(chip)
+    working = steps * vectors * plan.blocks_a_tile * interval
+    compute = working + steps * (first_out - interval)
+    active = np.array([layer.activity for layer in plan.layers])
+    carried = traffic.carried_ns / active  # of an input that does reach the layer
+    waiting = np.where(steps > 1, carried, np.maximum(carried - compute, 0.0))
+    hops = steps * traffic.way_ns
+    latency = compute + waiting + hops
+    busy_ns = (steps * vectors * interval * active)[table["layer"]]
     rows = plan.tile_in * (plan.rounds if plan.rounds > 1 else 0)
     return _Times(
-        latency=compute + waiting + traffic.longest / clock,
-        interval=np.maximum(vectors * plan.blocks_a_tile * interval, carried),
+        latency=latency,
+        interval=np.where(steps > 1, latency, np.maximum(working * active, traffic.carried_ns)),
         compute=compute,
         traffic=waiting,
-        hops=traffic.longest / clock,
-        tile_busy=busy,
+        carried=traffic.carried_ns,
+        hops=hops,
+        tile_busy=np.bincount(table["tile"], busy_ns)[plan.used_tiles],
         program_ns=rows * chip.write.time_ns_per_row.value,
     )
 
 
-def _interval(plan: MappingPlan, times: _Times, latency: float) -> tuple[float, str]:
-    """The steady state of the pipeline: the slowest layer, or the tile that several layers share.
+def _interval(plan: MappingPlan, times: _Times, traffic: Traffic, latency: float) -> tuple[float, str]:
+    """The steady state of the pipeline: the slowest layer, the tile that several layers share, or the link
+    that the traffic of all layers fills most.
 
     Branches change it by their traffic alone: values that wait for a longer branch wait in buffers.
     """
+    link_ns, link = traffic.loads.slowest(traffic.network)
     if plan.rounds > 1:
-        return latency, "reprogramming: rounds cannot overlap"
+        return max(latency, link_ns), "reprogramming: rounds cannot overlap"
     slowest = int(np.argmax(times.interval))
     interval, name = float(times.interval[slowest]), f"layer {plan.layers[slowest].name}"
     tile = int(np.argmax(times.tile_busy))
-    if times.tile_busy[tile] > interval and not math.isclose(times.tile_busy[tile], interval):
-        interval = float(times.tile_busy[tile])
-        name = f"tile {plan.address(int(plan.used_tiles[tile]))}, shared by several blocks"
+    shared = f"tile {plan.address(int(plan.used_tiles[tile]))}, shared by several blocks"
+    for time, what in ((float(times.tile_busy[tile]), shared), (link_ns, link)):
+        if time > interval and not math.isclose(time, interval):
+            interval, name = time, what
     return interval, name

@@ -14,7 +14,8 @@ from crossgrid.kernels.errors import ConfigError
 
 from ..description.spec import Chip
 from ..plan.plan import MappingPlan
-from .traffic import Traffic, values_in
+from .messages import values_in
+from .traffic import Traffic
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,7 @@ def layer_events(plan: MappingPlan, chip: Chip, backward: bool = False) -> list[
     passes, slices, interval = chip.passes, chip.slices, mvm_interval_ns(chip)
     events = []
     for k, layer in enumerate(plan.layers):
-        vectors, made = layer.reuse, layer.in_ if backward else layer.out
+        vectors, made = layer.vectors, layer.in_ if backward else layer.out
         conversions = (converted[k] * slices + blocks[k] * chip.crossbar.offset_columns) * passes
         events.append(
             Events(
@@ -119,7 +120,7 @@ def training_events(plan: MappingPlan, chip: Chip, pulses_per_weight: float) -> 
 
     ``pulses_per_weight`` are those of one crosspoint for one vector; a measured run gives the number.
     """
-    pulses = sum(layer.weights * layer.reuse for layer in plan.layers) * pulses_per_weight
+    pulses = sum(layer.weights * layer.vectors for layer in plan.layers) * pulses_per_weight
     return sum(layer_events(plan, chip, backward=True), Events()) + Events(pulse=pulses)
 
 

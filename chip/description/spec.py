@@ -45,6 +45,7 @@ ONE_GHZ = Figure(1.0, "", estimate=True)
 
 SIGNS = ("in-cell", "column-pair", "offset")
 LINKS = ("mesh", "torus", "h-tree")
+CHIP_LINKS = ("mesh", "ring", "star")
 PHASES = (1, 2, 4)
 MOST_SIDE = 8192  # of a grid: distances are counted in 16 bits
 
@@ -105,12 +106,15 @@ class Adc:
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """How tiles talk to each other."""
+    """How tiles talk to each other, and chips."""
 
     kind: str = "mesh"
     width_bits: int = field(32, at_least=1)
     clock_ghz: Figure = ONE_GHZ
-    chip_gbit_per_s: Figure = UNKNOWN  # from chip to chip; 0: as between tiles
+    multicast: bool = False  # what several tiles need travels once along a tree; or else once for each tile
+    chips: str = "mesh"  # of chips: near-square, walked row by row to and fro; a ring; a star around a switch
+    chip_gbit_per_s: Figure = UNKNOWN  # of a link between chips, in one direction; 0: as between tiles
+    chip_hop_ns: Figure = UNKNOWN  # what a link between chips takes beside its bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +254,7 @@ def _validate(chip: Chip, where: str) -> None:
     bar = chip.crossbar
     one_of(f"{where}.crossbar.sign", bar.sign, SIGNS)
     one_of(f"{where}.links.kind", chip.links.kind, LINKS)
+    one_of(f"{where}.links.chips", chip.links.chips, CHIP_LINKS)
     if chip.tile_out < 1:
         raise ConfigError(
             f"{where}.crossbar: {bar.columns} columns less {bar.offset_columns} offset columns hold no "

@@ -6,7 +6,9 @@ import dataclasses
 
 import numpy as np
 
-from ..cost.traffic import HopCount, traffic_of
+from ..cost.cost import energy_by_part
+from ..cost.events import Events
+from ..cost.traffic import WayCost, traffic_of
 from ..description.spec import Chip
 from ..plan.plan import MappingPlan
 
@@ -16,18 +18,35 @@ REFINE_TRIALS = 1500
 
 
 def shorten_traffic(plan: MappingPlan, chip: Chip) -> MappingPlan:
-    """The best of several orders of the grid, refined by swaps for small plans; never worse than before."""
-    best = plan
-    least = float(traffic_of(plan, chip).hop_bits.sum())
+    """The best of several orders of the grid, refined by swaps for small plans.
+
+    Best is what takes the least energy of links and of crossings between chips together; it is never more
+    than before.
+    """
+    prices = _prices(chip)
+    best, least = plan, _cost(plan, chip, prices)
     for walk in (snake, bands, hilbert):
-        order = walk(*plan.grid)
-        candidate = _renumbered(plan, order)
-        hops = float(traffic_of(candidate, chip).hop_bits.sum())
-        if hops < least:
-            best, least = candidate, hops
+        candidate = _renumbered(plan, walk(*plan.grid))
+        cost = _cost(candidate, chip, prices)
+        if cost < least:
+            best, least = candidate, cost
     if len(plan) <= REFINE_BLOCKS:
-        best = _swapped(best, chip)
+        best = _swapped(best, chip, prices)
     return best
+
+
+def _prices(chip: Chip) -> tuple[float, float]:
+    """Energy of a bit over a link between tiles and between chips; bits alone where a chip gives none."""
+    of_link, of_crossing = (
+        sum(energy_by_part(chip, events, 1).values())
+        for events in (Events(hop_bit=1.0), Events(crossing_bit=1.0))
+    )
+    return (of_link, of_crossing) if of_link or of_crossing else (1.0, 1.0)
+
+
+def _cost(plan: MappingPlan, chip: Chip, prices: tuple[float, float]) -> float:
+    traffic = traffic_of(plan, chip)
+    return prices[0] * float(traffic.hop_bits.sum()) + prices[1] * float(traffic.crossing_bits.sum())
 
 
 def _renumbered(plan: MappingPlan, order: np.ndarray) -> MappingPlan:
@@ -37,22 +56,22 @@ def _renumbered(plan: MappingPlan, order: np.ndarray) -> MappingPlan:
     return dataclasses.replace(plan, table=table)
 
 
-def _swapped(plan: MappingPlan, chip: Chip) -> MappingPlan:
-    """Swap two tiles of the chips in use (a free one may be of them) where that shortens traffic.
+def _swapped(plan: MappingPlan, chip: Chip, prices: tuple[float, float]) -> MappingPlan:
+    """Swap two tiles of the chips in use (a free one may be of them) where that makes traffic cheaper.
 
     Trials are drawn from a fixed seed: the same model gets the same plan.
     """
     draw = np.random.default_rng(0)
     tiles = (int(plan.used_tiles.max()) // chip.tiles + 1) * chip.tiles
-    hop_count = HopCount(plan, chip)
+    cost_of_ways = WayCost(plan, chip, *prices)
     position = np.arange(tiles, dtype=np.int32)
-    least = hop_count(position)
+    least = cost_of_ways(position)
     moved = draw.choice(plan.used_tiles, REFINE_TRIALS)
     for a, b in zip(moved, draw.integers(tiles, size=REFINE_TRIALS), strict=True):
         position[[a, b]] = position[[b, a]]
-        hops = hop_count(position)
-        if hops < least:
-            least = hops
+        cost = cost_of_ways(position)
+        if cost < least:
+            least = cost
         else:
             position[[a, b]] = position[[b, a]]
     return dataclasses.replace(plan, table={**plan.table, "tile": position[plan.table["tile"]]})

@@ -11,7 +11,8 @@ from crossgrid.kernels.errors import ConfigError, unknown
 from ..description.spec import Chip, load_chip
 from ..plan.graph import check_names
 from ..plan.plan import COLUMNS, Block, LayerShape, MappingPlan, TileAddress
-from .strategies import STRATEGIES, cut
+from .cutting import cut
+from .strategies import STRATEGIES
 
 __all__ = ["Block", "LayerShape", "MappingPlan", "TileAddress", "cut", "map_layers"]
 

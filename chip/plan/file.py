@@ -15,7 +15,7 @@ from crossgrid.kernels.errors import ConfigError
 
 from .plan import COLUMNS, Convolution, Join, LayerShape, MappingPlan
 
-FORMAT = "crossgrid plan 3"
+FORMAT = "crossgrid plan 4"
 #: fields of a plan that are stored as they are
 _PLAIN = ("chip", "chip_identity", "tile_out", "tile_in", "chips", "strategy", "placement")
 

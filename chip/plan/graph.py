@@ -8,7 +8,6 @@ closes a loop; of its edges only those from earlier layers keep it waiting.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -32,6 +31,35 @@ def join_numbers(layers: Sequence[LayerShape]) -> list[tuple[tuple[int, int], ..
     """For each layer the numbers of those whose values join its outputs, and how many values they are."""
     numbers = _numbers(layers)
     return [tuple((numbers[join.name], join.values) for join in layer.joins) for layer in layers]
+
+
+def serial_steps(layers: Sequence[LayerShape]) -> list[int]:
+    """For each layer how often it works one after the other for one input: once, but for those in a loop.
+
+    A layer in a loop waits for what it made before: a recurrent one for its state, a layer that is used
+    again for the layers in between.
+    """
+    readers: list[list[int]] = [[] for _ in layers]
+    numbers = source_numbers(layers)
+    for k, sources in enumerate(numbers):
+        for source in sources:
+            if source >= 0:
+                readers[source].append(k)
+    looped: set[int] = set()
+    for k, sources in enumerate(numbers):
+        for late in (source for source in sources if source >= k):  # closes a loop from k to it and back
+            looped |= _reached(k, readers) & _reached(late, numbers)
+    return [(layer.steps or layer.reuse) if k in looped else 1 for k, layer in enumerate(layers)]
+
+
+def _reached(start: int, edges: Sequence[Sequence[int]]) -> set[int]:
+    found, waiting = {start}, [start]
+    while waiting:
+        for k in edges[waiting.pop()]:
+            if k >= 0 and k not in found:
+                found.add(k)
+                waiting.append(k)
+    return found
 
 
 def check_names(layers: Sequence[LayerShape]) -> None:
@@ -108,8 +136,7 @@ class _Turns:
 
     def __init__(self, plan: MappingPlan) -> None:
         shared = len(plan) > plan.tiles_used
-        starts = np.searchsorted(plan.table["layer"], np.arange(len(plan.layers) + 1))
-        rows = [slice(*edge) for edge in itertools.pairwise(starts.tolist())]
+        rows = plan.layer_rows
         self.tiles = [np.unique(plan.table["tile"][row]).tolist() if shared else [] for row in rows]
         self.rounds = [plan.table["round"][row] for row in rows] if plan.rounds > 1 else None
         self.free: dict[int, _Moment] = {}

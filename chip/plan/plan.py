@@ -6,6 +6,7 @@ objects are made when someone asks for them.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -49,6 +50,9 @@ class Convolution:
     pooled: bool = False  # a pooling layer follows
 
 
+#: how the groups of a convolution are laid onto tiles
+GROUPED = ("separate", "diagonal")
+
 #: where the inputs of a network come from
 OUTSIDE = ""
 
@@ -63,29 +67,53 @@ class Join:
 
 @dataclass(frozen=True, slots=True)
 class LayerShape:
-    """A layer as the mapper sees it: an out x in matrix that ``reuse`` vectors an input pass through."""
+    """A layer as the mapper sees it: an out x in matrix that ``reuse`` vectors an input pass through.
+
+    The matrix of a grouped convolution is block-diagonal: ``groups`` equal parts, each of which makes outputs
+    of its own from inputs of its own.
+    """
 
     name: str
-    out: int
-    in_: int
+    out: int  # of all groups
+    in_: int  # of all groups
     reuse: int = 1
     convolution: Convolution | None = None
     sources: tuple[str, ...] | None = None  # layers whose outputs it reads; None: the layer before it
     joins: tuple[Join, ...] = ()  # what is combined with its outputs before others read them
+    groups: int = 1
+    grouped: str = "separate"  # each group on tiles of its own; diagonal: side by side, a tile full of them
+    steps: int | None = None  # in a loop: how often one after the other; None: as often as it is used
+    activity: float = 1.0  # the part of its vectors that reach it: an expert's share of the tokens
 
     def __post_init__(self) -> None:
-        for key in ("out", "in_", "reuse"):
+        for key in ("out", "in_", "reuse", "groups", "steps"):
             value = getattr(self, key)
+            if key == "steps" and value is None:
+                continue
             if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
                 raise ConfigError(
                     f"layer '{self.name}': {key.rstrip('_')} = {value!r} must be an integer of at least 1"
                 )
             object.__setattr__(self, key, int(value))
+        if self.out % self.groups or self.in_ % self.groups:
+            sizes = f"{self.out} outputs and {self.in_} inputs"
+            raise ConfigError(f"layer '{self.name}': groups = {self.groups} must divide its {sizes}")
+        if self.grouped not in GROUPED:
+            raise unknown(f"layer '{self.name}': grouped", self.grouped, GROUPED)
+        if not 0.0 < self.activity <= 1.0:
+            raise ConfigError(
+                f"layer '{self.name}': activity = {self.activity!r} must be above 0 and at most 1"
+            )
 
     @property
     def weights(self) -> int:
-        """Weights of the layer."""
-        return self.out * self.in_
+        """Weights of the layer: those between inputs and outputs of the same group."""
+        return self.out * self.in_ // self.groups
+
+    @property
+    def vectors(self) -> float:
+        """Vectors that pass through it for one input, on average."""
+        return self.reuse * self.activity
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -203,10 +231,11 @@ class MappingPlan:
 
     @cached_property
     def block_weights(self) -> np.ndarray:
-        """Weights of every block."""
+        """Weights of every block; of groups side by side those within each."""
         table = self.table
         out = (table["out_stop"] - table["out_start"]).astype(np.int64)
-        return out * (table["in_stop"] - table["in_start"])
+        height = np.array([layer.out // layer.groups for layer in self.layers], np.int64)[table["layer"]]
+        return out * (table["in_stop"] - table["in_start"]) // np.maximum(out // height, 1)
 
     @cached_property
     def tile_fill(self) -> np.ndarray:
@@ -255,13 +284,32 @@ class MappingPlan:
         np.maximum.at(most, self.table["layer"][further], self.table["copy"][further] + 1)
         return most
 
+    @cached_property
+    def layer_rows(self) -> list[slice]:
+        """For each layer its rows of the table."""
+        starts = np.searchsorted(self.table["layer"], np.arange(len(self.layers) + 1))
+        return [slice(*edge) for edge in itertools.pairwise(starts.tolist())]
+
+    def layer_cut(self, k: int) -> np.ndarray:
+        """Rows of the table that hold layer ``k``, [copies, groups, rows, columns]: its blocks, as it is cut.
+
+        Groups that are joined on a tile count as one.
+        """
+        rows, table = self.layer_rows[k], self.table
+        numbers = np.arange(rows.start, rows.stop)
+        copies = int(self.copies[k])
+        one = slice(rows.start, rows.start + len(numbers) // copies)
+        outs, ins = table["out_start"][one], table["in_start"][one]
+        columns = int(np.count_nonzero(outs == outs[0]))
+        return numbers.reshape(copies, -1, int(np.count_nonzero(ins == ins[0])), columns)
+
     def blocks_of(self, layer: str) -> tuple[Block, ...]:
         """The blocks of one layer."""
         names = [shape.name for shape in self.layers]
         if layer not in names:
             raise unknown("layer", layer, names)
-        number = names.index(layer)
-        return tuple(self.block(k) for k in np.flatnonzero(self.table["layer"] == number).tolist())
+        rows = self.layer_rows[names.index(layer)]
+        return tuple(self.block(k) for k in range(rows.start, rows.stop))
 
     def why(self, k: int) -> str:
         """Why the ``k``-th block is cut as it is and sits where it sits."""
@@ -269,8 +317,8 @@ class MappingPlan:
 
     def check_model(self, layers: tuple[LayerShape, ...] | list[LayerShape]) -> None:
         """Raise ``ConfigError`` where the plan was made for other layers than ``layers``."""
-        mine = [(shape.name, shape.out, shape.in_) for shape in self.layers]
-        theirs = [(shape.name, shape.out, shape.in_) for shape in layers]
+        mine = [(shape.name, shape.out, shape.in_, shape.groups) for shape in self.layers]
+        theirs = [(shape.name, shape.out, shape.in_, shape.groups) for shape in layers]
         if mine == theirs:
             return
         for k, (planned, given) in enumerate(zip(mine, theirs, strict=False)):

@@ -60,7 +60,8 @@ def floor_data(
     order = order[: np.searchsorted(plan.table["tile"][order], used[-1], side="right")][:blocks]
     held = plan.table["tile"][order]
     start = np.append(np.searchsorted(held, used), len(held))
-    traffic = traffic_of(plan, chip, per_tile=True).tile_bits[used]
+    loads = traffic_of(plan, chip).loads
+    traffic = (loads.sent + loads.taken).ravel()[used]
     layer = plan.table["layer"][order[np.minimum(start[:-1], len(order) - 1)]]
     keys = ("layer", "out_start", "out_stop", "in_start", "in_stop", "copy", "round")
     return {

@@ -65,6 +65,7 @@ class _Watcher:
         self.seen: set[str] = set()
         self.shapes: dict[str, LayerShape] = {}
         self.vectors: dict[str, int] = {}
+        self.calls: dict[str, int] = {}
         self._reading: list[tuple[str, ...]] = []
 
     @contextlib.contextmanager
@@ -100,7 +101,8 @@ class _Watcher:
 
     def shape(self, key: str, batch: int) -> LayerShape:
         """The matrix ``key`` with what was found."""
-        shape = replace(self.shapes[key], reuse=max(1, self.vectors[key] // batch))
+        reuse = max(1, self.vectors[key] // batch)
+        shape = replace(self.shapes[key], reuse=reuse, steps=self.calls[key])
         return self.trace.wired(shape, batch)
 
     def _count(self, name: str, layer: AnalogLayer, x: Tensor) -> None:
@@ -116,6 +118,7 @@ class _Watcher:
                 )  # fmt: skip
             self.shapes[shape.name] = replace(shape, convolution=geometry)
             self.vectors[shape.name] = self.vectors.get(shape.name, 0) + _rows(layer, x)
+            self.calls[shape.name] = self.calls.get(shape.name, 0) + 1
 
 
 def _rows(layer: AnalogLayer, x: Tensor) -> int:

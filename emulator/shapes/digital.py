@@ -93,9 +93,12 @@ class _Watcher:
         self.seen.add(name)
         if isinstance(module, nn.MultiheadAttention):
             self.seen.add(f"{name}.out_proj")
+        steps = _steps(module, result)
         for shape in shapes:
             old = self.found.get(shape.name)
-            self.found[shape.name] = shape if old is None else replace(old, reuse=old.reuse + shape.reuse)
+            before = (0, 0) if old is None else (old.reuse, old.steps or 0)
+            used = {"reuse": before[0] + shape.reuse, "steps": before[1] + steps}
+            self.found[shape.name] = replace(old or shape, **used)
             if shape.sources is None:
                 self.trace.reads(shape.name, sources)
         self.trace.leave(output, _last_matrices(module, shapes))
@@ -152,6 +155,13 @@ def _vectors(module: nn.Module, result: Tensor) -> int:
         width = module.proj_size or module.hidden_size
         return result.numel() // (width * (2 if module.bidirectional else 1))
     return result.numel() // int(result.shape[-1])
+
+
+def _steps(module: nn.Module, result: Tensor) -> int:
+    """How many vectors one call takes one after the other: a recurrent layer's time steps."""
+    if not isinstance(module, nn.RNNBase):
+        return 1
+    return int(result.shape[1 if module.batch_first and result.dim() == 3 else 0])
 
 
 def _is_convolution(module: nn.Module) -> bool:

@@ -22,7 +22,8 @@ from crossgrid.chip.cost.events import (
     mvm_latency_ns,
     training_events,
 )
-from crossgrid.chip.cost.traffic import distance, traffic_of
+from crossgrid.chip.cost.fabric import Fabric
+from crossgrid.chip.cost.traffic import traffic_of
 from crossgrid.chip.description.parsing import Figure
 from crossgrid.chip.description.spec import Adc, Crossbar, Dac, Grid, Links, Part, Write
 from crossgrid.chip.mapping.floor_plan import bands, hilbert, snake
@@ -195,19 +196,17 @@ def test_energy_is_the_sum_of_its_parts_and_layers(sizes: list[tuple[int, int, i
 @pytest.mark.parametrize("size", [(1, 1), (1, 5), (4, 3), (5, 6)], ids=str)
 def test_distance_is_the_shortest_way_in_the_graph(kind: str, size: tuple[int, int]) -> None:
     rows, columns = size
-    chip = dataclasses.replace(load_chip("demo-128"), grid=Grid(rows, columns), links=Links(kind=kind))
     graph = networkx.grid_2d_graph(rows, columns, periodic=kind == "torus")
     ways = dict(networkx.all_pairs_shortest_path_length(graph))
     nodes = list(graph)
     a = np.array([one for one in nodes for _ in nodes])
     b = np.array([other for _ in nodes for other in nodes])
-    links = distance(chip, a[:, 0], a[:, 1], b[:, 0], b[:, 1])
+    links = Fabric(kind, rows, columns).distance(a[:, 0], a[:, 1], b[:, 0], b[:, 1])
     assert links.tolist() == [ways[one][other] for one in nodes for other in nodes]
 
 
 def test_h_tree_distance_is_that_of_a_tree_of_squares() -> None:
     """A leaf's parents are the squares of 2, 4, 8 … tiles that hold it; way up and down through the tree."""
-    chip = dataclasses.replace(load_chip("demo-128"), grid=Grid(8, 8), links=Links(kind="h-tree"))
     tree = networkx.Graph()
     for row in range(8):
         for column in range(8):
@@ -217,7 +216,7 @@ def test_h_tree_distance_is_that_of_a_tree_of_squares() -> None:
                 )
     ways = networkx.single_source_shortest_path_length(tree, (0, 3, 5))
     rows, columns = (index.ravel() for index in np.indices((8, 8)))
-    links = distance(chip, np.full(64, 3), np.full(64, 5), rows, columns)
+    links = Fabric("h-tree", 8, 8).distance(np.full(64, 3), np.full(64, 5), rows, columns)
     assert links.tolist() == [
         ways[0, row, column] for row, column in zip(rows.tolist(), columns.tolist(), strict=True)
     ]
@@ -250,8 +249,8 @@ def test_traffic_sends_images_not_patches() -> None:
         LayerShape("a", 4, 4, 64, Convolution(4, (1, 1), (1, 1), (8, 8), (8, 8))),
         LayerShape("b", 5, 36, 64, Convolution(4, (3, 3), (1, 1), (8, 8), (8, 8))),
     ]
-    traffic = traffic_of(map_layers(layers, chip), chip)
-    assert traffic.busiest_bits[1] == 4 * 64 * chip.output_bits
+    loads = traffic_of(map_layers(layers, chip), chip).loads
+    assert loads.taken.ravel()[1] == 4 * 64 * chip.output_bits
 
 
 def test_bits_from_chip_to_chip_are_counted_where_a_model_crosses() -> None:
@@ -269,13 +268,14 @@ def test_every_value_arrives(widths: list[int]) -> None:
     chip = dataclasses.replace(small_chip(), grid=Grid(40, 40))
     layers = [LayerShape(f"l{k}", b, a) for k, (a, b) in enumerate(itertools.pairwise(widths))]
     plan = map_layers(layers, chip)
-    arrived = traffic_of(plan, chip, per_tile=True).tile_bits.sum()
+    loads = traffic_of(plan, chip).loads
     rows = [-(-layer.out // 4) for layer in layers]
     columns = [-(-layer.in_ // 4) for layer in layers]
     activations = [layer.in_ * count for layer, count in zip(layers, rows, strict=True)]
     sums = [layer.out * (count - 1) for layer, count in zip(layers, columns, strict=True)]
-    # a message is counted where it leaves and where it arrives; what comes from outside only arrives
-    assert arrived == 8 * (activations[0] + 2 * sum(activations[1:]) + 2 * sum(sums))
+    # what comes from outside only arrives
+    assert loads.taken.sum() == 8 * (sum(activations) + sum(sums))
+    assert loads.sent.sum() == 8 * (sum(activations[1:]) + sum(sums))
 
 
 def test_mvm_events_add_up_to_a_layer() -> None:

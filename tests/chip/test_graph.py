@@ -57,7 +57,8 @@ def test_values_of_a_diamond_go_where_they_are_read() -> None:
     """8 bits a value: a to b 20 values over 1 link, a to c 12 over 2, b to c 12 over 1, c to d 12 over 3."""
     traffic = traffic_of(map_layers(DIAMOND, CHIP), CHIP)
     assert traffic.hop_bits.tolist() == [0, 8 * 20, 8 * (12 * 2 + 12), 8 * 12 * 3]
-    assert traffic.busiest_bits.tolist() == [8 * 12, 8 * 20, 8 * (12 + 12), 8 * 12]
+    assert traffic.loads.taken.ravel().tolist() == [8 * 12, 8 * 20, 8 * (12 + 12), 8 * 12, 0, 0]
+    assert traffic.loads.sent.ravel().tolist() == [8 * (20 + 12), 8 * 12, 8 * 12, 0, 0, 0]
     chain = traffic_of(map_layers([LayerShape(s.name, 4, 4, s.reuse) for s in DIAMOND], CHIP), CHIP)
     assert chain.hop_bits.tolist() == [0, 8 * 20, 8 * 12, 8 * 12 * 3]
 

@@ -99,7 +99,7 @@ def test_replicated_makes_copies_of_what_is_read_most_often() -> None:
     copies = dict(zip((s.name for s in running.plan.layers), running.plan.copies.tolist(), strict=True))
     # 100 tiles are enough for a copy a vector
     assert copies["first"] == copies["second"] == 35
-    assert copies["shared"] == 2
+    assert copies["shared"] == 1  # its second use waits for the first: a copy would wait with it
     assert copies["out"] == 1
     with running:
         assert running.model(torch.rand(2, 1, 5, 7)).shape == (2, 4)
