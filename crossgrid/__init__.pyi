@@ -7,60 +7,72 @@ from .chip import load_chip as load_chip
 from .chip import map_layers as map_layers
 from .emulator.analog_matrix.autograd import AnalogContext as AnalogContext
 from .emulator.config.cell_presets import PCMPresetUnitCell as PCMPresetUnitCell
-from .emulator.config.presets import AGADCapacitorPreset as AGADCapacitorPreset
-from .emulator.config.presets import AGADEcRamMOPreset as AGADEcRamMOPreset
-from .emulator.config.presets import AGADEcRamPreset as AGADEcRamPreset
-from .emulator.config.presets import AGADIdealizedPreset as AGADIdealizedPreset
-from .emulator.config.presets import AGADReRamESPreset as AGADReRamESPreset
-from .emulator.config.presets import AGADReRamSBPreset as AGADReRamSBPreset
-from .emulator.config.presets import Capacitor2Preset as Capacitor2Preset
-from .emulator.config.presets import Capacitor4Preset as Capacitor4Preset
-from .emulator.config.presets import CapacitorPreset as CapacitorPreset
-from .emulator.config.presets import ChoppedTTv2CapacitorPreset as ChoppedTTv2CapacitorPreset
-from .emulator.config.presets import ChoppedTTv2EcRamMOPreset as ChoppedTTv2EcRamMOPreset
-from .emulator.config.presets import ChoppedTTv2EcRamPreset as ChoppedTTv2EcRamPreset
-from .emulator.config.presets import ChoppedTTv2IdealizedPreset as ChoppedTTv2IdealizedPreset
-from .emulator.config.presets import ChoppedTTv2ReRamESPreset as ChoppedTTv2ReRamESPreset
-from .emulator.config.presets import ChoppedTTv2ReRamSBPreset as ChoppedTTv2ReRamSBPreset
-from .emulator.config.presets import EcRam2Preset as EcRam2Preset
-from .emulator.config.presets import EcRam4Preset as EcRam4Preset
-from .emulator.config.presets import EcRamMO2Preset as EcRamMO2Preset
-from .emulator.config.presets import EcRamMO4Preset as EcRamMO4Preset
-from .emulator.config.presets import EcRamMOPreset as EcRamMOPreset
-from .emulator.config.presets import EcRamPreset as EcRamPreset
-from .emulator.config.presets import GokmenVlasovPreset as GokmenVlasovPreset
-from .emulator.config.presets import Idealized2Preset as Idealized2Preset
-from .emulator.config.presets import Idealized4Preset as Idealized4Preset
-from .emulator.config.presets import IdealizedPreset as IdealizedPreset
-from .emulator.config.presets import MixedPrecisionCapacitorPreset as MixedPrecisionCapacitorPreset
-from .emulator.config.presets import MixedPrecisionEcRamMOPreset as MixedPrecisionEcRamMOPreset
-from .emulator.config.presets import MixedPrecisionEcRamPreset as MixedPrecisionEcRamPreset
-from .emulator.config.presets import MixedPrecisionGokmenVlasovPreset as MixedPrecisionGokmenVlasovPreset
-from .emulator.config.presets import MixedPrecisionIdealizedPreset as MixedPrecisionIdealizedPreset
-from .emulator.config.presets import MixedPrecisionPCMPreset as MixedPrecisionPCMPreset
-from .emulator.config.presets import MixedPrecisionReRamESPreset as MixedPrecisionReRamESPreset
-from .emulator.config.presets import MixedPrecisionReRamSBPreset as MixedPrecisionReRamSBPreset
-from .emulator.config.presets import PCMPreset as PCMPreset
-from .emulator.config.presets import ReRamArrayHfO2Preset as ReRamArrayHfO2Preset
-from .emulator.config.presets import ReRamArrayOMPreset as ReRamArrayOMPreset
-from .emulator.config.presets import ReRamES2Preset as ReRamES2Preset
-from .emulator.config.presets import ReRamES4Preset as ReRamES4Preset
-from .emulator.config.presets import ReRamESPreset as ReRamESPreset
-from .emulator.config.presets import ReRamSB2Preset as ReRamSB2Preset
-from .emulator.config.presets import ReRamSB4Preset as ReRamSB4Preset
-from .emulator.config.presets import ReRamSBPreset as ReRamSBPreset
-from .emulator.config.presets import TikiTakaCapacitorPreset as TikiTakaCapacitorPreset
-from .emulator.config.presets import TikiTakaEcRamMOPreset as TikiTakaEcRamMOPreset
-from .emulator.config.presets import TikiTakaEcRamPreset as TikiTakaEcRamPreset
-from .emulator.config.presets import TikiTakaIdealizedPreset as TikiTakaIdealizedPreset
-from .emulator.config.presets import TikiTakaReRamESPreset as TikiTakaReRamESPreset
-from .emulator.config.presets import TikiTakaReRamSBPreset as TikiTakaReRamSBPreset
-from .emulator.config.presets import TTv2CapacitorPreset as TTv2CapacitorPreset
-from .emulator.config.presets import TTv2EcRamMOPreset as TTv2EcRamMOPreset
-from .emulator.config.presets import TTv2EcRamPreset as TTv2EcRamPreset
-from .emulator.config.presets import TTv2IdealizedPreset as TTv2IdealizedPreset
-from .emulator.config.presets import TTv2ReRamESPreset as TTv2ReRamESPreset
-from .emulator.config.presets import TTv2ReRamSBPreset as TTv2ReRamSBPreset
+from .emulator.config.presets.agad import AGADCapacitorPreset as AGADCapacitorPreset
+from .emulator.config.presets.agad import AGADEcRamMOPreset as AGADEcRamMOPreset
+from .emulator.config.presets.agad import AGADEcRamPreset as AGADEcRamPreset
+from .emulator.config.presets.agad import AGADIdealizedPreset as AGADIdealizedPreset
+from .emulator.config.presets.agad import AGADReRamESPreset as AGADReRamESPreset
+from .emulator.config.presets.agad import AGADReRamSBPreset as AGADReRamSBPreset
+from .emulator.config.presets.chopped_ttv2 import ChoppedTTv2CapacitorPreset as ChoppedTTv2CapacitorPreset
+from .emulator.config.presets.chopped_ttv2 import ChoppedTTv2EcRamMOPreset as ChoppedTTv2EcRamMOPreset
+from .emulator.config.presets.chopped_ttv2 import ChoppedTTv2EcRamPreset as ChoppedTTv2EcRamPreset
+from .emulator.config.presets.chopped_ttv2 import ChoppedTTv2IdealizedPreset as ChoppedTTv2IdealizedPreset
+from .emulator.config.presets.chopped_ttv2 import ChoppedTTv2ReRamESPreset as ChoppedTTv2ReRamESPreset
+from .emulator.config.presets.chopped_ttv2 import ChoppedTTv2ReRamSBPreset as ChoppedTTv2ReRamSBPreset
+from .emulator.config.presets.mixed_precision import (
+    MixedPrecisionCapacitorPreset as MixedPrecisionCapacitorPreset,
+)
+from .emulator.config.presets.mixed_precision import (
+    MixedPrecisionEcRamMOPreset as MixedPrecisionEcRamMOPreset,
+)
+from .emulator.config.presets.mixed_precision import MixedPrecisionEcRamPreset as MixedPrecisionEcRamPreset
+from .emulator.config.presets.mixed_precision import (
+    MixedPrecisionGokmenVlasovPreset as MixedPrecisionGokmenVlasovPreset,
+)
+from .emulator.config.presets.mixed_precision import (
+    MixedPrecisionIdealizedPreset as MixedPrecisionIdealizedPreset,
+)
+from .emulator.config.presets.mixed_precision import MixedPrecisionPCMPreset as MixedPrecisionPCMPreset
+from .emulator.config.presets.mixed_precision import (
+    MixedPrecisionReRamESPreset as MixedPrecisionReRamESPreset,
+)
+from .emulator.config.presets.mixed_precision import (
+    MixedPrecisionReRamSBPreset as MixedPrecisionReRamSBPreset,
+)
+from .emulator.config.presets.several import Capacitor2Preset as Capacitor2Preset
+from .emulator.config.presets.several import Capacitor4Preset as Capacitor4Preset
+from .emulator.config.presets.several import EcRam2Preset as EcRam2Preset
+from .emulator.config.presets.several import EcRam4Preset as EcRam4Preset
+from .emulator.config.presets.several import EcRamMO2Preset as EcRamMO2Preset
+from .emulator.config.presets.several import EcRamMO4Preset as EcRamMO4Preset
+from .emulator.config.presets.several import Idealized2Preset as Idealized2Preset
+from .emulator.config.presets.several import Idealized4Preset as Idealized4Preset
+from .emulator.config.presets.several import ReRamES2Preset as ReRamES2Preset
+from .emulator.config.presets.several import ReRamES4Preset as ReRamES4Preset
+from .emulator.config.presets.several import ReRamSB2Preset as ReRamSB2Preset
+from .emulator.config.presets.several import ReRamSB4Preset as ReRamSB4Preset
+from .emulator.config.presets.single import CapacitorPreset as CapacitorPreset
+from .emulator.config.presets.single import EcRamMOPreset as EcRamMOPreset
+from .emulator.config.presets.single import EcRamPreset as EcRamPreset
+from .emulator.config.presets.single import GokmenVlasovPreset as GokmenVlasovPreset
+from .emulator.config.presets.single import IdealizedPreset as IdealizedPreset
+from .emulator.config.presets.single import PCMPreset as PCMPreset
+from .emulator.config.presets.single import ReRamArrayHfO2Preset as ReRamArrayHfO2Preset
+from .emulator.config.presets.single import ReRamArrayOMPreset as ReRamArrayOMPreset
+from .emulator.config.presets.single import ReRamESPreset as ReRamESPreset
+from .emulator.config.presets.single import ReRamSBPreset as ReRamSBPreset
+from .emulator.config.presets.tiki_taka import TikiTakaCapacitorPreset as TikiTakaCapacitorPreset
+from .emulator.config.presets.tiki_taka import TikiTakaEcRamMOPreset as TikiTakaEcRamMOPreset
+from .emulator.config.presets.tiki_taka import TikiTakaEcRamPreset as TikiTakaEcRamPreset
+from .emulator.config.presets.tiki_taka import TikiTakaIdealizedPreset as TikiTakaIdealizedPreset
+from .emulator.config.presets.tiki_taka import TikiTakaReRamESPreset as TikiTakaReRamESPreset
+from .emulator.config.presets.tiki_taka import TikiTakaReRamSBPreset as TikiTakaReRamSBPreset
+from .emulator.config.presets.ttv2 import TTv2CapacitorPreset as TTv2CapacitorPreset
+from .emulator.config.presets.ttv2 import TTv2EcRamMOPreset as TTv2EcRamMOPreset
+from .emulator.config.presets.ttv2 import TTv2EcRamPreset as TTv2EcRamPreset
+from .emulator.config.presets.ttv2 import TTv2IdealizedPreset as TTv2IdealizedPreset
+from .emulator.config.presets.ttv2 import TTv2ReRamESPreset as TTv2ReRamESPreset
+from .emulator.config.presets.ttv2 import TTv2ReRamSBPreset as TTv2ReRamSBPreset
 from .emulator.config.rpu import FloatingPointRPUConfig as FloatingPointRPUConfig
 from .emulator.config.rpu import InferenceRPUConfig as InferenceRPUConfig
 from .emulator.config.rpu import InputRangeParameter as InputRangeParameter

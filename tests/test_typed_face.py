@@ -25,7 +25,7 @@ with cg.emulate(analog, chip="demo-128", backend="local") as emulation:
     outputs = emulation.infer(torch.rand(8, 784))
     report, weights = emulation.report(), emulation.weights()
 layer, tile = cg.AnalogLinear(4, 3, rpu_config=config), cg.AnalogTile(3, 4, config)
-preset = cg.ReRamESPreset()
+preset = cg.ReRamESPreset(mapping=cg.MappingParameter(max_input_size=128))
 image, sequence = cg.AnalogConv2d(1, 2, 3), cg.AnalogLSTM(3, 4)
 """
 SHOWN = {
@@ -34,7 +34,10 @@ SHOWN = {
     "cg.IOParameters().inp_res": "float",
     "cg.PulseType.MEAN_COUNT": "MEAN_COUNT",
     "config.mapping.max_input_size": "int",
+    "preset": "ReRamESPreset",
     "preset.forward": "IOParameters",
+    "cg.AGADEcRamPreset().update": "UpdateParameters",
+    "cg.EcRamPresetDevice(dw_min=0.01).gamma_up": "float",
     "analog": "Module",
     "cg.convert_to_digital(analog)": "Module",
     "optimizer": "AnalogSGD",
@@ -85,9 +88,10 @@ def test_a_users_script_is_typed(checker: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("checker", [*CHECKERS])
 def test_a_wrong_field_or_name_is_seen_before_running(checker: str, tmp_path: Path) -> None:
     script = "import crossgrid as cg\ncg.SoftBoundsDevice(dw_mn=1.0)\ncg.AnalogLiner(1, 2)\n"
+    script += "cg.ReRamESPreset(maping=cg.MappingParameter())\ncg.PCMPreset(mapping=1)\n"
     _, said = revealed(checker, script, tmp_path)
-    assert re.search(r"script\.py:2.*error", said), said
-    assert re.search(r"script\.py:3.*error", said), said
+    for line in range(2, 6):
+        assert re.search(rf"script\.py:{line}.*error", said), said
 
 
 def test_the_list_of_public_names_is_frozen() -> None:

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import inspect
+import pickle
+import pydoc
+import re
+from typing import Any
 
 import pytest
 import torch
 
 import crossgrid as cg
-from crossgrid.emulator.config import presets
+from crossgrid.kernels.config import Config
 
-NAMES = [name for name in vars(presets) if name.endswith("Preset")]
+NAMES = [name for name in cg.__all__ if name.endswith("Preset")]
+# cells and peripheries whose values are published come in the same form
+OTHERS = ["PCMPresetUnitCell", "PresetIOParameters", "StandardIOParameters"]
 
 
-def test_every_preset_is_public() -> None:
+def test_there_are_as_many_presets_as_documented() -> None:
     assert len(NAMES) == 54
-    assert all(getattr(cg, name) is getattr(presets, name) for name in NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -51,4 +58,71 @@ def test_a_tile_of_a_preset_is_pulsed(name: str) -> None:
 def test_the_number_of_devices_is_in_the_name() -> None:
     assert len(cg.ReRamES2Preset().device.unit_cell_devices) == 2
     assert len(cg.ReRamES4Preset().device.unit_cell_devices) == 4
-    assert not inspect.signature(cg.GokmenVlasovPreset).parameters
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_preset_takes_fields(name: str) -> None:
+    preset = getattr(cg, name)
+    mapping = cg.MappingParameter(max_input_size=128)
+    assert preset(mapping=mapping).mapping is mapping
+    assert dataclasses.replace(preset(mapping=mapping), mapping=cg.MappingParameter()) == preset()
+    device = cg.ConstantStepDevice(dw_min=0.01)
+    assert preset(device=device).device is device
+    assert preset(forward=cg.IOParameters(is_perfect=True)).backward == cg.PresetIOParameters()
+    with pytest.raises(cg.ConfigError, match=f"unknown field of {name} 'maping': did you mean 'mapping'?"):
+        preset(maping=mapping)
+
+
+@pytest.mark.parametrize("name", [*NAMES, *OTHERS])
+def test_a_preset_is_known_by_its_name(name: str) -> None:
+    preset = getattr(cg, name)
+    assert preset.__name__ == name
+    assert pickle.loads(pickle.dumps(preset)) is preset
+    assert pickle.loads(pickle.dumps(preset())) == copy.deepcopy(preset()) == preset()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_fields_of_a_preset_are_those_of_a_configuration(name: str) -> None:
+    preset = getattr(cg, name)
+    (base,) = (kind for kind in (cg.SingleRPUConfig, cg.UnitCellRPUConfig) if issubclass(preset, kind))
+    expected = [spec.name for spec in dataclasses.fields(base)]
+    assert list(inspect.signature(preset).parameters) == expected
+    assert isinstance(preset(), base)
+
+
+def devices_of(value: Any) -> set[str]:
+    """The preset devices and cells that a configuration is made of."""
+    if isinstance(value, list):
+        return {name for entry in value for name in devices_of(entry)}
+    if not isinstance(value, Config):
+        return set()
+    name = type(value).__name__
+    if name.endswith(("PresetDevice", "PresetUnitCell")):
+        return {name}
+    return {name for spec in dataclasses.fields(value) for name in devices_of(getattr(value, spec.name))}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_help_says_which_device_and_which_source(name: str) -> None:
+    preset = getattr(cg, name)
+    written = preset.__doc__.split("\n")[0]
+    (device,) = devices_of(preset().device)
+    assert device in written
+    # authors and year; the title stands in the help of the device and in that of the rule's module
+    assert re.search(r"\((\w+ et al\.|\w+ and \w+), 20\d\d\)", written)
+    source = " ".join(getattr(cg, device).__doc__.split("Source:")[1].split())
+    year = re.search(r'",.*?\b(20\d\d)\b', source)  # after the title
+    assert year is not None
+    assert year[1] in written
+    shown = pydoc.plain(pydoc.render_doc(preset))
+    assert written in shown
+    assert f"{device}()" in shown
+    assert "forward: IOParameters = PresetIOParameters()" in shown
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_help_says_which_source_a_cell_or_periphery_has(name: str) -> None:
+    preset = getattr(cg, name)
+    written = " ".join(preset.__doc__.split("Fields:")[0].split())
+    assert re.search(r'Source: \w+ et al\., "[^"]+",.*20\d\d', written)
+    assert preset() == preset()

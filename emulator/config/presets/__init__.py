@@ -1,0 +1,6 @@
+"""Configurations with the published values of a technology, one module a family; each names its source.
+
+A preset is a configuration with other defaults: ``ReRamESPreset(mapping=MappingParameter(...))``. All have
+``PresetIOParameters`` for both directions and trains of up to 31 pulses with both kinds of management. The
+modules are loaded one by one: a tile actor pays only for the family of its preset.
+"""
