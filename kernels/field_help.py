@@ -40,7 +40,7 @@ class Help:
 
 
 def words_of(cls: type) -> dict[str, str]:
-    """The words of each field or member of ``cls``, its own or inherited; "" where it has none."""
+    """The words of each field or member of ``cls`` that has any, its own or inherited."""
     words: dict[str, str] = {}
     for base in reversed(cls.__mro__):
         words.update(_own_words(base))
