@@ -2,5 +2,6 @@
 
 A preset is a configuration with other defaults: ``ReRamESPreset(mapping=MappingParameter(...))``. All have
 ``PresetIOParameters`` for both directions and trains of up to 31 pulses with both kinds of management. The
-modules are loaded one by one: a tile actor pays only for the family of its preset.
+modules are loaded one by one: a tile actor pays only for the family of its preset. The rates of the learning
+rules are in ``cell_presets``, the values of the devices in ``kernels.devices.presets``.
 """
