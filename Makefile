@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
-.PHONY: help setup demo test test-slow lint types format clean bench-peer bench-ray bench-gpu
+.PHONY: help setup demo test test-slow lint types format clean bench-peer bench-trees bench-ray bench-gpu
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -50,6 +50,10 @@ lint: $(STAMP) types ## check style, types and formatting
 bench-peer: $(STAMP) ## time this project and aihwkit alternately; PEER=DIR is an environment with aihwkit 1.1.0
 	@test -n "$(PEER)" || { echo "bench-peer: say where aihwkit is: make bench-peer PEER=DIR"; exit 1; }
 	$(BIN)/python benchmarks/bench_peer.py --peer $(PEER) --json results/bench_peer.json
+
+bench-trees: $(STAMP) ## time this checkout against another one that is set up: BEFORE=DIR
+	@test -n "$(BEFORE)" || { echo "bench-trees: say where the other checkout is: make bench-trees BEFORE=DIR"; exit 1; }
+	$(BIN)/python benchmarks/bench_trees.py --before $(BEFORE) --after . --json results/bench_trees.json
 
 bench-ray: $(STAMP) ## time tile actors against the same tiles in one process; a table, JSON and a plot
 	$(BIN)/python -m crossgrid.emulator.hosts.warm
