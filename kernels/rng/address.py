@@ -14,7 +14,7 @@ TICK_BITS = 48
 
 
 class Stream(IntEnum):
-    """The purpose of a draw. Numbers are part of the reproducible result: never renumber."""
+    """The purpose of a draw. Numbers are part of the reproducible result: never renumber. Gaps are free."""
 
     TILE_KEY = 0
     POPULATION = 1  # device-to-device spread, drawn once
@@ -24,7 +24,6 @@ class Stream(IntEnum):
     WRITE_NOISE = 5
     ROUND_X = 6  # stochastic rounding of the update's inputs
     ROUND_D = 7
-    DECAY = 8
     DIFFUSION = 9
     RESET = 10
     DRIFT = 11
@@ -38,7 +37,6 @@ class Stream(IntEnum):
     PROGRAMMING = 24
     DRIFT_EXPONENT = 25
     READ_NOISE = 26
-    INITIAL_WEIGHT = 27
 
 
 def tile_key(layer_key: int, block: int) -> NDArray[np.uint32]:

@@ -50,21 +50,3 @@ def counter_top(stream: tl.constexpr, extra, tick):
 def counter_low(tick):
     """Counter word 2 of an address."""
     return tl.cast(tick & 0xFFFFFFFF, tl.uint32)
-
-
-@triton.jit
-def words_kernel(counters, key, words, n, BLOCK: tl.constexpr):
-    """Words [4, n] of counters [4, n]; for tests against published vectors."""
-    at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-    here = at < n
-    c0 = tl.load(counters + at, here, 0).to(tl.uint32, bitcast=True)
-    c1 = tl.load(counters + n + at, here, 0).to(tl.uint32, bitcast=True)
-    c2 = tl.load(counters + 2 * n + at, here, 0).to(tl.uint32, bitcast=True)
-    c3 = tl.load(counters + 3 * n + at, here, 0).to(tl.uint32, bitcast=True)
-    k0 = tl.load(key).to(tl.uint32, bitcast=True)
-    k1 = tl.load(key + 1).to(tl.uint32, bitcast=True)
-    w0, w1, w2, w3 = philox4x32(k0, k1, c0, c1, c2, c3)
-    tl.store(words + at, w0.to(tl.int32, bitcast=True), here)
-    tl.store(words + n + at, w1.to(tl.int32, bitcast=True), here)
-    tl.store(words + 2 * n + at, w2.to(tl.int32, bitcast=True), here)
-    tl.store(words + 3 * n + at, w3.to(tl.int32, bitcast=True), here)

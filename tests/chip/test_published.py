@@ -10,10 +10,10 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
+from neurosim_utilization import V1_0, V2_1, FloorPlan, memory_utilization
 
 from crossgrid.chip import Chip, LayerShape, load_chip, map_layers
 from crossgrid.chip.cost.cost import area_by_part, instances, peak
-from crossgrid.chip.files.neurosim import V1_0, V2_1, FloorPlan, memory_utilization
 from crossgrid.emulator.shapes.zoo import zoo_layers
 from crossgrid.kernels.errors import ConfigError
 

@@ -4,21 +4,13 @@ from __future__ import annotations
 
 import itertools
 import json
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-
-from crossgrid.kernels.analog_mvm import IOParameters, Periphery, parameters
-from crossgrid.kernels.rng import tile_key
-
-GOLDEN = Path(__file__).parents[2] / "golden"
-sys.path.insert(0, str(GOLDEN))
-
-from comparison import critical, distance  # noqa: E402
-from periphery_cases import (  # noqa: E402
+from comparison import critical, distance
+from periphery_cases import (
     DIRECTIONS,
     EXACT,
     EXACT_VECTORS,
@@ -29,6 +21,10 @@ from periphery_cases import (  # noqa: E402
     built,
 )
 
+from crossgrid.kernels.analog_mvm import IOParameters, Periphery, parameters
+from crossgrid.kernels.rng import tile_key
+
+GOLDEN = Path(__file__).parents[2] / "golden"
 STORED = json.loads((GOLDEN / "periphery.json").read_text())
 NAMES = SimpleNamespace(**vars(parameters))
 ROUNDING = 2e-5  # of stored values, and of sums in float32

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from comparison import critical, distance
+from step_device_cases import CASES, LEARNING_RATE, SIZE, updates
 
 from crossgrid.kernels import devices
 from crossgrid.kernels.arrays.build import build_cell
@@ -15,11 +16,6 @@ from crossgrid.kernels.pulsed_update.parameters import UpdateParameters
 from crossgrid.kernels.rng import tile_key
 
 GOLDEN = Path(__file__).parents[2] / "golden"
-sys.path.insert(0, str(GOLDEN))
-
-from comparison import critical, distance  # noqa: E402
-from step_device_cases import CASES, LEARNING_RATE, SIZE, updates  # noqa: E402
-
 STORED = json.loads((GOLDEN / "step_devices.json").read_text())
 TILES = 4
 

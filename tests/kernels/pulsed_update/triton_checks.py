@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import triton
+import triton.language as tl
 
 from crossgrid.kernels.card import card
 from crossgrid.kernels.pulsed_update.parameters import UpdateParameters
+from crossgrid.kernels.rng.cuda import philox4x32
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "rng")]
 
@@ -20,11 +23,27 @@ from philox_vectors import KNOWN_ANSWERS  # noqa: E402
 from update_cases import DEVICES, PULSED, trained  # noqa: E402
 
 
+@triton.jit
+def words_kernel(counters, key, words, n, BLOCK: tl.constexpr):
+    """Words [4, n] of counters [4, n]."""
+    at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    here = at < n
+    c0 = tl.load(counters + at, here, 0).to(tl.uint32, bitcast=True)
+    c1 = tl.load(counters + n + at, here, 0).to(tl.uint32, bitcast=True)
+    c2 = tl.load(counters + 2 * n + at, here, 0).to(tl.uint32, bitcast=True)
+    c3 = tl.load(counters + 3 * n + at, here, 0).to(tl.uint32, bitcast=True)
+    k0 = tl.load(key).to(tl.uint32, bitcast=True)
+    k1 = tl.load(key + 1).to(tl.uint32, bitcast=True)
+    w0, w1, w2, w3 = philox4x32(k0, k1, c0, c1, c2, c3)
+    tl.store(words + at, w0.to(tl.int32, bitcast=True), here)
+    tl.store(words + n + at, w1.to(tl.int32, bitcast=True), here)
+    tl.store(words + 2 * n + at, w2.to(tl.int32, bitcast=True), here)
+    tl.store(words + 3 * n + at, w3.to(tl.int32, bitcast=True), here)
+
+
 def check_known_answers() -> None:
     """Random123's vectors."""
     import torch
-
-    from crossgrid.kernels.rng.cuda import words_kernel
 
     for counter, key, wanted in KNOWN_ANSWERS:
         arrays = [np.array(values, np.uint32).view(np.int32) for values in (counter, key)]

@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..plan.plan import LayerShape
+from crossgrid.chip import LayerShape
 
 
 @dataclass(frozen=True, slots=True)
