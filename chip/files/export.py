@@ -15,7 +15,8 @@ def neurosim_csv(layers: Sequence[LayerShape]) -> str:
 
     Columns: input height, width and depth, kernel height and width, output depth, whether pooling
     follows, stride. A linear layer is a 1 x 1 convolution of a 1 x 1 image; one that many vectors pass
-    through an input (a transformer's) is one over an image of that many positions.
+    through an input (a transformer's) is one over an image of that many positions. NeuroSim knows no
+    groups: of a grouped convolution the depth is that of one group, so that its weights are right.
     """
     rows = []
     for layer in layers:
@@ -28,7 +29,7 @@ def neurosim_csv(layers: Sequence[LayerShape]) -> str:
             (
                 height,
                 width,
-                shape.channels_in,
+                shape.channels_in // layer.groups,
                 kernel_height,
                 kernel_width,
                 layer.out,
@@ -73,12 +74,19 @@ def _zigzag_layer(k: int, layer: LayerShape, chip: Chip, source: int) -> dict[st
             **common, "operator_type": "Gemm", "equation": "O[b][k]+=W[k][c]*I[b][c]",
             "loop_dims": ["B", "K", "C"], "loop_sizes": [layer.reuse, layer.out, layer.in_], **operands,
         }  # fmt: skip
-    sizes = [1, layer.out, *shape.size_out, shape.channels_in, *shape.kernel]
+    relations = [f"iy={shape.stride[0]}*oy+1*fy", f"ix={shape.stride[1]}*ox+1*fx"]
+    dims = {
+        "B": 1, "G": layer.groups, "K": layer.out // layer.groups, "OY": shape.size_out[0],
+        "OX": shape.size_out[1], "C": shape.channels_in // layer.groups, "FY": shape.kernel[0],
+        "FX": shape.kernel[1],
+    }  # fmt: skip
+    equation = "O[b][g][k][oy][ox]+=W[g][k][c][fy][fx]*I[b][g][c][iy][ix]"
+    if layer.groups == 1:
+        del dims["G"]
+        equation = equation.replace("[g]", "")
     return {
-        **common, "operator_type": "Conv",
-        "equation": "O[b][k][oy][ox]+=W[k][c][fy][fx]*I[b][c][iy][ix]",
-        "dimension_relations": [f"iy={shape.stride[0]}*oy+1*fy", f"ix={shape.stride[1]}*ox+1*fx"],
-        "loop_dims": ["B", "K", "OY", "OX", "C", "FY", "FX"], "loop_sizes": sizes, **operands,
+        **common, "operator_type": "Conv", "equation": equation, "dimension_relations": relations,
+        "loop_dims": list(dims), "loop_sizes": list(dims.values()), **operands,
     }  # fmt: skip
 
 

@@ -23,11 +23,18 @@ def reason(plan: MappingPlan, k: int) -> str:
     layer = plan.layers[int(table["layer"][k])]
     out = int(table["out_stop"][k] - table["out_start"][k])
     in_ = int(table["in_stop"][k] - table["in_start"][k])
-    if (out, in_) == (layer.out, layer.in_):
-        cut = f"{layer.out} x {layer.in_} fits a tile of {plan.tile_out} x {plan.tile_in}"
+    height, width = layer.out // layer.groups, layer.in_ // layer.groups
+    size, tile = f"{height} x {width}", f"{plan.tile_out} x {plan.tile_in}"
+    if layer.groups > 1:
+        size = f"a group of {size}"
+    if in_ > width:
+        cut = (
+            f"{in_ // width} of {layer.groups} groups of {height} x {width} side by side on a tile of {tile}"
+        )
+    elif (out, in_) == (height, width):
+        cut = f"{size} fits a tile of {tile}"
     else:
-        tile = f"{plan.tile_out} x {plan.tile_in}"
-        cut = f"{layer.out} x {layer.in_} exceeds a tile of {tile}, so cut to {out} x {in_}"
+        cut = f"{size} exceeds a tile of {tile}, so cut to {out} x {in_}"
     where = _STRATEGY[plan.strategy]
     if plan.strategy == "packed":
         shared = int(np.count_nonzero(table["tile"] == table["tile"][k])) - 1

@@ -6,14 +6,14 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crossgrid.chip.description.spec import Chip, load_chip, presets
 from crossgrid.chip.mapping.mapper import PLACEMENTS, map_layers
 from crossgrid.chip.mapping.strategies import STRATEGIES
-from crossgrid.chip.plan.plan import LayerShape, MappingPlan, check_chip
+from crossgrid.chip.plan.plan import GROUPED, LayerShape, MappingPlan, check_chip
 from crossgrid.kernels.errors import CrossgridError
 
 from ..shapes.zoo import ZOO, zoo_layers
@@ -63,6 +63,8 @@ def _report(args: argparse.Namespace, chip: Chip, strategy: str) -> Report:
     from crossgrid.chip.reports.report import Report
 
     layers = model_layers(args.model)
+    if args.grouped != "separate":
+        layers = tuple(replace(layer, grouped=args.grouped) for layer in layers)
     if getattr(args, "plan", None):
         plan = load_plan(args.plan)
         plan.check_model(layers)
@@ -80,6 +82,10 @@ def _model_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--placement", default="row-major", metavar="P", help=f"one of {', '.join(PLACEMENTS)}"
     )
+    parser.add_argument(
+        "--grouped", default="separate", choices=GROUPED,
+        help="groups of a convolution on tiles of their own, or side by side along a tile's diagonal",
+    )  # fmt: skip
     parser.add_argument(
         "--chips", type=int, metavar="N", help="chips to use; as many as are needed by default"
     )

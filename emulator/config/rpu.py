@@ -11,6 +11,7 @@ from typing import TypeAlias
 from crossgrid.kernels.analog_mvm.parameters import IOParameters
 from crossgrid.kernels.config import Config, config, field
 from crossgrid.kernels.devices import ConstantStepDevice, FloatingPointDevice
+from crossgrid.kernels.errors import unknown
 from crossgrid.kernels.inference import (
     BaseDriftCompensation,
     BaseNoiseModel,
@@ -22,6 +23,9 @@ from crossgrid.kernels.inference import (
 )
 from crossgrid.kernels.pulsed_update.parameters import UpdateParameters
 
+#: as in ``crossgrid.chip``, which no tile needs
+GROUPED = ("separate", "diagonal")
+
 
 @config
 class MappingParameter(Config):
@@ -31,6 +35,10 @@ class MappingParameter(Config):
     """Largest number of inputs of a tile; 0: no limit."""
     max_output_size: int = field(512, at_least=0)
     """Largest number of outputs of a tile; 0: no limit."""
+    grouped: str = "separate"
+    """How a convolution's groups are laid onto tiles: "separate", each on tiles of its own; or "diagonal",
+    side by side, a tile full of them, with devices that hold zero between one group's inputs and another's
+    outputs; for inference only."""
     digital_bias: bool = True
     """Whether a layer's bias is added in digital; it must be True."""
     weight_scaling_omega: float = field(0.0, at_least=0.0)
@@ -42,6 +50,10 @@ class MappingParameter(Config):
     """Whether the scale a is trained."""
     out_scaling_columnwise: bool = False
     """Whether the trained scale is one for each output, or else one for the layer."""
+
+    def validate(self) -> None:
+        if self.grouped not in GROUPED:
+            raise unknown("mapping.grouped", self.grouped, GROUPED)
 
 
 @config

@@ -127,7 +127,7 @@ class TileGrid:
             self.executor.submit(
                 host,
                 header,
-                [x_BI[:, self._in(column)] for column in sorted({tile.column for tile in tiles})],
+                [self._in(x_BI, column) for column in sorted({tile.column for tile in tiles})],
             )
             for host, tiles in self._held()
         ]
@@ -192,7 +192,7 @@ class TileGrid:
         w_OI = np.empty((self.spec.out_size, self.spec.in_size), np.float32)
         for header, arrays in self._ask_all({"op": "weights", "layer": self.layer}):
             for block, values in zip(header["blocks"], arrays, strict=True):
-                w_OI[self._slices(block)] = values
+                self.spec.take(block, values, w_OI)
         return w_OI
 
     def set_weights(self, w_OI: Floats) -> None:
@@ -216,7 +216,9 @@ class TileGrid:
 
     def _write(self, header: Header, w_OI: Floats) -> None:
         tickets = [
-            self.executor.submit(host, {**header, "blocks": blocks}, [w_OI[self._slices(b)] for b in blocks])
+            self.executor.submit(
+                host, {**header, "blocks": blocks}, [self.spec.held(b, w_OI) for b in blocks]
+            )
             for host, blocks in self.placement.items()
         ]
         for ticket in tickets:
@@ -301,13 +303,12 @@ class TileGrid:
         tile = self.spec.tiles[row * self.spec.columns]
         return slice(tile.out_start, tile.out_stop)
 
-    def _in(self, column: int) -> slice:
-        tile = self.spec.tile_in(column)
-        return slice(tile.in_start, tile.in_stop)
-
-    def _slices(self, block: int) -> tuple[slice, slice]:
-        tile = self.spec.tiles[block]
-        return slice(tile.out_start, tile.out_stop), slice(tile.in_start, tile.in_stop)
+    def _in(self, x_BI: Floats, column: int) -> Floats:
+        """What block ``column`` reads of plain vectors; groups that share a tile all read the same."""
+        tile, width = self.spec.tile_in(column), self.spec.in_size
+        if tile.in_stop > width:
+            return np.tile(x_BI, (1, tile.in_stop // width))
+        return x_BI[:, tile.in_start : tile.in_stop]
 
     def _add_rows(self, replies: list[tuple[Header, Arrays]]) -> Floats:
         totals = _add_in_order(replies)

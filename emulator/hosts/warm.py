@@ -21,7 +21,7 @@ from crossgrid.kernels.arrays.warm import warm as warm_devices
 from crossgrid.kernels.patches.unfold import Window
 
 from ..config.rpu import SingleRPUConfig, update_of
-from ..tiles.layer_spec import LayerSpec, grid_of_blocks
+from ..tiles.layer_spec import LayerSpec, TileSpec
 from ..tiles.worker import TileWorker
 
 CONFIG = SingleRPUConfig()
@@ -46,8 +46,10 @@ def _exercise(spec: LayerSpec) -> None:
     """A forward, a backward and an update of a small layer of the same configuration."""
     patches = spec.patches
     in_size = 3 if patches is None else 3 * patches.size
-    blocks = grid_of_blocks("warm", 2, in_size, 0, 0)
-    small = replace(spec, name="warm", key=0, out_size=2, in_size=in_size, rows=1, columns=1, tiles=blocks)
+    tiles = (TileSpec(0, 0, 0, 0, 2, 0, in_size, "warm"),)
+    small = replace(
+        spec, name="warm", key=0, out_size=2, in_size=in_size, rows=1, columns=1, tiles=tiles, groups=1
+    )
     worker = TileWorker()
     worker.host(0, small, [0])
     layer = worker.layers[0]
@@ -74,8 +76,8 @@ def main() -> None:
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:  # they compile side by side
         for done in (pool.submit(warm_products), pool.submit(warm_devices, CONFIG.device, CONFIG.update)):
             done.result()
-    blocks = grid_of_blocks("warm", 2, 3, 0, 0)
-    linear = LayerSpec("warm", 0, 2, 3, 1, 1, blocks, None, CONFIG)
+    tiles = (TileSpec(0, 0, 0, 0, 2, 0, 3, "warm"),)
+    linear = LayerSpec("warm", 0, 2, 3, 1, 1, tiles, None, CONFIG)
     window = Window((3, 3), (1, 1), (0, 0), (1, 1))
     warm_kernels([linear, replace(linear, patches=window)])
 

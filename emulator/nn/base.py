@@ -14,7 +14,7 @@ from crossgrid.kernels.patches.unfold import Window
 
 from ..analog_matrix.hardware_aware import HardwareAwareTiles
 from ..analog_matrix.pulsed import PulsedTiles
-from ..config.rpu import RPUConfig, SingleRPUConfig
+from ..config.rpu import InferenceRPUConfig, RPUConfig, SingleRPUConfig
 from ..hosts.grid import TileGrid
 from ..tiles.layer_spec import LayerSpec, grid_of_blocks
 
@@ -46,11 +46,13 @@ class AnalogLayer(nn.Module):
         _require_rpu_config(name, config)
         if bias and not config.mapping.digital_bias:
             raise ConfigError(f"{name}: mapping.digital_bias = False is not supported; set it to True")
+        if groups > 1 and config.mapping.grouped == "diagonal" and not isinstance(config, InferenceRPUConfig):
+            raise ConfigError(
+                f"{name}: mapping.grouped = 'diagonal' with {type(config).__name__}: pulses of one group "
+                "would move the devices of others on its tile; use 'separate', or an InferenceRPUConfig"
+            )
         key = int(torch.randint(2**63 - 1, ()).item()) if seed is None else seed
-        cut = grid_of_blocks(
-            name, out_size, in_size, config.mapping.max_output_size, config.mapping.max_input_size, groups
-        )
-        rows, columns = (cut[-1].row + 1) // groups, (cut[-1].column + 1) // groups
+        cut, rows, columns = grid_of_blocks(name, out_size, in_size, config, groups)
         spec = LayerSpec(name, key, out_size, in_size, rows, columns, cut, patches, config, groups)
         self.analog_tile = PulsedTiles(spec) if spec.learns else HardwareAwareTiles(spec)
         bound = in_size**-0.5  # as torch.nn.Linear and torch.nn.Conv2d start

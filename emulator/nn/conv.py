@@ -26,6 +26,7 @@ class _AnalogConv(AnalogLayer):
         groups: parts of the channels that do not see each other; as many as channels: depthwise. Each
             part's kernels W[out / groups, in / groups x kernel] are cut for themselves, no tile is shared:
             an array's pulses would also move the devices between a part's inputs and another's outputs.
+            For inference several can share one (``mapping.grouped = "diagonal"``).
         bias: add a digital bias.
         rpu_config, seed: as for ``AnalogLinear``.
     """

@@ -290,12 +290,8 @@ class Emulation:
     def _learn_reuse(self, reuse: list[int]) -> None:
         """Take over how often an input passes through each layer; where its blocks are stays."""
         assert self.plan is not None
-        of_shape = {
-            shape.name: count
-            for (name, layer), count in zip(self._layers, reuse, strict=True)
-            for shape in layer.grid.spec.shapes(name)
-        }
-        layers = tuple(replace(shape, reuse=of_shape[shape.name]) for shape in self.plan.layers)
+        of_layer = dict(zip((name for name, _ in self._layers), reuse, strict=True))
+        layers = tuple(replace(shape, reuse=of_layer[shape.name]) for shape in self.plan.layers)
         self.plan, self.reuse_known = replace(self.plan, layers=layers), True
 
     def _count_samples(self, model: nn.Module, args: tuple[Any, ...]) -> None:

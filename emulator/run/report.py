@@ -69,14 +69,11 @@ class RunReport:
         """What the chip's parts did, from what the tiles counted, but for traffic; None without a chip."""
         if self.plan is None or self.chip is None:
             return None
-        layer_of = {shape.name: spec.name for spec in self.specs for shape in spec.shapes(spec.name)}
         total = Events(pulse=sum(counters["pulses"] for _, counters in self.samples))
         for backward, counted in ((False, ("forward_count", "retries")), (True, ("backward_count",))):
             each = layer_events(self.plan, self.chip, backward)
             for layer, events in zip(self.plan.layers, each, strict=True):
-                tiles = [
-                    counters for labels, counters in self.samples if labels["layer"] == layer_of[layer.name]
-                ]
+                tiles = [counters for labels, counters in self.samples if labels["layer"] == layer.name]
                 reads = [sum(counters[name] for name in counted) for counters in tiles]
                 total = total + events * (sum(reads) / max(len(reads), 1) / layer.reuse)
         return total

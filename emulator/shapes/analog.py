@@ -27,7 +27,7 @@ Layers = Sequence[tuple[str, AnalogLayer]]
 
 def plain_shapes(layers: Layers) -> list[LayerShape]:
     """What a mapper places for the layers, one vector an input, each reading the one before it."""
-    return [shape for name, layer in layers for shape in layer.grid.spec.shapes(name)]
+    return [layer.grid.spec.shape(name) for name, layer in layers]
 
 
 def traced_shapes(model: nn.Module, layers: Layers, example: Any) -> list[LayerShape]:
@@ -81,11 +81,8 @@ class _Watcher:
             self._reading.append(self.trace.enter((args, kwargs)))
 
         def after(module: nn.Module, args: Any, output: Any) -> None:
-            sources = self._reading.pop()
-            keys = tuple(shape.name for shape in layer.grid.spec.shapes(name))
-            for key in keys:
-                self.trace.reads(key, sources)
-            self.trace.leave(output, keys)
+            self.trace.reads(name, self._reading.pop())
+            self.trace.leave(output, (name,))
 
         handles = (
             layer.register_forward_pre_hook(before, with_kwargs=True),
@@ -107,18 +104,16 @@ class _Watcher:
 
     def _count(self, name: str, layer: AnalogLayer, x: Tensor) -> None:
         self.seen.add(name)
-        spec = layer.grid.spec
-        for shape in spec.shapes(name):
-            geometry = None
-            if spec.patches is not None and len(spec.patches.kernel) == 2:
-                size = spec.patches.size
-                geometry = Convolution(
-                    spec.in_size // size, _pair(spec.patches.kernel), _pair(spec.patches.stride),
-                    _pair(x.shape[2:]), _pair(spec.patches.output_size(tuple(x.shape[2:]))),
-                )  # fmt: skip
-            self.shapes[shape.name] = replace(shape, convolution=geometry)
-            self.vectors[shape.name] = self.vectors.get(shape.name, 0) + _rows(layer, x)
-            self.calls[shape.name] = self.calls.get(shape.name, 0) + 1
+        spec, geometry = layer.grid.spec, None
+        if spec.patches is not None and len(spec.patches.kernel) == 2:
+            channels = spec.in_size // spec.patches.size * spec.groups
+            geometry = Convolution(
+                channels, _pair(spec.patches.kernel), _pair(spec.patches.stride), _pair(x.shape[2:]),
+                _pair(spec.patches.output_size(tuple(x.shape[2:]))),
+            )  # fmt: skip
+        self.shapes[name] = replace(spec.shape(name), convolution=geometry)
+        self.vectors[name] = self.vectors.get(name, 0) + _rows(layer, x)
+        self.calls[name] = self.calls.get(name, 0) + 1
 
 
 def _rows(layer: AnalogLayer, x: Tensor) -> int:

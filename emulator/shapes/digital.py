@@ -96,9 +96,11 @@ class _Watcher:
         steps = _steps(module, result)
         for shape in shapes:
             old = self.found.get(shape.name)
-            before = (0, 0) if old is None else (old.reuse, old.steps or 0)
-            used = {"reuse": before[0] + shape.reuse, "steps": before[1] + steps}
-            self.found[shape.name] = replace(old or shape, **used)
+            if old is None:
+                self.found[shape.name] = replace(shape, steps=steps)
+            else:
+                used = old.reuse + shape.reuse
+                self.found[shape.name] = replace(old, reuse=used, steps=(old.steps or 0) + steps)
             if shape.sources is None:
                 self.trace.reads(shape.name, sources)
         self.trace.leave(output, _last_matrices(module, shapes))
@@ -250,15 +252,13 @@ def _convolution_shapes(
     name: str, module: Any, vectors: int, data: tuple[Tensor, Tensor] | None
 ) -> list[LayerShape]:
     groups = int(module.groups)
-    out, channels = int(module.out_channels) // groups, int(module.in_channels) // groups
     geometry = None
     if data is not None and isinstance(module, nn.Conv2d):
         height, width = data[0].shape[-2:]
         high, wide = data[1].shape[-2:]
         geometry = Convolution(
-            channels, tuple(module.kernel_size), tuple(module.stride),  # type: ignore[arg-type]
+            int(module.in_channels), tuple(module.kernel_size), tuple(module.stride),  # type: ignore[arg-type]
             (int(height), int(width)), (int(high), int(wide)),
         )  # fmt: skip
-    in_ = channels * math.prod(module.kernel_size)
-    names = [name] if groups == 1 else [f"{name}[{group}]" for group in range(groups)]
-    return [LayerShape(each, out, in_, vectors, geometry) for each in names]
+    in_ = int(module.in_channels) * math.prod(module.kernel_size)
+    return [LayerShape(name, int(module.out_channels), in_, vectors, geometry, groups=groups)]

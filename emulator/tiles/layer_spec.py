@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
 
 from crossgrid.kernels.patches.unfold import Window
 
@@ -22,7 +26,7 @@ class TileSpec:
     column: int  # number of its block of inputs, counted through all groups
     out_start: int
     out_stop: int
-    in_start: int
+    in_start: int  # of its first group's inputs; a tile that several groups share goes beyond them
     in_stop: int
     label: str  # "layer/row,column", or the place on a chip
     chip: int = 0  # number of the chip that it is on
@@ -37,7 +41,8 @@ class LayerSpec:
     """A layer as its tiles see it.
 
     The rows of a grouped convolution's weight W[out_size, in_size] belong to ``groups`` equal parts, each of
-    which reads channels of its own: they are cut one by one, group after group, and share no tile.
+    which reads channels of its own: they are cut one by one, group after group, and share no tile; or
+    (``mapping.grouped = "diagonal"``) stand side by side, a tile full of them.
     """
 
     name: str
@@ -62,7 +67,7 @@ class LayerSpec:
         if self.patches is None:
             return tile.in_start, tile.in_stop
         size = self.patches.size
-        first = column // self.columns * (self.in_size // size)  # channel of the group
+        first = tile.out_start // (self.out_size // self.groups) * (self.in_size // size)
         return first + tile.in_start // size, first - (-tile.in_stop // size)
 
     def features(self, column: int) -> slice:
@@ -77,49 +82,98 @@ class LayerSpec:
         group, place = divmod(column, self.columns)
         return self.tiles[group * self.rows * self.columns + place]
 
-    def shapes(self, name: str) -> list[LayerShape]:
-        """What a mapper places for the layer ``name``: a matrix for each group."""
-        from crossgrid.chip import LayerShape
+    def shape(self, name: str) -> LayerShape:
+        """What a mapper places for the layer ``name``: its matrix, block-diagonal where it has groups."""
+        return _layer_shape(name, self.out_size, self.in_size, self.groups, self.rpu_config)
 
-        names = [name] if self.groups == 1 else [f"{name}[{group}]" for group in range(self.groups)]
-        return [LayerShape(each, self.out_size // self.groups, self.in_size, reuse=1) for each in names]
+    def held(self, block: int, w_OI: NDArray) -> NDArray:
+        """What tile ``block`` holds of a weight ``w_OI``; between groups that share the tile, zeros."""
+        tile, width = self.tiles[block], self.in_size
+        rows_OI = w_OI[tile.out_start : tile.out_stop]
+        if tile.in_stop <= width:
+            return rows_OI[:, tile.in_start : tile.in_stop]
+        held_OI = np.zeros(tile.shape, w_OI.dtype)
+        for group, (outs, ins) in enumerate(self._diagonal(tile)):
+            height = outs.stop - outs.start
+            held_OI[outs, ins] = rows_OI[group * height : (group + 1) * height]
+        return held_OI
+
+    def take(self, block: int, held_OI: NDArray, w_OI: NDArray) -> None:
+        """Write to ``w_OI`` what tile ``block`` holds of it."""
+        tile = self.tiles[block]
+        if tile.in_stop <= self.in_size:
+            w_OI[tile.out_start : tile.out_stop, tile.in_start : tile.in_stop] = held_OI
+            return
+        for outs, ins in self._diagonal(tile):
+            w_OI[tile.out_start + outs.start : tile.out_start + outs.stop] = held_OI[outs, ins]
+
+    def _diagonal(self, tile: TileSpec) -> Iterator[tuple[slice, slice]]:
+        """The rows and columns of each group that shares the tile."""
+        height, width = self.out_size // self.groups, self.in_size
+        for group in range(tile.in_stop // width):
+            yield slice(group * height, (group + 1) * height), slice(group * width, (group + 1) * width)
+
+
+def _layer_shape(name: str, out_size: int, in_size: int, groups: int, rpu_config: RPUConfig) -> LayerShape:
+    from crossgrid.chip import LayerShape
+
+    return LayerShape(name, out_size, in_size * groups, groups=groups, grouped=rpu_config.mapping.grouped)
 
 
 def grid_of_blocks(
-    name: str, out_size: int, in_size: int, max_out: int, max_in: int, groups: int = 1
-) -> tuple[TileSpec, ...]:
+    name: str, out_size: int, in_size: int, rpu_config: RPUConfig, groups: int = 1
+) -> tuple[tuple[TileSpec, ...], int, int]:
     """``W[out_size, in_size]`` cut in both dimensions into near-equal blocks, in row-major order.
 
-    Of several groups each is cut for itself.
+    Of several groups each is cut for itself, or several share a tile (``mapping.grouped``). Returns the
+    tiles, and how many rows and columns of blocks there are in a group.
     """
-    from crossgrid.chip import cut
+    from crossgrid.chip import blocks_of_layer
 
-    height = out_size // groups
-    ins, outs = cut(in_size, max_in), cut(height, max_out)
-    tiles: list[TileSpec] = []
-    for group in range(groups):
-        first = group * height
-        for row, (o0, o1) in enumerate(outs, start=group * len(outs)):
-            for column, (i0, i1) in enumerate(ins, start=group * len(ins)):
-                label = f"{name}/{row},{column}"
-                tiles.append(TileSpec(len(tiles), row, column, first + o0, first + o1, i0, i1, label))
-    return tuple(tiles)
+    limits, shape = rpu_config.mapping, _layer_shape(name, out_size, in_size, groups, rpu_config)
+    blocks_B4 = blocks_of_layer(shape, limits.max_output_size, limits.max_input_size)
+    rows, columns = _lines(blocks_B4)
+    tiles = [
+        _tile(k, rows, columns, ends, in_size, out_size // groups, f"{name}/")
+        for k, ends in enumerate(blocks_B4.tolist())
+    ]
+    return tuple(tiles), rows, columns
+
+
+def _lines(blocks_B4: NDArray) -> tuple[int, int]:
+    """Rows and columns of blocks in a group."""
+    first = blocks_B4[0]
+    return int((blocks_B4[:, 2] == first[2]).sum()), int((blocks_B4[:, 0] == first[0]).sum())
+
+
+def _tile(
+    block: int,
+    rows: int,
+    columns: int,
+    ends: Sequence[int],
+    in_size: int,
+    height: int,
+    label: str,
+    chip: int = 0,
+) -> TileSpec:
+    """The tile of a block whose ends count through all groups; its inputs then count from its first group."""
+    group, rest = divmod(block, rows * columns)
+    row, column = group * rows + rest // columns, group * columns + rest % columns
+    first = ends[0] // height * in_size
+    text = f"{label}{row},{column}" if label.endswith("/") else label
+    return TileSpec(block, row, column, ends[0], ends[1], ends[2] - first, ends[3] - first, text, chip)
 
 
 def placed(spec: LayerSpec, name: str, plan: MappingPlan, rpu_config: RPUConfig) -> LayerSpec:
     """The layer ``name`` as a plan cuts it and places it on a chip's tiles."""
-    tiles: list[TileSpec] = []
-    rows = columns = 0
-    for group, shape in enumerate(spec.shapes(name)):
-        blocks = [b for b in plan.blocks_of(shape.name) if b.copy == 0]  # copies hold the same
-        columns = sum(block.out_start == 0 for block in blocks)
-        rows, first = len(blocks) // columns, group * shape.out
-        tiles += [
-            TileSpec(
-                group * len(blocks) + b.index, group * rows + b.index // columns,
-                group * columns + b.index % columns, first + b.out_start, first + b.out_stop,
-                b.in_start, b.in_stop, str(b.tile), b.tile.chip,
-            )
-            for b in blocks
-        ]  # fmt: skip
-    return replace(spec, name=name, tiles=tuple(tiles), rows=rows, columns=columns, rpu_config=rpu_config)
+    blocks = [b for b in plan.blocks_of(name) if b.copy == 0]  # copies hold the same
+    rows, columns = _lines(np.array([(b.out_start, b.out_stop, b.in_start, b.in_stop) for b in blocks]))
+    height = spec.out_size // spec.groups
+    tiles = tuple(
+        _tile(
+            b.index, rows, columns, (b.out_start, b.out_stop, b.in_start, b.in_stop), spec.in_size, height,
+            str(b.tile), b.tile.chip,
+        )
+        for b in blocks
+    )  # fmt: skip
+    return replace(spec, name=name, tiles=tiles, rows=rows, columns=columns, rpu_config=rpu_config)

@@ -73,9 +73,12 @@ def test_attention_projections_and_a_layer_used_twice() -> None:
     assert found["attention.out_proj"][:2] == (16, 16)
 
 
-def test_grouped_convolutions_are_a_matrix_a_group() -> None:
-    found = layers_of(nn.Conv2d(8, 12, 3, padding=1, groups=4), (1, 8, 6, 6))
-    assert [(s.name, s.out, s.in_, s.reuse) for s in found] == [(f"[{g}]", 3, 18, 36) for g in range(4)]
+def test_a_grouped_convolution_is_a_block_diagonal_matrix() -> None:
+    (found,) = layers_of(nn.Conv2d(8, 12, 3, padding=1, groups=4), (1, 8, 6, 6))
+    assert (found.out, found.in_, found.groups, found.reuse) == (12, 8 * 9, 4, 36)
+    assert found.weights == 12 * 2 * 9
+    assert found.convolution is not None
+    assert found.convolution.channels_in == 8
 
 
 def test_no_weight_is_allocated() -> None:
@@ -161,10 +164,8 @@ def test_sources_and_joins_of_a_residual_network() -> None:
         "conv1": (("",), {}),
         "conv2": (("conv1",), {}),
         "shortcut": (("",), {"conv2": 8 * 16}),
-        # two groups of 4 channels: each meets half of the 128 values, and each is read
-        "after[0]": (("shortcut",), {"shortcut": 64}),
-        "after[1]": (("shortcut",), {"shortcut": 64}),
-        "fc": (("after[0]", "after[1]"), {}),
+        "after": (("shortcut",), {"shortcut": 128}),
+        "fc": (("after",), {}),
     }
 
 

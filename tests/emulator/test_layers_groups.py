@@ -81,14 +81,16 @@ def test_training_has_the_same_bits_whoever_hosts_which_tile() -> None:
     assert trained("ray", None, 7) == trained("local", None, 1)
 
 
-def test_on_a_chip_every_group_is_a_matrix_of_the_plan() -> None:
+def test_on_a_chip_every_group_has_a_tile_of_its_own() -> None:
     torch.manual_seed(5)
     analog = cg.convert_to_analog(nn.Conv2d(4, 8, 3, groups=4), cg.SingleRPUConfig())
     with cg.emulate(analog, chip="demo-128") as running:
         analog(torch.randn(2, 4, 5, 5)).sum().backward()
-        assert [layer.name for layer in running.plan.layers] == [f"AnalogConv2d[{g}]" for g in range(4)]
+        (layer,) = running.plan.layers
+        assert (layer.name, layer.out, layer.in_, layer.groups) == ("AnalogConv2d", 8, 36, 4)
         assert running.totals.tiles == 4
-        assert "AnalogConv2d[3]" in str(running.report())
+        assert running.plan.layer_cut(0).shape == (1, 4, 1, 1)
+        assert "AnalogConv2d" in str(running.report())
     assert trained("local", "demo-128", 1) == trained("local", "demo-128", 1)
 
 
@@ -110,3 +112,89 @@ def test_programming_and_drift_of_a_grouped_convolution() -> None:
 def test_groups_must_divide_the_channels(groups: int) -> None:
     with pytest.raises(cg.ConfigError, match=f"groups = {groups} must divide in_channels = 4"):
         cg.AnalogConv2d(4, 6, 3, groups=groups)
+
+
+def diagonal(**changes: object) -> cg.InferenceRPUConfig:
+    grouped = cg.MappingParameter(grouped="diagonal", max_output_size=12, max_input_size=40)
+    return cg.InferenceRPUConfig(mapping=grouped, **changes)
+
+
+def test_groups_side_by_side_share_tiles_and_hold_zero_between() -> None:
+    """Six groups of W[2, 9]: on tiles of 12 x 40 four fit (4 x 9 inputs), so two tiles of three each."""
+    layer = cg.AnalogConv2d(6, 12, 3, groups=6, rpu_config=diagonal(), seed=4)
+    assert [tile.shape for tile in layer.grid.spec.tiles] == [(6, 27), (6, 27)]
+    w = torch.randn(12, 1, 3, 3)
+    layer.set_weights(w)
+    x = torch.randn(2, 6, 5, 5)
+    perfect = cg.AnalogConv2d(
+        6, 12, 3, groups=6, bias=False, rpu_config=diagonal(forward=cg.IOParameters(is_perfect=True))
+    )
+    perfect.set_weights(w)
+    torch.testing.assert_close(perfect(x), torch.conv2d(x, w, groups=6), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(perfect.get_weights()[0], w)
+
+
+def test_devices_between_groups_are_programmed_and_noisy() -> None:
+    """Programming leaves about zero between groups, not zero: the tile's noise is that of all its devices."""
+    layer = cg.AnalogConv2d(4, 8, 3, groups=4, rpu_config=diagonal(), seed=4)
+    layer.eval()
+    layer.program_analog_weights()
+    ((_, arrays),) = layer.grid.living("weights")[0]
+    (held,) = arrays
+    assert held.shape == (8, 36)
+    between = torch.ones(8, 36, dtype=torch.bool)
+    for group in range(4):
+        between[2 * group : 2 * group + 2, 9 * group : 9 * group + 9] = False
+    values = torch.from_numpy(held)[between]
+    scale = layer.get_weights()[0].abs().max()
+    assert 0 < values.abs().mean() < 0.1 * scale
+    separate = cg.AnalogConv2d(4, 8, 3, groups=4, rpu_config=inference((512, 512)), seed=4)
+    assert [tile.shape for tile in separate.grid.spec.tiles] == [(2, 9)] * 4
+
+
+def test_training_and_input_gradients_of_groups_side_by_side() -> None:
+    """Digital training through perfect tiles gives torch's weights."""
+    make, shape = LAYERS["depthwise, two kernels a channel"]
+    torch.manual_seed(3)
+    digital = make()
+    model = cg.convert_to_analog(digital, diagonal(forward=cg.IOParameters(is_perfect=True)))
+    x, found = torch.randn(shape), []
+    for one in (digital, model):
+        optimizer = torch.optim.SGD(one.parameters(), lr=0.05)
+        read = x.clone().requires_grad_()
+        y = one(read)
+        y.square().sum().backward()
+        optimizer.step()
+        found.append((y.detach(), read.grad, one(x).detach()))
+    for mine, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("backend", ["local", "ray"])
+def test_plan_and_emulation_agree_on_groups_side_by_side(
+    backend: str, request: pytest.FixtureRequest
+) -> None:
+    """A depthwise layer of 32 channels on hermes-64: 28 groups of 9 inputs fit 256 rows; two tiles of 16."""
+    if backend == "ray":
+        request.getfixturevalue("ray_session")
+    grouped = cg.MappingParameter(grouped="diagonal")
+    layer = nn.Conv2d(32, 32, 3, groups=32, bias=False)
+    model = cg.convert_to_analog(layer, cg.InferenceRPUConfig(mapping=grouped)).eval()
+    x = torch.rand(1, 32, 6, 6)
+    with cg.emulate(model, chip="hermes-64", example_input=x, backend=backend) as running:
+        assert running.plan is not None
+        blocks = [(b.out_start, b.out_stop, b.in_start, b.in_stop) for b in running.plan.blocks]
+        assert blocks == [(0, 16, 0, 144), (16, 32, 144, 288)]
+        assert running.totals.tiles == 2
+        y = running.infer(x)
+        assert running.plan.utilization == 32 * 9 / (2 * 256 * 256)
+    exact = torch.conv2d(x, layer.weight, groups=32)
+    # read noise of 0.06 and the step of the chip's converter, of at most 0.095, over the root of twelve
+    assert (y - exact).std() < (0.06**2 + 0.095**2 / 12) ** 0.5 * 1.1
+
+
+def test_groups_side_by_side_are_for_inference() -> None:
+    with pytest.raises(cg.ConfigError, match=r"mapping.grouped = 'diagonal' with SingleRPUConfig: pulses"):
+        cg.AnalogConv2d(4, 8, 3, groups=4, rpu_config=cg.SingleRPUConfig(mapping=diagonal().mapping))
+    with pytest.raises(cg.ConfigError, match="grouped"):
+        cg.MappingParameter(grouped="diagnal")
