@@ -1,7 +1,8 @@
 """Chips: what they are, how a model is mapped onto one, what that costs and how it looks."""
 
 from .description.converters import converted_by
-from .description.spec import Chip, load_chip, presets
+from .description.load import load_chip, presets
+from .description.spec import Chip
 from .mapping.cutting import blocks_of_layer, cut
 from .mapping.mapper import map_layers
 from .plan.plan import OUTSIDE, Block, Convolution, Join, LayerShape, MappingPlan, TileAddress

@@ -1,6 +1,6 @@
 """What a plan costs: latency, energy, area, throughput and traffic, layer by layer and part by part.
 
-Energy is counts of events times the energy of one (``Events``, ``Part``), as Accelergy does it (Wu et
+Energy is counts of events times the energy of one (``Events``, ``parts``), as Accelergy does it (Wu et
 al., ICCAD 2019). Area is the sum of the parts of all chips used. A layer's latency is the time of its
 vectors on its busiest tile, or of its traffic where that is slower; the network's is that of the longest
 way through its branches (``graph``).
@@ -14,11 +14,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..description.parsing import Figure
-from ..description.spec import Chip, Part
+from ..description.spec import Chip
 from ..plan.graph import Way, longest_way, serial_steps
 from ..plan.plan import MappingPlan
 from .events import Events, layer_events, mvm_events, mvm_interval_ns, mvm_latency_ns, traffic_events
+from .parts import area_by_part, energy_by_part, estimates
 from .traffic import Traffic, traffic_of
 
 
@@ -132,72 +132,6 @@ def peak(chip: Chip) -> Peak:
         area_mm2=area,
         tops_per_mm2=tops / area if area else 0.0,
     )
-
-
-def energy_by_part(chip: Chip, events: Events, chips: int) -> dict[str, float]:
-    """Energy in pJ of each group of parts. 1 mW for 1 ns is 1 pJ."""
-    energies: dict[str, float] = {}
-    for part in chip.parts:
-        group = part.group or part.name
-        energies[group] = energies.get(group, 0.0) + _part_energy(chip, part, events, chips)
-    return energies
-
-
-def _part_energy(chip: Chip, part: Part, events: Events, chips: int) -> float:
-    if part.event == "none":
-        return 0.0
-    count = getattr(events, part.event)
-    if part.energy_pj is not None:
-        return count * part.energy_pj.value
-    if part.power_mw is None:
-        return 0.0
-    if part.event == "static_ns":  # every instance of every chip draws its power all the time
-        return count * part.power_mw.value * part.count * instances(chip, part) * chips
-    if part.event == "busy_ns":  # shared by the tiles of its level, which work together
-        return count * part.power_mw.value * part.count * instances(chip, part) / chip.tiles
-    assert part.time_ns is not None
-    return count * part.power_mw.value * part.time_ns.value
-
-
-def instances(chip: Chip, part: Part) -> float:
-    """How many tiles, clusters or chips one chip has of the level that the part belongs to."""
-    if part.per == "tile":
-        return float(chip.tiles)
-    if part.per == "chip":
-        return 1.0
-    return chip.tiles / next(cluster.tiles for cluster in chip.clusters if cluster.name == part.per)
-
-
-def area_by_part(chip: Chip, chips: int) -> dict[str, float]:
-    """Area in mm² of each group of parts, of whole chips."""
-    areas: dict[str, float] = {}
-    for part in chip.parts:
-        group = part.group or part.name
-        areas[group] = (
-            areas.get(group, 0.0) + part.area_mm2.value * part.count * instances(chip, part) * chips
-        )
-    return areas
-
-
-def estimates(chip: Chip) -> list[str]:
-    """The figures of a chip that have no published source."""
-    found = list(chip.estimated)
-    for owner, name in ((chip.dac, "dac"), (chip.adc, "adc"), (chip.links, "links"), (chip.write, "write")):
-        if owner is not None:
-            found += _estimates_of(owner, name)
-    found += _estimates_of(chip, chip.name)
-    for part in chip.parts:
-        found += _estimates_of(part, part.name)
-    return found
-
-
-def _estimates_of(owner: object, name: str) -> list[str]:
-    figures = [(spec.name, getattr(owner, spec.name)) for spec in dataclasses.fields(owner)]  # type: ignore[arg-type]
-    return [
-        f"{name}.{key} = {value.value:g}" + (f" ({value.source})" if value.source else "")
-        for key, value in figures
-        if isinstance(value, Figure) and value.estimate and value.value
-    ]
 
 
 @dataclass(frozen=True, slots=True)

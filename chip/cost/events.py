@@ -5,13 +5,17 @@ Counts come from a plan (one input through the model) or from a run that was mea
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 import numpy as np
 
 from crossgrid.kernels.config import field
 from crossgrid.kernels.errors import ConfigError
 
+from ..description.adc import conversion_ns, row_groups
+from ..description.dac import pass_ns
 from ..description.spec import Chip
 from ..plan.plan import MappingPlan
 from .messages import values_in
@@ -24,6 +28,7 @@ class Events:
 
     mvm: float = field(0.0, at_least=0.0)
     array_pass: float = field(0.0, at_least=0.0)
+    cell_pass: float = field(0.0, at_least=0.0)
     adc_conversion: float = field(0.0, at_least=0.0)
     dac_conversion: float = field(0.0, at_least=0.0)
     add: float = field(0.0, at_least=0.0)
@@ -55,19 +60,20 @@ EVENT_NAMES = tuple(spec.name for spec in fields(Events))
 def mvm_events(chip: Chip, out: float, in_: float, vectors: float = 1.0) -> Events:
     """``vectors`` vectors through a block of out x in weights of one tile, without what travels.
 
-    Every output is converted once a slice and pass; slices and passes are shifted and added
-    (Shafiee et al., ISCA 2016, section V). Offset columns are converted with the outputs.
+    Every output is converted once a slice, pass and group of rows that are read at once; what they give is
+    shifted and added (Shafiee et al., ISCA 2016, section V). Offset columns are converted with the outputs.
     """
-    passes, slices = chip.passes, chip.slices
-    conversions = (out * slices + chip.crossbar.offset_columns) * passes
+    passes, slices, groups = chip.passes, chip.slices, row_groups(chip, math.ceil(in_))
+    columns = out * chip.crossbar.cells_per_weight + chip.crossbar.offset_columns
     return Events(
         mvm=vectors,
-        array_pass=vectors * passes,
-        adc_conversion=vectors * conversions,
+        array_pass=vectors * passes * groups,
+        cell_pass=vectors * passes * in_ * columns,
+        adc_conversion=vectors * (out * slices + chip.crossbar.offset_columns) * passes * groups,
         dac_conversion=vectors * in_ * passes,
-        add=vectors * out * (slices * passes - 1),
+        add=vectors * out * (slices * passes * groups - 1),
         buffer_bit=vectors * (in_ + out) * chip.output_bits,
-        busy_ns=vectors * mvm_interval_ns(chip),
+        busy_ns=vectors * mvm_interval_ns(chip, groups),
     )
 
 
@@ -76,37 +82,56 @@ def layer_events(plan: MappingPlan, chip: Chip, backward: bool = False) -> list[
 
     ``backward`` reads the tiles transposed: outputs are driven, inputs are converted.
     """
-    table, count = plan.table, len(plan.layers)
-    if plan.table["copy"].any():  # copies share the vectors
-        table = {key: column[plan.table["copy"] == 0] for key, column in plan.table.items()}
-    number = table["layer"]
-    out, in_ = table["out_stop"] - table["out_start"], table["in_stop"] - table["in_start"]
-    blocks = np.bincount(number, minlength=count).tolist()
-    converted = np.bincount(number, in_ if backward else out, minlength=count).tolist()
-    driven = np.bincount(number, out if backward else in_, minlength=count).tolist()
+    count = len(plan.layers)
+    sums = _block_sums(plan, chip, backward)
     programmed = [0.0] * count
     if plan.rounds > 1 and not backward:
         programmed = np.bincount(plan.table["layer"], plan.block_weights, minlength=count).tolist()
-    passes, slices, interval = chip.passes, chip.slices, mvm_interval_ns(chip)
+    passes, one_read = chip.passes, chip.passes * _pass_ns(chip)
     events = []
-    for k, layer in enumerate(plan.layers):
+    for k, (layer, block) in enumerate(zip(plan.layers, sums, strict=True)):
         vectors, made = layer.vectors, layer.in_ if backward else layer.out
-        conversions = (converted[k] * slices + blocks[k] * chip.crossbar.offset_columns) * passes
+        conversions = block.converted * chip.slices + block.groups * chip.crossbar.offset_columns
         events.append(
             Events(
-                mvm=vectors * blocks[k],
-                array_pass=vectors * blocks[k] * passes,
-                adc_conversion=vectors * conversions,
-                dac_conversion=vectors * driven[k] * passes,
-                # slices and passes within a block, then the blocks that make the same values
-                add=vectors * (converted[k] * (slices * passes - 1) + converted[k] - made),
+                mvm=vectors * block.blocks,
+                array_pass=vectors * block.groups * passes,
+                cell_pass=vectors * block.cells * passes,
+                adc_conversion=vectors * conversions * passes,
+                dac_conversion=vectors * block.driven * passes,
+                # slices, passes and groups within a block, then the blocks that make the same values
+                add=vectors * (block.converted * chip.slices * passes - made),
                 activation=0.0 if backward else float(vectors * made),
-                buffer_bit=(vectors * (driven[k] + converted[k]) + values_in(layer)) * chip.output_bits,
+                buffer_bit=(vectors * (block.driven + block.made) + values_in(layer)) * chip.output_bits,
                 program_weight=programmed[k],
-                busy_ns=vectors * blocks[k] * interval,
+                busy_ns=vectors * (block.groups * one_read + block.blocks * chip.mvm_overhead_ns.value),
             )
         )
     return events
+
+
+class _Sums(NamedTuple):
+    """Of a layer's blocks: how many they are, the groups of rows that they read, and what these convert."""
+
+    blocks: float
+    groups: float
+    driven: float
+    made: float  # outputs of all blocks
+    converted: float  # ... of each group of rows
+    cells: float
+
+
+def _block_sums(plan: MappingPlan, chip: Chip, backward: bool) -> list[_Sums]:
+    first = plan.table["copy"] == 0  # copies share the vectors
+    table = {key: column[first] for key, column in plan.table.items()}
+    out, in_ = table["out_stop"] - table["out_start"], table["in_stop"] - table["in_start"]
+    driven, made = (out, in_) if backward else (in_, out)
+    groups = -(-driven // chip.rows_at_once)
+    bar = chip.crossbar
+    cells = plan.block_weights[first].astype(np.float64) * bar.cells_per_weight + in_ * bar.offset_columns
+    each = (np.ones(len(out)), groups, driven, made, made.astype(np.float64) * groups, cells)
+    columns = [np.bincount(table["layer"], values, minlength=len(plan.layers)).tolist() for values in each]
+    return [_Sums(*values) for values in zip(*columns, strict=True)]
 
 
 def traffic_events(traffic: Traffic) -> list[Events]:
@@ -134,26 +159,34 @@ def measured_events(
     forward = sum(layer_events(plan, chip), Events())
     again = forward * (retries / forward.mvm)
     repeated = Events(
-        mvm=again.mvm, array_pass=again.array_pass, adc_conversion=again.adc_conversion,
-        dac_conversion=again.dac_conversion, add=again.add, busy_ns=again.busy_ns,
+        mvm=again.mvm, array_pass=again.array_pass, cell_pass=again.cell_pass, add=again.add,
+        adc_conversion=again.adc_conversion, dac_conversion=again.dac_conversion, busy_ns=again.busy_ns,
     )  # fmt: skip
     return forward * vectors + repeated + Events(pulse=pulses)
 
 
-def mvm_interval_ns(chip: Chip) -> float:
-    """From one vector to the next on one tile: its passes, each as long as its slower half where
-    converters overlap with the array (ISAAC, section V), else as both; and the overhead of a vector."""
-    if chip.dac is None or chip.adc is None:
-        return chip.mvm_overhead_ns.value
-    analog = chip.dac.time_ns.value
-    digital = chip.adc.columns * chip.adc.time_ns.value
-    one_pass = max(analog, digital) if chip.adc.overlaps else analog + digital
-    return chip.passes * one_pass + chip.mvm_overhead_ns.value
+def mvm_interval_ns(chip: Chip, groups: int | None = None) -> float:
+    """From one vector to the next on one tile that reads ``groups`` groups of rows (all of its own).
+
+    Its reads, each as long as its slower half where converters overlap with the array (ISAAC, section V),
+    else as both; and the overhead of a vector.
+    """
+    reads = chip.passes * (row_groups(chip) if groups is None else groups)
+    return reads * _pass_ns(chip) + chip.mvm_overhead_ns.value
 
 
-def mvm_latency_ns(chip: Chip) -> float:
-    """From a vector's arrival to its outputs: overlapped conversion of the last pass comes on top."""
+def mvm_latency_ns(chip: Chip, groups: int | None = None) -> float:
+    """From a vector's arrival to its outputs: overlapped conversion of the last pass comes on top, and the
+    stages before and after the array that work on other vectors meanwhile."""
+    latency = mvm_interval_ns(chip, groups) + chip.stages_ns.value
     if chip.dac is None or chip.adc is None or not chip.adc.overlaps:
-        return mvm_interval_ns(chip)
-    analog, digital = chip.dac.time_ns.value, chip.adc.columns * chip.adc.time_ns.value
-    return mvm_interval_ns(chip) + min(analog, digital)
+        return latency
+    return latency + min(pass_ns(chip), chip.adc.columns * conversion_ns(chip))
+
+
+def _pass_ns(chip: Chip) -> float:
+    """One read of a group of rows with its conversions."""
+    if chip.dac is None or chip.adc is None:
+        return 0.0
+    analog, digital = pass_ns(chip), chip.adc.columns * conversion_ns(chip)
+    return max(analog, digital) if chip.adc.overlaps else analog + digital

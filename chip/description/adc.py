@@ -14,8 +14,8 @@ def weight_levels(chip: Chip) -> int:
 
 
 def full_scale(chip: Chip) -> float:
-    """Largest magnitude of a column's sum in digits: every row driven by the largest digit on the largest."""
-    return chip.tile_in * unit(chip)
+    """Largest magnitude of a column's sum in digits: every row of a read has the largest digits."""
+    return chip.rows_at_once * unit(chip)
 
 
 def unit(chip: Chip) -> float:
@@ -62,9 +62,40 @@ def lossless_bits(chip: Chip) -> int:
     return math.ceil(math.log2(full_scale(chip) + 1.0)) + has_sign(chip)
 
 
-def conversions(chip: Chip, out_size: int) -> int:
-    """Conversions for one vector through ``out_size`` outputs of a tile."""
-    return (out_size * chip.slices + chip.crossbar.offset_columns) * chip.passes
+def conversions(chip: Chip, out_size: int, in_size: int | None = None) -> int:
+    """Conversions for one vector through ``out_size`` outputs and ``in_size`` rows (all) of a tile."""
+    return (out_size * chip.slices + chip.crossbar.offset_columns) * chip.passes * row_groups(chip, in_size)
+
+
+def row_groups(chip: Chip, in_size: int | None = None) -> int:
+    """Reads that drive ``in_size`` rows (all of a tile's), ``rows_at_once`` at a time."""
+    return -(-(in_size or chip.tile_in) // chip.rows_at_once)
+
+
+def lines(chip: Chip) -> int:
+    """Lines of a whole tile that a pass converts."""
+    return chip.tile_out * chip.slices + chip.crossbar.offset_columns
+
+
+def converters(chip: Chip) -> int:
+    """Converters of a tile: as many as its lines need with ``adc.columns`` lines each."""
+    return 0 if chip.adc is None else -(-lines(chip) // chip.adc.columns)
+
+
+def conversion_ns(chip: Chip) -> float:
+    """Time of one conversion at the chip's resolution.
+
+    A successive approximation decides a bit a cycle, a flash all at once, a counter passes every level
+    (Razavi, Principles of Data Conversion System Design, 1995, chapter 6).
+    """
+    if chip.adc is None:
+        return 0.0
+    time, bits, published = chip.adc.time_ns, chip.adc.bits, chip.adc.time_ns.at_bits
+    if published is None or chip.adc.kind == "flash":
+        return time.value
+    if chip.adc.kind == "sar":
+        return time.value * bits / published
+    return time.value * 2.0 ** (bits - published)
 
 
 def _largest_cell(chip: Chip) -> float:

@@ -17,3 +17,19 @@ def input_levels(dac: Dac) -> int:
 def conversions(chip: Chip, in_size: int) -> int:
     """Input lines driven for one vector of ``in_size`` inputs."""
     return in_size * chip.passes
+
+
+def pass_ns(chip: Chip) -> float:
+    """Time of one pass at the chip's resolution: pulses last as many steps as there are levels."""
+    if chip.dac is None:
+        return 0.0
+    time, published = chip.dac.time_ns, chip.dac.time_ns.at_bits
+    if published is None or chip.dac.kind != "pulse-width":
+        return time.value
+    return time.value * _steps(chip.dac, chip.dac.bits) / _steps(chip.dac, published)
+
+
+def _steps(dac: Dac, bits: int) -> int:
+    """Steps of the longest pulse: of a magnitude, or of a streamed digit, which has no sign."""
+    streamed = (dac.input_bits or dac.bits) > dac.bits
+    return max(2 ** (bits if streamed else bits - 1) - 1, 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 import typing
 from collections.abc import Mapping
@@ -17,6 +18,7 @@ T = TypeVar("T")
 UNITS: dict[str, dict[str, float]] = {
     "time": {"ps": 1e-12, "ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0},
     "energy": {"fj": 1e-15, "pj": 1e-12, "nj": 1e-9, "uj": 1e-6, "µj": 1e-6, "mj": 1e-3, "j": 1.0},
+    "length": {"nm": 1e-9, "um": 1e-6, "µm": 1e-6},
     "area": {"um2": 1e-12, "µm2": 1e-12, "mm2": 1e-6, "cm2": 1e-4},
     "power": {"uw": 1e-6, "µw": 1e-6, "mw": 1e-3, "w": 1.0},
     "frequency": {"hz": 1.0, "khz": 1e3, "mhz": 1e6, "ghz": 1e9},
@@ -30,6 +32,7 @@ class Figure:
     value: float = 0.0
     source: str = ""
     estimate: bool = False
+    at_bits: int | None = None  # a converter's time: the resolution at which it holds
 
     def __float__(self) -> float:
         return self.value
@@ -61,7 +64,7 @@ def _value(cls: type, spec: Any, hint: Any, value: Any, place: str) -> Any:
         return None
     plain = options[0] if optional else hint
     if plain is Figure:
-        return figure(value, place)
+        return figure(value, place, spec.metadata.get("at_bits", False))
     if isinstance(plain, type) and dataclasses.is_dataclass(plain):
         return from_mapping(plain, value, place)
     item = typing.get_args(plain)[0] if typing.get_origin(plain) is tuple else None
@@ -77,19 +80,26 @@ def _value(cls: type, spec: Any, hint: Any, value: Any, place: str) -> Any:
         raise ConfigError(str(error).replace(f"{cls.__name__}.{spec.name}", place, 1)) from None
 
 
-def figure(value: Any, place: str) -> Figure:
-    """A number, or ``{value, source}``, or ``{value, estimate: reason}``."""
-    if isinstance(value, Mapping):
-        for key in value:
-            if key not in ("value", "source", "estimate"):
-                raise unknown(f"key in {place}", str(key), ("value", "source", "estimate"))
-        if "value" not in value:
-            raise ConfigError(f"{place} has no 'value': give a number, or {{value: NUMBER, source: TEXT}}")
-        number = _number(value["value"], place)
-        if value.get("source"):
-            return Figure(number, str(value["source"]), estimate=False)
-        return Figure(number, str(value.get("estimate", "")), estimate=True)
-    return Figure(_number(value, place), "", estimate=True)
+def figure(value: Any, place: str, with_bits: bool = False) -> Figure:
+    """A number, ``{value, source}`` or ``{value, estimate: reason}``; a converter's time has ``at_bits``."""
+    if not isinstance(value, Mapping):
+        return Figure(_number(value, place), "", estimate=True)
+    known = ("value", "source", "estimate", *(("at_bits",) if with_bits else ()))
+    for key in value:
+        if key not in known:
+            raise unknown(f"key in {place}", str(key), known)
+    if "value" not in value:
+        raise ConfigError(f"{place} has no 'value': give a number, or {{value: NUMBER, source: TEXT}}")
+    number, bits = _number(value["value"], place), value.get("at_bits")
+    if bits is not None and (isinstance(bits, bool) or not isinstance(bits, int) or not 1 <= bits <= 64):
+        raise ConfigError(f"{place}.at_bits = {bits!r} must be a whole number of bits from 1 to 64")
+    texts = {key: value[key] for key in ("source", "estimate") if value.get(key) is not None}
+    for key, text in texts.items():
+        if not isinstance(text, str):
+            raise ConfigError(f"{place}.{key} = {text!r} must be text: where the figure is from")
+    if texts.get("source"):
+        return Figure(number, texts["source"], estimate=False, at_bits=bits)
+    return Figure(number, texts.get("estimate", ""), estimate=True, at_bits=bits)
 
 
 def _number(value: Any, place: str) -> float:
@@ -97,7 +107,10 @@ def _number(value: Any, place: str) -> float:
         raise ConfigError(_not_a_number(place, value))
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise ConfigError(f"{place} = {value!r} is of type {type(value).__name__}; it must be a number")
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
     if not 0.0 <= number < float("inf"):
         raise ConfigError(f"{place} = {number:g} must be a finite number that is not negative")
     return number

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..cost.cost import estimates, peak
+from ..cost.cost import peak
+from ..cost.parts import estimates
 from ..description.spec import Chip
 from ..plan.graph import source_numbers
 from ..plan.plan import LayerShape, MappingPlan

@@ -6,8 +6,8 @@ import dataclasses
 
 import numpy as np
 
-from ..cost.cost import energy_by_part
 from ..cost.events import Events
+from ..cost.parts import energy_by_part
 from ..cost.traffic import WayCost, traffic_of
 from ..description.spec import Chip
 from ..plan.plan import MappingPlan

@@ -8,7 +8,8 @@ import numpy as np
 
 from crossgrid.kernels.errors import ConfigError, unknown
 
-from ..description.spec import Chip, load_chip
+from ..description.load import load_chip
+from ..description.spec import Chip
 from ..plan.graph import check_names
 from ..plan.plan import COLUMNS, Block, LayerShape, MappingPlan, TileAddress
 from .cutting import cut

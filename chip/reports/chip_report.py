@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..cost.cost import area_by_part, estimates, instances, peak
+from ..cost.cost import peak
 from ..cost.events import mvm_interval_ns
+from ..cost.parts import Priced, area_by_part, estimates, instances, priced_parts
 from ..description.parsing import Figure
 from ..description.spec import Chip, Part
 from .report import console
@@ -115,21 +116,20 @@ def _parts_table(chip: Chip) -> object:
         table.add_column(
             name, justify="right" if name in ("on a chip", "mm² each") else "left", overflow="fold"
         )
-    for part in chip.parts:
-        count = part.count * instances(chip, part)
-        area = f"{part.area_mm2.value:.3g}" if part.area_mm2.value else "–"
-        table.add_row(part.name, f"{count:,.0f}", area, _cost_text(part), _source_text(part))
+    for priced in priced_parts(chip):
+        count = priced.count * instances(chip, priced.part)
+        area = f"{priced.area_mm2:.3g}" if priced.area_mm2 else "–"
+        source = "; ".join(text for text in (_source_text(priced.part), priced.scaled) if text)
+        table.add_row(priced.part.name, f"{count:,.0f}", area, _cost_text(priced), source)
     return table
 
 
-def _cost_text(part: Part) -> str:
-    if part.energy_pj is not None:
-        return f"{part.energy_pj.value:g} pJ a {part.event}"
-    if part.power_mw is None:
+def _cost_text(priced: Priced) -> str:
+    if not priced.price:
         return "–"
-    if part.time_ns is not None:
-        return f"{part.power_mw.value:g} mW x {part.time_ns.value:g} ns a {part.event}"
-    return f"{part.power_mw.value:g} mW, {part.event.removesuffix('_ns')}"
+    if priced.event in ("busy_ns", "static_ns"):
+        return f"{priced.price:.4g} mW, {priced.event.removesuffix('_ns')}"
+    return f"{priced.price:.4g} pJ a {priced.event}"
 
 
 def _source_text(part: Part) -> str:

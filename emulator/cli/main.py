@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from crossgrid.chip.description.spec import Chip, load_chip, presets
+from crossgrid.chip.description.load import load_chip, presets
+from crossgrid.chip.description.spec import Chip
 from crossgrid.chip.mapping.mapper import PLACEMENTS, map_layers
 from crossgrid.chip.mapping.strategies import STRATEGIES
 from crossgrid.chip.plan.plan import GROUPED, LayerShape, MappingPlan, check_chip

@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.table import Table
 
 from crossgrid.chip import Chip, MappingPlan
-from crossgrid.chip.cost.cost import energy_by_part
 from crossgrid.chip.cost.events import Events, layer_events
+from crossgrid.chip.cost.parts import energy_by_part
 from crossgrid.chip.reports.report import mapping_table
 
 from ..tiles.layer_spec import LayerSpec

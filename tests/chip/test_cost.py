@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crossgrid.chip import Chip, Convolution, LayerShape, load_chip, map_layers
-from crossgrid.chip.cost.cost import area_by_part, cost_of, energy_by_part, estimates, peak
+from crossgrid.chip.cost.cost import cost_of, peak
 from crossgrid.chip.cost.events import (
     Events,
     layer_events,
@@ -23,6 +23,7 @@ from crossgrid.chip.cost.events import (
     training_events,
 )
 from crossgrid.chip.cost.fabric import Fabric
+from crossgrid.chip.cost.parts import area_by_part, energy_by_part, estimates
 from crossgrid.chip.cost.traffic import traffic_of
 from crossgrid.chip.description.parsing import Figure
 from crossgrid.chip.description.spec import Adc, Crossbar, Dac, Grid, Links, Part, Write

@@ -13,7 +13,8 @@ import pytest
 from neurosim_utilization import V1_0, V2_1, FloorPlan, memory_utilization
 
 from crossgrid.chip import Chip, LayerShape, load_chip, map_layers
-from crossgrid.chip.cost.cost import area_by_part, instances, peak
+from crossgrid.chip.cost.cost import peak
+from crossgrid.chip.cost.parts import area_by_part, count_of, instances
 from crossgrid.emulator.shapes.zoo import zoo_layers
 from crossgrid.kernels.errors import ConfigError
 
@@ -88,7 +89,7 @@ def test_isaac_counts() -> None:
     by_name = {part.name: part for part in chip.parts}
     assert instances(chip, by_name["eDRAM"]) == 168
     assert instances(chip, by_name["router"]) == 42
-    assert by_name["DAC"].count * chip.tiles == 168 * 12 * 8 * 128
+    assert count_of(chip, by_name["DAC"]) * chip.tiles == 168 * 12 * 8 * 128
 
 
 def test_speech_chip() -> None:

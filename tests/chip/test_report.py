@@ -8,7 +8,7 @@ import re
 import pytest
 
 from crossgrid.chip import LayerShape, load_chip, map_layers
-from crossgrid.chip.description.spec import presets
+from crossgrid.chip.description.load import presets
 from crossgrid.chip.reports.chip_report import chip_dict, print_chip, print_chips
 from crossgrid.chip.reports.page import floor_data, notebook_html, page
 from crossgrid.chip.reports.report import Report, draw_floor_plan, mapping_table

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
 from crossgrid.chip import converted_by, load_chip, presets
-from crossgrid.chip.cost.cost import estimates
-from crossgrid.chip.description.spec import PRESETS, parse_chip
+from crossgrid.chip.cost.cost import peak
+from crossgrid.chip.cost.parts import estimates
+from crossgrid.chip.description.load import PRESETS, parse_chip
 from crossgrid.kernels.analog_mvm import IOParameters
 from crossgrid.kernels.errors import ConfigError, UnknownNameError
 
@@ -104,6 +107,39 @@ def test_unknown_preset_names_the_nearest() -> None:
         (("links", "kind"), "mash", "did you mean 'mesh'"),
         (("crossbar", "sign"), "column pair", "did you mean 'column-pair'"),
         (("crossbar", "cells_per_weight"), 3, "must be even"),
+        (("crossbar", "columns"), 255, "no multiple of the 2 cells_per_weight; give 254 or 256"),
+        (("crossbar", "sign"), "in-cell", "an analog cell holds a whole weight; give 1, sign 'column-pair'"),
+        (("crossbar", "rows"), 10**9, "must be at most 65536"),
+        (("crossbar", "rows"), True, "must be of type int"),
+        (("crossbar", "rows_at_once"), 129, "is more than the 128 rows"),
+        (("crossbar", "rows_at_once"), 0, "must be at least 1"),
+        (("crossbar", "phases"), 3, "must be 1, 2 .* or 4"),
+        (("links", "clock_ghz"), 0, "links that never tick carry nothing; give a clock above 0"),
+        (("links", "clock_ghz"), float("nan"), "finite number"),
+        (("links", "clock_ghz"), {"value": float("nan"), "source": "x"}, "finite number"),
+        (
+            ("links", "clock_ghz"),
+            {"value": 1, "at_bits": 3},
+            "unknown key in chip.yaml.links.clock_ghz 'at_bits'",
+        ),
+        (("links", "clock_ghz"), -1, "not negative"),
+        (("links", "clock_ghz"), 10**400, "finite number"),
+        (("links", "width_bits"), 0, "must be at least 1"),
+        (("adc", "bits"), 90, "chip.yaml.adc.bits = 90 must be at most 24"),
+        (("adc", "bits"), 1, "sums have a sign, and one bit tells nothing else"),
+        (("adc", "bits"), None, "must be of type int"),
+        (("adc", "bound"), 1e-6, "every result would clip"),
+        (("adc", "columns"), 1000, "a tile has 128 lines to convert; give at most 128"),
+        (("adc", "kind"), "sra", "is none of sar, flash, counter: did you mean 'sar'"),
+        (("adc", "time_ns"), {"value": 5, "at_bits": "nine"}, "must be a whole number of bits"),
+        (("adc", "time_ns"), {"value": 5, "source": ["a", "b"]}, "must be text: where the figure is from"),
+        (("dac", "bits"), 90, "must be at most 16"),
+        (("dac", "bits"), 1, "an input of 1 bit is a sign alone"),
+        (("dac", "kind"), "pwm", "is none of voltage, pulse-width"),
+        (("grid",), {"rows": 8192, "columns": 8192}, None),
+        (("chips",), 1_000_000_000, "must be at most 1e"),
+        (("node_nm",), "28 nm", "its unit is nm, write the number alone: 28"),
+        (("clusters",), [{"name": "pe", "tiles": 1000}], "'pe' has 1000 tiles, the chip 100"),
         (("crossbar", "cells_per_weight"), 300, "hold no weight"),
         (("crossbar", "bits_per_cell"), 1, "hold fewer than the 8 weight_bits"),
         (("adc",), None, "'dac' and 'adc' are missing"),
@@ -113,16 +149,42 @@ def test_unknown_preset_names_the_nearest() -> None:
         (("parts",), [{"name": "x", "event": "add", "power_mw": 1}], "has power_mw but no time_ns"),
         (("parts",), [{"name": "x", "event": "add", "power_mw": 1, "energy_pj": 1}], "give one"),
         (("parts",), [{"name": "x", "energy_pj": 1}], "has energy_pj but no event"),
+        (("parts",), [{"name": "x", "model": "arry"}], "did you mean 'array'"),
+        (("parts",), [{"name": "x", "model": "adc", "at": {"bist": 3}}], "did you mean 'bits'"),
+        (
+            ("parts",),
+            [{"name": "x", "model": "adc", "at": {"rows": 3}}],
+            "its model 'adc' reads bits, time_ns",
+        ),
+        (("parts",), [{"name": "x", "at": {"bits": 3}}], "the figures follow nothing"),
+        (("parts",), [{"name": "x", "model": "adc", "at": {"bits": -3}}], "must be at least 1"),
+        (
+            ("parts",),
+            [{"name": "x", "event": "adc_conversion", "count": 15}],
+            "cannot serve a tile's 128 lines with 8 a converter: it needs 16",
+        ),
+        (
+            ("parts",),
+            [{"name": "x", "event": "dac_conversion", "count": 64}],
+            "cannot serve a tile's 128 rows: it needs 128",
+        ),
+        (("parts",), [{"name": "x", "count": 0}], "must be above 0"),
+        (("parts",), [{"name": "x", "count": float("inf")}], "must be a finite number"),
+        (("parts",), ["ADC"], "must be a mapping"),
+        (("reference",), "a paper", "must be a list"),
         (("parts",), [{"count": 2}], r"parts\[0\].name is missing"),
         (("clusters",), [{"name": "chip", "tiles": 2}], "is taken"),
     ],
 )
-def test_mistakes_are_named(place: tuple[str, ...], value: object, words: str) -> None:
+def test_mistakes_are_named(place: tuple[str, ...], value: object, words: str | None) -> None:
     data = described()
     owner = data
     for key in place[:-1]:
         owner = owner[key]
     owner[place[-1]] = value
+    if words is None:  # unusual, and possible
+        parse_chip(data, "chip.yaml")
+        return
     with pytest.raises(ConfigError, match=words) as caught:
         parse_chip(data, "chip.yaml")
     assert "\n" not in str(caught.value)
@@ -136,13 +198,116 @@ def test_a_missing_key_is_named(missing: str) -> None:
         parse_chip(data, "chip.yaml")
 
 
-@pytest.mark.parametrize("text", ["", "- 1\n- 2\n", "a: [1", "\x00"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "- 1\n- 2\n", "a: [1", "\x00", "text", "3", "? [a, b]\n: 1\n", "a: 2020-99-99\n", "a: &x [*x]\n",
+        "[" * 100_000, "name: !!python/object:os.system x\n", "a: 1\n---\nb: 2\n", "<<: 3\n", "a: *b\n",
+        "name: x\ngrid: {rows: 1, columns: 1}\ncrossbar: &c {rows: 1, columns: 1, more: *c}\n",
+        "{}", "null: 1",
+    ],
+)  # fmt: skip
 def test_a_file_that_is_no_chip_is_an_error_of_one_line(tmp_path, text: str) -> None:
     path = tmp_path / "bad.yaml"
     path.write_text(text)
     with pytest.raises(ConfigError) as caught:
         load_chip(path)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("depth", ["", "  "])
+def test_a_key_given_twice_is_refused_with_its_line(tmp_path, depth: str) -> None:
+    """YAML's first key would be lost without a word; merged keys may be overridden, as YAML means it."""
+    path = tmp_path / "twice.yaml"
+    text = f"name: mine\nadc:\n{depth or '  '}bits: 9\n" + ("  bits: 4\n" if depth else "name: yours\n")
+    path.write_text(text)
+    key = "bits" if depth else "name"
+    with pytest.raises(ConfigError, match=f"twice.yaml': key '{key}' is given twice, again in line 4"):
+        load_chip(path)
+    merged = tmp_path / "merged.yaml"
+    sizes = "&side {rows: 2, columns: 4}"
+    merged.write_text(f"name: m\nideal: true\ngrid: {sizes}\ncrossbar: {{<<: *side, rows: 8}}\n")
+    assert load_chip(merged).crossbar.rows == 8
+
+
+def test_a_folder_and_an_unreadable_file_are_errors_of_one_line(tmp_path) -> None:
+    folder = tmp_path / "folder.yaml"
+    folder.mkdir()
+    with pytest.raises(ConfigError, match="is a folder; give a YAML file in it"):
+        load_chip(folder)
+    with pytest.raises(ConfigError, match="is a folder"):
+        load_chip(tmp_path)
+    (tmp_path / "latin.yaml").write_bytes(b"name: \xff\xfe\n")
+    with pytest.raises(ConfigError, match="is no readable YAML"):
+        load_chip(tmp_path / "latin.yaml")
+    (tmp_path / "loop.yaml").symlink_to(tmp_path / "loop.yaml")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load_chip(tmp_path / "loop.yaml")
+
+
+def test_more_tiles_than_a_plan_can_number_are_refused() -> None:
+    data = described() | {"grid": {"rows": 8192, "columns": 8192}, "chips": 1000}
+    with pytest.raises(ConfigError, match="are more than 2147483647 tiles"):
+        parse_chip(data, "chip.yaml")
+
+
+def test_times_of_nothing_are_refused() -> None:
+    data = described()
+    data["adc"]["time_ns"] = data["dac"]["time_ns"] = 0
+    with pytest.raises(ConfigError, match="a read would take no time"):
+        parse_chip(data, "chip.yaml")
+
+
+def _places(data: object, place: tuple[object, ...] = ()) -> list[tuple[object, ...]]:
+    """Every place of nested mappings and lists."""
+    if isinstance(data, dict):
+        return [found for key, value in data.items() for found in _places(value, (*place, key))] + [place]
+    if isinstance(data, list):
+        return [found for key, value in enumerate(data) for found in _places(value, (*place, key))] + [place]
+    return [place]
+
+
+ODD = [
+    None,
+    "",
+    "x",
+    "5 us",
+    -1,
+    0,
+    1,
+    10**30,
+    1.5,
+    float("nan"),
+    float("inf"),
+    True,
+    [],
+    [1],
+    {},
+    {"a": 1},
+    ["x"],
+]
+
+
+def test_whatever_stands_anywhere_in_a_file_is_taken_or_refused_in_one_line() -> None:
+    """Every place of a described chip with every odd value: a chip with finite costs, or one line."""
+    places = [place for place in _places(described()) if place]
+    assert len(places) > 100
+    lines = []
+    for place in places:
+        for value in ODD:
+            data = described()
+            owner: Any = data
+            for key in place[:-1]:
+                owner = owner[key]
+            owner[place[-1]] = value
+            try:
+                best = peak(parse_chip(data, "chip.yaml"))
+            except ConfigError as error:
+                lines.append(str(error))
+            else:
+                assert all(np.isfinite(figure) for figure in dataclasses.astuple(best)), (place, value)
+    assert len(lines) > 1000
+    assert not any("\n" in line for line in lines)
 
 
 def test_a_missing_file_lists_the_presets() -> None:

@@ -1,0 +1,82 @@
+"""Chips by name or from a YAML file; every mistake is one line that names its place and the way out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from crossgrid.kernels.errors import ConfigError, unknown
+
+from .checks import check_chip
+from .parsing import from_mapping
+from .spec import Chip
+
+PRESETS = Path(__file__).parent.parent / "presets"
+
+
+def presets() -> tuple[str, ...]:
+    """Names of the chips that crossgrid describes."""
+    return tuple(sorted(path.stem for path in PRESETS.glob("*.yaml")))
+
+
+def load_chip(chip: str | Path | Chip) -> Chip:
+    """A preset by name, a YAML file by path, or a ``Chip`` as it is."""
+    if isinstance(chip, Chip):
+        return chip
+    if not isinstance(chip, (str, Path)):
+        raise ConfigError(
+            f"chip = {chip!r} must be a preset's name, a path or a Chip; presets: {', '.join(presets())}"
+        )
+    path = Path(chip)
+    if str(chip) in presets():
+        path = PRESETS / f"{chip}.yaml"
+    elif not path.suffix and not path.exists():
+        raise unknown("chip", str(chip), presets())
+    return parse_chip(_read_yaml(path), path.name)
+
+
+def parse_chip(data: Any, where: str) -> Chip:
+    """A chip from the mapping that a YAML file holds; ``where`` is named in errors."""
+    chip = from_mapping(Chip, data, where)
+    check_chip(chip, where)
+    return chip
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """A safe loader that refuses a key that is given twice: YAML says so, and the first would be lost."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        """The mapping of a node."""
+        seen = set()
+        for key_node, _ in node.value:
+            if not isinstance(key_node, yaml.ScalarNode):
+                continue
+            if key_node.tag != "tag:yaml.org,2002:merge" and key_node.value in seen:
+                line = key_node.start_mark.line + 1
+                raise ConfigError(f"key '{key_node.value}' is given twice, again in line {line}; keep one")
+            seen.add(key_node.value)
+        return super().construct_mapping(node, deep)
+
+
+def _read_yaml(path: Path) -> Any:
+    """What the file holds. An odd date is a ``ValueError``, a thousand brackets a ``RecursionError``."""
+    if path.is_dir():
+        raise ConfigError(
+            f"chip '{path}' is a folder; give a YAML file in it, or one of {', '.join(presets())}"
+        )
+    try:
+        text = path.read_text(encoding="utf-8")
+        return yaml.load(text, Loader=_UniqueKeys)
+    except ConfigError as error:
+        raise ConfigError(f"chip file '{path}': {error}") from None
+    except FileNotFoundError:
+        raise ConfigError(
+            f"chip file '{path}' does not exist; give a path to a YAML file or one of {', '.join(presets())}"
+        ) from None
+    except OSError as error:
+        raise ConfigError(f"chip file '{path}' cannot be read: {error.strerror or error}") from None
+    except (yaml.YAMLError, ValueError, RecursionError, TypeError) as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"chip file '{path}' is no readable YAML: {reason}") from None
