@@ -18,16 +18,22 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+import sys
 import types
 import typing
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from numbers import Integral, Real
-from typing import Any, ClassVar, TypeVar, dataclass_transform
+from typing import Any, ClassVar, TypeVar
 
 from .errors import ConfigError, nearest, unknown
 from .field_help import Help
+
+if sys.version_info >= (3, 11):
+    from typing import dataclass_transform
+else:
+    from typing_extensions import dataclass_transform
 
 T = TypeVar("T", bound=type)
 
