@@ -5,7 +5,7 @@ from .chip import LayerShape as LayerShape
 from .chip import MappingPlan as MappingPlan
 from .chip import load_chip as load_chip
 from .chip import map_layers as map_layers
-from .emulator.analog_matrix.autograd import AnalogContext as AnalogContext
+from .emulator.analog_matrix.weights import AnalogContext as AnalogContext
 from .emulator.config.cell_presets import PCMPresetUnitCell as PCMPresetUnitCell
 from .emulator.config.presets.agad import AGADCapacitorPreset as AGADCapacitorPreset
 from .emulator.config.presets.agad import AGADEcRamMOPreset as AGADEcRamMOPreset

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from crossgrid.kernels.inference import (
@@ -22,14 +22,27 @@ from crossgrid.kernels.inference import (
 from crossgrid.kernels.machine.pages import Recycled
 
 from ..config.rpu import InferenceRPUConfig
-from ..hosts.grid import Ticks, TileGrid
+from ..hosts.grid import TileGrid
 from ..tiles.bank import Floats
 from ..tiles.layer_spec import LayerSpec
-from .autograd import as_array, require_numbers
+from .conversions import as_array, require_numbers
 from .input_range import InputRange
 from .output_scale import OutputScale
 from .product import HardwareAwareProduct
-from .pulsed import refuse_meta, tiles_text
+from .tiles_module import refuse_meta, tiles_text
+from .weights import TrainedWeight, digest_of, matrix_of, weight_of
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A tensor as it was: its memory, held so that no other tensor gets it, and its version."""
+
+    memory: Tensor
+    version: int
+
+    def is_(self, weight: Tensor) -> bool:
+        """Whether ``weight`` is that tensor, and nobody wrote to it since."""
+        return weight.data_ptr() == self.memory.data_ptr() and weight._version == self.version
 
 
 @dataclass(slots=True)
@@ -37,20 +50,19 @@ class Programmed:
     """What is known of the last programming; with the trained weight it gives the devices at any time."""
 
     tick: int  # number of the programming
-    version: tuple[int, int]  # of the weight that was programmed
+    digest: bytes  # of the weight that was programmed
     baseline: Floats | None = None  # the read-out that drift compensation compares with
     drifts: int = 0  # how often the devices were aged: addresses the noise of the reads
 
 
 class HardwareAwareTiles(nn.Module):
-    """W[out, in] as a torch parameter, and the tiles that products go through.
+    """The tiles that a digitally trained weight W[out, in] is read through.
 
     While training, the tiles hold the present weight, modified anew for every mini-batch, and any torch
     optimizer trains it. ``program`` writes it once, with the noise of the devices; ``drift`` ages what was
     written. A product in evaluation mode uses what is on the tiles.
     """
 
-    weight: nn.Parameter
     alpha: Tensor  # drift compensation: a factor of the outputs
 
     def __init__(self, spec: LayerSpec) -> None:
@@ -58,56 +70,61 @@ class HardwareAwareTiles(nn.Module):
         assert isinstance(spec.rpu_config, InferenceRPUConfig)
         self.config = spec.rpu_config
         self.grid = TileGrid.local(spec)
-        self.weight = nn.Parameter(torch.zeros(spec.out_size, spec.in_size))
         input_range = self.config.pre_post.input_range
         self.input_range = InputRange(input_range) if input_range.enable else None
         remapped = self.config.remap.type is not WeightRemapType.NONE
         self.out_scale = OutputScale.of(self.config.mapping, spec.out_size, remapped)
-        # not a state of its own: as wide as the compensation makes it, saved with the extra state
+        # not a state of its own: as wide as the compensation makes it, saved with what changes
         self.register_buffer("alpha", torch.ones(()), persistent=False)
         self.memory = Recycled()  # for gradients
         self.modifier_tick = 0
         self.programmings = 0
         self.programmed: Programmed | None = None
-        self.on_tiles: tuple[int, int] | None = None  # the version of the weight that the tiles hold
+        self.on_tiles: Seen | None = None  # the weight that the tiles hold
 
-    def forward(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
+    def parameter(self) -> TrainedWeight:
+        """A parameter of the weight's shape, zero."""
+        return TrainedWeight(torch.zeros(self.grid.spec.weight_shape))
+
+    def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         """y[vectors, out] = W x + b of features x[B, in] or of the patches of images x[B, channels, ...]."""
         require_numbers(x)
-        self._bring_weights()
+        self._bring(weight)
         modify = self._modify()
         x, r = (x, None) if self.input_range is None else self.input_range(x)
         keep = torch.is_grad_enabled()
         if not keep:
             self.memory.release()
-        y: Tensor = HardwareAwareProduct.apply(x, self.weight, self.grid, modify, keep, self.memory)
+        factor = None if self.out_scale is None else self.out_scale.mapping_factor()
+        y: Tensor = HardwareAwareProduct.apply(x, weight, factor, self.grid, modify, keep, self.memory)
         if r is not None:
             y = y * r.to(y)
         if self.out_scale is not None:
             y = self.out_scale(y)
         if self.programmed is not None and not self.training:
             y = y * self.alpha.to(y)
-        return y if bias is None else y + bias
+        return y if bias is None else y + bias.to(y.dtype)
 
-    def set_weights(self, w_OI: Floats) -> None:
-        """Set the trained weight; whatever was programmed is gone."""
-        held_OI = w_OI if self.out_scale is None else self.out_scale.split(w_OI)
-        with torch.no_grad():
-            self.weight.copy_(torch.from_numpy(held_OI))
-        self.programmed = None
+    def take_weight(self, w_OI: Floats) -> None:
+        """A new weight was set: choose its output scale; whatever was programmed is gone."""
+        if self.out_scale is not None:
+            self.out_scale.fit(w_OI)
+        self.programmed = self.on_tiles = None
 
-    def get_weights(self) -> Floats:
-        """The trained weight [out, in] as the digital trainer has it: a copy."""
-        w_OI = as_array(self.weight)
-        return w_OI.copy() if self.out_scale is None else w_OI * self.out_scale.factor()
+    def means(self, weight: Tensor) -> Floats:
+        """What the layer multiplies with where ``weight`` is its weight, [out, in]: s W."""
+        w_OI = matrix_of(self.grid.spec, weight)
+        if self.out_scale is None or self.out_scale.learned is None:
+            return w_OI
+        scaled: Floats = w_OI * as_array(self.out_scale.learned).reshape(-1, 1)
+        return scaled
 
-    def program(self) -> None:
+    def program(self, weight: Tensor) -> None:
         """Write the weight to the devices, with programming noise; time starts."""
-        self._tidy()
+        targets_OI = self._tidied(weight)
         self.memory.release()
-        targets_OI = as_array(self.weight)
         self.grid.program(targets_OI, self.programmings, None)
-        self.programmed = Programmed(self.programmings, self._weight_version())
+        self.programmed = Programmed(self.programmings, digest_of(matrix_of(self.grid.spec, weight)))
         self.programmings += 1
         self.on_tiles = None
         self.alpha = torch.ones(())
@@ -117,21 +134,22 @@ class HardwareAwareTiles(nn.Module):
                 self.grid.read_vectors, lambda x_BI: x_BI @ targets_OI.T, self.grid.spec.in_size
             )
 
-    def drift(self, t_inference: float) -> None:
+    def drift(self, weight: Tensor, t_inference: float) -> None:
         """Age what was programmed by ``t_inference`` seconds and compensate the drift."""
         programmed = self.programmed
         if programmed is None:
             raise NotProgrammedError(
                 f"{self.grid.spec.name}: drift before programming; call program_analog_weights() first"
             )
-        if programmed.version != self._weight_version():
+        w_OI = matrix_of(self.grid.spec, weight)
+        if programmed.digest != digest_of(w_OI):
             raise NotProgrammedError(
                 f"{self.grid.spec.name}: the weight changed since it was programmed; "
                 "call program_analog_weights() again"
             )
         programmed.drifts += 1
         later = (float(t_inference), programmed.drifts)
-        self.grid.program(as_array(self.weight), programmed.tick, later)
+        self.grid.program(self._held(w_OI), programmed.tick, later)
         compensation = self.config.drift_compensation
         if compensation is not None and programmed.baseline is not None:
             size = self.grid.spec.in_size
@@ -139,86 +157,77 @@ class HardwareAwareTiles(nn.Module):
                 compensation.alpha(programmed.baseline, self.grid.read_vectors, size)
             )
 
-    def get_extra_state(self) -> dict[str, Any]:
-        """Counters that address noise, and what was programmed, for ``state_dict``."""
-        p, ticks = self.programmed, self.grid.ticks
-        return {
-            "key": self.grid.spec.key,
-            "ticks": [ticks.forward, ticks.backward, ticks.update],
+    def changing(self) -> tuple[dict[str, Any], dict[str, NDArray]]:
+        """Counters that address noise and what was programmed, in plain values; the tiles in arrays."""
+        p = self.programmed
+        plain = self.grid.clock() | {
             "modifier_tick": self.modifier_tick,
             "programmings": self.programmings,
-            "programmed": None if p is None else [p.tick, p.drifts],
-            "alpha": self.alpha,
-            "baseline": None if p is None or p.baseline is None else torch.as_tensor(p.baseline),
-            "tiles": {name: torch.from_numpy(np.array(v)) for name, v in self.grid.state().items()},
+            "programmed": None if p is None else [p.tick, p.drifts, p.digest],
         }
+        arrays = {"alpha": self.alpha.numpy(force=True), **self.grid.state()}
+        return plain, arrays if p is None or p.baseline is None else {"baseline": p.baseline, **arrays}
 
-    def set_extra_state(self, state: dict[str, Any]) -> None:
-        """Take over a saved state; the weight itself is loaded as a parameter."""
-        if state["key"] != self.grid.spec.key:
-            self.grid = TileGrid.local(replace(self.grid.spec, key=state["key"]))
-        self.grid.ticks = Ticks(*state["ticks"])
-        self.alpha = state["alpha"].clone()
-        self.modifier_tick, self.programmings = state["modifier_tick"], state["programmings"]
-        self.grid.load_state({name: values.numpy() for name, values in state["tiles"].items()})
-        self.programmed, self.on_tiles = None, None
-        if state["programmed"] is not None:
-            tick, drifts = state["programmed"]
-            baseline = None if state["baseline"] is None else state["baseline"].numpy()
-            self.programmed = Programmed(tick, self._weight_version(), baseline, drifts)
+    def take(self, plain: dict[str, Any], arrays: Mapping[str, NDArray]) -> None:
+        """Take over what ``changing`` gave; the weight itself is loaded as a parameter."""
+        self.grid = self.grid.revived(plain)
+        tiles = dict(arrays)
+        self.alpha = torch.as_tensor(tiles.pop("alpha"))
+        baseline = tiles.pop("baseline", None)
+        self.modifier_tick, self.programmings = plain["modifier_tick"], plain["programmings"]
+        self.grid.load_state(tiles)
+        self.programmed = self.on_tiles = None
+        if plain["programmed"] is not None:
+            tick, drifts, digest = plain["programmed"]
+            self.programmed = Programmed(tick, digest, baseline, drifts)
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> HardwareAwareTiles:
-        spec = self.grid.spec
-        copied = HardwareAwareTiles(replace(spec, rpu_config=copy.deepcopy(spec.rpu_config)))
-        memo[id(self)] = copied
-        copied.load_state_dict(self.state_dict())
-        copied.train(self.training)
-        for parameter, own in zip(copied.parameters(), self.parameters(), strict=True):
-            parameter.requires_grad_(own.requires_grad)
-        return copied
+    def __getstate__(self) -> dict[str, Any]:
+        """What copies and pickles hold: which tensor the tiles read last is true of this module alone."""
+        return {**super().__getstate__(), "on_tiles": None, "memory": Recycled()}
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> HardwareAwareTiles:
         refuse_meta(self.grid, fn)
-        before, version = as_array(self.weight), self._weight_version()
-        super()._apply(fn, recurse)
-        p = self.programmed
-        if p is not None and p.version == version and np.array_equal(before, as_array(self.weight)):
-            p.version = self._weight_version()  # the same weight, elsewhere
-        return self
+        return super()._apply(fn, recurse)
 
     def extra_repr(self) -> str:
         return tiles_text(self.grid)
 
-    def _weight_version(self) -> tuple[int, int]:
-        return self.weight.data_ptr(), self.weight._version
-
-    def _bring_weights(self) -> None:
+    def _bring(self, weight: Tensor) -> None:
         """Put the trained weight on the tiles unless they hold it, or hold what was programmed."""
         if self.programmed is not None and not self.training:
             return
-        if self.on_tiles != self._weight_version():
-            self._tidy()
-            self.grid.set_weights(as_array(self.weight))
-            self.on_tiles = self._weight_version()
+        if self.on_tiles is None or not self.on_tiles.is_(weight):
+            self.grid.set_weights(self._tidied(weight))
+            self.on_tiles = Seen(weight.detach(), weight._version)
 
-    def _tidy(self) -> None:
-        """Clip and remap the weight as configured: what follows every optimizer step, whichever it is."""
+    def _held(self, w_OI: Floats) -> Floats:
+        """What the tiles hold of a weight: W / a."""
+        return w_OI if self.out_scale is None else self.out_scale.divide(w_OI)
+
+    def _tidied(self, weight: Tensor) -> Floats:
+        """What the tiles hold, after clipping and remapping the weight as configured.
+
+        That follows every optimizer step, whichever it is.
+        """
+        w_OI = matrix_of(self.grid.spec, weight)
         clips = self.config.clip.type is not WeightClipType.NONE
         remaps = self.out_scale is not None and self.config.remap.type is not WeightRemapType.NONE
+        held_OI = self._held(w_OI)
         if not (clips or remaps):
-            return
-        w_OI = as_array(self.weight)
+            return held_OI
+        held_OI = held_OI.copy()
         if clips:
             for tile in self.grid.spec.tiles:
-                block_OI = w_OI[tile.out_start : tile.out_stop, tile.in_start : tile.in_stop]
+                block_OI = held_OI[tile.out_start : tile.out_stop, tile.in_start : tile.in_stop]
                 clip_weights(block_OI[None], self.config.clip)
-        if self.out_scale is not None and remaps:
-            scales_O = np.broadcast_to(self.out_scale.factor().ravel(), w_OI.shape[:1]).copy()
-            remap_weights(w_OI[None], scales_O[None], self.config.remap)
-            self.out_scale.store(scales_O)
-        if self.weight.dtype is not torch.float32 or self.weight.is_cuda:  # w_OI is a copy then
+            factor = 1 if self.out_scale is None else self.out_scale.mapping_factor()
             with torch.no_grad():
-                self.weight.copy_(torch.from_numpy(w_OI))
+                weight.copy_(weight_of(self.grid.spec, held_OI * factor))
+        if self.out_scale is not None and remaps:
+            scales_O = np.broadcast_to(self.out_scale.mapping_factor().ravel(), w_OI.shape[:1]).copy()
+            remap_weights(held_OI[None], scales_O[None], self.config.remap)
+            self.out_scale.store(scales_O)
+        return held_OI
 
     def _modify(self) -> int | None:
         """The tick of this mini-batch's modifier, or None where the weights are not modified."""

@@ -1,4 +1,4 @@
-"""The digital factor between what tiles hold and what a layer means by it: W = a * W_tiles."""
+"""The digital factors between what tiles hold and what a layer means by it: W = s a W_tiles."""
 
 from __future__ import annotations
 
@@ -8,56 +8,69 @@ from torch import Tensor, nn
 
 from ..config.rpu import MappingParameter
 from ..tiles.bank import Floats
-from .autograd import as_array
+from .conversions import as_array
 
 
 class OutputScale(nn.Module):
-    """a, one number or one for each output; the layer's outputs are multiplied by it.
+    """a, which maps weights into the range of the devices, and s, which is learned and starts at 1.
 
-    One factor serves the whole layer (or a whole output), not each tile: partial sums of tiles
-    that share it are added before it is applied.
+    Each is one number or one for each output. They serve the whole layer (or a whole output), not each tile:
+    partial sums of tiles are added before they are applied. No learning rate depends on a: what trains the
+    tiles moves a W_tiles as if there were none.
     """
 
-    value: Tensor
+    mapping: Tensor  # a
+    learned: nn.Parameter | None  # s
 
-    def __init__(self, mapping: MappingParameter, out_size: int, each_output: bool = False) -> None:
+    def __init__(self, parameter: MappingParameter, out_size: int, each_output: bool = False) -> None:
         super().__init__()
-        self.omega = mapping.weight_scaling_omega
-        columnwise = each_output or mapping.weight_scaling_columnwise or mapping.out_scaling_columnwise
-        ones = torch.ones(out_size if columnwise else 1)
-        if mapping.learn_out_scaling:
-            self.value = nn.Parameter(ones)
-        else:
-            self.register_buffer("value", ones)
+        self.omega = parameter.weight_scaling_omega
+        columnwise = each_output or parameter.weight_scaling_columnwise
+        self.register_buffer("mapping", torch.ones(out_size if columnwise else 1))
+        of_each = parameter.out_scaling_columnwise
+        learns = parameter.learn_out_scaling
+        self.learned = nn.Parameter(torch.ones(out_size if of_each else 1)) if learns else None
 
     @classmethod
-    def of(cls, mapping: MappingParameter, out_size: int, remapped: bool = False) -> OutputScale | None:
-        """The scale that a layer needs, or None where tiles hold the weights as they are.
+    def of(cls, parameter: MappingParameter, out_size: int, remapped: bool = False) -> OutputScale | None:
+        """The scales that a layer needs, or None where tiles hold the weights as they are.
 
         Remapping rescales outputs one by one, so it needs a factor for each.
         """
-        if not (remapped or mapping.weight_scaling_omega > 0 or mapping.learn_out_scaling):
+        if not (remapped or parameter.weight_scaling_omega > 0 or parameter.learn_out_scaling):
             return None
-        return cls(mapping, out_size, remapped)
+        return cls(parameter, out_size, remapped)
 
     def forward(self, y_BO: Tensor) -> Tensor:
-        """The outputs in the layer's own units."""
-        return y_BO * self.value.to(y_BO)
+        """Outputs s a y of what the tiles give."""
+        y_BO = y_BO * self.mapping.to(y_BO)
+        return y_BO if self.learned is None else y_BO * self.learned.to(y_BO)
 
     @torch.no_grad()
-    def split(self, w_OI: Floats) -> Floats:
-        """Choose a so that the largest |W / a| is omega, and return W / a (omega 0: a = 1)."""
-        largest = np.abs(w_OI).max(axis=1) if len(self.value) > 1 else np.abs(w_OI).max(keepdims=True).ravel()
+    def fit(self, w_OI: Floats) -> None:
+        """Choose a so that the largest |W / a| is omega (omega 0: a = 1), and s = 1."""
+        each = len(self.mapping) > 1
+        largest = np.abs(w_OI).max(axis=1) if each else np.abs(w_OI).max(keepdims=True).ravel()
         scale = np.where(largest > 0, largest / np.float32(self.omega), 1) if self.omega else largest * 0 + 1
-        self.value.copy_(torch.from_numpy(scale.astype(np.float32)))
-        divided: Floats = (w_OI / self.factor()).astype(np.float32)
-        return divided
+        self.mapping.copy_(torch.from_numpy(scale.astype(np.float32)))
+        if self.learned is not None:
+            self.learned.fill_(1.0)
 
     @torch.no_grad()
     def store(self, scales_O: Floats) -> None:
-        """Take over one factor for each output; a layer with one factor for all takes the first."""
-        self.value.copy_(torch.from_numpy(scales_O[: len(self.value)]))
+        """Take over a for each output; a layer with one for all takes the first."""
+        self.mapping.copy_(torch.from_numpy(scales_O[: len(self.mapping)]))
+
+    def divide(self, w_OI: Floats) -> Floats:
+        """W / a: what the tiles hold of a weight."""
+        divided: Floats = (w_OI / as_array(self.mapping).reshape(-1, 1)).astype(np.float32)
+        return divided
 
     def factor(self) -> Floats:
-        """a as a column, [out, 1] or [1, 1]."""
-        return as_array(self.value).reshape(-1, 1)
+        """s a as a column, [out, 1] or [1, 1]: what W_tiles is multiplied by."""
+        factor: Floats = as_array(self.mapping).reshape(-1, 1)
+        return factor if self.learned is None else factor * as_array(self.learned).reshape(-1, 1)
+
+    def mapping_factor(self) -> Floats:
+        """a as a column."""
+        return as_array(self.mapping).reshape(-1, 1)

@@ -14,7 +14,9 @@ from crossgrid.kernels.machine.pages import Recycled
 from crossgrid.kernels.patches.unfold import Window
 
 from ..hosts.grid import TileGrid
-from .autograd import as_array
+from ..tiles.bank import Floats
+from ..tiles.layer_spec import LayerSpec
+from .conversions import as_array
 
 FEW_VECTORS = 32  # of more, a BLAS is the faster one
 
@@ -28,29 +30,37 @@ class HardwareAwareProduct(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, weight: Tensor, grid: TileGrid, modify: int | None, keep: bool, memory: Recycled
-    ) -> Tensor:
+        ctx: Any, x: Tensor, weight: Tensor, factor: Floats | None, grid: TileGrid, modify: int | None,
+        keep: bool, memory: Recycled,
+    ) -> Tensor:  # fmt: skip
         y_BO, record = grid.forward(as_array(x), keep, modify)
         ctx.record, ctx.grid, ctx.shape, ctx.memory = record, grid, tuple(x.shape), memory
+        ctx.factor, ctx.dtype = factor, weight.dtype
         if keep:
             ctx.save_for_backward(x)
         return torch.from_numpy(y_BO).to(x.device, x.dtype)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, d: Tensor) -> tuple[Tensor | None, Tensor | None, None, None, None, None]:
+    def backward(ctx: Any, d: Tensor) -> tuple[Tensor | None, ...]:
         (x,) = ctx.saved_tensors
         z = grad = None
         if ctx.needs_input_grad[0]:
             z = torch.from_numpy(ctx.grid.backward(ctx.record, as_array(d), ctx.shape)).to(d)
         if ctx.needs_input_grad[1]:
-            spec = ctx.grid.spec
-            patches = spec.patches
-            if patches is None:
-                grad = _matrix_gradient(x, d, ctx.memory)
-            else:
-                grad = _kernel_gradient(x, d, patches, spec.groups)
-        return z, grad, None, None, None, None
+            grad = _weight_gradient(x, d, ctx.grid.spec, ctx.memory)
+            if ctx.factor is not None:  # y = a (W / a) x: the tiles' gradient is a times that of W
+                grad = grad / torch.from_numpy(ctx.factor).to(grad)
+            grad = grad.t() if ctx.grid.spec.transposed else grad.reshape(ctx.grid.spec.weight_shape)
+            grad = grad.to(ctx.dtype)
+        return z, grad, None, None, None, None, None
+
+
+def _weight_gradient(x: Tensor, d_BO: Tensor, spec: LayerSpec, memory: Recycled) -> Tensor:
+    """dL/dW[out, in] of what the tiles hold."""
+    if spec.patches is None:
+        return _matrix_gradient(x, d_BO, memory)
+    return _kernel_gradient(x, d_BO, spec.patches, spec.groups)
 
 
 def _matrix_gradient(x_BI: Tensor, d_BO: Tensor, memory: Recycled) -> Tensor:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crossgrid.kernels.errors import InputError
+from crossgrid.kernels.errors import ConfigError, InputError
 from crossgrid.kernels.finite import all_finite
 
 from ..errors import BackendError
@@ -100,7 +100,7 @@ class TileGrid:
 
         ``modify`` numbers a mini-batch of hardware-aware training: its weights are modified for it.
         """
-        self._check("input", x)
+        self.require_finite("input", x)
         vectors = self._vectors(x)
         with self._turn("forward"):
             self._drop_forgotten()
@@ -118,7 +118,7 @@ class TileGrid:
 
     def read_vectors(self, x_BI: Floats) -> Floats:
         """y[B, out] of plain vectors x[B, in], also of a convolution's tiles."""
-        self._check("input", x_BI)
+        self.require_finite("input", x_BI)
         header: Header = {
             "op": "forward", "layer": self.layer, "tick": self.ticks.forward,
             "record": None, "modify": None, "vectors": True,
@@ -137,7 +137,7 @@ class TileGrid:
 
     def backward(self, record: Record, d_BO: Floats, image_shape: tuple[int, ...] | None) -> Floats | None:
         """z = W^T d, shaped like the layer's input ``image_shape``; not computed where that is None."""
-        self._check("gradient", d_BO)
+        self.require_finite("gradient", d_BO)
         if record.applied:
             raise InputError(
                 f"{self.spec.name}: backward through a forward pass whose update was already applied; "
@@ -197,7 +197,7 @@ class TileGrid:
 
     def set_weights(self, w_OI: Floats) -> None:
         """Write the weight matrix [out, in]; every device clips to its own bounds."""
-        self._check("weight", w_OI)
+        self.require_finite("weight", w_OI)
         wanted = (self.spec.out_size, self.spec.in_size)
         if w_OI.shape != wanted:
             raise InputError(
@@ -207,7 +207,7 @@ class TileGrid:
 
     def program(self, targets_OI: Floats, programmed: int, drifted: tuple[float, int] | None) -> None:
         """Leave what programming ``targets_OI`` gives, or what is left (seconds, tick) later."""
-        self._check("weight", targets_OI)
+        self.require_finite("weight", targets_OI)
         header: Header = {
             "op": "program", "layer": self.layer, "programmed": programmed,
             "drifted": None if drifted is None else [*drifted],
@@ -273,6 +273,31 @@ class TileGrid:
             found.update(header["stats"][self.layer])
         return found
 
+    def clock(self) -> dict[str, Any]:
+        """Which tiles these are, and the layer's logical time."""
+        return {
+            "key": self.spec.key,
+            "ticks": [self.ticks.forward, self.ticks.backward, self.ticks.update],
+            "blocks": [[*tile.shape] for tile in self.spec.tiles],
+        }
+
+    def revived(self, clock: dict[str, Any]) -> TileGrid:
+        """This grid at the time of ``clock``, or, of another key, a new one in this process."""
+        blocks = [[*tile.shape] for tile in self.spec.tiles]
+        if clock["blocks"] != blocks:
+            raise ConfigError(
+                f"{self.spec.name}: the saved state has tiles {clock['blocks']}, this layer has {blocks}; "
+                "build the layer with the same sizes, mapping and chip"
+            )
+        same = clock["key"] == self.spec.key
+        grid = self if same else TileGrid.local(replace(self.spec, key=clock["key"]))
+        grid.ticks = Ticks(*clock["ticks"])
+        return grid
+
+    def __reduce__(self) -> Any:
+        """Copied and pickled, wherever its tiles are, it is a grid in the process of the copy."""
+        return _at_home, (self.spec, self.ticks, self.state())
+
     def rename(self, name: str) -> None:
         """Call the layer ``name``, as the model does."""
         tiles = tuple(replace(t, label=f"{name}/{t.row},{t.column}") for t in self.spec.tiles)
@@ -328,7 +353,7 @@ class TileGrid:
             z[:, slice(*self.spec.channels(column))] += total
         return z
 
-    def _check(self, what: str, values: NDArray) -> None:
+    def require_finite(self, what: str, values: NDArray) -> None:
         """Refuse NaN and infinity before anything reaches a tile."""
         if not all_finite(np.asarray(values, np.float32).ravel("K")):
             bad = int(values.size - np.isfinite(values).sum())
@@ -345,6 +370,13 @@ class TileGrid:
             records.append(self._forgotten.popleft())
         for host in self.placement:
             self.executor.post(host, {"op": "forget", "layer": self.layer, "records": records}, [])
+
+
+def _at_home(spec: LayerSpec, ticks: Ticks, state: dict[str, NDArray]) -> TileGrid:
+    """A grid in this process in the state that another one gave."""
+    grid = TileGrid.local(spec, ticks)
+    grid.load_state(state)
+    return grid
 
 
 def _add_in_order(replies: list[tuple[Header, Arrays]]) -> dict[int, Floats]:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from crossgrid.kernels.errors import ConfigError
 
 from ..nn.base import AnalogLayer
+from ..nn.matrix import AnalogMatrix
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -21,23 +22,34 @@ def analog_layers(model: nn.Module) -> Iterator[tuple[str, AnalogLayer]]:
     """The analog layers of a model by name, in the model's order, each once."""
     for name, module in model.named_modules():
         if isinstance(module, AnalogLayer):
-            yield name or type(module).__name__, module
+            yield name, module
 
 
-def require_analog(model: nn.Module) -> list[tuple[str, AnalogLayer]]:
-    """The analog layers of ``model``, or an error where it has none."""
-    layers = list(analog_layers(model))
-    if not layers:
+def analog_matrices(model: nn.Module) -> Iterator[tuple[str, AnalogMatrix]]:
+    """The matrices of all analog layers: by the layer's name; of several, with its own name too."""
+    for name, layer in analog_layers(model):
+        matrices = layer.matrices()
+        for weight, matrix in matrices.items():
+            if len(matrices) == 1:
+                yield name or type(layer).__name__, matrix
+            else:
+                yield f"{name}.{weight}".lstrip("."), matrix
+
+
+def require_analog(model: nn.Module) -> list[tuple[str, AnalogMatrix]]:
+    """The matrices of the analog layers of ``model``, or an error where it has none."""
+    matrices = list(analog_matrices(model))
+    if not matrices:
         raise ConfigError(
             f"{type(model).__name__} has no analog layers to emulate; "
             "call cg.convert_to_analog(model, rpu_config) first"
         )
-    return layers
+    return matrices
 
 
 def analog_weights(model: nn.Module) -> dict[str, Tensor]:
-    """Every analog layer's present weight in torch's shape, float32."""
-    return {name: layer.get_weights()[0] for name, layer in analog_layers(model)}
+    """Every analog matrix's present weight in torch's shape, float32."""
+    return {name: matrix.get_weights()[0] for name, matrix in analog_matrices(model)}
 
 
 def weights_sha256(model: nn.Module) -> str:
@@ -50,24 +62,24 @@ def weights_sha256(model: nn.Module) -> str:
 
 def program_analog_weights(model: nn.Module) -> None:
     """Write the trained weights of all inference layers to their devices, with programming noise."""
-    for layer in _inference_layers(model):
-        layer.program_analog_weights()
+    for matrix in _inference_matrices(model):
+        matrix.program()
 
 
 def drift_analog_weights(model: nn.Module, t_inference: float = 0.0) -> None:
     """Age all programmed layers to ``t_inference`` seconds after their programming."""
-    for layer in _inference_layers(model):
-        layer.drift_analog_weights(t_inference)
+    for matrix in _inference_matrices(model):
+        matrix.drift(t_inference)
 
 
-def _inference_layers(model: nn.Module) -> list[AnalogLayer]:
-    """The layers with a noise model; an error where there is none."""
-    layers = [layer for _, layer in require_analog(model) if not layer.grid.spec.learns]
-    if not layers:
+def _inference_matrices(model: nn.Module) -> list[AnalogMatrix]:
+    """The matrices with a noise model; an error where there is none."""
+    matrices = [matrix for _, matrix in require_analog(model) if not matrix.grid.spec.learns]
+    if not matrices:
         raise ConfigError(
             f"{type(model).__name__} has no layer to program; convert it with an InferenceRPUConfig"
         )
-    return layers
+    return matrices
 
 
 class AnalogModel(nn.Module):
@@ -107,6 +119,15 @@ def as_digital(model: Model) -> Model:
 
 class _Converted(AnalogModel):
     """Marks the classes that ``as_analog`` makes."""
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Copied and pickled by the class that it was made from: a made class has no name to be found by."""
+        return _blank, (type(self).__bases__[0],), self.__getstate__()
+
+
+def _blank(own: Any) -> Any:
+    made = _analog_class(own)
+    return made.__new__(made)
 
 
 @functools.cache

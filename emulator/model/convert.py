@@ -14,11 +14,11 @@ from ..config.rpu import RPUConfig
 from ..nn.base import AnalogLayer
 from ..nn.conv import AnalogConv1d, AnalogConv2d, AnalogConv3d
 from ..nn.linear import AnalogLinear
-from ..nn.recurrent import AnalogGRU, AnalogLSTM, AnalogRecurrent, AnalogRNN
+from ..nn.recurrent import AnalogGRU, AnalogLSTM, AnalogRNN
 from .analog_model import as_analog, as_digital
 
 #: makes an analog layer from (digital layer, configuration, name in the model)
-Conversion = Callable[[Any, RPUConfig, str], AnalogLayer | AnalogRecurrent]
+Conversion = Callable[[Any, RPUConfig, str], AnalogLayer]
 
 CONVERSIONS: dict[type[nn.Module], Conversion] = {
     nn.Linear: AnalogLinear.from_digital,
@@ -100,7 +100,7 @@ def convert_to_digital(model: nn.Module, *, inplace: bool = False) -> nn.Module:
     digital: dict[nn.Module, nn.Module] = {}
 
     def converted(_: str, module: nn.Module) -> nn.Module:
-        if isinstance(module, (AnalogLayer, AnalogRecurrent)):
+        if isinstance(module, AnalogLayer):
             if module not in digital:
                 digital[module] = module.to_digital()
             return digital[module]

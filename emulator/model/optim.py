@@ -11,7 +11,7 @@ from torch import Tensor
 
 from crossgrid.kernels.errors import ConfigError
 
-from ..analog_matrix.autograd import AnalogContext
+from ..analog_matrix.weights import AnalogContext
 
 
 class AnalogSGD(torch.optim.SGD):

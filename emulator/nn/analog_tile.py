@@ -11,7 +11,7 @@ from torch import Tensor
 from crossgrid.kernels.errors import ConfigError, InputError
 from crossgrid.kernels.inference import NotProgrammedError
 
-from ..analog_matrix.autograd import as_array
+from ..analog_matrix.conversions import as_array
 from ..config.rpu import InferenceRPUConfig, RPUConfig
 from ..tiles.bank import Floats, TileBank
 

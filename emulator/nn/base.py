@@ -1,11 +1,11 @@
-"""What all analog layers share: tiles behind a weight matrix, weights in and out, and their state."""
+"""What all analog layers share: matrices on tiles behind torch's own parameters, and their state."""
 
 from __future__ import annotations
 
 import copy
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NoReturn
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -14,16 +14,27 @@ from crossgrid.kernels.patches.unfold import Window
 
 from ..analog_matrix.hardware_aware import HardwareAwareTiles
 from ..analog_matrix.pulsed import PulsedTiles
+from ..analog_matrix.weights import AnalogContext, TrainedWeight
 from ..config.rpu import InferenceRPUConfig, RPUConfig, SingleRPUConfig
 from ..hosts.grid import TileGrid
 from ..tiles.layer_spec import LayerSpec, grid_of_blocks
+from .matrix import AnalogMatrix
+from .state import load_matrix, save_matrix
 
 
 class AnalogLayer(nn.Module):
-    """A layer whose weight matrix sits on analog tiles; its bias, if any, is digital."""
+    """A layer whose weight matrices sit on analog tiles; its biases, if any, are digital.
 
-    analog_tile: PulsedTiles | HardwareAwareTiles
-    bias: Tensor | None
+    Parameters have torch's names, shapes, types and devices; reading one asks the tiles, writing one in place
+    writes to them. The tiles of the matrix ``weight`` are the submodule ``analog_tile``.
+    """
+
+    weight: Tensor
+    bias: Any  # the parameter, None, or, of a layer with several matrices, whether it has any
+
+    def matrices(self) -> dict[str, AnalogMatrix]:
+        """The matrices by their weights' names."""
+        return {"weight": AnalogMatrix(self, "weight", "bias", "analog_tile")}
 
     def _build(
         self,
@@ -35,7 +46,22 @@ class AnalogLayer(nn.Module):
         bias: bool,
         groups: int = 1,
     ) -> None:
-        """Cut the weights into blocks, draw the devices and set the initial weights."""
+        """Cut the one matrix into blocks, draw the devices and set the initial weights."""
+        key = int(torch.randint(2**63 - 1, ()).item()) if seed is None else seed
+        (matrix,) = self.matrices().values()
+        spec = self._spec(key, out_size, in_size, rpu_config, bias, patches, groups)
+        self._add_matrix(matrix, spec, bias)
+        bound = in_size**-0.5  # as torch.nn.Linear and torch.nn.Conv2d start
+        matrix.set_weights(
+            torch.empty(out_size, in_size).uniform_(-bound, bound),
+            torch.empty(out_size).uniform_(-bound, bound) if bias else None,
+        )
+
+    def _spec(
+        self, key: int, out_size: int, in_size: int, rpu_config: RPUConfig | None, bias: bool,
+        patches: Window | None = None, groups: int = 1,
+    ) -> LayerSpec:  # fmt: skip
+        """A matrix of this layer, cut into blocks."""
         name = type(self).__name__
         for what, size in (("outputs", out_size), ("inputs", in_size)):
             if size < 1:
@@ -51,69 +77,161 @@ class AnalogLayer(nn.Module):
                 f"{name}: mapping.grouped = 'diagonal' with {type(config).__name__}: pulses of one group "
                 "would move the devices of others on its tile; use 'separate', or an InferenceRPUConfig"
             )
-        key = int(torch.randint(2**63 - 1, ()).item()) if seed is None else seed
         cut, rows, columns = grid_of_blocks(name, out_size, in_size, config, groups)
-        spec = LayerSpec(name, key, out_size, in_size, rows, columns, cut, patches, config, groups)
-        self.analog_tile = PulsedTiles(spec) if spec.learns else HardwareAwareTiles(spec)
-        bound = in_size**-0.5  # as torch.nn.Linear and torch.nn.Conv2d start
-        self.analog_tile.set_weights(torch.empty(out_size, in_size).uniform_(-bound, bound).numpy())
-        self.bias = nn.Parameter(torch.empty(out_size).uniform_(-bound, bound)) if bias else None
+        transposed = getattr(self, "transposed", None) is not None
+        return LayerSpec(
+            name, key, out_size, in_size, rows, columns, cut, patches, config, groups, transposed
+        )
+
+    def _add_matrix(self, matrix: AnalogMatrix, spec: LayerSpec, bias: bool) -> None:
+        """Draw the devices of a matrix and register its parameters; weights and bias are zero."""
+        tiles = PulsedTiles(spec) if spec.learns else HardwareAwareTiles(spec)
+        self.register_parameter(matrix.weight_name, tiles.parameter())
+        if bias or matrix.bias_name == "bias":
+            zeros = nn.Parameter(torch.zeros(spec.out_size)) if bias else None
+            self.register_parameter(matrix.bias_name, zeros)
+        self.add_module(matrix.tiles_name, tiles)
+
+    def _take_over(self, module: nn.Module, name: str) -> None:
+        """Be the torch layer ``module``, called ``name``: its numbers, types, devices, mode."""
+        several = len(self.matrices()) > 1
+        for key, matrix in self.matrices().items():
+            matrix.grid.rename(f"{name}.{key}".lstrip(".") if several else name)
+            weight = getattr(module, key)
+            bias = getattr(module, matrix.bias_name, None)
+            if isinstance(matrix.weight, AnalogContext):
+                matrix.weight.take_type(lambda t, like=weight: t.to(like.device, like.dtype))
+            else:
+                matrix.weight.data = matrix.weight.data.to(weight.device, weight.dtype)
+            matrix.weight.requires_grad_(weight.requires_grad)
+            if isinstance(bias, Tensor) and matrix.bias is not None:
+                matrix.bias.data = matrix.bias.data.to(bias.device, bias.dtype)
+                matrix.bias.requires_grad_(bias.requires_grad)
+            matrix.set_weights(weight, bias)
+        self.train(module.training)
+
+    def _give_back(self, module: nn.Module) -> nn.Module:
+        """Give ``module``, this layer's torch twin, what this layer holds."""
+        for key, matrix in self.matrices().items():
+            weight, bias = matrix.get_weights()
+            parts = ((key, weight, matrix.weight), (matrix.bias_name, bias, matrix.bias))
+            for name, values, like in parts:
+                if values is not None and like is not None:
+                    trains = like.requires_grad
+                    own = nn.Parameter(values.to(like.device, like.dtype), requires_grad=trains)
+                    setattr(module, name, own)
+        return module.train(self.training)
 
     @property
     def grid(self) -> TileGrid:
-        """The layer's tiles."""
-        return self.analog_tile.grid
+        """The tiles of a layer with one matrix."""
+        return self._only().grid
 
     @property
     def rpu_config(self) -> RPUConfig:
         """The layer's own copy of its configuration, as its tiles were built from it."""
-        return self.grid.spec.rpu_config
+        return next(iter(self.matrices().values())).rpu_config
 
     def to_digital(self) -> nn.Module:
         """A torch layer with this layer's present weights."""
         raise NotImplementedError
 
-    def weight_shape(self) -> tuple[int, ...]:
-        """The shape in which torch keeps this layer's weight."""
-        return self.grid.spec.out_size, self.grid.spec.in_size
-
     def get_weights(self) -> tuple[Tensor, Tensor | None]:
-        """The weight in torch's shape and the bias: copies.
+        """The weight in torch's shape and the bias, float32: copies.
 
         It is what the tiles hold; with an ``InferenceRPUConfig``, what the digital trainer holds.
         """
-        weight = torch.from_numpy(self.analog_tile.get_weights()).reshape(self.weight_shape())
-        return weight, None if self.bias is None else self.bias.detach().clone()
+        return self._only().get_weights()
 
-    def set_weights(self, weight: Tensor, bias: Tensor | None = None) -> None:
-        """Write a weight of torch's shape to the devices (each clips to its bounds), and the bias."""
-        spec = self.grid.spec
-        if tuple(weight.shape) not in (self.weight_shape(), (spec.out_size, spec.in_size)):
-            raise ConfigError(
-                f"{spec.name}: a weight of shape {tuple(weight.shape)} cannot be set; "
-                f"this layer's is {self.weight_shape()}"
-            )
-        w_OI = weight.detach().to("cpu", torch.float32).reshape(spec.out_size, -1)
-        self.analog_tile.set_weights(np.ascontiguousarray(w_OI.numpy()))
-        if bias is not None and self.bias is not None:
-            with torch.no_grad():
-                self.bias.copy_(bias)
+    def set_weights(self, weight: Any, bias: Any = None) -> None:
+        """Write a weight of torch's shape (a tensor or an array) to the devices, and the bias.
+
+        Each device clips to its bounds.
+
+        Raises:
+            ConfigError: another shape, or a bias where the layer has none.
+        """
+        self._only().set_weights(weight, bias)
 
     def program_analog_weights(self) -> None:
-        """Write the trained weight to the devices, with programming noise (``InferenceRPUConfig``)."""
-        self._inference_tiles("program").program()
+        """Write the trained weights to the devices, with programming noise (``InferenceRPUConfig``)."""
+        for matrix in self.matrices().values():
+            matrix.program()
 
     def drift_analog_weights(self, t_inference: float = 0.0) -> None:
-        """Age the programmed weight by ``t_inference`` seconds since its programming."""
-        self._inference_tiles("drift").drift(t_inference)
+        """Age the programmed weights by ``t_inference`` seconds since their programming."""
+        for matrix in self.matrices().values():
+            matrix.drift(t_inference)
 
-    def _inference_tiles(self, what: str) -> HardwareAwareTiles:
-        if isinstance(self.analog_tile, HardwareAwareTiles):
-            return self.analog_tile
+    def _only(self) -> AnalogMatrix:
+        matrices = self.matrices()
+        if len(matrices) > 1:
+            raise ConfigError(
+                f"{type(self).__name__} has {len(matrices)} matrices ({', '.join(matrices)}); "
+                "take one of layer.matrices()"
+            )
+        return matrices["weight"]
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(value, nn.Parameter) and "_modules" in self.__dict__ and name in self._parameters:
+            matrix = self.matrices().get(name)
+            if matrix is not None:
+                value = _fitting(matrix, value)
+        super().__setattr__(name, value)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> AnalogLayer:
+        lazy = {name: p for name, p in self._parameters.items() if isinstance(p, AnalogContext)}
+        self._parameters.update(dict.fromkeys(lazy))  # torch would put numbers in their place
+        try:
+            super()._apply(fn, recurse)
+        finally:
+            self._parameters.update(lazy)
+        for context in lazy.values():
+            context.take_type(fn)
+        return self
+
+    def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        for matrix in self.matrices().values():
+            save_matrix(matrix, destination, prefix, keep_vars)
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, local_metadata: Any, strict: bool,
+        missing_keys: list[str], unexpected_keys: list[str], error_msgs: list[str],
+    ) -> None:  # fmt: skip
+        for matrix in self.matrices().values():
+            load_matrix(matrix, state_dict, prefix, error_msgs)
+        lazy = {name: p for name, p in self._parameters.items() if isinstance(p, AnalogContext)}
+        missing_keys += [prefix + name for name in lazy if strict and prefix + name not in state_dict]
+        for name in lazy:
+            state_dict.pop(prefix + name, None)
+        self._parameters.update(dict.fromkeys(lazy))  # the tiles have their numbers already
+        try:
+            super()._load_from_state_dict(
+                state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
+            )
+        finally:
+            self._parameters.update(lazy)
+
+    def __prepare_scriptable__(self) -> NoReturn:
         raise ConfigError(
-            f"{self.grid.spec.name}: {type(self.rpu_config).__name__} has no noise model to {what} with; "
-            "build the layer with an InferenceRPUConfig"
+            f"{type(self).__name__}: torch.jit.script cannot look into analog tiles; script "
+            "cg.convert_to_digital(model)"
         )
+
+
+def _fitting(matrix: AnalogMatrix, value: nn.Parameter) -> nn.Parameter:
+    """A parameter that is assigned in the place of a weight, as the matrix can use it."""
+    if isinstance(matrix.analog_tile, HardwareAwareTiles):
+        if type(value) is nn.Parameter:
+            value.__class__ = TrainedWeight  # the same object still: others may share it
+        return value
+    if isinstance(value, AnalogContext) and value.tiles is matrix.analog_tile:
+        return value
+    raise ConfigError(
+        f"{matrix.grid.spec.name}: a parameter cannot take the place of a weight that learns by pulses; "
+        "write its numbers: layer.set_weights(w), or with torch.no_grad(): layer.weight.copy_(w)"
+    )
 
 
 def _require_rpu_config(name: str, config: Any) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar
 
-import torch
 from torch import Tensor, nn
 
 from crossgrid.kernels.errors import ConfigError, InputError
@@ -13,6 +12,7 @@ from crossgrid.kernels.patches.unfold import Window
 
 from ..config.rpu import RPUConfig
 from .base import AnalogLayer
+from .inputs import in_autocast_type, require_input
 
 Size = int | tuple[int, ...]
 
@@ -83,26 +83,18 @@ class _AnalogConv(AnalogLayer):
             module.in_channels, module.out_channels, module.kernel_size, module.stride, module.padding,
             module.dilation, module.groups, module.bias is not None, rpu_config,
         )  # fmt: skip
-        layer.grid.rename(name)
-        layer.set_weights(module.weight, module.bias)
+        layer._take_over(module, name)
         return layer
 
     def to_digital(self) -> nn.Module:
         """A torch layer with this layer's present weights."""
-        weight, bias = self.get_weights()
         make: Callable[..., nn.Conv1d | nn.Conv2d | nn.Conv3d] = self.digital
-        module = make(
-            self.in_channels, self.out_channels, self.kernel_size, self.stride, self.padding,
-            self.dilation, self.groups, bias is not None,
+        return self._give_back(
+            make(
+                self.in_channels, self.out_channels, self.kernel_size, self.stride, self.padding,
+                self.dilation, self.groups, self.bias is not None,
+            )
         )  # fmt: skip
-        with torch.no_grad():
-            module.weight.copy_(weight)
-            if bias is not None and module.bias is not None:
-                module.bias.copy_(bias)
-        return module
-
-    def weight_shape(self) -> tuple[int, ...]:
-        return self.out_channels, self.in_channels // self.groups, *self.kernel_size
 
     if TYPE_CHECKING:  # torch types a module's call as Any
 
@@ -112,6 +104,7 @@ class _AnalogConv(AnalogLayer):
         """Images y[B, out_channels, ...] of images x[B, in_channels, ...]."""
         patches = self.grid.spec.patches
         assert patches is not None
+        require_input(self.grid.spec.name, x)
         batched = x.dim() == self.dimensions + 2
         images = x if batched else x.unsqueeze(0)
         if images.dim() != self.dimensions + 2 or images.shape[1] != self.in_channels:
@@ -120,7 +113,9 @@ class _AnalogConv(AnalogLayer):
                 f"channels and {self.dimensions} spatial dimensions are needed"
             )
         spatial = patches.output_size(tuple(images.shape[2:]))
-        rows = self.analog_tile(images, self.bias)  # [B x positions, out_channels]
+        rows = self.analog_tile(
+            in_autocast_type(images), self.weight, self.bias
+        )  # [B x positions, out_channels]
         y = rows.reshape(images.shape[0], *spatial, self.out_channels).movedim(-1, 1)
         return y if batched else y.squeeze(0)
 

@@ -1,31 +1,34 @@
 """AnalogRNN, AnalogLSTM and AnalogGRU: recurrent networks whose matrices sit on tiles.
 
 Every layer and direction has two matrices, as in torch and in aihwkit: ``weight_ih`` [gates x hidden, in]
-reads the input and ``weight_hh`` [gates x hidden, hidden] the state, the gates stacked in torch's order. Both
-are analog linear layers of the model, each with its own devices, under torch's names (``weight_ih_l0``,
-``weight_hh_l0_reverse``, ...). What depends on no earlier step is read together: ``weight_ih`` once for all
-steps of a sequence, ``weight_hh`` once a step. All steps share the same devices; a training step pulses them
-for every time step, in the order of the reads. Gates, sums and biases are digital.
+reads the input and ``weight_hh`` [gates x hidden, hidden] the state, the gates stacked in torch's order; a
+third one, ``weight_hr``, where an LSTM projects its state. Each has its own devices; parameters have torch's
+names (``weight_ih_l0``, ``bias_hh_l0_reverse``, ...). What depends on no earlier step is read together:
+``weight_ih`` once for all steps of a sequence, the others once a step. All steps share the same devices; a
+training step pulses them for every time step, in the order of the reads. Gates, sums and biases are digital.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, ClassVar, cast
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, ClassVar, overload
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
 
 from crossgrid.kernels.errors import ConfigError, InputError
 
 from ..config.rpu import RPUConfig
-from .linear import AnalogLinear
+from .base import AnalogLayer
+from .inputs import require_input
+from .matrix import AnalogMatrix
 
 #: the tensors [B, hidden] that a layer carries from step to step
 State = tuple[Tensor, ...]
 
 
-class AnalogRecurrent(nn.Module):
+class AnalogRecurrent(AnalogLayer):
     """Layers and directions of one recurrent network; a subclass says what one step does.
 
     Args:
@@ -36,7 +39,9 @@ class AnalogRecurrent(nn.Module):
         dropout: the share of a layer's outputs that is dropped before the next layer while training.
         bidirectional: a second set of matrices reads the sequence backwards; outputs are side by side.
         rpu_config: as for ``AnalogLinear``.
-        seed: the keys of all matrices are drawn from it; from torch's generator if not given.
+        seed: the keys of all matrices are drawn from it; if not given, from torch's generator, after the
+            initial weights.
+        proj_size: of an LSTM: the state is projected to that many features; 0: it is not.
 
     Raises:
         ConfigError: a size below one, a dropout outside [0, 1], or something else than an RPU configuration.
@@ -57,6 +62,7 @@ class AnalogRecurrent(nn.Module):
         bidirectional: bool = False,
         rpu_config: RPUConfig | None = None,
         seed: int | None = None,
+        proj_size: int = 0,
     ) -> None:
         super().__init__()
         name = type(self).__name__
@@ -67,91 +73,170 @@ class AnalogRecurrent(nn.Module):
                 raise ConfigError(f"{name}: {what} = {size} must be at least 1")
         if not 0 <= dropout <= 1:
             raise ConfigError(f"{name}: dropout = {dropout} must be in [0, 1]")
+        if proj_size and (self.digital is not nn.LSTM or not 0 < proj_size < hidden_size):
+            raise ConfigError(
+                f"{name}: proj_size = {proj_size} must be 0 or, of an LSTM, below hidden_size = {hidden_size}"
+            )
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
-        self.bias, self.batch_first, self.dropout, self.bidirectional = (
-            bias,
-            batch_first,
-            dropout,
-            bidirectional,
-        )
+        self.bias, self.batch_first, self.dropout = bias, batch_first, dropout
+        self.bidirectional, self.proj_size = bidirectional, proj_size
+        start = self._twin()
         keys = None if seed is None else torch.Generator().manual_seed(seed)
-        for layer in range(num_layers):
-            width = input_size if layer == 0 else hidden_size * len(self.directions)
-            for direction in self.directions:
-                for kind, columns in (("ih", width), ("hh", hidden_size)):
-                    key = None if keys is None else int(torch.randint(2**63 - 1, (), generator=keys).item())
-                    matrix = AnalogLinear(columns, self.gates * hidden_size, bias, rpu_config, key)
-                    self._start(matrix)
-                    self.add_module(f"weight_{kind}_l{layer}{direction}", matrix)
+        for weight, matrix in self.matrices().items():
+            key = int(torch.randint(2**63 - 1, (), generator=keys).item())
+            initial = getattr(start, weight)
+            has_bias = bias and hasattr(start, matrix.bias_name)
+            self._add_matrix(matrix, self._spec(key, *initial.shape, rpu_config, bias), has_bias)
+            matrix.set_weights(initial, getattr(start, matrix.bias_name) if has_bias else None)
+        self._all_weights = list(start._all_weights)
+        self._parameters = {name: self._parameters[name] for name in start._parameters}  # in torch's order
 
     @property
     def directions(self) -> tuple[str, ...]:
         """What torch appends to the matrices' names."""
         return ("", "_reverse") if self.bidirectional else ("",)
 
-    def matrix(self, kind: str, layer: int, direction: str = "") -> AnalogLinear:
-        """The analog matrix ``kind`` ("ih" or "hh") of one layer and direction."""
-        return cast(AnalogLinear, getattr(self, f"weight_{kind}_l{layer}{direction}"))
+    @property
+    def all_weights(self) -> list[list[nn.Parameter]]:
+        """The parameters of each layer and direction, as torch's layers list them."""
+        return [[getattr(self, name) for name in names] for names in self._all_weights]
+
+    def flatten_parameters(self) -> None:
+        """Nothing: the weights are on tiles, where there is nothing to put in a row."""
+
+    def matrices(self) -> dict[str, AnalogMatrix]:
+        kinds = ("ih", "hh", "hr") if self.proj_size else ("ih", "hh")
+        return {
+            f"weight_{kind}{place}": AnalogMatrix(
+                self, f"weight_{kind}{place}", f"bias_{kind}{place}", f"analog_{kind}{place}"
+            )
+            for place in self._places()
+            for kind in kinds
+        }
+
+    def matrix(self, kind: str, layer: int, direction: str = "") -> AnalogMatrix:
+        """The analog matrix ``kind`` ("ih", "hh" or "hr") of one layer and direction."""
+        return self.matrices()[f"weight_{kind}_l{layer}{direction}"]
+
+    def _places(self) -> Iterator[str]:
+        """The ends of torch's names: "_l0", "_l0_reverse", "_l1", ..."""
+        return (f"_l{layer}{d}" for layer in range(self.num_layers) for d in self.directions)
 
     if TYPE_CHECKING:  # torch types a module's call as Any
 
-        def __call__(
-            self, x: Tensor, state: Tensor | State | None = None
-        ) -> tuple[Tensor, Tensor | State]: ...
+        @overload
+        def __call__(self, x: Tensor, state: Tensor | State | None = ...) -> tuple[Tensor, Tensor | State]: ...
 
-    def forward(self, x: Tensor, state: Tensor | State | None = None) -> tuple[Tensor, Tensor | State]:
+        @overload
+        def __call__(
+            self, x: PackedSequence, state: Tensor | State | None = ...
+        ) -> tuple[PackedSequence, Tensor | State]: ...
+
+    def forward(
+        self, x: Tensor | PackedSequence, state: Tensor | State | None = None
+    ) -> tuple[Tensor | PackedSequence, Tensor | State]:
         """All outputs [T, B, directions x hidden] and the last states [layers x directions, B, hidden].
 
         Args:
-            x: a sequence [T, B, in] ([B, T, in] with ``batch_first``), or [T, in] without a batch.
+            x: a sequence [T, B, in] ([B, T, in] with ``batch_first``), or [T, in] without a batch; or a
+                packed sequence, whose outputs are packed alike.
             state: the first states, shaped like the last ones; zero if not given.
         """
+        if isinstance(x, PackedSequence):
+            return self._forward_packed(x, state)
         batched = self._check(x)
         x_TBI = x.unsqueeze(1) if not batched else x.transpose(0, 1) if self.batch_first else x
-        first = self._first_state(x_TBI, state, batched)
+        steps, batch = x_TBI.shape[:2]
+        first = self._first_state(x_TBI, batch, state, batched)
+        y_NH, states = self._through(x_TBI.reshape(steps * batch, -1), [batch] * steps, first)
+        y = y_NH.reshape(steps, batch, y_NH.shape[-1])
+        if not batched:
+            y, states = y.squeeze(1), tuple(part.squeeze(1) for part in states)
+        elif self.batch_first:
+            y = y.transpose(0, 1)
+        return y, states[0] if self.states == 1 else states
+
+    def _forward_packed(
+        self, x: PackedSequence, state: Tensor | State | None
+    ) -> tuple[PackedSequence, Tensor | State]:
+        """The same of sequences of several lengths, the longest first, all their values in one row."""
+        self._check(x.data.unsqueeze(0))
+        sizes: list[int] = x.batch_sizes.tolist()
+        first = self._first_state(x.data, sizes[0], state, batched=True)
+        if x.sorted_indices is not None and state is not None:
+            first = tuple(part.index_select(1, x.sorted_indices) for part in first)
+        y_NH, states = self._through(x.data, sizes, first)
+        if x.unsorted_indices is not None:
+            states = tuple(part.index_select(1, x.unsorted_indices) for part in states)
+        y = PackedSequence(y_NH, x.batch_sizes, x.sorted_indices, x.unsorted_indices)
+        return y, states[0] if self.states == 1 else states
+
+    def _through(self, x_NI: Tensor, sizes: Sequence[int], first: State) -> tuple[Tensor, State]:
+        """The outputs [N, directions x hidden] and the last states of all layers.
+
+        The N vectors are those of the steps one after another, ``sizes[t]`` at step t; sizes never grow.
+        """
         last: list[State] = []
         for layer in range(self.num_layers):
             outputs = []
             for direction in self.directions:
                 start = tuple(part[len(last)] for part in first)
-                y_TBH, end = self._scan(x_TBI, start, layer, direction)
-                outputs.append(y_TBH)
+                y_NH, end = self._scan(x_NI, sizes, start, layer, direction)
+                outputs.append(y_NH)
                 last.append(end)
-            x_TBI = outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=-1)
+            x_NI = outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=-1)
             if self.dropout and layer < self.num_layers - 1:
-                x_TBI = nn.functional.dropout(x_TBI, self.dropout, self.training)
-        states = tuple(torch.stack(parts) for parts in zip(*last, strict=True))
-        if not batched:
-            x_TBI, states = x_TBI.squeeze(1), tuple(part.squeeze(1) for part in states)
-        elif self.batch_first:
-            x_TBI = x_TBI.transpose(0, 1)
-        return x_TBI, states[0] if self.states == 1 else states
+                x_NI = nn.functional.dropout(x_NI, self.dropout, self.training)
+        return x_NI, tuple(torch.stack(parts) for parts in zip(*last, strict=True))
 
     def step(self, from_input: Tensor, from_state: Tensor, state: State) -> State:
         """The next state, its output first, from what the two matrices read, [B, gates x hidden] each."""
         raise NotImplementedError
 
-    def _scan(self, x_TBI: Tensor, state: State, layer: int, direction: str) -> tuple[Tensor, State]:
-        """The outputs of one layer in one direction, step by step."""
-        read_input, read_state = self.matrix("ih", layer, direction), self.matrix("hh", layer, direction)
-        from_input = read_input(x_TBI)
-        order = range(len(x_TBI)) if direction == "" else reversed(range(len(x_TBI)))
+    def _scan(
+        self, x_NI: Tensor, sizes: Sequence[int], start: State, layer: int, direction: str
+    ) -> tuple[Tensor, State]:
+        """The outputs of one layer in one direction, step by step.
+
+        A sequence that has ended keeps its state; backwards, one that begins later brings its first state.
+        """
+        read_state = self.matrix("hh", layer, direction)
+        project = self.matrix("hr", layer, direction) if self.proj_size else None
+        from_input = self.matrix("ih", layer, direction)(x_NI).split(list(sizes))
         outputs: list[Tensor] = []
-        for t in order:
+        ended: list[State] = []
+        state = tuple(part[: sizes[-1 if direction else 0]] for part in start)
+        for t in reversed(range(len(sizes))) if direction else range(len(sizes)):
+            size, before = sizes[t], len(state[0])
+            if size < before:
+                ended.append(tuple(part[size:] for part in state))
+                state = tuple(part[:size] for part in state)
+            elif size > before:
+                state = tuple(
+                    torch.cat([part, first[before:size]]) for part, first in zip(state, start, strict=True)
+                )
             state = self.step(from_input[t], read_state(state[0]), state)
+            if project is not None:
+                state = project(state[0]), *state[1:]
             outputs.append(state[0])
         if direction:
             outputs.reverse()
-        return torch.stack(outputs), state
+        if ended:
+            state = tuple(torch.cat(parts) for parts in zip(state, *reversed(ended), strict=True))
+        return torch.cat(outputs), state
 
-    def _first_state(self, x_TBI: Tensor, state: Tensor | State | None, batched: bool) -> State:
-        shape = (self.num_layers * len(self.directions), x_TBI.shape[1], self.hidden_size)
+    def _first_state(
+        self, like: Tensor, batch: int, state: Tensor | State | None, batched: bool
+    ) -> State:  # fmt: skip
+        layers = self.num_layers * len(self.directions)
+        widths = [self.proj_size or self.hidden_size, self.hidden_size][: self.states]
+        shapes = [(layers, batch, width) for width in widths]
         if state is None:
-            return (x_TBI.new_zeros(shape),) * self.states
+            return tuple(like.new_zeros(shape) for shape in shapes)
         parts = (state,) if isinstance(state, Tensor) else tuple(state)
         parts = parts if batched else tuple(part.unsqueeze(1) for part in parts)
-        if [tuple(part.shape) for part in parts] != [shape] * self.states:
-            wanted = f"{self.states} of shape {shape}" if batched else f"{self.states} without a batch"
+        if [tuple(part.shape) for part in parts] != shapes:
+            wanted = f"{self.states} of shape {shapes[0]}" if batched else f"{self.states} without a batch"
             raise InputError(
                 f"{type(self).__name__}: first states of shapes {[tuple(part.shape) for part in parts]}; "
                 f"{wanted} (layers x directions, batch, hidden) are needed"
@@ -161,69 +246,50 @@ class AnalogRecurrent(nn.Module):
     def _check(self, x: Tensor) -> bool:
         """Whether the input has a batch; an error if it is no sequence."""
         name = type(self).__name__
-        if isinstance(x, nn.utils.rnn.PackedSequence):
-            raise InputError(
-                f"{name}: packed sequences are not read; pad them (torch.nn.utils.rnn.pad_packed_sequence) "
-                "and mask the loss"
-            )
-        if x.dim() not in (2, 3) or x.shape[-1] != self.input_size or 0 in x.shape:
+        require_input(name, x)
+        if x.dim() not in (2, 3) or x.shape[-1] != self.input_size or not self._steps(x):
             raise InputError(
                 f"{name}: input of shape {tuple(x.shape)}; a sequence of at least one step, "
                 f"{self.input_size} features wide, with or without a batch, is needed"
             )
         return x.dim() == 3
 
-    def _start(self, matrix: AnalogLinear) -> None:
-        """Start as torch's recurrent layers do: uniform within 1 / sqrt(hidden)."""
-        bound = self.hidden_size**-0.5
-        weight = torch.empty(matrix.out_features, matrix.in_features).uniform_(-bound, bound)
-        bias = None if matrix.bias is None else torch.empty(matrix.out_features).uniform_(-bound, bound)
-        matrix.set_weights(weight, bias)
+    def _steps(self, x: Tensor) -> int:
+        return x.shape[1 if self.batch_first and x.dim() == 3 else 0]
 
     @classmethod
     def from_digital(cls, module: nn.RNNBase, rpu_config: RPUConfig, name: str) -> AnalogRecurrent:
         """The analog twin of a torch network, with its weights."""
         assert isinstance(module, cls.digital)
-        if module.proj_size:
-            raise ConfigError(
-                f"{name}: proj_size = {module.proj_size} is not supported; use 0, or exclude the layer"
-            )
         layer = cls._like(module, rpu_config)
-        for key in [key for key, _ in module.named_parameters() if key.startswith("weight")]:
-            matrix = cast(AnalogLinear, getattr(layer, key))
-            matrix.grid.rename(f"{name}.{key}")
-            matrix.set_weights(getattr(module, key), getattr(module, key.replace("weight", "bias"), None))
-        return layer.train(module.training)
+        layer._take_over(module, name)
+        return layer
 
     @classmethod
     def _like(cls, module: nn.RNNBase, rpu_config: RPUConfig) -> AnalogRecurrent:
         return cls(
             module.input_size, module.hidden_size, module.num_layers, module.bias, module.batch_first,
-            module.dropout, module.bidirectional, rpu_config,
+            module.dropout, module.bidirectional, rpu_config, proj_size=module.proj_size,
         )  # fmt: skip
 
-    def to_digital(self) -> nn.RNNBase:
+    def to_digital(self) -> nn.Module:
         """A torch network with the present weights."""
-        module = self._digital()
-        with torch.no_grad():
-            for key, matrix in self.named_children():
-                weight, bias = cast(AnalogLinear, matrix).get_weights()
-                getattr(module, key).copy_(weight)
-                if bias is not None:
-                    getattr(module, key.replace("weight", "bias")).copy_(bias)
-        return module.train(self.training)
+        return self._give_back(self._twin())
 
-    def _digital(self) -> nn.RNNBase:
+    def _twin(self) -> nn.RNNBase:
+        """A torch network of the same shape."""
         make: Callable[..., nn.RNNBase] = self.digital
+        projected = {"proj_size": self.proj_size} if self.proj_size else {}  # a GRU takes no such argument
         return make(
             self.input_size, self.hidden_size, self.num_layers, bias=self.bias, batch_first=self.batch_first,
-            dropout=self.dropout, bidirectional=self.bidirectional,
+            dropout=self.dropout, bidirectional=self.bidirectional, **projected,
         )  # fmt: skip
 
     def extra_repr(self) -> str:
         text = f"{self.input_size}, {self.hidden_size}"
         plain = {
             "num_layers": 1, "bias": True, "batch_first": False, "dropout": 0.0, "bidirectional": False,
+            "proj_size": 0,
         }  # fmt: skip
         changed = {key: getattr(self, key) for key, value in plain.items() if getattr(self, key) != value}
         return ", ".join([text, *(f"{key}={value}" for key, value in changed.items())])
@@ -250,10 +316,10 @@ class AnalogRNN(AnalogRecurrent):
     ) -> None:
         if nonlinearity not in ("tanh", "relu"):
             raise ConfigError(f"AnalogRNN: nonlinearity = {nonlinearity!r} must be 'tanh' or 'relu'")
+        object.__setattr__(self, "nonlinearity", nonlinearity)  # the start of the weights asks for it
         super().__init__(
             input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, rpu_config, seed
         )
-        self.nonlinearity = nonlinearity
 
     def step(self, from_input: Tensor, from_state: Tensor, state: State) -> State:
         total = from_input + from_state
@@ -267,7 +333,7 @@ class AnalogRNN(AnalogRecurrent):
             module.batch_first, module.dropout, module.bidirectional, rpu_config,
         )  # fmt: skip
 
-    def _digital(self) -> nn.RNNBase:
+    def _twin(self) -> nn.RNNBase:
         return nn.RNN(
             self.input_size, self.hidden_size, self.num_layers, self.nonlinearity, self.bias,
             self.batch_first, self.dropout, self.bidirectional,

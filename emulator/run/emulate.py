@@ -19,7 +19,7 @@ from crossgrid.kernels.errors import ConfigError, nearest
 from ..errors import BackendError
 from ..hosts.grid import TileGrid
 from ..model.analog_model import require_analog
-from ..nn.base import AnalogLayer
+from ..nn.matrix import AnalogMatrix
 from ..shapes.analog import plain_shapes, traced_shapes
 from .checkpoint import Resume, read_run
 from .emulation import Emulation
@@ -113,7 +113,7 @@ def _require_ray() -> None:
 
 
 def _plan(
-    model: nn.Module, layers: list[tuple[str, AnalogLayer]], chip: Chip, strategy: str, example: Any
+    model: nn.Module, layers: list[tuple[str, AnalogMatrix]], chip: Chip, strategy: str, example: Any
 ) -> MappingPlan:
     if strategy == "replicated" and example is None:
         raise ConfigError(
@@ -178,7 +178,7 @@ def restore(
 
 
 def _take_keys(
-    directory: str | os.PathLike[str], keys: dict[str, Any], layers: list[tuple[str, AnalogLayer]]
+    directory: str | os.PathLike[str], keys: dict[str, Any], layers: list[tuple[str, AnalogMatrix]]
 ) -> None:
     """Give the layers the devices of the saved ones, which must be of the same names."""
     names = [name for name, _ in layers]

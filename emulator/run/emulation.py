@@ -28,7 +28,7 @@ from ..hosts.executor import Executor, LocalExecutor, Placement
 from ..hosts.grid import TileGrid
 from ..hosts.warm import warm_kernels
 from ..model.analog_model import analog_weights, require_analog
-from ..nn.base import AnalogLayer
+from ..nn.matrix import AnalogMatrix
 from ..shapes.analog import FirstBatch
 from ..tiles.layer_spec import LayerSpec, TileSpec, placed
 from .checkpoint import Resume, save
@@ -56,7 +56,7 @@ class Emulation:
     totals: RunTotals = field(default_factory=RunTotals)
     executor: Executor | None = field(default=None, init=False)
     resume: Resume | None = field(default=None, init=False)  # of a restored run: what entering loads
-    _layers: list[tuple[str, AnalogLayer]] = field(default_factory=list, init=False)
+    _layers: list[tuple[str, AnalogMatrix]] = field(default_factory=list, init=False)
     _server: MetricsServer | None = field(default=None, init=False)
     _hook: Any = field(default=None, init=False)
     _first_batch: FirstBatch | None = field(default=None, init=False)
@@ -107,7 +107,7 @@ class Emulation:
         return self._server.url if self._server else None
 
     @property
-    def layers(self) -> list[tuple[str, AnalogLayer]]:
+    def layers(self) -> list[tuple[str, AnalogMatrix]]:
         """The analog layers by name, in the model's order."""
         return self._layers
 
@@ -221,7 +221,7 @@ class Emulation:
             ]
         return self._last_samples
 
-    def _spec(self, name: str, layer: AnalogLayer) -> LayerSpec:
+    def _spec(self, name: str, layer: AnalogMatrix) -> LayerSpec:
         """The layer as it will be cut on this chip (or as it is cut, where there is none)."""
         old = layer.grid.spec
         if self.plan is None or self.chip is None:

@@ -19,10 +19,10 @@ from crossgrid.chip import Convolution, LayerShape
 from crossgrid.kernels.errors import ConfigError
 
 from ..hosts.grid import TileGrid
-from ..nn.base import AnalogLayer
+from ..nn.matrix import AnalogMatrix
 from .tracing import Trace
 
-Layers = Sequence[tuple[str, AnalogLayer]]
+Layers = Sequence[tuple[str, AnalogMatrix]]
 
 
 def plain_shapes(layers: Layers) -> list[LayerShape]:
@@ -69,30 +69,28 @@ class _Watcher:
         self._reading: list[tuple[str, ...]] = []
 
     @contextlib.contextmanager
-    def watching(self, name: str, layer: AnalogLayer) -> Iterator[None]:
+    def watching(self, name: str, layer: AnalogMatrix) -> Iterator[None]:
         """Inside, ``layer`` gives zeros and is watched."""
 
-        def stand_in(x: Tensor, bias: Tensor | None = None) -> Tensor:
+        def stand_in(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
             self._count(name, layer, x)
             rows = _rows(layer, x)
             return torch.zeros(rows, layer.grid.spec.out_size, dtype=torch.float32, device=x.device)
 
-        def before(module: nn.Module, args: Any, kwargs: Any) -> None:
-            self._reading.append(self.trace.enter((args, kwargs)))
+        def before(module: nn.Module, args: Any) -> None:
+            self._reading.append(self.trace.enter(args[0]))
 
         def after(module: nn.Module, args: Any, output: Any) -> None:
             self.trace.reads(name, self._reading.pop())
             self.trace.leave(output, (name,))
 
-        handles = (
-            layer.register_forward_pre_hook(before, with_kwargs=True),
-            layer.register_forward_hook(after),
-        )
-        layer.analog_tile.forward = stand_in  # type: ignore[method-assign]
+        tiles = layer.analog_tile
+        handles = (tiles.register_forward_pre_hook(before), tiles.register_forward_hook(after))
+        tiles.forward = stand_in  # type: ignore[method-assign]
         try:
             yield
         finally:
-            del layer.analog_tile.forward
+            del tiles.forward
             for handle in handles:
                 handle.remove()
 
@@ -102,7 +100,7 @@ class _Watcher:
         shape = replace(self.shapes[key], reuse=reuse, steps=self.calls[key])
         return self.trace.wired(shape, batch)
 
-    def _count(self, name: str, layer: AnalogLayer, x: Tensor) -> None:
+    def _count(self, name: str, layer: AnalogMatrix, x: Tensor) -> None:
         self.seen.add(name)
         spec, geometry = layer.grid.spec, None
         if spec.patches is not None and len(spec.patches.kernel) == 2:
@@ -116,7 +114,7 @@ class _Watcher:
         self.calls[name] = self.calls.get(name, 0) + 1
 
 
-def _rows(layer: AnalogLayer, x: Tensor) -> int:
+def _rows(layer: AnalogMatrix, x: Tensor) -> int:
     """How many vectors the tiles read for an input."""
     patches = layer.grid.spec.patches
     positions = 1 if patches is None else math.prod(patches.output_size(tuple(x.shape[2:])))

@@ -55,6 +55,16 @@ class LayerSpec:
     patches: Window | None  # of a convolution: how its kernel moves
     rpu_config: RPUConfig
     groups: int = 1
+    transposed: bool = False  # torch keeps the weight as [in, out]
+
+    @property
+    def weight_shape(self) -> tuple[int, ...]:
+        """The shape in which torch keeps the layer's weight."""
+        if self.transposed:
+            return self.in_size, self.out_size
+        if self.patches is None:
+            return self.out_size, self.in_size
+        return self.out_size, self.in_size // self.patches.size, *self.patches.kernel
 
     @property
     def learns(self) -> bool:

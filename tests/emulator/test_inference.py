@@ -38,8 +38,7 @@ def test_without_noise_it_is_the_torch_layer(name: str) -> None:
     for layer in (digital, analog):
         layer(x).backward(d)
     torch.testing.assert_close(analog(x), digital(x), rtol=1e-5, atol=1e-5)
-    gradient = analog.analog_tile.weight.grad.reshape(digital.weight.shape)
-    torch.testing.assert_close(gradient, digital.weight.grad, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(analog.weight.grad, digital.weight.grad, rtol=1e-5, atol=1e-5)
 
 
 def test_gradients_match_finite_differences_with_frozen_noise() -> None:
@@ -59,12 +58,12 @@ def test_gradients_match_finite_differences_with_frozen_noise() -> None:
         values = []
         for step in (1e-2, -1e-2):
             with torch.no_grad():
-                tiles.weight[out, inp] += step
+                layer.weight[out, inp] += step
             values.append(loss().item())
             with torch.no_grad():
-                tiles.weight[out, inp] -= step
+                layer.weight[out, inp] -= step
         slope = (values[0] - values[1]) / 2e-2  # exact for a quadratic but for float32 rounding
-        assert slope == pytest.approx(tiles.weight.grad[out, inp].item(), rel=2e-3, abs=2e-3)
+        assert slope == pytest.approx(layer.weight.grad[out, inp].item(), rel=2e-3, abs=2e-3)
 
 
 @pytest.mark.parametrize("optimizer", [torch.optim.AdamW, cg.AnalogSGD, torch.optim.SGD])
@@ -107,7 +106,7 @@ def test_remapping_keeps_the_function_and_fills_the_range() -> None:
     layer = cg.convert_to_analog(digital, config(remap=remap))
     x = torch.randn(3, 6)
     torch.testing.assert_close(layer(x), digital(x), rtol=1e-5, atol=1e-5)
-    assert layer.analog_tile.weight.abs().amax(dim=1).detach().numpy() == pytest.approx(1.0)
+    assert np.abs(layer.grid.weights()).max(axis=1) == pytest.approx(1.0)
     torch.testing.assert_close(layer.get_weights()[0], digital.weight.detach())
 
 
@@ -131,8 +130,8 @@ def test_learned_output_scales_get_their_gradient() -> None:
     layer = cg.AnalogLinear(6, 4, rpu_config=rpu_config)
     x, d = torch.randn(3, 6), torch.randn(3, 4)
     layer(x).backward(d)
-    y = x @ layer.analog_tile.weight.detach().T
-    torch.testing.assert_close(layer.analog_tile.out_scale.value.grad, (y * d).sum(dim=0))
+    y = x @ layer.weight.detach().T
+    torch.testing.assert_close(layer.analog_tile.out_scale.learned.grad, (y * d).sum(dim=0))
 
 
 def pcm(**changes: object) -> cg.InferenceRPUConfig:
@@ -237,7 +236,7 @@ def test_the_input_range_is_calibrated_and_learned() -> None:
     assert r.item() == pytest.approx(np.mean([3 * x.std().item() for x in batches]), rel=1e-5)
     x = torch.full((1, 50), 100.0)
     layer(x).sum().backward()
-    g = layer.analog_tile.weight.detach().sum(dim=0)  # dL/d(clipped input) before the division by r
+    g = layer.weight.detach().sum(dim=0)  # dL/d(clipped input) before the division by r
     expected = g.clamp(max=0).sum() * r.detach() + layer(x).sum().detach() * 0
-    from_scaling = (layer.analog_tile.weight.detach() @ torch.ones(50)).sum()
+    from_scaling = (layer.weight.detach() @ torch.ones(50)).sum()
     torch.testing.assert_close(r.grad, (expected + from_scaling).reshape(1), rtol=1e-4, atol=1e-3)

@@ -143,7 +143,7 @@ def test_training_has_the_same_bits_on_both_backends() -> None:
         (lambda: cg.AnalogLSTM(0, 3), "input_size = 0 must be at least 1"),
         (lambda: cg.AnalogGRU(3, 3, dropout=1.5), r"dropout = 1.5 must be in \[0, 1\]"),
         (lambda: cg.AnalogRNN(3, 3, nonlinearity="gelu"), "nonlinearity = 'gelu' must be 'tanh' or 'relu'"),
-        (lambda: cg.convert_to_analog(nn.LSTM(3, 4, proj_size=2), ideal()), "proj_size = 2 is not supported"),
+        (lambda: cg.AnalogGRU(3, 4, proj_size=2), "proj_size = 2 must be 0 or, of an LSTM, below"),
     ],
 )
 def test_what_cannot_be_built_says_so(make: object, words: str) -> None:
@@ -158,5 +158,5 @@ def test_what_cannot_be_read_says_so() -> None:
         layer(x[..., :4])
     with pytest.raises(cg.InputError, match=r"1 of shape \(1, 3, 4\)"):
         layer(x, torch.zeros(1, 2, HIDDEN))
-    with pytest.raises(cg.InputError, match="packed sequences are not read"):
-        layer(nn.utils.rnn.pack_sequence([x[:, 0]]))
+    with pytest.raises(cg.InputError, match="5 features wide"):
+        layer(nn.utils.rnn.pack_sequence([x[:, 0, :4]]))

@@ -246,7 +246,7 @@ def test_a_frozen_layer_passes_gradients_on_and_does_not_learn() -> None:
     assert torch.equal(before["out"], after["out"])
     assert not torch.equal(before["hidden"], after["hidden"])
     assert not model.out.grid.pending
-    assert not copy.deepcopy(model).out.analog_tile.context.requires_grad
+    assert not copy.deepcopy(model).out.weight.requires_grad
 
 
 SCHEDULES = {

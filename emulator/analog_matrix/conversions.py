@@ -1,0 +1,36 @@
+"""Between torch's tensors and the float32 arrays that tiles read."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from crossgrid.kernels.errors import InputError
+
+#: torch's names of images with their channels last, by the number of axes
+CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
+
+
+def as_array(x: Tensor) -> np.ndarray:
+    """The tensor's values as a float32 array, without a copy where possible; images' channels may be last."""
+    require_numbers(x)
+    x = x.detach()
+    if x.dtype is not torch.float32 or not x.is_cpu:
+        x = x.to("cpu", torch.float32)
+    layout = CHANNELS_LAST.get(x.dim())
+    if layout is not None and x.is_contiguous(memory_format=layout):
+        return x.numpy()
+    return x.contiguous().numpy()
+
+
+def as_tensor(values: np.ndarray, like: Tensor) -> Tensor:
+    """A float32 array as a tensor of the type and on the device of another, without a copy where possible."""
+    x = torch.from_numpy(values)
+    return x if like.dtype is torch.float32 and like.is_cpu else x.to(like.device, like.dtype)
+
+
+def require_numbers(x: Tensor) -> None:
+    """An error for a tensor that has a shape only."""
+    if x.is_meta:
+        raise InputError("a tensor on the meta device holds no numbers; analog tiles compute with values")

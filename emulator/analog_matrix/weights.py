@@ -1,0 +1,270 @@
+"""A layer's weight as torch sees it: a parameter of torch's shape, whose numbers may be on tiles.
+
+``AnalogContext`` is the parameter of a matrix that learns by pulses. Shape, type and device are known without
+asking the tiles; an operation that needs numbers reads them, one that writes in place writes to the tiles.
+``TrainedWeight`` is that of a matrix which is trained digitally: an ordinary parameter that torch's fused
+kernels, which compute past the modules, leave alone.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import hashlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_flatten, tree_map_only, tree_unflatten
+
+from crossgrid.kernels.errors import ConfigError
+
+from ..hosts.grid import TileGrid
+from ..tiles.bank import Floats
+from ..tiles.layer_spec import LayerSpec
+from .conversions import as_array
+from .waiting import PulsesWaiting
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+
+class Tiles(Protocol):
+    """What a weight needs of the tiles that hold it."""
+
+    grid: TileGrid
+
+    def get_weights(self) -> Floats: ...
+
+    def set_weights(self, w_OI: Floats) -> None: ...
+
+
+def matrix_of(spec: LayerSpec, weight: Tensor) -> Floats:
+    """A weight of torch's shape as W[out, in] in float32, without a copy where possible."""
+    if spec.transposed:
+        weight = weight.t()
+    w_OI: Floats = np.ascontiguousarray(as_array(weight).reshape(spec.out_size, spec.in_size))
+    return w_OI
+
+
+def digest_of(w_OI: Floats) -> bytes:
+    """SHA-256 of a weight matrix: equal for equal numbers."""
+    return hashlib.sha256(np.ascontiguousarray(w_OI).data).digest()
+
+
+def weight_of(spec: LayerSpec, w_OI: Floats) -> Tensor:
+    """W[out, in] as a float32 tensor of the shape in which torch keeps the layer's weight."""
+    w = torch.from_numpy(w_OI)
+    return w.t().contiguous() if spec.transposed else w.reshape(spec.weight_shape)
+
+
+#: a step from a weight to a part of it
+View = Callable[[Any], Any]
+
+
+class LazyWeight(torch.Tensor):
+    """A weight on tiles or a view of it: numbers come when an operation asks, what is written goes there."""
+
+    tiles: Tiles
+    path: tuple[View, ...]  # from the whole weight to this view
+
+    @staticmethod
+    def __new__(
+        cls, tiles: Tiles, shape: Tensor, device: torch.device, path: tuple[View, ...] = (),
+        requires_grad: bool = False,
+    ) -> Self:  # fmt: skip
+        """A tensor of the shape, strides and type of ``shape``, which is on the meta device."""
+        made: Self = torch.Tensor._make_wrapper_subclass(
+            cls, shape.shape, strides=shape.stride(), storage_offset=shape.storage_offset(),
+            dtype=shape.dtype, device=device, requires_grad=requires_grad,
+        )  # fmt: skip
+        made.tiles, made.path = tiles, path
+        return made
+
+    def values(self) -> Tensor:
+        """The present numbers: a plain tensor, a copy."""
+        return self._part(self._whole())
+
+    def _whole(self) -> Tensor:
+        """The numbers of the whole weight, of this tensor's type and on its device."""
+        return weight_of(self.tiles.grid.spec, self.tiles.get_weights()).to(self.device, self.dtype)
+
+    def _part(self, whole: Tensor) -> Tensor:
+        for step in self.path:
+            whole = step(whole)
+        return whole
+
+    @classmethod
+    def __torch_function__(
+        cls, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        # that there is such a method keeps torch's fused kernels away; gradients have rules of their own
+        if PulsesWaiting in types:
+            return NotImplemented
+        with torch._C.DisableTorchFunctionSubclass():
+            return func(*args, **(kwargs or {}))
+
+    @classmethod
+    def __torch_dispatch__(
+        cls, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func.is_view:
+            return args[0]._viewed(lambda t: func(t, *args[1:], **kwargs))
+        leaves, tree = tree_flatten((args, kwargs))
+        lazy = {id(leaf): leaf for leaf in leaves if isinstance(leaf, LazyWeight)}
+        wholes = {id(leaf.tiles): leaf._whole() for leaf in lazy.values()}
+        plain = {key: leaf._part(wholes[id(leaf.tiles)]) for key, leaf in lazy.items()}
+        read_args, read_kwargs = tree_unflatten([plain.get(id(leaf), leaf) for leaf in leaves], tree)
+        result = func(*read_args, **read_kwargs)
+        for tiles in {id(leaf.tiles): leaf.tiles for leaf in _written(func, args, kwargs)}.values():
+            tiles.set_weights(matrix_of(tiles.grid.spec, wholes[id(tiles)]))
+        own = {id(plain[key]): leaf for key, leaf in lazy.items()}
+        return tree_map_only(Tensor, lambda t: own.get(id(t), t), result)
+
+    def _viewed(self, step: View) -> Any:
+        """What ``step`` makes of this tensor: a view, or a list of views."""
+        shape = torch.empty_strided(self.shape, self.stride(), dtype=self.dtype, device="meta")
+        seen = step(shape)
+        if isinstance(seen, Tensor):
+            return LazyWeight(self.tiles, seen, self.device, (*self.path, step))
+        return [
+            LazyWeight(self.tiles, part, self.device, (*self.path, _nth(step, n)))
+            for n, part in enumerate(seen)
+        ]
+
+    @property
+    def data(self) -> Tensor:  # type: ignore[override]
+        """The same weight outside torch's graph; what is assigned is written to the tiles."""
+        return self.detach()
+
+    @data.setter
+    def data(self, values: Tensor) -> None:
+        with torch.no_grad():
+            self.detach().copy_(values)
+
+    def numpy(self, *, force: bool = False) -> np.ndarray:  # type: ignore[override]
+        """The numbers as an array: a copy."""
+        return self.values().numpy(force=force)
+
+    def tolist(self) -> Any:
+        return self.values().tolist()
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        values: np.ndarray = self.values().numpy(force=True)
+        return values if dtype is None else values.astype(dtype)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+        return self.values()
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return self.values().__reduce_ex__(protocol)
+
+
+def _nth(step: View, n: int) -> View:
+    return lambda t: step(t)[n]
+
+
+def _written(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[LazyWeight]:
+    """The lazy tensors that ``func`` writes to."""
+    found: list[LazyWeight] = []
+    for place, argument in enumerate(func._schema.arguments):
+        if argument.alias_info is None or not argument.alias_info.is_write:
+            continue
+        value = args[place] if place < len(args) and not argument.kwarg_only else kwargs.get(argument.name)
+        found += [v for v in (value if isinstance(value, (list, tuple)) else [value]) if _is_lazy(v)]
+    return found
+
+
+def _is_lazy(value: Any) -> bool:
+    return isinstance(value, LazyWeight)
+
+
+class AnalogContext(LazyWeight, nn.Parameter):
+    """The weight parameter of a matrix that learns by pulses: torch's shape, the numbers on the tiles.
+
+    Optimizers see the layer through it, and the layer's output requires a gradient. After a backward pass
+    its ``grad`` is ``PulsesWaiting``. Reading it gives what the tiles hold; writing in place writes to the
+    devices, each of which clips to its bounds.
+    """
+
+    _waiting: PulsesWaiting | None
+
+    @staticmethod
+    def __new__(
+        cls, tiles: Tiles, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu",
+        requires_grad: bool = True,
+    ) -> AnalogContext:  # fmt: skip
+        shape = torch.empty(tiles.grid.spec.weight_shape, dtype=dtype, device="meta")
+        made = LazyWeight.__new__(cls, tiles, shape, torch.device(device), requires_grad=True)
+        made._waiting = None
+        made.register_hook(functools.partial(_refuse_gradient, tiles))
+        return made.requires_grad_(requires_grad)
+
+    @property
+    def grid(self) -> TileGrid:
+        """The tiles, wherever they are."""
+        return self.tiles.grid
+
+    def waiting(self) -> PulsesWaiting:
+        """The gradient after a backward pass; one serves for all, as it holds no numbers."""
+        if self._waiting is None or self._waiting.grid is not self.grid:
+            self._waiting = PulsesWaiting(self, self.grid)
+        return self._waiting
+
+    def take_type(self, convert: Callable[[Tensor], Tensor]) -> None:
+        """Be of the type and on the device that ``convert``, as ``Module.to`` has it, gives tensors."""
+        like = convert(torch.empty(0, dtype=self.dtype, device=self.device))
+        shape = torch.empty(self.shape, dtype=like.dtype, device="meta")
+        waits, self.grad, self._waiting = self.grad is not None, None, None
+        torch.Tensor.data.__set__(self, LazyWeight(self.tiles, shape, like.device))  # type: ignore[attr-defined]
+        if waits:
+            self.grad = self.waiting()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> AnalogContext:
+        tiles = copy.deepcopy(self.tiles, memo)
+        copied = AnalogContext(tiles, self.dtype, self.device, self.requires_grad)
+        memo[id(self)] = copied
+        return copied
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return AnalogContext, (self.tiles, self.dtype, str(self.device), self.requires_grad)
+
+    def __repr__(self) -> str:  # type: ignore[override]
+        return f"AnalogContext({self.grid.spec.name}, {tuple(self.shape)})"
+
+
+def _refuse_gradient(tiles: Tiles, gradient: Any) -> None:
+    """An error for a gradient of numbers that were read from pulsed tiles."""
+    if gradient is not None and not isinstance(gradient, PulsesWaiting):
+        raise ConfigError(
+            f"{tiles.grid.spec.name}: a gradient of the weight's numbers arrived, which pulsed devices "
+            "cannot follow: they learn from what the layer reads; compute with layer.weight.detach(), or "
+            "convert with an InferenceRPUConfig, whose weights are trained digitally"
+        )
+
+
+class TrainedWeight(nn.Parameter):
+    """The weight parameter of a matrix that is trained digitally and read through tiles."""
+
+    @classmethod
+    def __torch_function__(
+        cls, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        # that there is such a method keeps torch's fused kernels away, which would pass the tiles by
+        with torch._C.DisableTorchFunctionSubclass():
+            return func(*args, **(kwargs or {}))
+
+    @property
+    def data(self) -> Tensor:  # type: ignore[override]
+        """The same memory outside torch's graph; writing to it counts as a change of the weight."""
+        return self.detach()
+
+    @data.setter
+    def data(self, values: Tensor) -> None:
+        torch.Tensor.data.__set__(self, values)  # type: ignore[attr-defined]
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return TrainedWeight, (self.detach(), self.requires_grad)

@@ -1,0 +1,50 @@
+"""What an analog layer reads: which inputs are refused, and of which type the others are taken."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch._C._functorch import is_functorch_wrapped_tensor
+from torch._subclasses.fake_tensor import FakeTensor
+
+from crossgrid.kernels.errors import ConfigError, InputError
+
+
+def require_input(name: str, x: Any) -> None:
+    """An error where the layer ``name`` cannot read ``x``: no tensor of real numbers is there."""
+    if not isinstance(x, Tensor):
+        if type(x).__module__.startswith("torch.fx"):
+            raise ConfigError(
+                f"{name}: torch.fx cannot look into analog tiles; make analog layers leaves of the trace "
+                "(a Tracer whose is_leaf_module says so), or trace the digital model"
+            )
+        raise InputError(f"{name}: an input of type {type(x).__name__}; a tensor is needed")
+    if isinstance(x, FakeTensor):
+        raise ConfigError(
+            f"{name}: torch.export and fake tensors cannot look into analog tiles, which compute with "
+            "numbers; export cg.convert_to_digital(model)"
+        )
+    if is_functorch_wrapped_tensor(x):
+        raise ConfigError(
+            f"{name}: torch.func's transforms (vmap, grad, jvp, jacrev) cannot look into analog tiles; give "
+            "the layer whole batches and differentiate with backward() or torch.autograd.grad"
+        )
+    if torch.jit.is_tracing():
+        raise ConfigError(
+            f"{name}: torch.jit.trace cannot look into analog tiles; trace cg.convert_to_digital(model)"
+        )
+    if not x.is_floating_point():
+        what = "complex" if x.is_complex() else str(x.dtype)
+        raise InputError(
+            f"{name}: an input of {what} numbers; analog tiles read floating-point ones: x.float()"
+        )
+
+
+def in_autocast_type(x: Tensor) -> Tensor:
+    """``x`` in the type that torch's own layers would compute with where autocast is on."""
+    kind = x.device.type
+    if x.is_meta or not torch.is_autocast_enabled(kind) or x.dtype is torch.float64:
+        return x
+    return x.to(torch.get_autocast_dtype(kind))
