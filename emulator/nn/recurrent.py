@@ -125,7 +125,9 @@ class AnalogRecurrent(AnalogLayer):
     if TYPE_CHECKING:  # torch types a module's call as Any
 
         @overload
-        def __call__(self, x: Tensor, state: Tensor | State | None = ...) -> tuple[Tensor, Tensor | State]: ...
+        def __call__(
+            self, x: Tensor, state: Tensor | State | None = ...
+        ) -> tuple[Tensor, Tensor | State]: ...
 
         @overload
         def __call__(
