@@ -91,6 +91,10 @@ MODIFIERS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
+#: parameters whose name in the table is an older one
+STORED_AS = {"weight": "analog_tile.weight"}
+
+
 def hardware_aware(config: Any) -> Results:
     """Two mini-batches of training: outputs, gradients of inputs and weights; what the trainer holds."""
     layer = new_layer(config)
@@ -100,7 +104,7 @@ def hardware_aware(config: Any) -> Results:
         y = layer(x)
         layer.zero_grad()
         y.backward(numbers(BATCH, OUT, start=71 + 100 * k))
-        gradients = {f"gradient {k} {name}": p.grad for name, p in layer.named_parameters()}
+        gradients = {f"gradient {k} {STORED_AS.get(n, n)}": p.grad for n, p in layer.named_parameters()}
         found |= {f"y {k}": y.detach(), f"z {k}": x.grad, **gradients}
     return {**found, "weights": layer.get_weights()[0]}
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 import crossgrid as cg
+from crossgrid.emulator.model.analog_model import analog_matrices
 
 #: what a run leaves: name -> float32 array
 Results = dict[str, Any]
@@ -61,8 +62,8 @@ def both_reads(tile: cg.AnalogTile, times: int = 2) -> Results:
 
 def with_weights(model: nn.Module, scale: float = 0.5) -> nn.Module:
     """The model with weights that do not depend on torch's generator."""
-    for k, layer in enumerate(m for m in model.modules() if hasattr(m, "weight_shape")):
-        layer.set_weights(numbers(*layer.weight_shape(), start=11 + 500 * k, scale=scale))
+    for k, (_, matrix) in enumerate(analog_matrices(model)):
+        matrix.set_weights(numbers(*matrix.grid.spec.weight_shape, start=11 + 500 * k, scale=scale))
     return model
 
 
