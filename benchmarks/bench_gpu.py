@@ -1,6 +1,6 @@
 """Tiles on a CUDA card: bench_gpu.py [--small] [--rows WORD,WORD] [--json FILE]. Needs no network.
 
-Before a row is timed, the card must agree with the executor for processors. Medians, synchronised.
+Before a row is timed, the card must agree with the processors. Medians, synchronised.
 ``--small`` takes tiny shapes, which Triton's interpreter (TRITON_INTERPRET=1) bears.
 """
 

@@ -8,12 +8,12 @@ from .errors import ConfigError
 
 
 def card() -> Any:
-    """The torch device of the executor "cuda": a card, or the host under Triton's interpreter."""
+    """The torch device of the backend "cuda": a card, or the host under Triton's interpreter."""
     import torch
     import triton
 
     if triton.knobs.runtime.interpret:
         return torch.device("cpu")
     if not torch.cuda.is_available():
-        raise ConfigError('executor "cuda" needs a CUDA card, and torch finds none; use executor="cpu"')
+        raise ConfigError('device "cuda" needs a CUDA card, and torch finds none; use device="cpu"')
     return torch.device("cuda")

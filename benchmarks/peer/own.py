@@ -24,7 +24,7 @@ class Update(Job):
 
         config = getattr(devices, device)()
         keys = tile_key(1, 0)[None]
-        self.cell = build_cell(config, UpdateParameters(), keys, row.out_size, row.in_size, "cpu")
+        self.cell = build_cell(config, UpdateParameters(), keys, row.out_size, row.in_size)
         x, d = row.data()
         self.x, self.d, self.row, self.tick = x[None], d[None], row, 0
         self.zero = np.zeros((1, row.out_size, row.in_size), np.float32)

@@ -15,9 +15,9 @@ import numba
 import ray
 import zmq
 
+from crossgrid.kernels.backends import BackendName
 from crossgrid.kernels.machine.lean_numba import load_only
 
-from ..tiles.bank import Kernels
 from ..tiles.worker import Arrays, Header, TileWorker
 from .addresses import ActorAddress, DriverAddress, Endpoint, Flow
 from .packing import Part
@@ -29,7 +29,7 @@ class TileActor:
 
     def __init__(
         self, number: int, parts: Sequence[Part], threads: int, driver: DriverAddress, flow: Flow,
-        device: Kernels,
+        device: BackendName,
     ) -> None:  # fmt: skip
         load_only()
         numba.set_num_threads(min(threads, numba.get_num_threads()))

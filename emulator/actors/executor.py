@@ -19,6 +19,7 @@ import zmq
 from ray.util.placement_group import placement_group, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
+from crossgrid.kernels.backends import BackendName
 from crossgrid.kernels.errors import CrossgridError
 
 from ..errors import BY_NAME, BackendError, TileError
@@ -73,7 +74,7 @@ class RayExecutor:
 
     def __init__(
         self, specs: Sequence[LayerSpec], tiles_per_actor: int | Literal["auto"], timeout_s: float,
-        device: Literal["cpu", "cuda"] = "cpu",
+        device: BackendName = "cpu",
     ) -> None:  # fmt: skip
         """Start the actors of these layers' tiles and connect to them.
 

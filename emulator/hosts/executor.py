@@ -10,9 +10,9 @@ import threading
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from crossgrid.kernels.backends import BackendName
 from crossgrid.kernels.errors import CrossgridError
 
-from ..tiles.bank import Kernels
 from ..tiles.layer_spec import LayerSpec
 from ..tiles.worker import Arrays, Header, TileWorker
 
@@ -68,7 +68,7 @@ class LocalExecutor:
     Its kernels use all processors themselves, so messages of several threads wait for each other.
     """
 
-    def __init__(self, device: Kernels = "cpu") -> None:
+    def __init__(self, device: BackendName = "cpu") -> None:
         self.worker = TileWorker(device)
         self.lock = threading.Lock()
 

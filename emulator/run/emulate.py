@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from crossgrid.chip import Chip, MappingPlan, load_chip, map_layers, presets
+from crossgrid.kernels.backends import BACKENDS as KERNELS
+from crossgrid.kernels.backends import BackendName
 from crossgrid.kernels.card import card
 from crossgrid.kernels.errors import ConfigError, nearest
 
@@ -26,7 +28,6 @@ from .emulation import Emulation
 from .metrics import check_port
 
 BACKENDS = ("local", "ray")
-DEVICES = ("cpu", "cuda")
 
 
 def emulate(
@@ -38,7 +39,7 @@ def emulate(
     metrics_port: int | None = None,
     timeout_s: float = 60.0,
     update_delay: int = 0,
-    device: Literal["cpu", "cuda"] = "cpu",
+    device: BackendName = "cpu",
     example_input: Tensor | Sequence[Any] | None = None,
 ) -> Emulation:
     """Emulate ``model`` on ``chip``; use it as a context manager.
@@ -55,7 +56,9 @@ def emulate(
         update_delay: steps that pulsed updates are late by, to study asynchronous training; the bits are
             still the same wherever the tiles live. 0: every step's updates are applied before the next.
         device: where the tiles live and compute: "cpu", or "cuda": on the card of this process or, with
-            backend "ray", on a share of a card for each actor. The model may be anywhere.
+            backend "ray", on a share of a card for each actor. The model may be anywhere. "naive" is "cpu" by
+            readable numpy instead of compiled kernels, a hundred times slower: to find out whether a
+            result is a kernel's fault.
         example_input: a batch as the model takes it (a tensor, a tuple of tensors, or a shape). It tells
             how often an input passes through each layer and which layers read which: for the plan, its cost
             and strategy "replicated", which needs it (the numbers go through the first copy of each layer).
@@ -90,8 +93,8 @@ def emulate(
 
 
 def _require_device(device: str, backend: str) -> None:
-    if device not in DEVICES:
-        raise ConfigError(f"device = {device!r} does not exist: {nearest(str(device), DEVICES)}")
+    if device not in KERNELS:
+        raise ConfigError(f"device = {device!r} does not exist: {nearest(str(device), KERNELS)}")
     if device != "cuda":
         return
     if importlib.util.find_spec("triton") is None:
@@ -134,7 +137,7 @@ def restore(
     tiles_per_actor: int | Literal["auto"] = 1,
     metrics_port: int | None = None,
     timeout_s: float = 60.0,
-    device: Literal["cpu", "cuda"] = "cpu",
+    device: BackendName = "cpu",
     example_input: Tensor | Sequence[Any] | None = None,
 ) -> Emulation:
     """The run that ``emulation.save(directory)`` wrote, as a context manager: it goes on with the same bits.

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from crossgrid.chip import Chip, MappingPlan, converted_by
+from crossgrid.kernels.backends import BackendName
 from crossgrid.kernels.errors import ConfigError, CrossgridError
 
 from ..config.rpu import FloatingPointRPUConfig, RPUConfig
@@ -51,7 +52,7 @@ class Emulation:
     metrics_port: int | None
     timeout_s: float
     update_delay: int
-    device: Literal["cpu", "cuda"] = "cpu"
+    device: BackendName = "cpu"
     reuse_known: bool = False  # whether the plan knows how often an input passes through each layer
     totals: RunTotals = field(default_factory=RunTotals)
     executor: Executor | None = field(default=None, init=False)

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from crossgrid.kernels.analog_mvm import periphery, share_networks
 from crossgrid.kernels.arrays.build import build_cell
 from crossgrid.kernels.arrays.exact import ExactCell
+from crossgrid.kernels.backends import BackendName, backend_of
 from crossgrid.kernels.inference import modified_weights, program, programmed_weights, weights_at
 from crossgrid.kernels.machine.pages import Recycled
 from crossgrid.kernels.rng import tile_key
@@ -25,7 +25,6 @@ from ..config.rpu import InferenceRPUConfig, RPUConfig, periphery_of, update_of
 
 Floats = NDArray[np.float32]
 Index = NDArray[np.intp]
-Kernels = Literal["naive", "cpu", "cuda"]
 
 
 @dataclass(slots=True)
@@ -46,14 +45,12 @@ class TileStats:
 
     @classmethod
     def zeros(cls, tiles: int) -> TileStats:
-        def counts() -> NDArray[np.int64]:
-            return np.zeros(tiles, np.int64)
-
-        def seconds() -> NDArray[np.float64]:
-            return np.zeros(tiles, np.float64)
-
-        timed = seconds(), counts(), seconds(), counts(), seconds(), counts()
-        return cls(*timed, *(counts() for _ in range(5)))
+        return cls(
+            **{
+                each.name: np.zeros(tiles, np.float64 if each.name.endswith("_seconds") else np.int64)
+                for each in fields(cls)
+            }
+        )
 
 
 @dataclass(slots=True)
@@ -79,19 +76,19 @@ class TileBank:
         out_size: int,
         in_size: int,
         rpu_config: RPUConfig,
-        executor: Kernels = "cpu",
+        device: BackendName = "cpu",
     ) -> None:
         """Draw the devices of the layer's blocks ``blocks``; their weights are zero.
 
-        With the executor "cuda" they live on the card, and what they read and answer are tensors there.
+        With device "cuda" they live on the card, and what they read and answer are tensors there.
         """
         forward_io, backward_io = periphery_of(rpu_config)
         keys_T2 = np.stack([tile_key(layer_key, block) for block in blocks])
         shape = out_size, in_size
-        self.executor: Kernels = executor
-        self.cell = build_cell(rpu_config.device, update_of(rpu_config), keys_T2, *shape, executor=executor)
-        self.forward_read = periphery(forward_io, keys_T2, *shape, direction="forward", executor=executor)
-        self.backward_read = periphery(backward_io, keys_T2, *shape, direction="backward", executor=executor)
+        self.backend = backend = backend_of(device)
+        self.cell = build_cell(rpu_config.device, update_of(rpu_config), keys_T2, *shape, backend)
+        self.forward_read = periphery(forward_io, keys_T2, *shape, "forward", backend)
+        self.backward_read = periphery(backward_io, keys_T2, *shape, "backward", backend)
         share_networks(self.forward_read, self.backward_read)
         self.rpu_config = rpu_config
         self.keys_T2 = keys_T2
@@ -105,8 +102,8 @@ class TileBank:
         assert isinstance(self.rpu_config, InferenceRPUConfig)
         w_TOI = self.cell.weights
         return modified_weights(
-            w_TOI, self.rpu_config.modifier, self.keys_T2, tick, executor=self.executor,
-            out_TOI=None if self.executor == "cuda" else self.memory.empty(w_TOI.shape),
+            w_TOI, self.rpu_config.modifier, self.keys_T2, tick, backend=self.backend,
+            out_TOI=None if self.backend.on_card else self.memory.empty(w_TOI.shape),
         )  # fmt: skip
 
     def forward(self, x_XBI: Floats, x_of_tile: Index, tick: int, w_TOI: Floats | None = None) -> Floats:
@@ -170,7 +167,9 @@ class TileBank:
         for k, targets_OI in enumerate(targets_TOI):
             one = slice(k, k + 1)
             held_TOI = self.cell.host_TOI[one]
-            state = program(targets_OI[None], self.rpu_config.noise_model, self.keys_T2[one], programmed)
+            state = program(
+                targets_OI[None], self.rpu_config.noise_model, self.keys_T2[one], programmed, self.backend
+            )
             if drifted is None:
                 programmed_weights(state, out_TOI=held_TOI)
             else:

@@ -17,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossgrid.kernels.analog_mvm.reads.periphery import on_host
-from crossgrid.kernels.patches.unfold import channels_last, fold, unfold
+from crossgrid.kernels.backends import BackendName, backend_of
+from crossgrid.kernels.patches.unfold import channels_last
 
-from .bank import Floats, Index, Kernels, TileBank
+from .bank import Floats, Index, TileBank
 from .layer_spec import LayerSpec, TileSpec
 
 Header = dict[str, Any]
@@ -62,13 +63,13 @@ class Kept:
 class HostedLayer:
     """The tiles of one layer that live in this worker."""
 
-    def __init__(self, spec: LayerSpec, blocks: Sequence[int], executor: Kernels = "cpu") -> None:
-        self.spec = spec
+    def __init__(self, spec: LayerSpec, blocks: Sequence[int], device: BackendName = "cpu") -> None:
+        self.spec, self.patches = spec, backend_of(device).patches
         tiles = [spec.tiles[block] for block in sorted(blocks)]
         self.groups = []
         for shape in sorted({tile.shape for tile in tiles}, reverse=True):
             alike = [tile for tile in tiles if tile.shape == shape]
-            bank = TileBank(spec.key, [t.block for t in alike], *shape, spec.rpu_config, executor)
+            bank = TileBank(spec.key, [t.block for t in alike], *shape, spec.rpu_config, device)
             self.groups.append(Group(bank, alike))
         self.columns = sorted({tile.column for tile in tiles})
         self.rows = sorted({tile.row for tile in tiles})
@@ -147,7 +148,7 @@ class HostedLayer:
         if patches is None:
             blocks = [feed[c] for c in columns]
             return blocks[0][None] if len(blocks) == 1 and not keep else _stacked(blocks)
-        blocks = [unfold(feed[c], patches)[:, self.spec.features(c)] for c in columns]
+        blocks = [self.patches.unfold(feed[c], patches)[:, self.spec.features(c)] for c in columns]
         return blocks[0][None] if len(blocks) == 1 else np.stack(blocks)
 
     def _input_gradient(self, tile: TileSpec, z_BI: Floats, kept: Kept) -> Floats:
@@ -160,7 +161,7 @@ class HostedLayer:
             full[:, self.spec.features(tile.column)] = z_BI
             z_BI = full
         batch, _, *size = kept.image_shape
-        return fold(z_BI, batch, last - first, tuple(size), patches, last=kept.channels_last)
+        return self.patches.fold(z_BI, batch, last - first, tuple(size), patches, last=kept.channels_last)
 
 
 def _stacked(blocks: list[Floats]) -> Floats:
@@ -218,8 +219,8 @@ class Clock:
 class TileWorker:
     """Hosts layers' tiles and answers messages: ``handle(header, arrays) -> (header, arrays)``."""
 
-    def __init__(self, executor: Kernels = "cpu") -> None:
-        self.executor = executor
+    def __init__(self, device: BackendName = "cpu") -> None:
+        self.device: BackendName = device
         self.layers: dict[int, HostedLayer] = {}
         self.clock = Clock()
         self.operations: dict[str, Callable[[Header, Arrays], tuple[Header, Arrays]]] = {
@@ -237,7 +238,7 @@ class TileWorker:
 
     def host(self, layer: int, spec: LayerSpec, blocks: Sequence[int]) -> None:
         """Build the tiles ``blocks`` of a layer: draw their devices, weights zero."""
-        self.layers[layer] = HostedLayer(spec, blocks, self.executor)
+        self.layers[layer] = HostedLayer(spec, blocks, self.device)
 
     def handle(self, header: Header, arrays: Arrays) -> tuple[Header, Arrays]:
         """Do what the message asks for."""

@@ -1,6 +1,8 @@
-"""The read of a tile in numpy, one vector at a time: the reference that the fast executors are held to."""
+"""The read of a tile in numpy, one vector at a time: the reference that the fast backends are held to."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,12 +34,22 @@ from .spread import Spread, line_normals, line_words
 Array = NDArray[np.float32]
 
 
+def ready(values: Any, dtype: Any = np.float32) -> NDArray[Any]:
+    """``values`` as kernels take them: of ``dtype``, C-contiguous and writable; not copied where they are."""
+    flags = values.flags
+    if values.dtype == dtype and flags.c_contiguous and flags.writeable:
+        return values
+    return np.require(values, dtype, ["C", "W"])
+
+
 def prepare(settings: Settings) -> Settings:
+    """Settings as the other functions take them: as they are."""
     return settings
 
 
-def scales(settings: Settings, scaling: int, x_RI: Array) -> tuple[Array, bool]:
+def scales(prepared: Settings, scaling: int, x_RI: Array) -> tuple[Array, bool]:
     """The scale of every vector (its largest magnitude for SCALE_AVERAGE); whether all is finite."""
+    settings = prepared
     limit = settings.largest_scale
     alpha = np.ones(len(x_RI), np.float32)
     if scaling == SCALE_CONSTANT:
@@ -57,7 +69,7 @@ def scales(settings: Settings, scaling: int, x_RI: Array) -> tuple[Array, bool]:
 
 
 def attempt(
-    settings: Settings,
+    prepared: Settings,
     spread: Spread,
     keys_T2: NDArray[np.uint32],
     w_TOI: Array,
@@ -69,6 +81,7 @@ def attempt(
     number: int,
 ) -> tuple[Array, NDArray[np.bool_], NDArray[np.int64], int]:
     """Read ``rows`` once: y_NL, whether a row hit the ADC's bound, how many of its values did; of all."""
+    settings = prepared
     tiles, lines = len(w_TOI), w_TOI.shape[2 if settings.transposed else 1]
     y_NL = np.zeros((len(rows.vector_N), lines), np.float32)
     hits_N = np.zeros(len(y_NL), bool)

@@ -7,43 +7,29 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..backends import Backend
 from ..devices.base import PulsedDevice, dynamics
 from ..errors import ConfigError, InputError
-from ..pulsed_update import naive
-from ..pulsed_update.exact import update_exactly
+from ..pulsed_update.arguments import EVERY_VECTOR, Devices, Looks, Pulsing, Side, Status, Update, Vectors
 from ..pulsed_update.parameters import MAX_PULSES, PulseType, UpdateParameters
-from ..pulsed_update.rule import Looks, Side, make_rule, no_looks
+from ..pulsed_update.rule import make_rule
 from ..rng import Stream, new_key, tile_key
-from .cell import Array, Keys, Vectors
+from .cell import Array, Keys, check_finite, not_finite
 from .draws import CrosspointDraws
 from .drift import Drift
 from .resident import Resident
 
-_ALL_VECTORS = np.zeros((0, 0), np.uint8)
 CROSSPOINTS_AT_ONCE = 1 << 14  # whose population is drawn at a time, to bound the memory
 _SET, _BATCH, _RESET, _DRIFT, _EXACT = range(250, 255)  # `extra` of write noise that no pulse caused
-
-
-def _kernels(executor: str) -> Any:
-    """The executor's update; numba and Triton are loaded only where they are needed."""
-    if executor == "naive":
-        return naive
-    if executor == "cuda":
-        from ..pulsed_update import cuda
-
-        return cuda
-    from ..pulsed_update.cpu import update as cpu
-
-    return cpu
 
 
 class DeviceArray:
     """Devices of one kind at every crosspoint of stacked tiles [T, O, I]."""
 
     def __init__(
-        self, device: PulsedDevice, keys_T2: Keys, out_size: int, in_size: int, executor: str
+        self, device: PulsedDevice, keys_T2: Keys, out_size: int, in_size: int, backend: Backend
     ) -> None:
-        self.device, self.keys_T2, self.executor = device, keys_T2, executor
+        self.device, self.keys_T2, self.backend = device, keys_T2, backend
         self.shape = (len(keys_T2), out_size, in_size)
         self.granularity = device.granularity
         self.constants = np.array(device.constants(), np.float32)
@@ -51,9 +37,13 @@ class DeviceArray:
         self._draw_population()
         self._kept: Array = np.zeros(self.shape, np.float32)
         self._seen: Array = self._kept.copy() if self.write_noise > 0 else self._kept
-        self._card = Resident(self._kept, self._seen, self.p_TOIP) if executor == "cuda" else None
-        self._kernels = _kernels(executor)
+        self._card = Resident(self._kept, self._seen, self.p_TOIP) if backend.on_card else None
         self._drift = Drift(self, device.drift) if device.drift.active else None
+        state = self._card if self._card is not None else self
+        self._devices = Devices(
+            state.kept_TOI, state.p_TOIP, self.constants, state.seen_TOI, self.write_noise, self.keys_T2
+        )
+        self.noisy = bool(self.constants[0] != 0.0)  # whether a step has noise
         self._writes = 0  # addresses the noise of writes, which have no tick
         self.clip()
         self._changed()
@@ -74,7 +64,7 @@ class DeviceArray:
 
     @property
     def weights(self) -> Any:
-        """What the analog product sees, where it is computed: a tensor for the executor "cuda"."""
+        """What the analog product sees, where it is computed: a tensor where the backend is on a card."""
         return self._card.seen_TOI if self._card is not None else self._seen
 
     def _changed(self) -> None:
@@ -94,7 +84,7 @@ class DeviceArray:
         step = max(1, CROSSPOINTS_AT_ONCE // (tiles * columns))
         for start in range(0, rows, step):
             block = slice(start, min(start + step, rows))
-            draws = CrosspointDraws(keys_T2, block, columns, Stream.POPULATION, executor=self.executor)
+            draws = CrosspointDraws(keys_T2, block, columns, Stream.POPULATION, backend=self.backend)
             drawn = self.device.draw(draws)
             for k, name in enumerate(names):
                 self.p_TOIP[:, block, :, k] = drawn[name]
@@ -106,7 +96,7 @@ class DeviceArray:
     ) -> CrosspointDraws:
         """Addressed random numbers for the crosspoints of ``rows`` (default: all)."""
         rows = rows if rows is not None else slice(0, self.shape[1])
-        return CrosspointDraws(self.keys_T2, rows, self.shape[2], stream, tick, self.executor, extra)
+        return CrosspointDraws(self.keys_T2, rows, self.shape[2], stream, tick, self.backend, extra)
 
     @property
     def min_bound(self) -> Array:
@@ -128,59 +118,41 @@ class DeviceArray:
         ``granularity``: the step size that trains are scaled for (default: the device's own);
         ``train_keys_T2``: whose trains they are (default: this array's); ``extra``: which of several
         updates within one tick; ``active_TB``: 0 for vectors that a tile does not take part in; ``looks``
-        (executor "cpu"): lines to note in between.
+        (where the backend notes them): lines to note in between.
         """
         pulses_T = np.zeros(self.shape[0], np.int64)
-        if learning_rate == 0.0 or vectors.count == 0:
+        if learning_rate == 0.0 or vectors.batch == 0:
             return pulses_T
         if parameters.exact:
             self._update_exactly(vectors, parameters, learning_rate, tick)
             return pulses_T
-        step_size = np.float32(self.granularity if granularity is None else granularity)
-        state = self._card if self._card is not None else self
-        arguments = (
-            state.kept_TOI, state.p_TOIP, self.constants, state.seen_TOI, self.write_noise, self.keys_T2,
-            self.keys_T2 if train_keys_T2 is None else train_keys_T2, vectors.x_XBI, vectors.x_of_T,
-            vectors.d_DBO, vectors.d_of_T, _ALL_VECTORS if active_TB is None else active_TB,
-            make_rule(parameters), np.float32(learning_rate), step_size, tick, extra, int(side),
-            self.noisy, self.device.aggregates, pulses_T,
+        pulsing = Pulsing(
+            make_rule(parameters), np.float32(learning_rate),
+            np.float32(self.granularity if granularity is None else granularity), tick, extra, int(side),
+            self.noisy, self.device.aggregates,
         )  # fmt: skip
-        self._check(self._run(arguments, looks), learning_rate, step_size)
-        return pulses_T
-
-    @property
-    def noisy(self) -> bool:
-        """Whether a step has noise."""
-        return bool(self.constants[0] != 0.0)
-
-    def _run(self, arguments: tuple[Any, ...], looks: Looks | None) -> int:
+        update = Update(
+            self._devices, vectors, pulsing, self.keys_T2 if train_keys_T2 is None else train_keys_T2,
+            EVERY_VECTOR if active_TB is None else active_TB, pulses_T,
+        )  # fmt: skip
         if self._card is not None:
             self._card.newer = True
-        if self.executor == "cpu":
-            return int(self._kernels.run(self.device, arguments, looks or no_looks(self.shape[0])))
-        return int(self._kernels.run(self.device, arguments))
-
-    def _check(self, status: int, learning_rate: float, step_size: Any) -> None:
-        if status == 3:
-            raise ConfigError(
-                f"learning rate {learning_rate:g} with steps of {step_size:g} asks for trains of more than "
-                f"{MAX_PULSES} pulses; set UpdateParameters.fixed_bl or update_management, or lower the rate"
-            )
-        if status:
-            raise InputError(f"{'x' if status == 1 else 'd'} of an update has NaN or infinite entries")
+        status = self.backend.pulsed_update.run(self.device, update, looks)
+        if status != Status.DONE:
+            raise _refusal(status, learning_rate, pulsing)
+        return pulses_T
 
     def _update_exactly(
         self, vectors: Vectors, parameters: UpdateParameters, learning_rate: float, tick: int
     ) -> None:
         x_XBI, d_DBO = vectors.on_host()
-        if not (np.isfinite(x_XBI).all() and np.isfinite(d_DBO).all()):
-            raise InputError("x or d of an update has NaN or infinite entries")
+        check_finite(x_XBI, d_DBO)
         bounds = self.p_TOIP if parameters.pulse_type is PulseType.NONE_WITH_DEVICE else None
-        update_exactly(
-            self.executor, self.kept_TOI, bounds, x_XBI, vectors.x_of_T, d_DBO, vectors.d_of_T,
+        self.backend.pulsed_update.update_exactly(
+            self.kept_TOI, bounds, x_XBI, vectors.x_of_T, d_DBO, vectors.d_of_T,
             np.float32(learning_rate),
         )  # fmt: skip
-        self._see_all(tick + vectors.count - 1, _EXACT)
+        self._see_all(tick + vectors.batch - 1, _EXACT)
         self._changed()
 
     def end_of_batch(self, tick: int) -> None:
@@ -279,3 +251,13 @@ class DeviceArray:
         """The drawn population by name."""
         drawn = {name: self.p_TOIP[..., k] for k, name in enumerate(self.device.parameters)}
         return {**drawn, **self.dynamics}
+
+
+def _refusal(status: int, learning_rate: float, pulsing: Pulsing) -> ConfigError | InputError:
+    """Why an update was not made."""
+    if status == Status.TOO_LONG:
+        return ConfigError(
+            f"learning rate {learning_rate:g} with steps of {pulsing.granularity:g} asks for trains of more "
+            f"than {MAX_PULSES} pulses; set UpdateParameters.fixed_bl or update_management, or lower the rate"
+        )
+    return not_finite("x" if status == Status.BAD_X else "d")

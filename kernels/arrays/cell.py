@@ -1,7 +1,7 @@
 """What a cell does: the devices at every crosspoint of a bank of equal tiles, stacked [tiles, out, in].
 
 For compounds: a ``DeviceArray`` (``array.py``) is one population of devices with its state. Make
-one a member with ``DeviceArray(device, member_keys(keys_T2, k), out_size, in_size, executor)`` and call
+one a member with ``DeviceArray(device, member_keys(keys_T2, k), out_size, in_size, backend)`` and call
 
 * ``array.pulse(Vectors(...), update_parameters, learning_rate, tick, ...)``: pulses vectors in order, with
   its own learning rate, granularity, trains' keys (``train_keys_T2``: give all members the tile's own keys
@@ -21,34 +21,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from ..pulsed_update.arguments import Vectors
 from ..rng.naive import philox4x32
 
 Array = NDArray[np.float32]
 Keys = NDArray[np.uint32]
-EXECUTORS = ("naive", "cpu", "cuda")
 _MEMBER = 0x00010000  # counter word 3 of a member's key: the tile-key stream, extra 1
-
-
-@dataclass(frozen=True, slots=True)
-class Vectors:
-    """The factors of a batch of vector updates; tile t takes x_XBI[x_of_T[t]] and d_DBO[d_of_T[t]]."""
-
-    x_XBI: Any
-    x_of_T: NDArray[np.int64]
-    d_DBO: Any
-    d_of_T: NDArray[np.int64]
-
-    @property
-    def count(self) -> int:
-        """Vectors in the batch."""
-        return int(self.x_XBI.shape[1])
-
-    def on_host(self) -> tuple[Array, Array]:
-        """x and d as numpy arrays."""
-        return tuple(  # type: ignore[return-value]
-            values if isinstance(values, np.ndarray) else values.cpu().numpy()
-            for values in (self.x_XBI, self.d_DBO)
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +76,21 @@ def member_keys(keys_T2: Keys, member: int) -> Keys:
     """The keys of a compound's member: no two members of a tile share a random number."""
     counter = np.array([member, 0, 0, _MEMBER], np.uint32)
     return np.stack([philox4x32(key, counter)[:2] for key in keys_T2])
+
+
+def check_finite(x_XBI: Any, d_DBO: Any) -> None:
+    """Raise where x or d of an update cannot be multiplied with."""
+    for name, values in (("x", x_XBI), ("d", d_DBO)):
+        if not np.isfinite(values).all():
+            raise not_finite(name)
+
+
+def not_finite(name: str) -> InputError:
+    """What is said of x or d where they are not numbers."""
+    return InputError(
+        f"{name} of an update has NaN or infinite entries: look for a diverging loss or a division by zero "
+        "before this layer"
+    )
 
 
 def _as_float32(values: Any) -> Any:

@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..backends import Backend
 from ..card import card
 from ..devices.exact import FloatingPointDevice
-from ..errors import InputError
-from ..pulsed_update.exact import update_exactly
-from .cell import Array, Keys, UpdateCounts, checked_vectors
+from .cell import Array, Keys, UpdateCounts, check_finite, checked_vectors
 
 
 class ExactCell:
@@ -21,15 +20,15 @@ class ExactCell:
 
     def __init__(
         self, device: FloatingPointDevice, _parameters: Any, keys_T2: Keys, out_size: int, in_size: int,
-        executor: str,
+        backend: Backend,
     ) -> None:  # fmt: skip
-        self.device, self.executor = device, executor
+        self.device, self.backend = device, backend
         self.host_TOI: Array = np.zeros((len(keys_T2), out_size, in_size), np.float32)
 
     @property
     def weights(self) -> Any:
-        """W_TOI float32; a tensor on the card for the executor "cuda"."""
-        if self.executor != "cuda":
+        """W_TOI float32; a tensor on a card where the backend is on one."""
+        if not self.backend.on_card:
             return self.host_TOI
         import torch
 
@@ -41,10 +40,9 @@ class ExactCell:
         """Add every vector's outer product."""
         vectors = checked_vectors(x_XBI, x_of_T, d_DBO, d_of_T, self.host_TOI.shape)
         x_XBI, d_DBO = vectors.on_host()
-        if not (np.isfinite(x_XBI).all() and np.isfinite(d_DBO).all()):
-            raise InputError("x or d of an update has NaN or infinite entries")
-        update_exactly(
-            self.executor, self.host_TOI, None, x_XBI, vectors.x_of_T, d_DBO, vectors.d_of_T,
+        check_finite(x_XBI, d_DBO)
+        self.backend.pulsed_update.update_exactly(
+            self.host_TOI, None, x_XBI, vectors.x_of_T, d_DBO, vectors.d_of_T,
             np.float32(learning_rate),
         )  # fmt: skip
         return UpdateCounts(np.zeros(len(self.host_TOI), np.int64))

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..backends import Backend
 from ..devices.base import PulsedDevice
 from ..pulsed_update.parameters import UpdateParameters
 from .array import DeviceArray
@@ -18,10 +19,10 @@ class SingleDeviceCell:
 
     def __init__(
         self, device: PulsedDevice, parameters: UpdateParameters, keys_T2: Keys, out_size: int, in_size: int,
-        executor: str,
+        backend: Backend,
     ) -> None:  # fmt: skip
         self.parameters = parameters
-        self.array = DeviceArray(device, keys_T2, out_size, in_size, executor)
+        self.array = DeviceArray(device, keys_T2, out_size, in_size, backend)
         self.granularity = self.array.granularity
 
     @property
@@ -35,7 +36,7 @@ class SingleDeviceCell:
         """Pulse the vectors in order, then diffusion and decay."""
         vectors = checked_vectors(x_XBI, x_of_T, d_DBO, d_of_T, self.array.shape)
         pulses_T = self.array.pulse(vectors, self.parameters, learning_rate, tick)
-        self.array.end_of_batch(tick + max(vectors.count - 1, 0))
+        self.array.end_of_batch(tick + max(vectors.batch - 1, 0))
         return UpdateCounts(pulses_T)
 
     def set_weights(self, w_TOI: Array) -> None:

@@ -14,16 +14,17 @@ from numpy.typing import NDArray
 
 from ..arrays.array import DeviceArray
 from ..arrays.build import build_cell, cell_of
-from ..arrays.cell import Array, Keys, UpdateCounts, Vectors, checked_vectors, member_keys
+from ..arrays.cell import Array, Keys, UpdateCounts, check_finite, checked_vectors, member_keys
+from ..backends import Backend
 from ..config import Config, config, field
 from ..devices import ConstantStepDevice, PulsedDevice
 from ..errors import ConfigError
-from ..pulsed_update.exact import update_exactly
+from ..pulsed_update.arguments import Vectors
 from ..pulsed_update.parameters import UpdateParameters
 from ..rng import Stream, new_key
 from .draws import line_uniforms
 from .one_sided import OneSidedUnitCell
-from .unit_cell import check_finite, check_rate, counter, load_counter, part
+from .unit_cell import check_rate, counter, load_counter, part
 from .vector_cell import VectorUnitCell
 
 
@@ -74,9 +75,9 @@ class MixedPrecisionCell:
 
     def __init__(
         self, cell: MixedPrecisionCompound, parameters: UpdateParameters, keys_T2: Keys, out_size: int,
-        in_size: int, executor: str,
+        in_size: int, backend: Backend,
     ) -> None:  # fmt: skip
-        self.cell, self.keys_T2, self.executor = cell, keys_T2, executor
+        self.cell, self.keys_T2, self.backend = cell, keys_T2, backend
         self.parameters = copy.copy(parameters)  # managed trains make one pulse of every whole step
         self.parameters.update_management = self.parameters.update_bl_management = True
         device: Any = cell.device
@@ -85,9 +86,9 @@ class MixedPrecisionCell:
             device.construction_seed = new_key("member", cell.construction_seed, 0) >> 1
         keys = member_keys(keys_T2, 0)
         if isinstance(device, PulsedDevice):
-            self.target: Any = DeviceArray(device, keys, out_size, in_size, executor)
+            self.target: Any = DeviceArray(device, keys, out_size, in_size, backend)
         else:
-            self.target = build_cell(device, self.parameters, keys, out_size, in_size, executor)
+            self.target = build_cell(device, self.parameters, keys, out_size, in_size, backend)
         self.granularity = cell.granularity or self.target.granularity
         self.chi_TOI: Array = np.zeros((len(keys_T2), out_size, in_size), np.float32)
         self._updates = 0  # vectors so far
@@ -105,26 +106,26 @@ class MixedPrecisionCell:
         """Add the outer products to chi, write what is due, then diffusion and decay."""
         vectors = checked_vectors(x_XBI, x_of_T, d_DBO, d_of_T, self.chi_TOI.shape)
         check_rate(learning_rate)
-        check_finite(vectors)
+        check_finite(*vectors.on_host())
         pulses_T = np.zeros(len(self.chi_TOI), np.int64)
-        period = self.cell.transfer_every * vectors.count
+        period = self.cell.transfer_every * vectors.batch
         start = 0
-        while start < vectors.count and learning_rate > 0.0:
-            left = period - self._updates % period if period > 0 else vectors.count
-            stop = min(start + left, vectors.count)
+        while start < vectors.batch and learning_rate > 0.0:
+            left = period - self._updates % period if period > 0 else vectors.batch
+            stop = min(start + left, vectors.batch)
             self._collect(part(vectors, start, stop), learning_rate, tick + start)
             self._updates += stop - start
             if period > 0 and self._updates % period == 0:
                 pulses_T += self._transfer()
             start = stop
-        self.target.end_of_batch(tick + max(vectors.count - 1, 0))
+        self.target.end_of_batch(tick + max(vectors.batch - 1, 0))
         return UpdateCounts(pulses_T)
 
     def _collect(self, vectors: Vectors, learning_rate: float, tick: int) -> None:
         """chi <- chi + rate d x for every vector."""
         own, tiles = self.cell, np.arange(len(self.chi_TOI))
         x_XBI, x_of_T, d_DBO, d_of_T = vectors.x_XBI, vectors.x_of_T, vectors.d_DBO, vectors.d_of_T
-        ticks_B = tick + np.arange(vectors.count)
+        ticks_B = tick + np.arange(vectors.batch)
         if own.n_x_bins > 0:
             x_XBI = self._quantised(x_XBI[x_of_T], own.n_x_bins, own.stoc_round_x, Stream.ROUND_X, ticks_B)
             x_of_T = tiles
@@ -132,7 +133,7 @@ class MixedPrecisionCell:
             d_DBO = self._quantised(d_DBO[d_of_T], own.n_d_bins, own.stoc_round_d, Stream.ROUND_D, ticks_B)
             d_of_T = tiles
         rate = np.float32(-learning_rate)
-        update_exactly(self.executor, self.chi_TOI, None, x_XBI, x_of_T, d_DBO, d_of_T, rate)
+        self.backend.pulsed_update.update_exactly(self.chi_TOI, None, x_XBI, x_of_T, d_DBO, d_of_T, rate)
 
     def _quantised(
         self, values_TBL: Array, bins: int, stochastic: bool, stream: Stream, ticks_B: NDArray[np.int64]
@@ -217,7 +218,7 @@ def _(
     keys_T2: Keys,
     out_size: int,
     in_size: int,
-    executor: str,
+    backend: Backend,
 ) -> MixedPrecisionCell:
     cell.validate()
-    return MixedPrecisionCell(cell, parameters, keys_T2, out_size, in_size, executor)
+    return MixedPrecisionCell(cell, parameters, keys_T2, out_size, in_size, backend)

@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 
 from ..analog_mvm.parameters import IOParameters
 from ..arrays.build import cell_of
-from ..arrays.cell import Array, Keys, UpdateCounts, Vectors, checked_vectors
+from ..arrays.cell import Array, Keys, UpdateCounts, checked_vectors
+from ..backends import Backend
 from ..config import config, field
 from ..errors import ConfigError
+from ..pulsed_update.arguments import Side, Vectors
 from ..pulsed_update.parameters import UpdateParameters
-from ..pulsed_update.rule import Side
 from .reading import ArrayReader
 from .unit_cell import Members, UnitCell, build_members, counter, load_counter, part
 
@@ -72,11 +73,11 @@ class OneSidedCell(Members):
 
     def __init__(
         self, cell: OneSidedUnitCell, parameters: UpdateParameters, keys_T2: Keys, out_size: int,
-        in_size: int, executor: str,
+        in_size: int, backend: Backend,
     ) -> None:  # fmt: skip
         self.cell, self.parameters, self.keys_T2 = cell, parameters, keys_T2
         devices = [cell.unit_cell_devices[0]] * 2
-        self.members = build_members(cell, devices, keys_T2, out_size, in_size, executor)
+        self.members = build_members(cell, devices, keys_T2, out_size, in_size, backend)
         self.plus, self.minus = self.members
         self.granularity = self.plus.granularity
         self._updates = 0  # vectors so far
@@ -84,7 +85,7 @@ class OneSidedCell(Members):
         self._readers: list[ArrayReader] = []
         if cell.refresh_every > 0:
             self._readers = [
-                ArrayReader(cell.refresh_forward, keys_T2, _READERS + k, out_size, in_size, executor)
+                ArrayReader(cell.refresh_forward, keys_T2, _READERS + k, out_size, in_size, backend)
                 for k in range(2)
             ]
         self._weights: Array = self.plus.kept_TOI - self.minus.kept_TOI
@@ -103,7 +104,7 @@ class OneSidedCell(Members):
         """Pulse the vectors in order, refresh where it is due, then diffusion and decay."""
         vectors = checked_vectors(x_XBI, x_of_T, d_DBO, d_of_T, self.shape)
         pulses_T = self.pulse(vectors, self.parameters, learning_rate, tick)
-        self.end_of_batch(tick + max(vectors.count - 1, 0))
+        self.end_of_batch(tick + max(vectors.batch - 1, 0))
         return UpdateCounts(pulses_T)
 
     def pulse(
@@ -113,11 +114,11 @@ class OneSidedCell(Members):
         pulses_T = np.zeros(self.shape[0], np.int64)
         if learning_rate == 0.0:
             return pulses_T
-        period = self.cell.refresh_every * (vectors.count if self.cell.units_in_mbatch else 1)
+        period = self.cell.refresh_every * (vectors.batch if self.cell.units_in_mbatch else 1)
         start = 0
-        while start < vectors.count:
-            left = period - self._updates % period if period > 0 else vectors.count
-            stop = min(start + left, vectors.count)
+        while start < vectors.batch:
+            left = period - self._updates % period if period > 0 else vectors.batch
+            stop = min(start + left, vectors.batch)
             run = part(vectors, start, stop)
             for member, side in ((self.plus, Side.UP), (self.minus, Side.DOWN_AS_UP)):
                 pulses_T += member.pulse(
@@ -213,7 +214,7 @@ def _(
     keys_T2: Keys,
     out_size: int,
     in_size: int,
-    executor: str,
+    backend: Backend,
 ) -> OneSidedCell:
     cell.validate()
     if parameters.exact:
@@ -221,4 +222,4 @@ def _(
             f"UpdateParameters.pulse_type = {parameters.pulse_type.name} has no pulses; a one-sided pair "
             "must be updated with pulses"
         )
-    return OneSidedCell(cell, parameters, keys_T2, out_size, in_size, executor)
+    return OneSidedCell(cell, parameters, keys_T2, out_size, in_size, backend)

@@ -12,6 +12,7 @@ from ..analog_mvm.parameters import BoundManagementType, IOParameters, NoiseMana
 from ..analog_mvm.reads.make import periphery
 from ..analog_mvm.reads.periphery import on_host
 from ..arrays.cell import Array, Keys, member_keys
+from ..backends import Backend
 
 LINES_AT_ONCE = 64  # reads that share one call
 
@@ -20,10 +21,10 @@ class ArrayReader:
     """Reads all columns of an array, one after another."""
 
     def __init__(
-        self, io: IOParameters, keys_T2: Keys, number: int, out_size: int, in_size: int, executor: str
+        self, io: IOParameters, keys_T2: Keys, number: int, out_size: int, in_size: int, backend: Backend
     ) -> None:
         keys_T2 = member_keys(keys_T2, number)
-        self._periphery = periphery(io, keys_T2, out_size, in_size, direction="forward", executor=executor)
+        self._periphery = periphery(io, keys_T2, out_size, in_size, direction="forward", backend=backend)
         self._one_hot_XII = np.eye(in_size, dtype=np.float32)[None]
         self._first_T = np.zeros(len(keys_T2), np.int64)
 
@@ -51,7 +52,7 @@ class LineReader:
 
     def __init__(
         self, io: IOParameters, keys_T2: Keys, number: int, out_size: int, in_size: int, columns: bool,
-        executor: str,
+        backend: Backend,
     ) -> None:  # fmt: skip
         self.io = copy.copy(io)
         self.io.noise_management = NoiseManagementType.NONE
@@ -67,7 +68,7 @@ class LineReader:
             direction, size = ("forward" if columns else "backward"), (out_size, in_size)
         self._periphery = None
         if not self.io.perfect:
-            self._periphery = periphery(self.io, keys_T2, *size, direction=direction, executor=executor)
+            self._periphery = periphery(self.io, keys_T2, *size, direction=direction, backend=backend)
 
     def read(self, lines_TNM: Array, first: int) -> Array:
         """What is read of single lines; read number n has tick first + n."""

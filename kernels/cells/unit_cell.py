@@ -10,10 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arrays.array import DeviceArray
-from ..arrays.cell import Array, Keys, Vectors, member_keys
+from ..arrays.cell import Array, Keys, member_keys
+from ..backends import Backend
 from ..config import Config, config, field
 from ..devices import PulsedDevice
 from ..errors import ConfigError, InputError
+from ..pulsed_update.arguments import Vectors
 from ..pulsed_update.parameters import UpdateParameters
 from ..rng import new_key
 
@@ -51,7 +53,12 @@ class UnitCell(Config):
 
 
 def build_members(
-    cell: UnitCell, devices: Sequence[PulsedDevice], keys_T2: Keys, out_size: int, in_size: int, executor: str
+    cell: UnitCell,
+    devices: Sequence[PulsedDevice],
+    keys_T2: Keys,
+    out_size: int,
+    in_size: int,
+    backend: Backend,
 ) -> list[DeviceArray]:
     """The arrays of a cell's devices, each with keys of its own."""
     members = []
@@ -60,7 +67,7 @@ def build_members(
         if cell.construction_seed > 0:
             own = copy.copy(device)
             own.construction_seed = new_key("member", cell.construction_seed, k) >> 1
-        members.append(DeviceArray(own, member_keys(keys_T2, k), out_size, in_size, executor))
+        members.append(DeviceArray(own, member_keys(keys_T2, k), out_size, in_size, backend))
     return members
 
 
@@ -116,7 +123,7 @@ class Members:
 
 def part(vectors: Vectors, start: int, stop: int) -> Vectors:
     """Vectors start..stop."""
-    if (start, stop) == (0, vectors.count):
+    if (start, stop) == (0, vectors.batch):
         return vectors
     x_XBI = np.ascontiguousarray(vectors.x_XBI[:, start:stop])
     d_DBO = np.ascontiguousarray(vectors.d_DBO[:, start:stop])
@@ -148,10 +155,3 @@ def check_rate(learning_rate: float) -> None:
     """Raise where a cell cannot use the learning rate."""
     if not learning_rate >= 0.0 or not np.isfinite(learning_rate):
         raise InputError(f"learning rate {learning_rate} must be a number of at least 0")
-
-
-def check_finite(vectors: Vectors) -> None:
-    """Raise where x or d cannot be multiplied with."""
-    for name, values in (("x", vectors.x_XBI), ("d", vectors.d_DBO)):
-        if not np.isfinite(values).all():
-            raise InputError(f"{name} of an update has NaN or infinite entries")

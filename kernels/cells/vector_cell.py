@@ -9,10 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arrays.build import cell_of
-from ..arrays.cell import Array, Keys, UpdateCounts, Vectors, checked_vectors
+from ..arrays.cell import Array, Keys, UpdateCounts, checked_vectors
+from ..backends import Backend
 from ..config import config, field
 from ..devices import PulsedDevice
 from ..errors import ConfigError
+from ..pulsed_update.arguments import Vectors
 from ..pulsed_update.parameters import UpdateParameters
 from ..rng import Stream
 from .draws import line_uniforms
@@ -91,11 +93,11 @@ class VectorCell(Members):
 
     def __init__(
         self, cell: VectorUnitCell, parameters: UpdateParameters, keys_T2: Keys, out_size: int, in_size: int,
-        executor: str,
+        backend: Backend,
     ) -> None:  # fmt: skip
         self.parameters, self.keys_T2 = parameters, keys_T2
         devices = cell.members()
-        self.members = build_members(cell, devices, keys_T2, out_size, in_size, executor)
+        self.members = build_members(cell, devices, keys_T2, out_size, in_size, backend)
         self.policy, self.fixed = cell.update_policy, cell.first_update_idx
         self.gamma = cell.gamma_vec or [1.0 / len(devices)] * len(devices)
         self.granularity = float(np.mean([device.granularity for device in devices]))
@@ -117,7 +119,7 @@ class VectorCell(Members):
         """Pulse the vectors in order, then diffusion and decay."""
         vectors = checked_vectors(x_XBI, x_of_T, d_DBO, d_of_T, self.shape)
         pulses_T = self.pulse(vectors, self.parameters, learning_rate, tick)
-        self.end_of_batch(tick + max(vectors.count - 1, 0))
+        self.end_of_batch(tick + max(vectors.batch - 1, 0))
         return UpdateCounts(pulses_T)
 
     def pulse(
@@ -127,7 +129,7 @@ class VectorCell(Members):
         pulses_T = np.zeros(self.shape[0], np.int64)
         if learning_rate == 0.0:
             return pulses_T
-        chosen_TB = self._chosen(vectors.count, tick)
+        chosen_TB = self._chosen(vectors.batch, tick)
         for k, member in enumerate(self.members):
             active_TB = None if chosen_TB is None else (chosen_TB == k).astype(np.uint8)
             if active_TB is None or active_TB.any():
@@ -136,7 +138,7 @@ class VectorCell(Members):
                     taken, parameters, learning_rate, tick, granularity=self.granularity,
                     train_keys_T2=self.keys_T2, active_TB=active_TB,
                 )  # fmt: skip
-        self._vectors_seen += vectors.count
+        self._vectors_seen += vectors.batch
         self._add_up()
         return pulses_T
 
@@ -208,7 +210,7 @@ def _(
     keys_T2: Keys,
     out_size: int,
     in_size: int,
-    executor: str,
+    backend: Backend,
 ) -> VectorCell:
     cell.validate()
-    return VectorCell(cell, parameters, keys_T2, out_size, in_size, executor)
+    return VectorCell(cell, parameters, keys_T2, out_size, in_size, backend)

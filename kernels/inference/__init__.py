@@ -7,6 +7,7 @@ from .compensation import (
     PerColumnDriftCompensation,
 )
 from .modifiers import largest_weight, modified_weights
+from .modifiers.parameters import WeightModifierParameter, WeightModifierType
 from .noise import (
     BaseNoiseModel,
     CustomDriftPCMLikeNoiseModel,
@@ -25,8 +26,6 @@ from .noise.converters import (
 from .parameters import (
     WeightClipParameter,
     WeightClipType,
-    WeightModifierParameter,
-    WeightModifierType,
     WeightRemapParameter,
     WeightRemapType,
 )

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ..backends import CPU, Backend
 from ..errors import CrossgridError, InputError
 from ..rng import Stream
-from .draws import Draws, Executor
+from .draws import Draws
 from .noise.base import BaseNoiseModel
 from .noise.converters import ConductanceScale
 
@@ -38,7 +39,7 @@ class ProgrammedState:
     scales_T: tuple[ConductanceScale, ...]
     keys_T2: NDArray[np.uint32]
     tick: int  # of the programming
-    executor: Executor = "cpu"
+    backend: Backend = CPU
 
 
 def program(
@@ -46,14 +47,14 @@ def program(
     model: BaseNoiseModel,
     keys_T2: NDArray[np.uint32],
     tick: int,
-    executor: Executor = "cpu",
+    backend: Backend = CPU,
 ) -> ProgrammedState:
     """Program weights [tiles, out, in]; the array is kept, not copied: do not change it afterwards."""
     if not np.isfinite(targets_TOI).all():
         raise InputError("cannot program weights that hold NaN or infinity")
     model = copy.deepcopy(model)
     scales = tuple(model.g_converter.scale_of(w_OI) for w_OI in targets_TOI)
-    return ProgrammedState(model, targets_TOI, scales, keys_T2, tick, executor)
+    return ProgrammedState(model, targets_TOI, scales, keys_T2, tick, backend)
 
 
 def programmed_weights(state: ProgrammedState, *, out_TOI: Array | None = None) -> Array:
@@ -117,7 +118,7 @@ class _Part:
     def draws(self, stream: Stream, tick: int, conductance: int) -> Draws:
         shape = (self.last - self.first, self.state.targets_TOI.shape[2])
         key = self.state.keys_T2[self.tile]
-        return Draws(key, stream, tick, self.first, shape, conductance, self.state.executor)
+        return Draws(key, stream, tick, self.first, shape, conductance, self.state.backend)
 
     def targets(self) -> list[Array]:
         converter = self.state.model.g_converter

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
@@ -54,40 +55,66 @@ def _bits(builder: Any, lanes: Any, shift: int) -> Any:
     return builder.shl(builder.zext(builder.bitcast(lanes, _BYTE), _WORD), _WORD(shift))
 
 
-@intrinsic
-def fire_eight(
-    typing_context: Any, values: Any, line: Any, lines: Any, scale: Any, halves: Any, half: Any, codes: Any,
-    code: Any,
-) -> Any:  # fmt: skip
-    """Trains of one slot for eight lines: fires where |value| scale 2^16 less the line's 16 bits is >= 1.
+class _Lanes:
+    """Eight floats for a formula of plain arithmetic: evaluated on them it writes vector instructions."""
+
+    def __init__(self, builder: Any, value: Any) -> None:
+        self.builder, self.value = builder, value
+
+    def _operand(self, other: Any) -> Any:
+        return other.value if isinstance(other, _Lanes) else ir.Constant(_FLOATS, [float(other)] * EIGHT)
+
+    def __mul__(self, other: Any) -> _Lanes:
+        return _Lanes(self.builder, self.builder.fmul(self.value, self._operand(other)))
+
+    def __sub__(self, other: Any) -> _Lanes:
+        return _Lanes(self.builder, self.builder.fsub(self.value, self._operand(other)))
+
+    def __gt__(self, other: Any) -> Any:
+        return self.builder.fcmp_ordered(">", self.value, self._operand(other))
+
+    def __ge__(self, other: Any) -> Any:
+        return self.builder.fcmp_ordered(">=", self.value, self._operand(other))
+
+
+def fire_eight_by(
+    train_margin: Callable[..., Any], surely: Callable[..., Any], perhaps: Callable[..., Any]
+) -> Any:
+    """For numba: trains of one slot for eight lines, by the formulas of what fires.
 
     Reads up to eight floats of ``values`` from ``line`` on, ``lines`` at most, the rest being zero, and eight
     words of ``halves`` (uint16) from ``half``; writes eight ``codes`` from ``code``. Returns a bit for each
     line that a further draw has to decide.
     """
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        values, line, lines, scale, halves, half, codes, code = arguments
-        types_of = signature.args
-        there = builder.icmp_signed(
-            "<", ir.Constant(_WORDS, list(range(EIGHT))), _all(builder, builder.trunc(lines, _WORD), _WORDS)
-        )
-        value = _load(builder, _eight(context, builder, types_of[0], values, line, _FLOAT), there)
-        drawn = builder.load(_eight(context, builder, types_of[4], halves, half, _HALF), align=2)
-        scales = _all(builder, scale, _FLOATS)
-        word = builder.bitcast(value, _WORDS)
-        magnitude = builder.bitcast(builder.and_(word, ir.Constant(_WORDS, [_SIGN - 1] * EIGHT)), _FLOATS)
-        level = builder.fmul(builder.fmul(magnitude, scales), ir.Constant(_FLOATS, [65536.0] * EIGHT))
-        below = builder.fsub(level, builder.sitofp(builder.zext(drawn, _WORDS), _FLOATS))
-        fires = builder.fcmp_ordered(">=", below, ir.Constant(_FLOATS, [1.0] * EIGHT))
-        touched = builder.fcmp_ordered(">", below, ir.Constant(_FLOATS, [0.0] * EIGHT))
-        sign = builder.and_(word, ir.Constant(_WORDS, [_SIGN] * EIGHT))
-        place = _eight(context, builder, types_of[6], codes, code, _WORD)
-        builder.store(builder.or_(sign, builder.zext(fires, _WORDS)), place, align=4)
-        return _bits(builder, builder.xor(fires, touched), 0)
+    @intrinsic
+    def fire_eight(
+        typing_context: Any, values: Any, line: Any, lines: Any, scale: Any, halves: Any, half: Any,
+        codes: Any, code: Any,
+    ) -> Any:  # fmt: skip
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            values, line, lines, scale, halves, half, codes, code = arguments
+            types_of = signature.args
+            below = _all(builder, builder.trunc(lines, _WORD), _WORDS)
+            there = builder.icmp_signed("<", ir.Constant(_WORDS, list(range(EIGHT))), below)
+            value = _load(builder, _eight(context, builder, types_of[0], values, line, _FLOAT), there)
+            drawn = builder.load(_eight(context, builder, types_of[4], halves, half, _HALF), align=2)
+            word = builder.bitcast(value, _WORDS)
+            bits = builder.and_(word, ir.Constant(_WORDS, [_SIGN - 1] * EIGHT))
+            magnitude = _Lanes(builder, builder.bitcast(bits, _FLOATS))
+            level = magnitude * _Lanes(builder, _all(builder, scale, _FLOATS))
+            random = _Lanes(builder, builder.sitofp(builder.zext(drawn, _WORDS), _FLOATS))
+            margin = train_margin(level, random)
+            fires, touched = surely(margin), perhaps(margin)
+            sign = builder.and_(word, ir.Constant(_WORDS, [_SIGN] * EIGHT))
+            place = _eight(context, builder, types_of[6], codes, code, _WORD)
+            builder.store(builder.or_(sign, builder.zext(fires, _WORDS)), place, align=4)
+            return _bits(builder, builder.xor(fires, touched), 0)
 
-    index = types.int64
-    return types.uint32(values, index, index, types.float32, halves, index, codes, index), generate
+        index = types.int64
+        return types.uint32(values, index, index, types.float32, halves, index, codes, index), generate
+
+    return fire_eight
 
 
 @intrinsic

@@ -8,6 +8,18 @@ import numpy as np
 from numba import prange
 
 from ..machine.jit import kernel
+from .unfold import (
+    Array,
+    Window,
+    addresses,
+    channels_last,
+    checked_patches,
+    in_memory,
+    padded,
+    with_padding,
+    within,
+    zeros,
+)  # fmt: skip
 
 SERIAL_WORK = 50_000  # values below which a second thread costs more than it saves
 
@@ -38,11 +50,37 @@ _UNFOLD = kernel(unfold_images), kernel(unfold_images, parallel=True)
 _FOLD = kernel(fold_images), kernel(fold_images, parallel=True)
 
 
-def unfold_kernel(images_BV, base_P, tap_J, patches):
-    """``unfold_images`` in as many threads as it is worth."""
-    _UNFOLD[patches.size >= SERIAL_WORK and numba.get_num_threads() > 1](images_BV, base_P, tap_J, patches)
+def unfold(images: Array, moves: Window) -> Array:
+    """Patches [batch * positions, channels * kernel] of ``images`` [batch, channels, *size]."""
+    images = np.asarray(images, np.float32)
+    last = channels_last(images)
+    if not last:
+        images = np.require(images, np.float32, ["C", "W"])
+    batch, channels, *size = images.shape
+    base_P, tap_J = addresses(moves, channels, tuple(size), last)
+    patches = np.empty((batch * len(base_P), len(tap_J)), np.float32)
+    images_BV = in_memory(padded(images, moves.padding, last), last)
+    _UNFOLD[_worth_threads(patches)](images_BV, base_P, tap_J, patches)
+    return patches
 
 
-def fold_kernel(patches, base_P, tap_J, images_BV):
-    """``fold_images`` in as many threads as it is worth."""
-    _FOLD[patches.size >= SERIAL_WORK and numba.get_num_threads() > 1](patches, base_P, tap_J, images_BV)
+def fold(
+    patches: Array, batch: int, channels: int, size: tuple[int, ...], moves: Window, last: bool = False
+) -> Array:
+    """Images [batch, channels, *size]: every patch added where ``unfold`` took it from.
+
+    ``last``: stored with their channels last.
+    """
+    patches = checked_patches(patches, batch, channels, size, moves)
+    base_P, tap_J = addresses(moves, channels, tuple(size), last)
+    images = zeros(batch, channels, with_padding(size, moves.padding), last)
+    _FOLD[_worth_threads(patches)](patches, base_P, tap_J, in_memory(images, last))
+    if not any(moves.padding):
+        return images
+    inside = zeros(batch, channels, size, last)
+    inside[...] = images[within(size, moves.padding)]
+    return inside
+
+
+def _worth_threads(patches: Array) -> bool:
+    return patches.size >= SERIAL_WORK and numba.get_num_threads() > 1

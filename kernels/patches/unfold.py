@@ -1,7 +1,8 @@
 """Patches of images: a convolution is a matrix product of the kernel with every patch.
 
-``unfold`` gives them in the order of ``torch.nn.Unfold``: one row for each image and output position
-(the last axis fastest), channel-major within a row. ``fold`` is its adjoint: it adds patches back.
+A backend's ``patches.unfold`` gives them in the order of ``torch.nn.Unfold``: one row for each image and
+output position (the last axis fastest), channel-major within a row. ``fold`` is its adjoint: it adds patches
+back.
 Images have one to three spatial axes; all arrays are float32. In memory an image's channels may come first or
 last (torch's ``channels_last``): neither is copied, and the numbers are the same.
 """
@@ -43,7 +44,7 @@ def _output_size(moves: Window, size: tuple[int, ...]) -> tuple[int, ...]:
     if len(size) != len(moves.kernel):
         raise InputError(f"image of size {size} and kernel {moves.kernel} must have the same number of axes")
     spans = [d * (k - 1) + 1 for d, k in zip(moves.dilation, moves.kernel, strict=True)]
-    padded = _with_padding(size, moves.padding)
+    padded = with_padding(size, moves.padding)
     for n, span in zip(padded, spans, strict=True):
         if n < span:
             raise InputError(
@@ -67,53 +68,8 @@ def channels_last(images: Array) -> bool:
     return not flags.c_contiguous and flags.writeable and np.moveaxis(images, 1, -1).flags.c_contiguous
 
 
-def unfold(images: Array, moves: Window, executor: str = "cpu") -> Array:
-    """Patches [batch * positions, channels * kernel] of ``images`` [batch, channels, *size]."""
-    images = np.asarray(images, np.float32)
-    if executor == "naive":
-        return _unfold_naive(images, moves)
-    from .cpu import unfold_kernel
-
-    last = channels_last(images)
-    if not last:
-        images = np.require(images, np.float32, ["C", "W"])
-    batch, channels, *size = images.shape
-    base_P, tap_J = _addresses(moves, channels, tuple(size), last)
-    patches = np.empty((batch * len(base_P), len(tap_J)), np.float32)
-    unfold_kernel(_in_memory(_padded(images, moves.padding, last), last), base_P, tap_J, patches)
-    return patches
-
-
-def fold(
-    patches: Array, batch: int, channels: int, size: tuple[int, ...], moves: Window, executor: str = "cpu",
-    last: bool = False,
-) -> Array:  # fmt: skip
-    """Images [batch, channels, *size]: every patch added where ``unfold`` took it from.
-
-    ``last``: stored with their channels last.
-    """
-    patches = np.require(patches, np.float32, ["C", "W"])
-    wanted = batch * math.prod(moves.output_size(size)), channels * moves.size
-    if patches.shape != wanted:
-        raise InputError(
-            f"patches have shape {patches.shape}; images {(batch, channels, *size)} have {wanted}"
-        )
-    if executor == "naive":
-        return _fold_naive(patches, batch, channels, size, moves)
-    from .cpu import fold_kernel
-
-    base_P, tap_J = _addresses(moves, channels, tuple(size), last)
-    images = _zeros(batch, channels, _with_padding(size, moves.padding), last)
-    fold_kernel(patches, base_P, tap_J, _in_memory(images, last))
-    if not any(moves.padding):
-        return images
-    inside = _zeros(batch, channels, size, last)
-    inside[...] = images[_within(size, moves.padding)]
-    return inside
-
-
 @functools.lru_cache(maxsize=1024)  # of the shapes of a large network's layers
-def _addresses(
+def addresses(
     moves: Window, channels: int, size: tuple[int, ...], last: bool
 ) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
     """Where a padded image's patches begin [positions], and where their values are from there on.
@@ -121,11 +77,11 @@ def _addresses(
     The values are [channels * kernel]. ``last``: channels are stored last.
     """
     out = moves.output_size(size)
-    padded = _with_padding(size, moves.padding)
-    if channels * math.prod(padded) >= 2**32:
-        raise InputError(f"an image of {channels} channels of {padded} has 2**32 values or more")
-    of_pixel, of_channel = (channels, 1) if last else (1, math.prod(padded))
-    pitches = [of_pixel * math.prod(padded[axis + 1 :]) for axis in range(len(padded))]
+    full = with_padding(size, moves.padding)
+    if channels * math.prod(full) >= 2**32:
+        raise InputError(f"an image of {channels} channels of {full} has 2**32 values or more")
+    of_pixel, of_channel = (channels, 1) if last else (1, math.prod(full))
+    pitches = [of_pixel * math.prod(full[axis + 1 :]) for axis in range(len(full))]
     base, tap = np.zeros(1, np.int64), np.arange(channels) * of_channel
     axes = zip(out, moves.kernel, moves.stride, moves.dilation, pitches, strict=True)
     for positions, taps, stride, dilation, pitch in axes:
@@ -134,77 +90,48 @@ def _addresses(
     return base.astype(np.uint32), tap.astype(np.uint32)
 
 
-def _zeros(batch: int, channels: int, size: tuple[int, ...], last: bool) -> Array:
+def checked_patches(patches: Array, batch: int, channels: int, size: tuple[int, ...], moves: Window) -> Array:
+    """``patches`` as kernels take them, if they are those of such images, or an ``InputError``."""
+    patches = np.require(patches, np.float32, ["C", "W"])
+    wanted = batch * math.prod(moves.output_size(size)), channels * moves.size
+    if patches.shape != wanted:
+        raise InputError(
+            f"patches have shape {patches.shape}; images {(batch, channels, *size)} have {wanted}"
+        )
+    return patches
+
+
+def zeros(batch: int, channels: int, size: tuple[int, ...], last: bool) -> Array:
     """Black images [batch, channels, *size]."""
     if last:
         return np.moveaxis(np.zeros((batch, *size, channels), np.float32), -1, 1)
     return np.zeros((batch, channels, *size), np.float32)
 
 
-def _in_memory(images: Array, last: bool) -> Array:
+def in_memory(images: Array, last: bool) -> Array:
     """Images [batch, values] in the order in which they are stored."""
     return (np.moveaxis(images, 1, -1) if last else images).reshape(len(images), -1)
 
 
-def _with_padding(size: tuple[int, ...], padding: tuple[int, ...]) -> tuple[int, ...]:
+def with_padding(size: tuple[int, ...], padding: tuple[int, ...]) -> tuple[int, ...]:
     """The size of padded images."""
     return tuple(n + 2 * p for n, p in zip(size, padding, strict=True))
 
 
-def _within(size: tuple[int, ...], padding: tuple[int, ...]) -> tuple[slice, ...]:
+def within(size: tuple[int, ...], padding: tuple[int, ...]) -> tuple[slice, ...]:
     """The part of padded images that is inside the padding."""
     inside = (slice(p, p + n) for n, p in zip(size, padding, strict=True))
     return slice(None), slice(None), *inside
 
 
-def _padded(images: Array, padding: tuple[int, ...], last: bool = False) -> Array:
+def padded(images: Array, padding: tuple[int, ...], last: bool = False) -> Array:
     """``images`` [batch, channels, *size] within zeros."""
     if not any(padding):
         return images
     batch, channels, *size = images.shape
-    full = _zeros(batch, channels, _with_padding(tuple(size), padding), last)
-    full[_within(tuple(size), padding)] = images
+    full = zeros(batch, channels, with_padding(tuple(size), padding), last)
+    full[within(tuple(size), padding)] = images
     return full
-
-
-def _places(moves: Window, size: tuple[int, ...]) -> list[NDArray[np.int64]]:
-    """For each axis the padded coordinate [kernel, positions] that each tap reads at each position."""
-    return [
-        np.arange(k)[:, None] * d + np.arange(n)[None, :] * s
-        for k, n, s, d in zip(
-            moves.kernel, moves.output_size(size), moves.stride, moves.dilation, strict=True
-        )
-    ]
-
-
-def _taps(moves: Window, size: tuple[int, ...]) -> tuple[NDArray[np.int64], ...]:
-    """Coordinates [*kernel, *positions] of all axes."""
-    places, axes = _places(moves, size), len(size)
-    shaped = []
-    for axis, place in enumerate(places):
-        shape = [1] * (2 * axes)
-        shape[axis], shape[axes + axis] = place.shape
-        shaped.append(place.reshape(shape))
-    return tuple(np.broadcast_arrays(*shaped))
-
-
-def _unfold_naive(images: Array, moves: Window) -> Array:
-    batch, channels, *size = images.shape
-    taps = _taps(moves, tuple(size))
-    everywhere: tuple[Any, ...] = (slice(None), slice(None), *taps)
-    taken = _padded(images, moves.padding)[everywhere].reshape(
-        batch, channels * moves.size, math.prod(moves.output_size(tuple(size)))
-    )
-    return np.ascontiguousarray(taken.transpose(0, 2, 1)).reshape(-1, taken.shape[1])
-
-
-def _fold_naive(patches: Array, batch: int, channels: int, size: tuple[int, ...], moves: Window) -> Array:
-    taps = _taps(moves, size)
-    padded = _zeros(batch, channels, _with_padding(size, moves.padding), last=False)
-    values = patches.reshape(batch, -1, patches.shape[1]).transpose(0, 2, 1)
-    everywhere: tuple[Any, ...] = (slice(None), slice(None), *taps)
-    np.add.at(padded, everywhere, values.reshape(batch, channels, *taps[0].shape))
-    return np.ascontiguousarray(padded[_within(size, moves.padding)])
 
 
 def _per_axis(value: Any, axes: int) -> tuple[int, ...]:

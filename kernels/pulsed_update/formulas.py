@@ -42,6 +42,30 @@ def train_scale(
     return base * of_d, base * of_x
 
 
+def train_margin(level: Any, bits: Any) -> Any:
+    """How far a line's firing probability is above 16 random bits, in units of their last place."""
+    return level * 65536.0 - bits
+
+
+def fires(margin: Any, finer: Any) -> Any:
+    """Whether a line fires in a slot; ``finer``, uniform in [0, 1), decides where the bits are the level's.
+
+    So the probability is the level, to the last bit. ``surely`` and ``perhaps`` tell where the finer draw is
+    not needed.
+    """
+    return margin > finer
+
+
+def surely(margin: Any) -> Any:
+    """Whether a line fires whatever a finer draw says."""
+    return margin >= 1.0
+
+
+def perhaps(margin: Any) -> Any:
+    """Whether a line fires for some finer draw."""
+    return margin > 0.0
+
+
 def quantised(value: Any, step: Any, jitter: Any) -> Any:
     """``value`` rounded half to even to multiples of ``step`` (<= 0: unchanged); jitter in [-1/2, 1/2)."""
     safe = m.where(step > 0.0, step, 1.0)

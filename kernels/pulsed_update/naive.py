@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +11,9 @@ from ..rng import Stream, counter_high
 from ..rng.formulas import normal_pair, unit_interval
 from ..rng.naive import philox4x32
 from . import formulas
-from .rule import FINER, SECOND_PASS, Rule, Side
+from .arguments import Looks, Pulsing, Side, Status, Update, Vectors
+from .parameters import MAX_PULSES
+from .rule import FINER, SECOND_PASS, Rule
 
 Array = NDArray[np.float32]
 Words = NDArray[np.uint32]
@@ -56,12 +57,12 @@ def random_train(
     16 bits of each line, as a number in [0, 1), are compared with its level; where they are the level's own
     first 16 bits, a further draw decides, so that the probability is exact.
     """
-    scaled_L = levels_L * f32(65536.0)
     train_KL = np.empty((length, levels_L.size), np.bool_)
     for slot in range(length):
-        below_L = scaled_L - line_halves(key_2, levels_L.size, slot_0 + slot, stream, tick, extra)
-        finer = line_words(key_2, levels_L.size, slot_0 + slot + FINER, stream, tick, extra)
-        train_KL[slot] = (below_L >= 1) | (unit_interval(finer) < below_L)
+        halves_L = line_halves(key_2, levels_L.size, slot_0 + slot, stream, tick, extra)
+        finer_L = line_words(key_2, levels_L.size, slot_0 + slot + FINER, stream, tick, extra)
+        margin_L = formulas.train_margin(levels_L, halves_L)
+        train_KL[slot] = formulas.fires(margin_L, unit_interval(finer_L))
     return train_KL
 
 
@@ -111,10 +112,22 @@ def step_noise(numbers_OI: NDArray[np.int64], key_2: Words, tick: int, extra: in
     return rows
 
 
+class Tile(NamedTuple):
+    """The devices of one tile."""
+
+    kind: Any  # the device's class, which steps
+    w_OI: Array
+    p_OIP: Array
+    c: Array
+    seen_OI: Array
+    write_noise: Any
+    key_2: Words
+    train_key_2: Words
+
+
 def step_crosspoints(
-    w_OI: Array, p_OIP: Array, c: Array, counts_OI: NDArray[np.int64], up_OI: NDArray[np.bool_],
-    negative_I: NDArray[np.bool_], formula: Callable[..., Any], key_2: Words, tick: int, extra: int,
-    aggregates: bool,
+    tile: Tile, counts_OI: NDArray[np.int64], up_OI: NDArray[np.bool_], negative_I: NDArray[np.bool_],
+    tick: int, extra: int, aggregates: bool,
 ) -> None:  # fmt: skip
     """Take ``counts_OI`` steps at each crosspoint, in place.
 
@@ -124,84 +137,80 @@ def step_crosspoints(
     order = np.argsort(negative_I, kind="stable")
     first_OI = np.empty_like(numbers)
     first_OI[:, order] = np.cumsum(numbers[:, order], axis=1) - numbers[:, order]
-    noise = step_noise(numbers, key_2, tick, extra)
+    noise, w_OI = step_noise(numbers, tile.key_2, tick, extra), tile.w_OI
     for repeat in range(int(numbers.max(initial=0))):
         row, column = np.nonzero(numbers > repeat)
         xi = np.array([noise[r][first_OI[r, i] + repeat] for r, i in zip(row, column, strict=True)], f32)
         n = counts_OI[row, column].astype(f32) if aggregates else np.ones(row.size, f32)
-        p = np.moveaxis(p_OIP[row, column], -1, 0)
-        w_OI[row, column] = formula(w_OI[row, column], up_OI[row, column], n, xi, p, tuple(c))
+        p = np.moveaxis(tile.p_OIP[row, column], -1, 0)
+        w_OI[row, column] = tile.kind.step(w_OI[row, column], up_OI[row, column], n, xi, p, tuple(tile.c))
 
 
-def see_pulsed(
-    w_OI: Array,
-    seen_OI: Array,
-    pulsed_OI: NDArray[np.bool_],
-    write_noise: Any,
-    key_2: Words,
-    tick: int,
-    extra: int,
-) -> None:
+def see_pulsed(tile: Tile, pulsed_OI: NDArray[np.bool_], tick: int, extra: int) -> None:
     """Redraw the weight that is seen of each crosspoint that was pulsed."""
     row, column = np.nonzero(pulsed_OI)
     low, high = counter_high(Stream.WRITE_NOISE, tick, extra)
     counter = np.stack([column, row, np.full(row.size, low), np.full(row.size, high)]).astype(np.uint32)
-    words = philox4x32(key_2, counter)
-    seen_OI[row, column] = w_OI[row, column] + write_noise * normal_pair(words[0])[0]
+    xi = normal_pair(philox4x32(tile.key_2, counter)[0])[0]
+    tile.seen_OI[row, column] = tile.w_OI[row, column] + tile.write_noise * xi
 
 
-def pulse_vector(
-    w_OI: Array, p_OIP: Array, c: Array, seen_OI: Array, write_noise: Any, key_2: Words, train_key_2: Words,
-    x_I: Array, d_O: Array, rule: Rule, rate: Any, granularity: Any, tick: int, extra: int, side: int,
-    formula: Callable[..., Any], aggregates: bool,
-) -> int:  # fmt: skip
+def pulse_vector(tile: Tile, x_I: Array, d_O: Array, pulsing: Pulsing, tick: int) -> int:
     """Pulse one vector into one tile, in place; returns the number of pulses."""
+    rule, extra = pulsing.rule, pulsing.extra
     x_max, d_max = np.abs(x_I).max(), np.abs(d_O).max() * rule.grad_scale
-    plan = (x_max, d_max, f32(abs(rate)), granularity, rule.desired, rule.scaling)
+    plan = (x_max, d_max, f32(abs(pulsing.rate)), pulsing.granularity, rule.desired, rule.scaling)
     length = formulas.train_length(*plan)
     if length == 0:
         return 0
     scales = formulas.train_scale(*plan, length)
-    counts = coincidences(x_I, d_O, int(length), scales, rule, train_key_2, tick, extra)
-    up = np.signbit(d_O)[:, None] ^ np.signbit(x_I)[None, :] ^ bool(rate < 0)
-    if side == Side.UP:
+    counts = coincidences(x_I, d_O, int(length), scales, rule, tile.train_key_2, tick, extra)
+    up = np.signbit(d_O)[:, None] ^ np.signbit(x_I)[None, :] ^ bool(pulsing.rate < 0)
+    if pulsing.side == Side.UP:
         counts = np.where(up, counts, 0)
-    elif side == Side.DOWN_AS_UP:
+    elif pulsing.side == Side.DOWN_AS_UP:
         counts, up = np.where(up, 0, counts), np.ones_like(up)
-    step_crosspoints(w_OI, p_OIP, c, counts, up, np.signbit(x_I), formula, key_2, tick, extra, aggregates)
-    if write_noise > 0:
-        see_pulsed(w_OI, seen_OI, counts > 0, write_noise, key_2, tick, extra)
+    step_crosspoints(tile, counts, up, np.signbit(x_I), tick, extra, pulsing.aggregates)
+    if tile.write_noise > 0:
+        see_pulsed(tile, counts > 0, tick, extra)
     return int(counts.sum())
 
 
-def run(device: Any, arguments: tuple[Any, ...]) -> int:
-    """The update of ``cpu.update``, in numpy: same arguments, same result."""
-    (
-        w_TOI, p_TOIP, c, seen_TOI, write_noise, keys_T2, train_keys_T2, x_XBI, x_of_T, d_DBO, d_of_T,
-        active_TB, rule, rate, granularity, tick, extra, side, _, aggregates, pulses_T,
-    ) = arguments  # fmt: skip
-    if not np.isfinite(x_XBI).all():
-        return 1
-    if not np.isfinite(d_DBO).all():
-        return 2
-    longest = _longest(x_XBI, d_DBO, rule, rate, granularity)
-    if longest > 31:
-        return 3
+def run(device: Any, order: Update, looks: Looks | None = None) -> Status:
+    """The update of ``cpu.update``, in numpy."""
+    assert looks is None
+    devices, vectors, pulsing = order.devices, order.vectors, order.pulsing
+    if not np.isfinite(vectors.x_XBI).all():
+        return Status.BAD_X
+    if not np.isfinite(vectors.d_DBO).all():
+        return Status.BAD_D
+    if _longest(vectors, pulsing) > MAX_PULSES:
+        return Status.TOO_LONG
+    for t in range(len(devices.w_TOI)):
+        tile = Tile(
+            type(device), devices.w_TOI[t], devices.p_TOIP[t], devices.c, devices.seen_TOI[t],
+            devices.write_noise, devices.keys_T2[t], order.train_keys_T2[t],
+        )  # fmt: skip
+        for b in range(vectors.batch):
+            if order.active_TB.size == 0 or order.active_TB[t, b]:
+                x_I, d_O = vectors.x_XBI[vectors.x_of_T[t], b], vectors.d_DBO[vectors.d_of_T[t], b]
+                order.pulses_T[t] += pulse_vector(tile, x_I, d_O, pulsing, pulsing.tick + b)
+    return Status.DONE
+
+
+def _longest(vectors: Vectors, pulsing: Pulsing) -> float:
+    rule = pulsing.rule
+    x_max, d_max = np.abs(vectors.x_XBI).max(), np.abs(vectors.d_DBO).max() * rule.grad_scale
+    rate = f32(abs(pulsing.rate))
+    return float(formulas.train_length(x_max, d_max, rate, pulsing.granularity, rule.desired, rule.scaling))
+
+
+def update_exactly(
+    w_TOI: Any, p_TOIP: Any, x_XBI: Any, x_of_T: Any, d_DBO: Any, d_of_T: Any, rate: Any
+) -> None:
+    """w <- w - rate d x for every vector; clipped to the bounds p[0], p[1] after each, if there are any."""
     for t in range(w_TOI.shape[0]):
-        for b in range(x_XBI.shape[1]):
-            if active_TB.size > 0 and not active_TB[t, b]:
-                continue
-            pulses_T[t] += pulse_vector(
-                w_TOI[t], p_TOIP[t], c, seen_TOI[t], write_noise, keys_T2[t], train_keys_T2[t],
-                x_XBI[x_of_T[t], b], d_DBO[d_of_T[t], b], rule, rate, granularity, tick + b, extra, side,
-                type(device).step, aggregates,
-            )  # fmt: skip
-    return 0
-
-
-def _longest(x_XBI: Array, d_DBO: Array, rule: Rule, rate: Any, granularity: Any) -> float:
-    x_max, d_max = np.abs(x_XBI).max(axis=2), np.abs(d_DBO).max(axis=2) * rule.grad_scale
-    lengths = formulas.train_length(
-        x_max.max(), d_max.max(), f32(abs(rate)), granularity, rule.desired, rule.scaling
-    )
-    return float(lengths)
+        for x_I, d_O in zip(x_XBI[x_of_T[t]], d_DBO[d_of_T[t]], strict=True):
+            w_TOI[t] -= (rate * d_O)[:, None] * x_I[None, :]
+            if p_TOIP is not None:
+                np.clip(w_TOI[t], p_TOIP[t, ..., 0], p_TOIP[t, ..., 1], out=w_TOI[t])

@@ -16,6 +16,7 @@ from crossgrid.chip.description.dac import conversions as lines_driven
 from crossgrid.chip.description.spec import Adc, Crossbar, Dac
 from crossgrid.kernels.analog_mvm import IOParameters, Periphery, SlicedIOParameters, periphery
 from crossgrid.kernels.analog_mvm.parameters import BoundManagementType, NoiseManagementType
+from crossgrid.kernels.backends import backend_of
 from crossgrid.kernels.rng import tile_key
 
 QUIET = IOParameters(
@@ -99,25 +100,25 @@ def formula(w_OI: np.ndarray, x_BI: np.ndarray, chip: Chip) -> tuple[np.ndarray,
     return y_BO, taken
 
 
-def read(io: IOParameters, w_OI: np.ndarray, x_BI: np.ndarray, executor: str = "cpu"):
-    reader = periphery(io, tile_key(3, 0)[None], *w_OI.shape, "forward", executor)
+def read(io: IOParameters, w_OI: np.ndarray, x_BI: np.ndarray, backend: str = "cpu"):
+    reader = periphery(io, tile_key(3, 0)[None], *w_OI.shape, "forward", backend_of(backend))
     w_TOI, x_XBI = w_OI[None].astype(np.float32), x_BI[None].astype(np.float32)
     y_TBO, counts = reader.read(w_TOI, x_XBI, np.zeros(1, int), 0)
     return y_TBO[0], counts
 
 
-@pytest.mark.parametrize("executor", ["naive", "cpu"])
+@pytest.mark.parametrize("backend", ["naive", "cpu"])
 @settings(max_examples=30, deadline=None)
 @given(chip=CHIPS, seed=st.integers(0, 2**32 - 1))
 def test_a_sliced_read_is_the_formula_and_takes_the_conversions_that_are_paid(
-    executor: str, chip: Chip, seed: int
+    backend: str, chip: Chip, seed: int
 ) -> None:
     draw = np.random.default_rng(seed)
     w_OI = draw.uniform(-1.1, 1.1, (5, 16)).astype(np.float32)
     x_BI = draw.uniform(-1.1, 1.1, (3, 16)).astype(np.float32)
     io = converted_by(chip, QUIET)
     assert isinstance(io, SlicedIOParameters)
-    y_BO, counts = read(io, w_OI, x_BI, executor)
+    y_BO, counts = read(io, w_OI, x_BI, backend)
     expected, taken = formula(w_OI, x_BI, chip)
     # sums of digits are whole numbers and codes the same; the result is float32
     np.testing.assert_allclose(y_BO, expected, rtol=1e-6, atol=1e-6)

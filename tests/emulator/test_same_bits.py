@@ -148,3 +148,46 @@ def test_an_error_in_an_actor_is_raised_here_and_ends_it() -> None:
     ):
         model(torch.ones(2, 5))
     model(torch.ones(2, 6))
+
+
+def dyadic_run(**where: object) -> str:
+    """A training in which every sum of products is exact in float32, whatever its order; draws are as ever.
+
+    Weights are multiples of 2^-6 up to 3/4, the ADC rounds to multiples of 2^-4 up to 8: a sum of at most 36
+    products is a multiple of 2^-10 below 2^8.
+    """
+    device = cg.ConstantStepDevice(
+        dw_min=2.0**-6, dw_min_dtod=0.0, dw_min_std=0.0, up_down_dtod=0.0, w_max=0.75, w_max_dtod=0.0,
+        w_min=-0.75, w_min_dtod=0.0,
+    )  # fmt: skip
+    io = cg.IOParameters(
+        noise_management=cg.NoiseManagementType.NONE, inp_bound=8.0, inp_res=0.0, out_bound=8.0,
+        out_res=2.0**-8,
+    )  # fmt: skip
+    torch.manual_seed(3)
+    net = nn.Sequential(
+        nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(36, 20), nn.ReLU(),
+        nn.Linear(20, 4),
+    )  # fmt: skip
+    with torch.no_grad():
+        for values in net.parameters():
+            values.copy_((values * 64).round() / 64)
+    config = cg.SingleRPUConfig(device=device, forward=io, backward=io, mapping=CONFIG.mapping)
+    model = cg.convert_to_analog(net, config)
+    optimizer = cg.AnalogSGD(model.parameters(), lr=2.0**-3)
+    with cg.emulate(model, **where):
+        for number in range(2):
+            x, classes = batch(number, 4)
+            optimizer.zero_grad()
+            (model((x * 4).round() / 4) * (nn.functional.one_hot(classes, 4) - 0.25)).sum().backward()
+            optimizer.step()
+    return cg.weights_sha256(model)
+
+
+def test_readable_kernels_give_the_bits_of_compiled_ones() -> None:
+    assert dyadic_run(device="naive") == dyadic_run(device="cpu")
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_readable_kernels_run_in_actors() -> None:
+    assert dyadic_run(device="naive", backend="ray", tiles_per_actor=5) == dyadic_run()

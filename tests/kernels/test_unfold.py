@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from crossgrid.kernels.backends import CPU, backend_of
 from crossgrid.kernels.errors import InputError
-from crossgrid.kernels.patches.unfold import fold, unfold, window
+from crossgrid.kernels.patches.unfold import window
 
 CASES = [
     pytest.param((8, 1, 28, 28), (5, 5), 1, 0, 1, id="lenet-first"),
@@ -18,13 +19,14 @@ CASES = [
 
 
 @pytest.mark.parametrize(("shape", "kernel", "stride", "padding", "dilation"), CASES)
-@pytest.mark.parametrize("executor", ["naive", "cpu"])
-def test_unfold_is_exact_and_fold_is_its_adjoint(shape, kernel, stride, padding, dilation, executor) -> None:
+@pytest.mark.parametrize("backend", ["naive", "cpu"])
+def test_unfold_is_exact_and_fold_is_its_adjoint(shape, kernel, stride, padding, dilation, backend) -> None:
     rng = np.random.default_rng(1)
     # small integers: every sum is exact in float32
     images = rng.integers(-8, 9, shape).astype(np.float32)
     moves = window(kernel, stride, padding, dilation, axes=len(kernel))
-    patches = unfold(images, moves, executor)
+    kernels = backend_of(backend).patches
+    patches = kernels.unfold(images, moves)
     if len(kernel) == 2:
         expected = torch.nn.functional.unfold(torch.from_numpy(images), kernel, dilation, padding, stride)
         np.testing.assert_array_equal(patches, expected.transpose(1, 2).reshape(patches.shape).numpy())
@@ -37,23 +39,25 @@ def test_unfold_is_exact_and_fold_is_its_adjoint(shape, kernel, stride, padding,
     np.testing.assert_array_equal(product, result.reshape(product.shape).numpy())
 
     other = rng.integers(-8, 9, patches.shape).astype(np.float32)
-    back = fold(other, shape[0], shape[1], shape[2:], moves, executor)
+    back = kernels.fold(other, shape[0], shape[1], shape[2:], moves)
     assert float((patches * other).sum()) == float((images * back).sum())
 
 
 @pytest.mark.parametrize(("shape", "kernel", "stride", "padding", "dilation"), CASES)
+@pytest.mark.parametrize("backend", ["naive", "cpu"])
 def test_images_with_their_channels_last_are_the_same_images(
-    shape, kernel, stride, padding, dilation
+    shape, kernel, stride, padding, dilation, backend
 ) -> None:
     """To the bit: what is added to a pixel comes in the same order."""
     rng = np.random.default_rng(2)
     first = rng.standard_normal(shape).astype(np.float32)
     last = np.moveaxis(np.ascontiguousarray(np.moveaxis(first, 1, -1)), -1, 1)
     moves = window(kernel, stride, padding, dilation, axes=len(kernel))
-    patches = unfold(first, moves)
-    np.testing.assert_array_equal(unfold(last, moves), patches)
-    back = fold(patches, shape[0], shape[1], shape[2:], moves)
-    stored = fold(patches, shape[0], shape[1], shape[2:], moves, last=True)
+    kernels = backend_of(backend).patches
+    patches = kernels.unfold(first, moves)
+    np.testing.assert_array_equal(kernels.unfold(last, moves), patches)
+    back = kernels.fold(patches, shape[0], shape[1], shape[2:], moves)
+    stored = kernels.fold(patches, shape[0], shape[1], shape[2:], moves, last=True)
     np.testing.assert_array_equal(stored, back)
     assert back.flags.c_contiguous
     assert np.moveaxis(stored, 1, -1).flags.c_contiguous
@@ -61,9 +65,10 @@ def test_images_with_their_channels_last_are_the_same_images(
 
 def test_a_kernel_larger_than_the_image_is_refused() -> None:
     with pytest.raises(InputError, match="larger image or more padding"):
-        unfold(np.zeros((1, 1, 3, 3), np.float32), window((5, 5)))
+        CPU.patches.unfold(np.zeros((1, 1, 3, 3), np.float32), window((5, 5)))
 
 
-def test_patches_of_another_shape_are_refused() -> None:
+@pytest.mark.parametrize("backend", ["naive", "cpu"])
+def test_patches_of_another_shape_are_refused(backend) -> None:
     with pytest.raises(InputError, match="patches have shape"):
-        fold(np.zeros((3, 4), np.float32), 1, 1, (3, 3), window((2, 2)))
+        backend_of(backend).patches.fold(np.zeros((3, 4), np.float32), 1, 1, (3, 3), window((2, 2)))

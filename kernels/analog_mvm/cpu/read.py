@@ -11,11 +11,14 @@ import numba
 import numpy as np
 
 from ...machine.jit import kernel
+from ..naive import ready
 from ..settings import ANALOG_SUM, DIGITAL_SUM, ONE_PASS, SECOND_PASS, Settings
 from .inputs import convert_task, scales_kernel
 from .lines import Place
 from .product import View
 from .stages import Block, converted_output, line_signal, stage, unpacked, unsigned
+
+__all__ = ["attempt", "prepare", "ready", "scales"]
 
 LINE_BLOCK = 64
 WIDE_BLOCK, MANY_LINES = 512, 4096  # columns of w that are read together where there are many: whole rows

@@ -6,6 +6,8 @@ so results may differ from theirs in the last bits, and by a converter's step wh
 
 from __future__ import annotations
 
+import functools
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,13 +30,6 @@ MOST_LINES_OF_SUMS = 32  # where several products are formed at once
 Tensor = torch.Tensor
 
 
-class Prepared(NamedTuple):
-    """Settings, and their numbers on the card."""
-
-    settings: Settings
-    numbers: Tensor
-
-
 class RowsThere(NamedTuple):
     """``Rows`` on the card, and the most rows of one tile."""
 
@@ -47,126 +42,137 @@ class RowsThere(NamedTuple):
     most: int
 
 
-class Card:
-    """The kernels of ``naive`` for tensors on the card, with what every read needs kept there."""
+@dataclass(slots=True)
+class Prepared:
+    """Settings, their numbers on the card, and what every read of a periphery needs there."""
 
-    def __init__(self) -> None:
-        self.where = card()
-        self._kept: dict[int, tuple[Any, Any]] = {}
-        self._rows: tuple[Rows, RowsThere] | None = None
+    settings: Settings
+    numbers: Tensor
+    kept: dict[int, tuple[Any, Tensor]] = field(default_factory=dict)
+    rows: tuple[Rows, RowsThere] | None = None
 
-    def prepare(self, settings: Settings) -> Prepared:
-        numbers = np.array([getattr(settings, name) for name in NUMBERS], np.float32)
-        return Prepared(settings, self.ready(numbers, np.float32))
-
-    def ready(self, values: Any, dtype: Any = np.float32) -> Tensor:
-        """``values`` on the card, contiguous; uint32 as the int32 of the same bits."""
-        if isinstance(values, Tensor):
-            return values.detach().to(self.where, torch.float32).contiguous()
-        array = np.require(values, dtype, ["C", "W"])
-        return torch.from_numpy(array.view(np.int32) if dtype == np.uint32 else array).to(self.where)
-
-    def scales(self, prepared: Prepared, scaling: int, x_RI: Tensor) -> tuple[Tensor, bool]:
-        """The scale of every vector (its largest magnitude for SCALE_AVERAGE); whether all is finite."""
-        vectors, length = x_RI.shape
-        alpha_R = torch.empty(vectors, dtype=torch.float32, device=self.where)
-        largest = torch.zeros(1, dtype=torch.int32, device=self.where)
-        rows, block = _blocks(length)
-        if vectors:
-            scales_kernel[(triton.cdiv(vectors, rows),)](
-                x_RI, alpha_R, largest, prepared.numbers, vectors, length,
-                float(prepared.settings.unscaled_if_zero), SCALING=scaling,
-                ROWS=rows, BLOCK=block,
-                enable_fp_fusion=False,
-            )  # fmt: skip
-        return alpha_R, int(largest) < NOT_FINITE
-
-    def attempt(
-        self, prepared: Prepared, spread: Spread, keys_T2: NDArray[np.uint32], w_TOI: Any, x_RI: Any,
-        scale_M: Any, rows: Rows, factor: float, tick: int, number: int,
-    ) -> tuple[Tensor, NDArray[np.bool_], NDArray[np.int64], int]:  # fmt: skip
-        """One attempt at ``rows``, see ``naive.attempt``; results stay on the card, counts do not."""
-        settings = prepared.settings
-        w_TOI, x_RI, scale_M = self.ready(w_TOI), self.ready(x_RI), self.ready(scale_M)
-        there = self._placed(rows, keep=number == 0)
-        if factor != 1.0:
-            scale_M = scale_M * factor
-        count = len(rows.vector_N)
-        lines = w_TOI.shape[2 if settings.transposed else 1]
-        y_NL = torch.empty((count, lines), dtype=torch.float32, device=self.where)
-        beyond_2N = torch.zeros((2, count), dtype=torch.int32, device=self.where)
-        if count:
-            keys = self._keep(keys_T2, np.uint32)
-            u_MI = self._converted(prepared, keys, x_RI, scale_M, there, tick, number)
-            self._read(prepared, spread, keys, w_TOI, u_MI, scale_M, there, y_NL, beyond_2N, tick, number)
-        total = int(beyond_2N.sum())
-        if total == 0:
-            return y_NL, np.zeros(count, bool), np.zeros(count, np.int64), 0
-        above_N, below_N = beyond_2N.cpu().numpy().astype(np.int64)
-        hits_N = (above_N > 0) | (settings.test_negative & (below_N > 0))
-        return y_NL, hits_N, above_N + below_N, total
-
-    def _converted(
-        self, prepared: Prepared, keys: Tensor, x_RI: Tensor, scale_M: Tensor, rows: RowsThere, tick: int,
-        number: int,
-    ) -> Tensor:  # fmt: skip
-        """What drives the lines, [M, I]."""
-        settings, inputs, length = prepared.settings, len(rows.source), x_RI.shape[1]
-        u_MI = torch.empty((inputs, length), dtype=torch.float32, device=self.where)
-        block_rows, block = _blocks(length)
-        convert_kernel[(triton.cdiv(inputs, block_rows), triton.cdiv(length, block))](
-            x_RI, scale_M, rows.source, rows.tile, rows.input_vector, keys, prepared.numbers, u_MI, inputs,
-            length, tick, number, STREAM=settings.stream, RANDOM=bool(settings.inp_random),
-            NOISY=bool(settings.inp_noise > 0), ROWS=block_rows, BLOCK=block, enable_fp_fusion=False,
-        )  # fmt: skip
-        return u_MI
-
-    def _read(
-        self, prepared: Prepared, spread: Spread, keys: Tensor, w_TOI: Tensor, u_MI: Tensor, scale_M: Tensor,
-        rows: RowsThere, y_NL: Tensor, beyond_2N: Tensor, tick: int, number: int,
-    ) -> None:  # fmt: skip
-        """The product and the ADC."""
-        settings = prepared.settings
-        tiles, in_size = len(w_TOI), w_TOI.shape[2]
-        lines, length = y_NL.shape[1], u_MI.shape[1]
-        several = settings.ir_drop > 0 or settings.weight_noise_type != NO_WEIGHT_NOISE
-        block_rows = min(max(triton.next_power_of_2(rows.most), 16), MOST_ROWS)
-        most_lines = MOST_LINES_OF_SUMS if several else MOST_LINES
-        block_lines = min(max(triton.next_power_of_2(lines), 16), most_lines)
-        row_blocks = triton.cdiv(rows.most, block_rows)
-        lines_of_w, terms_of_w = (1, in_size) if settings.transposed else (in_size, 1)
-        read_kernel[(tiles * row_blocks, triton.cdiv(lines, block_lines))](
-            w_TOI, self._keep(spread.read_factor_TOI), u_MI, scale_M, rows.first, rows.input_first,
-            rows.vector, keys, prepared.numbers, self._keep(spread.out_noise_TL),
-            self._keep(spread.curvature_TL), self._keep(spread.slope_T), self._keep(spread.offset_TL), y_NL,
-            beyond_2N[0], beyond_2N[1], row_blocks, tick, number, lines, length, lines_of_w, terms_of_w,
-            STREAM=settings.stream, PASSES=settings.passes, FACTOR=len(spread.read_factor_TOI) > 0,
-            WIRES=bool(settings.ir_drop > 0), OFFSET=settings.has_offset, NOISE=settings.weight_noise_type,
-            NONLINEAR=settings.nonlinear, NOISY=bool(settings.out_noise > 0),
-            SPREAD=settings.has_out_spread, RANDOM=bool(settings.out_random), ROWS=block_rows,
-            LINES=block_lines, TERMS=TERMS, enable_fp_fusion=False,
-        )  # fmt: skip
-
-    def _keep(self, array: NDArray[Any], dtype: Any = np.float32) -> Tensor:
+    def keep(self, array: NDArray[Any], dtype: Any = np.float32) -> Tensor:
         """``array``, which lives and stays the same as long as its periphery, on the card."""
-        kept = self._kept.get(id(array))
-        if kept is None:
-            kept = self._kept[id(array)] = array, self.ready(array, dtype)
-        return kept[1]
+        found = self.kept.get(id(array))
+        if found is None:
+            found = self.kept[id(array)] = array, ready(array, dtype)
+        return found[1]
 
-    def _placed(self, rows: Rows, keep: bool) -> RowsThere:
+    def placed(self, rows: Rows, keep: bool) -> RowsThere:
         """``rows`` on the card, by one copy; ``keep`` them for the next read."""
-        if self._rows is not None and self._rows[0] is rows:
-            return self._rows[1]
+        if self.rows is not None and self.rows[0] is rows:
+            return self.rows[1]
         parts = rows[:6]
-        packed = self.ready(np.concatenate(parts), np.int64)
+        packed = ready(np.concatenate(parts), np.int64)
         pieces = torch.split(packed, [len(part) for part in parts])
         first, vector, input_first, source, tile, input_vector = pieces
         most = int(np.diff(rows.first_T1).max(initial=0))
         there = RowsThere(first, vector, input_first, source, tile, input_vector, most)
         if keep:
-            self._rows = rows, there
+            self.rows = rows, there
         return there
+
+
+_where = functools.cache(card)
+
+
+def ready(values: Any, dtype: Any = np.float32) -> Tensor:
+    """``values`` on the card, contiguous; uint32 as the int32 of the same bits."""
+    if isinstance(values, Tensor):
+        return values.detach().to(_where(), torch.float32).contiguous()
+    array = np.require(values, dtype, ["C", "W"])
+    return torch.from_numpy(array.view(np.int32) if dtype == np.uint32 else array).to(_where())
+
+
+def prepare(settings: Settings) -> Prepared:
+    """Settings as the other functions take them."""
+    numbers = np.array([getattr(settings, name) for name in NUMBERS], np.float32)
+    return Prepared(settings, ready(numbers, np.float32))
+
+
+def scales(prepared: Prepared, scaling: int, x_RI: Tensor) -> tuple[Tensor, bool]:
+    """The scale of every vector (its largest magnitude for SCALE_AVERAGE); whether all is finite."""
+    vectors, length = x_RI.shape
+    alpha_R = torch.empty(vectors, dtype=torch.float32, device=_where())
+    largest = torch.zeros(1, dtype=torch.int32, device=_where())
+    rows, block = _blocks(length)
+    if vectors:
+        scales_kernel[(triton.cdiv(vectors, rows),)](
+            x_RI, alpha_R, largest, prepared.numbers, vectors, length,
+            float(prepared.settings.unscaled_if_zero), SCALING=scaling,
+            ROWS=rows, BLOCK=block,
+            enable_fp_fusion=False,
+        )  # fmt: skip
+    return alpha_R, int(largest) < NOT_FINITE
+
+
+def attempt(
+    prepared: Prepared, spread: Spread, keys_T2: NDArray[np.uint32], w_TOI: Any, x_RI: Any,
+    scale_M: Any, rows: Rows, factor: float, tick: int, number: int,
+) -> tuple[Tensor, NDArray[np.bool_], NDArray[np.int64], int]:  # fmt: skip
+    """One attempt at ``rows``, see ``naive.attempt``; results stay on the card, counts do not."""
+    settings = prepared.settings
+    w_TOI, x_RI, scale_M = ready(w_TOI), ready(x_RI), ready(scale_M)
+    there = prepared.placed(rows, keep=number == 0)
+    if factor != 1.0:
+        scale_M = scale_M * factor
+    count = len(rows.vector_N)
+    lines = w_TOI.shape[2 if settings.transposed else 1]
+    y_NL = torch.empty((count, lines), dtype=torch.float32, device=_where())
+    beyond_2N = torch.zeros((2, count), dtype=torch.int32, device=_where())
+    if count:
+        keys = prepared.keep(keys_T2, np.uint32)
+        u_MI = _converted(prepared, keys, x_RI, scale_M, there, tick, number)
+        _read(prepared, spread, keys, w_TOI, u_MI, scale_M, there, y_NL, beyond_2N, tick, number)
+    total = int(beyond_2N.sum())
+    if total == 0:
+        return y_NL, np.zeros(count, bool), np.zeros(count, np.int64), 0
+    above_N, below_N = beyond_2N.cpu().numpy().astype(np.int64)
+    hits_N = (above_N > 0) | (settings.test_negative & (below_N > 0))
+    return y_NL, hits_N, above_N + below_N, total
+
+
+def _converted(
+    prepared: Prepared, keys: Tensor, x_RI: Tensor, scale_M: Tensor, rows: RowsThere, tick: int,
+    number: int,
+) -> Tensor:  # fmt: skip
+    """What drives the lines, [M, I]."""
+    settings, inputs, length = prepared.settings, len(rows.source), x_RI.shape[1]
+    u_MI = torch.empty((inputs, length), dtype=torch.float32, device=_where())
+    block_rows, block = _blocks(length)
+    convert_kernel[(triton.cdiv(inputs, block_rows), triton.cdiv(length, block))](
+        x_RI, scale_M, rows.source, rows.tile, rows.input_vector, keys, prepared.numbers, u_MI, inputs,
+        length, tick, number, STREAM=settings.stream, RANDOM=bool(settings.inp_random),
+        NOISY=bool(settings.inp_noise > 0), ROWS=block_rows, BLOCK=block, enable_fp_fusion=False,
+    )  # fmt: skip
+    return u_MI
+
+
+def _read(
+    prepared: Prepared, spread: Spread, keys: Tensor, w_TOI: Tensor, u_MI: Tensor, scale_M: Tensor,
+    rows: RowsThere, y_NL: Tensor, beyond_2N: Tensor, tick: int, number: int,
+) -> None:  # fmt: skip
+    """The product and the ADC."""
+    settings = prepared.settings
+    tiles, in_size = len(w_TOI), w_TOI.shape[2]
+    lines, length = y_NL.shape[1], u_MI.shape[1]
+    several = settings.ir_drop > 0 or settings.weight_noise_type != NO_WEIGHT_NOISE
+    block_rows = min(max(triton.next_power_of_2(rows.most), 16), MOST_ROWS)
+    most_lines = MOST_LINES_OF_SUMS if several else MOST_LINES
+    block_lines = min(max(triton.next_power_of_2(lines), 16), most_lines)
+    row_blocks = triton.cdiv(rows.most, block_rows)
+    lines_of_w, terms_of_w = (1, in_size) if settings.transposed else (in_size, 1)
+    read_kernel[(tiles * row_blocks, triton.cdiv(lines, block_lines))](
+        w_TOI, prepared.keep(spread.read_factor_TOI), u_MI, scale_M, rows.first, rows.input_first,
+        rows.vector, keys, prepared.numbers, prepared.keep(spread.out_noise_TL),
+        prepared.keep(spread.curvature_TL), prepared.keep(spread.slope_T), prepared.keep(spread.offset_TL),
+        y_NL, beyond_2N[0], beyond_2N[1], row_blocks, tick, number, lines, length, lines_of_w, terms_of_w,
+        STREAM=settings.stream, PASSES=settings.passes, FACTOR=len(spread.read_factor_TOI) > 0,
+        WIRES=bool(settings.ir_drop > 0), OFFSET=settings.has_offset, NOISE=settings.weight_noise_type,
+        NONLINEAR=settings.nonlinear, NOISY=bool(settings.out_noise > 0),
+        SPREAD=settings.has_out_spread, RANDOM=bool(settings.out_random), ROWS=block_rows,
+        LINES=block_lines, TERMS=TERMS, enable_fp_fusion=False,
+    )  # fmt: skip
 
 
 def _blocks(length: int) -> tuple[int, int]:

@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ...backends import CPU, Backend
 from ..parameters import IOParameters
 from .nodal import NodalPeriphery
 from .periphery import Periphery
@@ -19,11 +20,11 @@ def periphery(
     out_size: int,
     in_size: int,
     direction: Literal["forward", "backward"] = "forward",
-    executor: str = "cpu",
+    backend: Backend = CPU,
 ) -> Periphery:
     """The periphery that ``io`` asks for: sliced, or in one conversion, by plain weights or through wires."""
     if isinstance(io, SlicedIOParameters) and not io.perfect:
-        return SlicedPeriphery(io, keys_T2, out_size, in_size, direction, executor)
+        return SlicedPeriphery(io, keys_T2, out_size, in_size, direction, backend)
     if io.nodal:
-        return NodalPeriphery(io, keys_T2, out_size, in_size, direction, executor)
-    return Periphery(io, keys_T2, out_size, in_size, direction, executor)
+        return NodalPeriphery(io, keys_T2, out_size, in_size, direction, backend)
+    return Periphery(io, keys_T2, out_size, in_size, direction, backend)

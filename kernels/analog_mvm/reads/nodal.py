@@ -15,6 +15,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ...backends import CPU, Backend
 from ...circuit import CrossbarCircuit, NodalTile
 from ...errors import ConfigError
 from ..parameters import IOParameters
@@ -52,15 +53,15 @@ class NodalPeriphery(Periphery):
         out_size: int,
         in_size: int,
         direction: Literal["forward", "backward"] = "forward",
-        executor: str = "cpu",
+        backend: Backend = CPU,
     ) -> None:
-        if executor == "cuda":
+        if backend.on_card:
             raise ConfigError(
                 f"ir_drop = {io.ir_drop!r} is solved on processors, not on a card: use device='cpu', or set "
                 "ir_drop to a number"
             )
         other_stages = dataclasses.replace(io, ir_drop=0.0)
-        super().__init__(other_stages, keys_T2, out_size, in_size, direction, executor)
+        super().__init__(other_stages, keys_T2, out_size, in_size, direction, backend)
         circuit = CrossbarCircuit(
             wire_in=io.ir_drop_wire_ohm,
             wire_out=io.ir_drop_wire_ohm,

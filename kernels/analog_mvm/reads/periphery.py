@@ -8,8 +8,10 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ...backends import CPU, Backend
 from ...errors import InputError, unknown
 from ...rng import Stream
+from ..naive import ready
 from ..parameters import IOParameters, NoiseManagementType
 from ..rows import Rows, all_rows, some_rows
 from ..settings import (
@@ -26,7 +28,6 @@ from ..spread import draw_spread
 Array = NDArray[np.float32]
 Count = NDArray[np.int64]
 
-EXECUTORS = ("naive", "cpu", "cuda")
 DIRECTIONS = ("forward", "backward")
 
 
@@ -49,7 +50,7 @@ class Periphery:
         out_size: int,
         in_size: int,
         direction: Literal["forward", "backward"] = "forward",
-        executor: str = "cpu",
+        backend: Backend = CPU,
     ) -> None:
         if direction not in DIRECTIONS:
             raise unknown("direction of a read", direction, DIRECTIONS)
@@ -64,8 +65,7 @@ class Periphery:
         self.spread = draw_spread(io, self.keys_T2, population, self.lines, out_size, in_size)
         self.factors = attempt_factors(io, backward)
         self.average_T = np.full(len(self.keys_T2), -1.0, np.float32)  # of max|x|; below 0 before the first
-        self._kernels = _executor(executor)
-        self._ready = self._kernels.ready if executor == "cuda" else _ready
+        self._kernels = backend.analog_mvm
         self._prepared = self._kernels.prepare(self.settings)
         self._all_rows: tuple[Any, Rows] | None = None
 
@@ -74,7 +74,7 @@ class Periphery:
     ) -> tuple[Array, ReadCounts]:
         """Tile t reads the vectors x_XBI[x_of_tile[t]], the first of them at time ``tick``.
 
-        The executor "cuda" takes arrays and tensors, and answers with a tensor on the card.
+        On a card it takes arrays and tensors, and answers with a tensor there.
         """
         w_TOI, x_XBI, x_of_tile = self._checked(w_TOI, x_XBI, x_of_tile)
         tiles, (blocks, batch) = len(w_TOI), x_XBI.shape[:2]
@@ -167,7 +167,7 @@ class Periphery:
             average = self.average_T + decay * (scale_TB[:, b] - self.average_T)
             self.average_T[:] = np.where(self.average_T < 0, scale_TB[:, b], average)
             scale_TB[:, b] = self.average_T
-        scale_by_tile: Array = self._ready(scale_TB.reshape(-1), np.float32)
+        scale_by_tile: Array = self._kernels.ready(scale_TB.reshape(-1), np.float32)
         return scale_by_tile
 
     def _rows_of_all(self, batch: int, x_of_tile: Count, blocks: int) -> Rows:
@@ -188,8 +188,8 @@ class Periphery:
         self, w_TOI: Array, x_XBI: Array, x_of_tile: NDArray[np.integer]
     ) -> tuple[Array, Array, Count]:
         """The arrays as the kernels need them: float32, C-contiguous and writable, of matching shapes."""
-        w_TOI, x_XBI = self._ready(w_TOI, np.float32), self._ready(x_XBI, np.float32)
-        block_of_tile: Count = _ready(x_of_tile, np.int64)
+        w_TOI, x_XBI = self._kernels.ready(w_TOI, np.float32), self._kernels.ready(x_XBI, np.float32)
+        block_of_tile: Count = ready(x_of_tile, np.int64)
         if tuple(w_TOI.shape) != self.shape:
             raise InputError(f"weights have shape {tuple(w_TOI.shape)}; these tiles hold {self.shape}")
         if x_XBI.ndim != 3 or x_XBI.shape[2] != self.length:
@@ -210,33 +210,10 @@ def _undisturbed(tiles: int, batch: int, conversions: int) -> ReadCounts:
     return counts
 
 
-def _ready(array: Any, dtype: Any) -> NDArray[Any]:
-    flags = array.flags
-    if array.dtype == dtype and flags.c_contiguous and flags.writeable:
-        return array
-    return np.require(array, dtype, ["C", "W"])
-
-
 def on_host(values: Any) -> NDArray[Any]:
     """An array, or a tensor's copy in one."""
     host: NDArray[Any] = values if isinstance(values, np.ndarray) else values.cpu().numpy()
     return host
-
-
-def _executor(name: str) -> Any:
-    if name == "naive":
-        from .. import naive
-
-        return naive
-    if name == "cpu":
-        from ..cpu import read as cpu
-
-        return cpu
-    if name == "cuda":
-        from ..cuda.read import Card  # needs Triton and torch, which a CPU tile does without
-
-        return Card()
-    raise unknown("executor", name, EXECUTORS)
 
 
 def warm() -> None:

@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ...backends import CPU, Backend
 from ...config import config, field
 from ...errors import ConfigError
 from ...rng import Stream
@@ -153,10 +154,9 @@ class SlicedPeriphery(Periphery):
         out_size: int,
         in_size: int,
         direction: Literal["forward", "backward"] = "forward",
-        executor: str = "cpu",
+        backend: Backend = CPU,
     ) -> None:
-        super().__init__(io, keys_T2, out_size, in_size, direction, executor)
-        self.executor = executor
+        super().__init__(io, keys_T2, out_size, in_size, direction, backend)
         column_io = self._column_io()
         settings = settings_of(column_io, self.settings.transposed, self.settings.stream, self.length)
         settings = settings._replace(out_step=np.float32(io.adc_step), out_bound=np.float32(io.adc_limit))
@@ -263,8 +263,7 @@ class SlicedPeriphery(Periphery):
         silent_N = gain_N == 0
         hits_N[silent_N], clips_N[silent_N] = False, 0
         y_NL = (total_NL * gain_N[:, None]).astype(np.float32)
-        there = y_NL if self.executor != "cuda" else self._kernels.ready(y_NL)
-        return there, hits_N, clips_N, int(clips_N.sum())
+        return self._kernels.ready(y_NL), hits_N, clips_N, int(clips_N.sum())
 
     @property
     def _input_bound(self) -> float:

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...arrays.array import DeviceArray
-from ...arrays.cell import Array, Keys, UpdateCounts, Vectors, checked_vectors
+from ...arrays.cell import Array, Keys, UpdateCounts, checked_vectors
+from ...backends import Backend
+from ...pulsed_update.arguments import Looks, Vectors
 from ...pulsed_update.parameters import UpdateParameters
-from ...pulsed_update.rule import Looks
 from ...rng import Stream
 from ..draws import Purpose, line_uniforms
 from ..reading import LineReader
@@ -45,21 +46,21 @@ class TransferCell(Members):
 
     def __init__(
         self, compound: TransferCompound, rule: Callable[[TransferCell], Rule], parameters: UpdateParameters,
-        keys_T2: Keys, out_size: int, in_size: int, executor: str,
+        keys_T2: Keys, out_size: int, in_size: int, backend: Backend,
     ) -> None:  # fmt: skip
         self.compound, self.parameters, self.keys_T2 = compound, parameters, keys_T2
         devices = compound.unit_cell_devices
-        self.members = build_members(compound, devices, keys_T2, out_size, in_size, executor)
+        self.members = build_members(compound, devices, keys_T2, out_size, in_size, backend)
         self.granularity = float(np.mean([device.granularity for device in devices]))
         self.gamma = compound.weights_of_members()
         self.hidden = not any(self.gamma[:-1]) and self.gamma[-1] == 1.0
         self.lines, self.others = (in_size, out_size) if compound.transfer_columns else (out_size, in_size)
         self.per_transfer = min(compound.n_reads_per_transfer, self.lines)
-        self.executor, self.kernels = executor, _kernels(executor)
+        self.backend, self.kernels = backend, backend.transfers
         self.readers = [
             LineReader(
                 compound.transfer_forward, keys_T2, _READERS + k, out_size, in_size,
-                compound.transfer_columns, executor,
+                compound.transfer_columns, backend,
             )
             for k in range(len(devices) - 1)
         ]  # fmt: skip
@@ -90,16 +91,16 @@ class TransferCell(Members):
         vectors = checked_vectors(x_XBI, x_of_T, d_DBO, d_of_T, self.shape)
         check_rate(learning_rate)
         pulses_T = np.zeros(self.shape[0], np.int64)
-        if learning_rate > 0.0 and vectors.count > 0:
+        if learning_rate > 0.0 and vectors.batch > 0:
             pulses_T += self._through_the_chain(vectors, learning_rate, tick)
-            self._updates += vectors.count
+            self._updates += vectors.batch
         for member in self.members:
-            member.end_of_batch(tick + max(vectors.count - 1, 0))
+            member.end_of_batch(tick + max(vectors.batch - 1, 0))
         self._add_up()
         return UpdateCounts(pulses_T)
 
     def _through_the_chain(self, vectors: Vectors, learning_rate: float, tick: int) -> NDArray[np.int64]:
-        due = [self._due(level, vectors.count) for level in range(len(self.readers))]
+        due = [self._due(level, vectors.batch) for level in range(len(self.readers))]
         after_E = due[0] + 1
         reads = self._choose_lines(0, after_E)
         fast_vectors, rate = self.rule.fast_update(vectors, learning_rate, reads)
@@ -145,7 +146,7 @@ class TransferCell(Members):
         self, member: DeviceArray, pulses: Pulses, start: int = 0, stop: int | None = None,
         looks: Looks | None = None,
     ) -> Any:  # fmt: skip
-        stop = pulses.vectors.count if stop is None else stop
+        stop = pulses.vectors.batch if stop is None else stop
         return member.pulse(
             part(pulses.vectors, start, stop), pulses.parameters, pulses.rate, pulses.tick + start,
             granularity=pulses.granularity, looks=looks,
@@ -158,7 +159,7 @@ class TransferCell(Members):
         member, tiles = self.members[level], np.arange(self.shape[0])
         lines_TNM = np.empty((self.shape[0], reads.count, self.others), np.float32)
         resets_TN = self._resets(level, reads)
-        at_once = self.executor == "cpu" and resets_TN is None and not reader.whole
+        at_once = self.backend.notes_looks and resets_TN is None and not reader.whole
         if at_once and reads.count >= LOOKS_WORTH_A_KERNEL and not pulses.parameters.exact:
             looks = Looks(reads.after_N, reads.lines_TN, self.compound.transfer_columns, lines_TNM)
             fired_T = self._pulse(member, pulses, looks=looks)
@@ -242,14 +243,3 @@ class TransferCell(Members):
         for member in self.members:
             member.drift(delta_t, tick)
         self._add_up()
-
-
-def _kernels(executor: str) -> Any:
-    """The module with the sequential parts."""
-    if executor == "naive":
-        from . import naive
-
-        return naive
-    from . import cpu
-
-    return cpu

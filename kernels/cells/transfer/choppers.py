@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...arrays.cell import Array, Vectors
+from ...arrays.cell import Array
+from ...pulsed_update.arguments import Vectors
 from ...rng import Stream
 from ..draws import Purpose, line_uniforms
 from .config import ChoppedTransferCompound, DynamicTransferCompound
 from .rules import Reads, buffered_rate, fast_rate
+from .sequential.arguments import Choppers, Flips, Signed
 
 if TYPE_CHECKING:
     from .cell import TransferCell
@@ -55,7 +57,7 @@ class Chopped:
         A rate of its own for each tile and vector is put in by scaling x and d with its square root: trains
         depend on the rate and on the two in no other way, except as ``check_update`` refuses.
         """
-        own, tiles, batch = self.own, len(self.keys_T2), vectors.count
+        own, tiles, batch = self.own, len(self.keys_T2), vectors.batch
         rate = fast_rate(own, learning_rate)
         auto = own.auto_scale and own.fast_lr > 0.0
         rate_TB = np.full((tiles, batch), rate, np.float32)
@@ -68,9 +70,10 @@ class Chopped:
         x_TBI = np.empty((tiles, batch, vectors.x_XBI.shape[2]), np.float32)
         d_TBO = np.empty((tiles, batch, vectors.d_DBO.shape[2]), np.float32)
         self.kernels.chop(
-            vectors.x_XBI, vectors.x_of_T, vectors.d_DBO, vectors.d_of_T, scale_TB, self.line_signs_TL,
-            self.other_signs_TM, reads.lines_TN[0], reads.after_N, self.flips_TN, self._other_flips(reads),
-            own.transfer_columns, x_TBI, d_TBO, self.sign_TNM,
+            vectors, scale_TB,
+            Choppers(self.line_signs_TL, self.other_signs_TM),
+            Flips(reads.lines_TN[0], reads.after_N, self.flips_TN, self._other_flips(reads)),
+            own.transfer_columns, Signed(x_TBI, d_TBO, self.sign_TNM),
         )  # fmt: skip
         all_tiles = np.arange(tiles)
         return Vectors(x_TBI, all_tiles, d_TBO, all_tiles), 1.0 if auto else rate
@@ -78,7 +81,7 @@ class Chopped:
     def _follow_sizes(self, vectors: Vectors, rate_TB: Array) -> None:
         own = self.own
         x_max_XB, d_max_DB = np.abs(vectors.x_XBI).max(axis=2), np.abs(vectors.d_DBO).max(axis=2)
-        follow = np.float32((1.0 - own.auto_momentum) / vectors.count)
+        follow = np.float32((1.0 - own.auto_momentum) / vectors.batch)
         top = np.float32(own.fast_lr * self.parameters.desired_bl * self.fast_step)
         self.kernels.running_rates(
             x_max_XB, vectors.x_of_T, d_max_DB, vectors.d_of_T, self.sizes_T2, follow, top, rate_TB

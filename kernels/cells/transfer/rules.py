@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ...arrays.cell import Array, Vectors
+from ...arrays.cell import Array
+from ...pulsed_update.arguments import Vectors
 from .config import BufferedTransferCompound, TransferCompound
 
 if TYPE_CHECKING:

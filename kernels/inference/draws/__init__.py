@@ -7,17 +7,16 @@ times at the same tick differ in ``extra``.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import ModuleType
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ...backends import CPU, Backend
 from ...errors import ConfigError
 from ...rng import counter_high
-from . import cpu, naive
 
-Executor = Literal["naive", "cpu"]
 CONDUCTANCES = 16  # of one crosspoint, at most
 REQUESTS = 16  # for each conductance, at most
 
@@ -39,13 +38,13 @@ class Draws:
         first_row: int,
         shape: tuple[int, int],
         conductance: int = 0,
-        executor: Executor = "cpu",
+        backend: Backend = CPU,
     ) -> None:
         if not 0 <= conductance < CONDUCTANCES:
             raise ConfigError(f"conductance number {conductance}: a crosspoint has at most {CONDUCTANCES}")
         self._key, self._stream, self._tick = key, stream, tick
         self._first_row, self._shape = first_row, shape
-        self._kernels: ModuleType = naive if executor == "naive" else cpu
+        self._kernels: ModuleType = backend.rows
         self._extra, self._requests = REQUESTS * conductance, 0
 
     def normal(self) -> NDArray[np.float32]:
@@ -56,7 +55,7 @@ class Draws:
         """Uniform numbers in [0, 1) [rows, in]."""
         return self._draw(self._kernels.uniforms)
 
-    def _draw(self, kernel: naive.Kernel) -> NDArray[np.float32]:
+    def _draw(self, kernel: Callable[..., None]) -> NDArray[np.float32]:
         if self._requests == REQUESTS:
             raise ConfigError(f"a noise model may draw {REQUESTS} times for each conductance, not more")
         low, high = counter_high(self._stream, self._tick, self._extra + self._requests)

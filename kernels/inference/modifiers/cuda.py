@@ -1,6 +1,6 @@
 """Weight modifiers for Triton: one pass over the crosspoints, a row of a tile a program.
 
-Takes torch tensors on the card; words and normals are those of the other executors, bit by bit.
+Takes torch tensors on the card; words and normals are those of the other backends, bit by bit.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from ..parameters import MAX_COEFFS, WeightModifierParameter
+from .parameters import MAX_COEFFS, WeightModifierParameter
 
 PCM_T_READ_S = 250e-9
 PCM_SIGMA_AT_RESET_US = 0.26348

@@ -16,7 +16,21 @@ from ...machine.intrinsics import popcount, prefetch
 from ...machine.jit import data_of
 from ...rng import Stream
 from ...rng.cpu import normal_pair, philox4x32
-from .steps import COUNT, FEW, FIRST, HALF, LANES, NOISE, ROW, SINGLE, UP, VECTOR, inline
+from .steps import (
+    COUNT,
+    FEW,
+    FIRST,
+    HALF,
+    LANES,
+    NOISE,
+    ROW,
+    SINGLE,
+    UP,
+    VECTOR,
+    Lanes,
+    Segments,
+    inline,
+)  # fmt: skip
 from .trains import MAGNITUDE, counter_top
 
 STEP_NOISE, WRITE_NOISE = int(Stream.STEP_NOISE), int(Stream.WRITE_NOISE)
@@ -25,18 +39,7 @@ NORMALS = 8  # of one Philox call
 NEAR, LINE = 1 << 17, 16  # numbers in a second-level cache, and in a line of it
 
 
-class Devices(NamedTuple):
-    """The devices of equal tiles."""
-
-    w_TOI: Any
-    p_TOIP: Any
-    c: Any  # constants of the step
-    seen_TOI: Any  # the weights with their write noise, where there is any
-    write_noise: Any
-    keys_T2: Any
-
-
-class Pulsing(NamedTuple):
+class Chunk(NamedTuple):
     """How the coincidences of a chunk of vectors become steps."""
 
     mode: int
@@ -47,6 +50,26 @@ class Pulsing(NamedTuple):
     extra: int
     noisy: bool
     aggregates: bool
+
+
+class Fired(NamedTuple):
+    """The trains of a chunk of vectors for one tile, see ``Trains``."""
+
+    columns_B2I: Any
+    trains_B2I: Any
+    n_columns_B2: Any
+    d_codes_BO: Any
+    d_second_BO: Any
+    lengths_B: Any
+
+
+class Filled(NamedTuple):
+    """How much of a ``Room`` is in use."""
+
+    events: int
+    segments: int
+    calls: int  # of Philox
+    pairs: int  # of normals
 
 
 @inline
@@ -117,60 +140,58 @@ class Room(NamedTuple):
 
     hits_RB: Any  # the vectors in which each row fires, and their number
     n_hits_R: Any
-    events_E: Any  # columns of segments that have events of their own, and how often each is pulsed
-    counts_E: Any
+    collected: Any  # see ``Segments``
     calls_4N: Any  # of Philox: call, row, tick and how many words are needed
     words: Any
-    noise: Any
-    segments: Any
     last_I: Any  # the last vector that pulsed each crosspoint of a row
-    w_E: Any  # weights and parameters side by side, for steps in lanes
-    p_PE: Any
-    events_4E: Any  # see ``step_in_turns``
-    starts_E: Any
-    turns_RI: Any
+    side_by_side: Any  # see ``Lanes``
 
 
 @numba.njit(error_model="numpy")
-def make_room(rows, columns, parameters, vectors, pulsing, remembers, in_turns):
+def make_room(rows, columns, parameters, vectors, chunk, remembers, in_turns):
     """``Room`` for a thread that pulses some rows of devices with so many ``parameters``."""
-    events, draws = 2 * PAIRS + columns + 1, columns * (1 if pulsing.aggregates else pulsing.longest) + LANES
+    events, draws = 2 * PAIRS + columns + 1, columns * (1 if chunk.aggregates else chunk.longest) + LANES
     calls = PAIRS + draws // NORMALS + 1
     lanes = max(columns, events if in_turns else 0) + LANES
     noise = np.empty(2 * PAIRS + draws, np.float32)
-    if not pulsing.noisy:
+    if not chunk.noisy:
         noise[:] = np.float32(0.0)
-    return Room(
-        np.empty((rows, vectors + 1), np.int32), np.empty(rows, np.int32), np.empty(events, np.int32),
-        np.empty(events, np.int32), np.empty((4, calls), np.uint32), np.empty(4 * calls, np.uint32), noise,
-        np.empty((2 * PAIRS + 2, 7), np.int32), np.empty(columns if remembers else 1, np.int32),
+    collected = Segments(
+        np.empty((2 * PAIRS + 2, 7), np.int32), np.empty(events, np.int32), np.empty(events, np.int32), noise
+    )
+    side_by_side = Lanes(
         np.zeros(lanes, np.float32), np.zeros((parameters + 1, lanes), np.float32),
         np.empty((4, events if in_turns else 1), np.int32),
         np.zeros(2 * events + 3 if in_turns else 1, np.int32),
         np.zeros(rows * columns if in_turns else 1, np.int32),
     )  # fmt: skip
+    return Room(
+        np.empty((rows, vectors + 1), np.int32), np.empty(rows, np.int32), collected,
+        np.empty((4, calls), np.uint32), np.empty(4 * calls, np.uint32),
+        np.empty(columns if remembers else 1, np.int32), side_by_side,
+    )  # fmt: skip
 
 
 @inline
-def add_segments(
-    trains_B2I, columns_B2I, n_columns_B2, d_code, d_second, length, row, b, mode, neg_rate, side, aggregates,
-    events_E, counts_E, segments, at, n_segments, pairs,
-):  # fmt: skip
+def add_segments(fired, row, b, chunk, into, at, n_segments, pairs):
     """Append the one or two segments of a row and vector; returns (events, segments, normals, pulses)."""
-    flip = np.int64(d_code >> np.uint32(31)) ^ neg_rate
+    d_code, d_second, length = fired.d_codes_BO[b, row], fired.d_second_BO[b, row], fired.lengths_B[b]
+    segments, events_E, counts_E = into.segments, into.events_E, into.counts_E
+    mode, side = chunk.mode, chunk.side
+    flip = np.int64(d_code >> np.uint32(31)) ^ chunk.neg_rate
     once = mode == 0 and length == 1
     normals, pulses = 0, 0
     for half in range(2):
         up = half ^ flip
         taken = np.int64(side == 0) | (np.int64(side == 1) & up) | (np.int64(side == 2) & (1 - up))
-        columns = n_columns_B2[b, half] * taken
+        columns = fired.n_columns_B2[b, half] * taken
         first, count, total = np.int64(SINGLE), columns, columns
         if not once:
             level = (d_second if mode == 1 and half == 1 else d_code) & MAGNITUDE
             first = at
             at = gather(
-                columns_B2I[b, half], trains_B2I[b, half], columns, level, np.float32(length), mode, at,
-                events_E, counts_E,
+                fired.columns_B2I[b, half], fired.trains_B2I[b, half], columns, level, np.float32(length),
+                mode, at, events_E, counts_E,
             )  # fmt: skip
             count, total = at - first, 0
             for e in range(first, at):
@@ -180,7 +201,7 @@ def add_segments(
         segments[n_segments, FIRST], segments[n_segments, COUNT] = first, count
         segments[n_segments, NOISE] = 2 * pairs + normals
         n_segments += np.int64(count > 0)  # not a branch: whether there is one is hard to predict
-        normals += count if aggregates else total
+        normals += count if chunk.aggregates else total
         pulses += total
     return at, n_segments, normals, pulses
 
@@ -229,44 +250,39 @@ def fetch_row(w_OI, p_OIP, row):
 
 
 @inline
-def collect(
-    columns_B2I, trains_B2I, n_columns_B2, d_codes_BO, d_second_BO, lengths_B, row, hits_B, h, n_hits, limit,
-    pulsing, events_E, counts_E, segments, calls_4N, events, n_segments, calls, pairs,
-):  # fmt: skip
+def collect(fired, row, hits_B, h, n_hits, limit, chunk, room, filled):
     """Append a row's segments with vectors hits_B[h].. below ``limit``, until their noise fills a buffer.
 
-    Returns (h, events, segments, calls, pairs, pulses) after them.
+    Returns (h, what is filled, pulses) after them.
     """
+    events, n_segments, calls, pairs = filled
     pulses = 0
     while h < n_hits and hits_B[h] < limit and pairs < PAIRS:
         b = hits_B[h]
         h += 1
         events, n_segments, normals, more = add_segments(
-            trains_B2I, columns_B2I, n_columns_B2, d_codes_BO[b, row], d_second_BO[b, row], lengths_B[b], row,
-            b, pulsing.mode, pulsing.neg_rate, pulsing.side, pulsing.aggregates, events_E, counts_E, segments,
-            events, n_segments, pairs,
-        )  # fmt: skip
+            fired, row, b, chunk, room.collected, events, n_segments, pairs
+        )
         pulses += more
-        low = np.uint32((pulsing.tick + b) & 0xFFFFFFFF)
-        calls, pairs = address_noise(normals, row, low, calls_4N, calls, pairs)
-    return h, events, n_segments, calls, pairs, pulses
+        low = np.uint32((chunk.tick + b) & 0xFFFFFFFF)
+        calls, pairs = address_noise(normals, row, low, room.calls_4N, calls, pairs)
+    return h, Filled(events, n_segments, calls, pairs), pulses
 
 
 @inline
-def step_segments(
-    apply, w_OI, p_OIP, c, columns_B2I, room, n_segments, calls, in_turns, pulsing, k0, k1, top
-):
+def step_segments(apply, w_OI, p_OIP, c, columns_B2I, room, filled, in_turns, chunk, k0, k1):
     """Draw the noise of the collected segments and apply their steps."""
-    if pulsing.noisy:
-        draw_noise(k0, k1, room.calls_4N, top, calls, room.words, room.noise)
+    if chunk.noisy:
+        top = counter_top(STEP_NOISE, chunk.extra, chunk.tick)
+        draw_noise(k0, k1, room.calls_4N, top, filled.calls, room.words, room.collected.noise_E)
     apply(
-        w_OI, p_OIP, c, columns_B2I, room.events_E, room.counts_E, room.segments, n_segments, room.noise,
-        pulsing.aggregates, room.w_E, room.p_PE, in_turns, room.events_4E, room.starts_E, room.turns_RI,
+        w_OI, p_OIP, c, columns_B2I, room.collected, filled.segments, chunk.aggregates, in_turns,
+        room.side_by_side,
     )  # fmt: skip
 
 
 @numba.njit(error_model="numpy")
-def pulse_rows(apply, may_turn, devices, trains, lengths_TB, vectors, t, first_row, rows, pulsing, looks):
+def pulse_rows(apply, may_turn, devices, trains, lengths_TB, vectors, t, first_row, rows, chunk, looks):
     """All coincidences of some rows of tile ``t`` with the vectors of a chunk; returns their number.
 
     ``may_turn``: whether the device's steps are worth ``step_in_turns``, where segments are short. Look n is
@@ -275,40 +291,34 @@ def pulse_rows(apply, may_turn, devices, trains, lengths_TB, vectors, t, first_r
     """
     w_OI, p_OIP, c, seen_OI = devices.w_TOI[t], devices.p_TOIP[t], devices.c, devices.seen_TOI[t]
     k0, k1, write_noise = devices.keys_T2[t, 0], devices.keys_T2[t, 1], devices.write_noise
-    columns_B2I, trains_B2I = trains.columns_TB2I[t], trains.trains_TB2I[t]
-    n_columns_B2, lengths_B = trains.n_columns_TB2[t], lengths_TB[t]
-    d_codes_BO, d_second_BO = trains.d_codes_TBO[t], trains.d_second_TBO[t]
-    mode, tick, extra, remembers = pulsing.mode, pulsing.tick, pulsing.extra, write_noise > 0
-    fired = n_columns_B2[:vectors].sum()
-    in_turns = may_turn and mode == 0 and pulsing.longest == 1 and fired < 2 * FEW * vectors
-    room = make_room(rows, w_OI.shape[1], p_OIP.shape[2], vectors, pulsing, remembers, in_turns)
+    columns_B2I, n_columns_B2 = trains.columns_TB2I[t], trains.n_columns_TB2[t]
+    fired = Fired(
+        columns_B2I, trains.trains_TB2I[t], n_columns_B2, trains.d_codes_TBO[t], trains.d_second_TBO[t],
+        lengths_TB[t],
+    )  # fmt: skip
+    tick, extra, remembers = chunk.tick, chunk.extra, write_noise > 0
+    in_turns = may_turn and chunk.mode == 0 and chunk.longest == 1
+    in_turns = in_turns and n_columns_B2[:vectors].sum() < 2 * FEW * vectors
+    room = make_room(rows, w_OI.shape[1], p_OIP.shape[2], vectors, chunk, remembers, in_turns)
     hits_RB, n_hits_R, last_I = room.hits_RB, room.n_hits_R, room.last_I
-    events_E, counts_E, segments, calls_4N = room.events_E, room.counts_E, room.segments, room.calls_4N
-    find_hits(d_codes_BO, d_second_BO, n_columns_B2, vectors, first_row, rows, hits_RB, n_hits_R)
-    top, after_N = counter_top(STEP_NOISE, extra, tick), looks.after_N
-    pulses, events, n_segments, calls, pairs = 0, 0, 0, 0, 0
+    find_hits(fired.d_codes_BO, fired.d_second_BO, n_columns_B2, vectors, first_row, rows, hits_RB, n_hits_R)
+    pulses, filled, after_N = 0, Filled(0, 0, 0, 0), looks.after_N
     for r in range(rows):
         row, n_hits, h, n = first_row + r, n_hits_R[r], 0, 0
         fetch_row(w_OI, p_OIP, row)
         last_I[:] = -1
         while True:
             limit = after_N[n] if n < after_N.size else vectors
-            h, events, n_segments, calls, pairs, more = collect(
-                columns_B2I, trains_B2I, n_columns_B2, d_codes_BO, d_second_BO, lengths_B, row, hits_RB[r], h,
-                n_hits, limit, pulsing, events_E, counts_E, segments, calls_4N, events, n_segments, calls,
-                pairs,
-            )  # fmt: skip
+            h, filled, more = collect(fired, row, hits_RB[r], h, n_hits, limit, chunk, room, filled)
             pulses += more
             at_limit = h == n_hits or hits_RB[r, h] >= limit
             ends = at_limit and n == after_N.size
-            if pairs >= PAIRS or (at_limit and not ends) or (ends and (remembers or r == rows - 1)):
-                step_segments(
-                    apply, w_OI, p_OIP, c, columns_B2I, room, n_segments, calls, in_turns, pulsing, k0, k1,
-                    top,
-                )  # fmt: skip
+            if filled.pairs >= PAIRS or (at_limit and not ends) or (ends and (remembers or r == rows - 1)):
+                step_segments(apply, w_OI, p_OIP, c, columns_B2I, room, filled, in_turns, chunk, k0, k1)
                 if remembers:
-                    note_last(columns_B2I, events_E, segments, n_segments, last_I)
-                events, n_segments, calls, pairs = 0, 0, 0, 0
+                    collected = room.collected
+                    note_last(columns_B2I, collected.events_E, collected.segments, filled.segments, last_I)
+                filled = Filled(0, 0, 0, 0)
             if at_limit and remembers:
                 see_pulsed(w_OI[row], seen_OI[row], write_noise, last_I, k0, k1, row, tick, extra)
                 last_I[:] = -1

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
@@ -30,6 +30,37 @@ PARAMETERS = 0  # bound to the number of a device's parameters
 inline = numba.njit(error_model="numpy", forceinline=True)
 
 
+class Segments(NamedTuple):
+    """Segments and their noise; the columns of those with events of their own, and how often each steps."""
+
+    segments: Any  # [segments, 7]
+    events_E: Any
+    counts_E: Any
+    noise_E: Any
+
+
+class Lanes(NamedTuple):
+    """Room for steps of crosspoints side by side."""
+
+    w_E: Any
+    p_PE: Any
+    events_4E: Any  # of ``step_in_turns``, as are the next two
+    starts_E: Any
+    turns_RI: Any
+
+
+class Memory(NamedTuple):
+    """What steps read and write, as pointers: a tile's devices, and ``Lanes`` of distance ``apart``."""
+
+    w: Any
+    p: Any
+    c: Any
+    noise: Any
+    w_E: Any
+    p_E: Any
+    apart: Any
+
+
 def step(w, up, n, xi, p, c):
     """Bound to a device's formula by ``applier``."""
     raise NotImplementedError
@@ -40,20 +71,17 @@ def parameters(p, first, apart):
     raise NotImplementedError
 
 
-def apply_segments(
-    w_OI, p_OIP, c, columns_B2I, events_E, counts_E, segments, n_segments, noise_E, aggregates, w_lanes_E,
-    p_lanes_PE, in_turns, events_4E, starts_E, turns_RI,
-):  # fmt: skip
+def apply_segments(w_OI, p_OIP, c, columns_B2I, collected, n_segments, aggregates, in_turns, lanes):
     """Step the crosspoints of all segments, in order; see ``step_in_turns``."""
-    width, room, lanes = w_OI.shape[1], columns_B2I.shape[2], p_lanes_PE.shape[1]
-    w, p, columns = data_of(w_OI), data_of(p_OIP), data_of(columns_B2I)
-    noise, w_E, p_E = data_of(noise_E), data_of(w_lanes_E), data_of(p_lanes_PE)
-    events, counts = data_of(events_E), data_of(counts_E)
+    width, room, segments = w_OI.shape[1], columns_B2I.shape[2], collected.segments
+    memory = Memory(
+        data_of(w_OI), data_of(p_OIP), c, data_of(collected.noise_E), data_of(lanes.w_E), data_of(lanes.p_PE),
+        lanes.p_PE.shape[1],
+    )  # fmt: skip
+    columns = data_of(columns_B2I)
+    events, counts = data_of(collected.events_E), data_of(collected.counts_E)
     if in_turns:
-        step_in_turns(
-            w, p, c, columns, width, room, segments, n_segments, noise, w_E, p_E, lanes, events_4E, starts_E,
-            turns_RI,
-        )  # fmt: skip
+        step_in_turns(memory, columns, width, room, segments, n_segments, lanes)
         return
     for s in range(n_segments):
         row, first, count = segments[s, ROW] * width, segments[s, FIRST], segments[s, COUNT]
@@ -61,17 +89,18 @@ def apply_segments(
         if first == SINGLE:
             first = (2 * segments[s, VECTOR] + segments[s, HALF]) * room
             if segments[s, UP]:
-                step_once(w, p, c, row, columns, first, count, True, noise, k, w_E, p_E, lanes)
+                step_once(memory, row, columns, first, count, True, k)
             else:
-                step_once(w, p, c, row, columns, first, count, False, noise, k, w_E, p_E, lanes)
+                step_once(memory, row, columns, first, count, False, k)
         elif segments[s, UP]:
-            step_counted(w, p, c, row, events, counts, first, count, True, noise, k, aggregates)
+            step_counted(memory, row, events, counts, first, count, True, k, aggregates)
         else:
-            step_counted(w, p, c, row, events, counts, first, count, False, noise, k, aggregates)
+            step_counted(memory, row, events, counts, first, count, False, k, aggregates)
 
 
-def step_counted(w, p, c, row, events, counts, first, count, up, noise, k, aggregates):
+def step_counted(memory, row, events, counts, first, count, up, k, aggregates):
     """Step the crosspoints of events first.., each as often as it counts."""
+    w, p, c, noise = memory.w, memory.p, memory.c, memory.noise
     for e in range(first, first + count):
         place = row + events[e]
         repeats = np.int32(1) if aggregates else counts[e]
@@ -83,61 +112,63 @@ def step_counted(w, p, c, row, events, counts, first, count, up, noise, k, aggre
         w[place] = value
 
 
-def step_once(w, p, c, row, columns, first, count, up, noise, k, w_E, p_E, lanes):
+def step_once(memory, row, columns, first, count, up, k):
     """Bound to ``step_each`` or ``step_gathered``."""
     raise NotImplementedError
 
 
-def step_each(w, p, c, row, columns, first, count, up, noise, k, w_E, p_E, lanes):
+def step_each(memory, row, columns, first, count, up, k):
     """Step the crosspoints of a vector's columns, which are all different, once each."""
+    w, p, c, noise = memory.w, memory.p, memory.c, memory.noise
     for e in range(count):
         place = row + columns[first + e]
         own, xi = parameters(p, place * PARAMETERS, 1), noise[k + e]
         w[place] = step(w[place], up, np.float32(1.0), xi, own, c)
 
 
-def step_gathered(w, p, c, row, columns, first, count, up, noise, k, w_E, p_E, lanes):
+def step_gathered(memory, row, columns, first, count, up, k):
     """``step_each`` for steps that are worth vectorising: gather, step whole lanes, full or not, scatter."""
+    w, c, noise, w_E, p_E, apart = memory.w, memory.c, memory.noise, memory.w_E, memory.p_E, memory.apart
     if count < FEW:
-        step_each(w, p, c, row, columns, first, count, up, noise, k, w_E, p_E, lanes)
+        step_each(memory, row, columns, first, count, up, k)
     else:
-        gather(w, p, row, columns, first, count, w_E, p_E, lanes)
+        gather(memory, row, columns, first, count)
         for e in range((count + LANES - 1) // LANES * LANES):
             xi = noise[k + e]
-            w_E[e] = step(w_E[e], up, np.float32(1.0), xi, parameters(p_E, e, lanes), c)
+            w_E[e] = step(w_E[e], up, np.float32(1.0), xi, parameters(p_E, e, apart), c)
         for e in range(count):
             w[row + columns[first + e]] = w_E[e]
 
 
-def gather(w, p, row, places, first, count, w_E, p_E, lanes):
+def gather(memory, row, places, first, count):
     """Weights and parameters of the crosspoints ``row`` + places[first..], side by side."""
+    w, p, w_E, p_E, apart = memory.w, memory.p, memory.w_E, memory.p_E, memory.apart
     whole = count // 4 * 4
     for e in range(0, whole, 4):
         at = first + e
         gather_four(
             p, (row + places[at]) * PARAMETERS, (row + places[at + 1]) * PARAMETERS,
-            (row + places[at + 2]) * PARAMETERS, (row + places[at + 3]) * PARAMETERS, p_E, e, lanes,
+            (row + places[at + 2]) * PARAMETERS, (row + places[at + 3]) * PARAMETERS, p_E, e, apart,
         )  # fmt: skip
     for e in range(whole, count):
         place = row + places[first + e]
         for n in range(4):
-            p_E[n * lanes + e] = p[place * PARAMETERS + n]
+            p_E[n * apart + e] = p[place * PARAMETERS + n]
     for e in range(count):
         place = row + places[first + e]
         w_E[e] = w[place]
         for n in range(4, PARAMETERS):
-            p_E[n * lanes + e] = p[place * PARAMETERS + n]
+            p_E[n * apart + e] = p[place * PARAMETERS + n]
 
 
-def step_in_turns(
-    w, p, c, columns, width, room, segments, n_segments, noise, w_E, p_E, lanes, events_4E, starts_E, turns_RI
-):  # fmt: skip
+def step_in_turns(memory, columns, width, room, segments, n_segments, lanes):
     """Step the crosspoints of segments without events of their own, the n-th pulses of all of them together.
 
     Pulses of one crosspoint follow each other, those of different ones need not: where each vector reaches
     few columns, this fills the lanes. ``starts_E`` and ``turns_RI``, one counter a crosspoint of the rows
     from the first segment's on, are zero before and after.
     """
+    events_4E, starts_E, turns_RI = lanes.events_4E, lanes.starts_E, lanes.turns_RI
     n, last, origin = 0, 0, segments[0, ROW] * width
     for s in range(n_segments):
         up, k, row = segments[s, UP], segments[s, NOISE], segments[s, ROW] * width
@@ -162,21 +193,20 @@ def step_in_turns(
     for turn in range(last + 1):
         end = starts_E[turn]
         if turn & 1:
-            step_listed(w, p, c, begin, end, True, noise, w_E, p_E, lanes, events_4E)
+            step_listed(memory, begin, end, True, events_4E)
         else:
-            step_listed(w, p, c, begin, end, False, noise, w_E, p_E, lanes, events_4E)
+            step_listed(memory, begin, end, False, events_4E)
         begin = end
     starts_E[: last + 2] = 0
 
 
-def step_never(
-    w, p, c, columns, width, room, segments, n_segments, noise, w_E, p_E, lanes, events_4E, starts_E, turns_RI
-):  # fmt: skip
+def step_never(memory, columns, width, room, segments, n_segments, lanes):
     """In place of ``step_in_turns`` for devices whose steps are not worth it, which halves their code."""
 
 
-def step_listed(w, p, c, begin, end, up, noise, w_E, p_E, lanes, events_4E):
+def step_listed(memory, begin, end, up, events_4E):
     """Step the crosspoints of the events number begin..end in their order, all different, once each."""
+    w, p, c, noise, w_E, p_E, apart = memory
     count = end - begin
     if count < FEW:
         for i in range(begin, end):
@@ -188,20 +218,21 @@ def step_listed(w, p, c, begin, end, up, noise, w_E, p_E, lanes, events_4E):
         for i in range(count):
             e = events_4E[ORDER, begin + i]
             events_4E[TURN, i] = events_4E[PLACE, e]
-            p_E[PARAMETERS * lanes + i] = noise[events_4E[DRAW, e]]
-        gather(w, p, 0, data_of(events_4E[TURN]), 0, count, w_E, p_E, lanes)
+            p_E[PARAMETERS * apart + i] = noise[events_4E[DRAW, e]]
+        gather(memory, 0, data_of(events_4E[TURN]), 0, count)
         for i in range((count + LANES - 1) // LANES * LANES):
-            xi = p_E[PARAMETERS * lanes + i]
-            w_E[i] = step(w_E[i], up, np.float32(1.0), xi, parameters(p_E, i, lanes), c)
+            xi = p_E[PARAMETERS * apart + i]
+            w_E[i] = step(w_E[i], up, np.float32(1.0), xi, parameters(p_E, i, apart), c)
         for i in range(count):
             w[events_4E[TURN, i]] = w_E[i]
 
 
 _FLOATS, _INTS, _INT_ROWS = types.float32[::1], types.int32[::1], types.int32[:, ::1]
+_SEGMENTS = types.NamedTuple([_INT_ROWS, _INTS, _INTS, _FLOATS], Segments)
+_LANES = types.NamedTuple([_FLOATS, types.float32[:, ::1], _INT_ROWS, _INTS, _INTS], Lanes)
 _APPLY = types.void(
-    types.float32[:, ::1], types.float32[:, :, ::1], _FLOATS, types.int32[:, :, ::1], _INTS, _INTS, _INT_ROWS,
-    types.int64, _FLOATS, types.boolean, _FLOATS, types.float32[:, ::1], types.boolean, _INT_ROWS, _INTS,
-    _INTS,
+    types.float32[:, ::1], types.float32[:, :, ::1], _FLOATS, types.int32[:, :, ::1], _SEGMENTS, types.int64,
+    types.boolean, types.boolean, _LANES,
 )  # fmt: skip
 applier_at = at_address(_APPLY)
 

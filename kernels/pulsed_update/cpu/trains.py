@@ -8,7 +8,7 @@ import numba
 import numpy as np
 from numba import prange
 
-from ...machine.intrinsics import EIGHT, fire_eight, popcount, put_eight, signs_of_eight
+from ...machine.intrinsics import EIGHT, fire_eight_by, popcount, put_eight, signs_of_eight
 from ...rng import Stream
 from ...rng.cpu import compiled, philox4x32, unit_interval
 from .. import formulas
@@ -24,9 +24,28 @@ SET_BITS = np.array(
 LINES = 4096  # whose trains are one task
 
 quantised = compiled(formulas.quantised)
+train_margin, fires = compiled(formulas.train_margin), compiled(formulas.fires)
+surely, perhaps = compiled(formulas.surely), compiled(formulas.perhaps)
+fire_eight = fire_eight_by(formulas.train_margin, formulas.surely, formulas.perhaps)
 
 PULSE_X, PULSE_D = int(Stream.PULSE_X), int(Stream.PULSE_D)
 ROUND_X, ROUND_D = int(Stream.ROUND_X), int(Stream.ROUND_D)
+
+
+class Lines(NamedTuple):
+    """The lines of one side of a tile, x or d, and what their trains are drawn from."""
+
+    values_BL: Any
+    lengths_B: Any  # of the trains
+    scales_B: Any
+    step: Any  # width that probabilities are rounded to
+    jitter: Any  # whether at random
+    stream: Any
+    slot_0: Any  # number of the first slot
+    k0: Any
+    k1: Any
+    tick: Any  # of vector 0
+    extra: Any
 
 
 class Trains(NamedTuple):
@@ -100,11 +119,10 @@ def address_calls(calls, length, slot_0, vectors, c0_N, c1_N, after_N):
 
 
 @numba.njit(error_model="numpy")
-def random_codes(
-    values_BL, lengths_B, scales_B, start, stop, step, jitter, k0, k1, tick, extra, stream, slot_0, codes_BL,
-    origin,
-):  # fmt: skip
+def random_codes(own, start, stop, codes_BL, origin):
     """Random trains of vectors start..stop: bit s of a line's code is set if it fires in slot s."""
+    values_BL, lengths_B, scales_B, slot_0 = own.values_BL, own.lengths_B, own.scales_B, own.slot_0
+    k0, k1, tick, extra, step, jitter = own.k0, own.k1, own.tick, own.extra, own.step, own.jitter
     lines = values_BL.shape[1]
     calls = (lines + 7) // 8
     room = max(CALLS, calls * 31)
@@ -113,8 +131,8 @@ def random_codes(
     halves = words.view(np.uint16)
     levels = np.empty(lines, np.float32)
     values, codes = values_BL.reshape(-1), codes_BL.reshape(-1)
-    top = counter_top(stream, extra, tick + start)
-    round_stream = ROUND_X if stream == PULSE_X else ROUND_D
+    top = counter_top(own.stream, extra, tick + start)
+    round_stream = ROUND_X if own.stream == PULSE_X else ROUND_D
     first, addressed = start, 0
     while first < stop:
         length = lengths_B[first]
@@ -163,21 +181,19 @@ def fire_once(values, first, lines, scale, halves, at, codes, code):
 def fire(values_L, levels_L, halves, at, length, k0, k1, slot_0, low, top, codes_L):
     """Trains of ``length`` slots from 16 random bits a line and slot, from ``at`` on.
 
-    A line fires where its bits, as a number in [0, 1), are below its level. Where they are its level's own
-    first 16 bits, a further draw decides: the probability is exact.
+    Where they are the first 16 bits of a line's own level, a further draw decides (``formulas.fires``).
     """
     lines = values_L.size
     stride = (lines + 7) // 8 * 8
     bits_L = values_L.view(np.uint32)
-    one = np.float32(1.0)
     for line in range(lines):
         codes_L[line] = bits_L[line] & SIGN
     for slot in range(length):
         undecided = np.int32(0)
         for line in range(lines):
-            below = levels_L[line] * np.float32(65536.0) - np.float32(np.int32(halves[at + line]))
-            codes_L[line] |= np.uint32(below >= one) << np.uint32(slot)
-            undecided += np.int32(below > np.float32(0.0)) - np.int32(below >= one)
+            margin = train_margin(levels_L[line], np.float32(np.int32(halves[at + line])))
+            codes_L[line] |= np.uint32(surely(margin)) << np.uint32(slot)
+            undecided += np.int32(perhaps(margin)) - np.int32(surely(margin))
         if undecided > 0:
             decide(levels_L, halves, at, k0, k1, slot_0 + slot + FINER, low, top, slot, codes_L)
         at += stride
@@ -187,30 +203,34 @@ def fire(values_L, levels_L, halves, at, length, k0, k1, slot_0, low, top, codes
 def decide(levels_L, halves, at, k0, k1, row, low, top, slot, codes_L):
     """Fire the lines whose 16 bits are those of their level, by a finer draw."""
     for line in range(levels_L.size):
-        below = levels_L[line] * np.float32(65536.0) - np.float32(np.int32(halves[at + line]))
-        if np.float32(0.0) < below < np.float32(1.0):
+        margin = train_margin(levels_L[line], np.float32(np.int32(halves[at + line])))
+        if perhaps(margin) and not surely(margin):
             words = philox4x32(k0, k1, np.uint32(line // 4), np.uint32(row), low, top)
-            codes_L[line] |= np.uint32(unit_interval(words[line % 4]) < below) << np.uint32(slot)
+            codes_L[line] |= np.uint32(fires(margin, unit_interval(words[line % 4]))) << np.uint32(slot)
 
 
 @numba.njit(error_model="numpy")
-def level_codes(
-    values_BL, lengths_B, scales_B, start, stop, step, rule, k0, k1, tick, extra, stream, codes_BL, origin
-):
+def level_codes(mode, own, start, stop, codes_BL, origin):
     """Codes of the deterministic modes: the number of pulses, or the level itself as float bits."""
+    values_BL, lengths_B, scales_B, step, jitter = (
+        own.values_BL,
+        own.lengths_B,
+        own.scales_B,
+        own.step,
+        own.jitter,
+    )
+    k0, k1, tick, extra = own.k0, own.k1, own.tick, own.extra
     lines = values_BL.shape[1]
     levels = np.empty(lines, np.float32)
-    round_stream = ROUND_X if stream == PULSE_X else ROUND_D
+    round_stream = ROUND_X if own.stream == PULSE_X else ROUND_D
     for b in range(start, stop):
         if lengths_B[b] == 0:
             continue
         signs = values_BL[b].view(np.uint32)
-        line_levels(
-            values_BL[b], scales_B[b], step, rule.jitter, k0, k1, tick + b, extra, round_stream, levels
-        )
+        line_levels(values_BL[b], scales_B[b], step, jitter, k0, k1, tick + b, extra, round_stream, levels)
         length = np.float32(lengths_B[b])
         for line in range(lines):
-            if rule.mode == 2:
+            if mode == 2:
                 number = np.uint32(min(np.float32(np.rint(length * levels[line])), length))
             else:
                 level = max(min(levels[line], np.float32(1.0)), np.float32(0.0))
@@ -250,47 +270,37 @@ def split(codes, code, lines, once, columns, room, trains, n_columns_B2, b):
 
 
 @numba.njit(error_model="numpy")
-def make_codes(
-    values_BL, lengths_B, scales_B, first, stop, rule, step_width, k0, k1, tick, extra, stream, slot_0,
-    codes_BL, origin,
-):  # fmt: skip
-    """Codes of vectors first..stop by the rule's mode; those of vector b are row b - origin."""
-    if rule.mode <= 1:
-        random_codes(
-            values_BL, lengths_B, scales_B, first, stop, step_width, rule.jitter, k0, k1, tick, extra, stream,
-            slot_0, codes_BL, origin,
-        )  # fmt: skip
+def make_codes(mode, own, first, stop, codes_BL, origin):
+    """Codes of vectors first..stop; those of vector b are row b - origin."""
+    if mode <= 1:
+        random_codes(own, first, stop, codes_BL, origin)
     else:
-        level_codes(
-            values_BL, lengths_B, scales_B, first, stop, step_width, rule, k0, k1, tick, extra, stream,
-            codes_BL, origin,
-        )  # fmt: skip
+        level_codes(mode, own, first, stop, codes_BL, origin)
 
 
 @numba.njit(error_model="numpy")
-def make_trains(inputs, t, lengths_TB, scales_2TB, start, first, stop, rule, keys_T2, tick, extra, trains):
+def make_trains(vectors, t, plan, start, first, stop, rule, keys_T2, tick, extra, trains):
     """Trains of vectors first..stop of tile ``t``; those of vector ``start`` are the first of ``trains``."""
-    x_BI, d_BO, lengths_B = inputs.x_XBI[inputs.x_of_T[t]], inputs.d_DBO[inputs.d_of_T[t]], lengths_TB[t]
-    x_scales_B, d_scales_B, k0, k1 = scales_2TB[0, t], scales_2TB[1, t], keys_T2[t, 0], keys_T2[t, 1]
+    x_BI, d_BO = vectors.x_XBI[vectors.x_of_T[t]], vectors.d_DBO[vectors.d_of_T[t]]
+    lengths_B, k0, k1 = plan.lengths_TB[t], keys_T2[t, 0], keys_T2[t, 1]
     d_codes_BO, d_second_BO = trains.d_codes_TBO[t], trains.d_second_TBO[t]
     columns_B2I, n_columns_B2 = trains.columns_TB2I[t], trains.n_columns_TB2[t]
     x_codes_BI = np.empty((stop - first, (x_BI.shape[1] + EIGHT - 1) // EIGHT * EIGHT), np.uint32)
     x_codes_BI[:, x_BI.shape[1] :] = 0
     # no plain constants: numba would compile the functions anew for each of them
     of_x, of_d, slot, second_slot = np.int64(PULSE_X), np.int64(PULSE_D), np.int64(0), np.int64(SECOND_PASS)
-    make_codes(
-        x_BI, lengths_B, x_scales_B, first, stop, rule, rule.x_step, k0, k1, tick, extra, of_x, slot,
-        x_codes_BI, first,
-    )  # fmt: skip
-    make_codes(
-        d_BO, lengths_B, d_scales_B, first, stop, rule, rule.d_step, k0, k1, tick, extra, of_d, slot,
-        d_codes_BO, start,
-    )  # fmt: skip
+    x_lines = Lines(
+        x_BI, lengths_B, plan.scales_2TB[0, t], rule.x_step, rule.jitter, of_x, slot, k0, k1, tick, extra
+    )
+    make_codes(rule.mode, x_lines, first, stop, x_codes_BI, first)
+    d_scales_B = plan.scales_2TB[1, t]
+    d_lines = Lines(d_BO, lengths_B, d_scales_B, rule.d_step, rule.jitter, of_d, slot, k0, k1, tick, extra)
+    make_codes(rule.mode, d_lines, first, stop, d_codes_BO, start)
     if rule.mode == 1:
-        make_codes(
-            d_BO, lengths_B, d_scales_B, first, stop, rule, rule.d_step, k0, k1, tick, extra, of_d,
-            second_slot, d_second_BO, start,
-        )  # fmt: skip
+        again = Lines(
+            d_BO, lengths_B, d_scales_B, rule.d_step, rule.jitter, of_d, second_slot, k0, k1, tick, extra
+        )
+        make_codes(rule.mode, again, first, stop, d_second_BO, start)
     x_codes, columns = x_codes_BI.reshape(-1), columns_B2I.reshape(-1)
     pulses = trains.trains_TB2I[t].reshape(-1)
     for b in range(first, stop):
@@ -308,41 +318,37 @@ def make_trains(inputs, t, lengths_TB, scales_2TB, start, first, stop, rule, key
 
 
 @numba.njit(error_model="numpy")
-def make_block(
-    task, block, blocks, inputs, lengths_TB, scales_2TB, start, stop, rule, keys_T2, tick, extra, trains
-):
+def make_block(task, block, blocks, vectors, plan, start, stop, rule, keys_T2, tick, extra, trains):
     """The trains of one of the ``blocks`` blocks of vectors of a tile."""
     t = task // blocks
     first = start + (task - t * blocks) * block
     last = min(first + block, stop)
-    make_trains(inputs, t, lengths_TB, scales_2TB, start, first, last, rule, keys_T2, tick, extra, trains)
+    make_trains(vectors, t, plan, start, first, last, rule, keys_T2, tick, extra, trains)
 
 
 @numba.njit(error_model="numpy", parallel=True)
-def make_in_parallel(
-    tasks, block, blocks, inputs, lengths_TB, scales_2TB, start, stop, rule, keys_T2, tick, extra, trains
-):
+def make_in_parallel(tasks, block, blocks, vectors, plan, start, stop, rule, keys_T2, tick, extra, trains):
     for task in prange(tasks):
         make_block(
-            np.int64(task), block, blocks, inputs, lengths_TB, scales_2TB, start, stop, rule, keys_T2, tick,
+            np.int64(task), block, blocks, vectors, plan, start, stop, rule, keys_T2, tick,
             extra, trains,
         )  # fmt: skip
 
 
 @numba.njit(error_model="numpy")
-def make_chunk(inputs, lengths_TB, scales_2TB, start, stop, rule, keys_T2, tick, extra, trains, in_parallel):
+def make_chunk(vectors, plan, start, stop, rule, keys_T2, tick, extra, trains, in_parallel):
     """The trains of vectors start..stop of every tile."""
-    tiles, n = lengths_TB.shape[0], stop - start
-    block = max(1, LINES // max(inputs.x_XBI.shape[2], inputs.d_DBO.shape[2]))
+    tiles, n = plan.lengths_TB.shape[0], stop - start
+    block = max(1, LINES // max(vectors.x_XBI.shape[2], vectors.d_DBO.shape[2]))
     blocks = (n + block - 1) // block
     if in_parallel and tiles * blocks > 1:
         make_in_parallel(
-            tiles * blocks, block, blocks, inputs, lengths_TB, scales_2TB, start, stop, rule, keys_T2, tick,
+            tiles * blocks, block, blocks, vectors, plan, start, stop, rule, keys_T2, tick,
             extra, trains,
         )  # fmt: skip
         return
     for task in range(tiles * blocks):
         make_block(
-            task, block, blocks, inputs, lengths_TB, scales_2TB, start, stop, rule, keys_T2, tick, extra,
+            task, block, blocks, vectors, plan, start, stop, rule, keys_T2, tick, extra,
             trains,
         )  # fmt: skip

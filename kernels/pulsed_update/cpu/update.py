@@ -17,11 +17,14 @@ import numpy as np
 from numba import prange
 
 from ...machine.jit import kernel
-from ..rule import Looks
-from .plan import OK, Inputs, plan
-from .rows import Devices, Pulsing, pulse_rows
+from ..arguments import Looks, Update, no_looks
+from .exact import update_exactly
+from .plan import DONE, Plan, plan_all
+from .rows import Chunk, pulse_rows
 from .steps import applier, applier_at
 from .trains import empty_trains, make_chunk
+
+__all__ = ["run", "update_exactly"]
 
 CHUNK_LINES = 1 << 18  # lines whose trains are kept at a time, to stay in the cache
 SERIAL_WORK = 500_000  # crosspoints times vectors that one thread does before another has begun
@@ -29,27 +32,27 @@ TASKS_A_THREAD = 4  # parts that the rows are cut into
 
 
 @numba.njit(error_model="numpy")
-def step_task(task, block, blocks, apply, may_turn, devices, trains, lengths_TB, vectors, pulsing, looks):
+def step_task(task, block, blocks, apply, may_turn, devices, trains, lengths_TB, vectors, chunk, looks):
     """``pulse_rows`` for one of the ``blocks`` blocks of rows of a tile."""
     t = task // blocks
     first = (task - t * blocks) * block
     rows = min(block, devices.w_TOI.shape[1] - first)
-    return pulse_rows(apply, may_turn, devices, trains, lengths_TB, vectors, t, first, rows, pulsing, looks)
+    return pulse_rows(apply, may_turn, devices, trains, lengths_TB, vectors, t, first, rows, chunk, looks)
 
 
 @numba.njit(error_model="numpy", parallel=True)
 def step_in_parallel(
-    block, blocks, apply, may_turn, devices, trains, lengths_TB, vectors, pulsing, looks, pulses_K
+    block, blocks, apply, may_turn, devices, trains, lengths_TB, vectors, chunk, looks, pulses_K
 ):
     for task in prange(len(pulses_K)):
         pulses_K[task] = step_task(
-            np.int64(task), block, blocks, apply, may_turn, devices, trains, lengths_TB, vectors, pulsing,
+            np.int64(task), block, blocks, apply, may_turn, devices, trains, lengths_TB, vectors, chunk,
             looks,
         )  # fmt: skip
 
 
 @numba.njit(error_model="numpy")
-def step_chunk(apply, may_turn, devices, trains, lengths_TB, vectors, pulsing, looks, pulses_T, tasks):
+def step_chunk(apply, may_turn, devices, trains, lengths_TB, vectors, chunk, looks, pulses_T, tasks):
     """Apply the coincidences of a chunk of vectors to all rows of all tiles."""
     tiles, rows = devices.w_TOI.shape[:2]
     block = max(1, min((rows * tiles + tasks - 1) // tasks, rows))
@@ -57,56 +60,61 @@ def step_chunk(apply, may_turn, devices, trains, lengths_TB, vectors, pulsing, l
     pulses_K = np.zeros(tiles * blocks, np.int64)
     if tasks > 1:
         step_in_parallel(
-            block, blocks, apply, may_turn, devices, trains, lengths_TB, vectors, pulsing, looks, pulses_K
+            block, blocks, apply, may_turn, devices, trains, lengths_TB, vectors, chunk, looks, pulses_K
         )
     else:
         for task in range(tiles * blocks):
             pulses_K[task] = step_task(
-                task, block, blocks, apply, may_turn, devices, trains, lengths_TB, vectors, pulsing, looks
+                task, block, blocks, apply, may_turn, devices, trains, lengths_TB, vectors, chunk, looks
             )
     for task in range(tiles * blocks):
         pulses_T[task // blocks] += pulses_K[task]
 
 
-def update(
-    applier_address, may_turn, w_TOI, p_TOIP, c, seen_TOI, write_noise, keys_T2, train_keys_T2, x_XBI, x_of_T,
-    d_DBO, d_of_T, active_TB, rule, rate, granularity, tick, extra, side, noisy, aggregates, pulses_T, tasks,
-    after_N, lines_TN, of_columns, looks_TNM,
-):  # fmt: skip
-    """Pulse all vectors in order into every tile; adds to ``pulses_T`` and returns OK or what is wrong.
+def update(applier_address, may_turn, order, looks, tasks):
+    """Pulse all vectors of ``order`` into every tile; adds to its pulses, returns DONE or what is wrong.
 
     ``tasks``: how many parts to cut rows into, in threads of their own if there are several.
     """
     apply = applier_at(applier_address)
-    devices = Devices(w_TOI, p_TOIP, c, seen_TOI, write_noise, keys_T2)
-    inputs = Inputs(x_XBI, x_of_T, d_DBO, d_of_T)
-    tiles, rows, columns = w_TOI.shape
-    vectors = x_XBI.shape[1]
-    lengths_TB, scales_2TB = np.empty((tiles, vectors), np.int32), np.empty((2, tiles, vectors), np.float32)
-    status, longest = plan(inputs, active_TB, rule, abs(rate), granularity, lengths_TB, scales_2TB, tasks > 1)
-    if status != OK:
+    devices, vectors, pulsing, train_keys_T2 = (
+        order.devices,
+        order.vectors,
+        order.pulsing,
+        order.train_keys_T2,
+    )
+    rule, tick, extra = pulsing.rule, pulsing.tick, pulsing.extra
+    tiles, rows, columns = devices.w_TOI.shape
+    batch = vectors.x_XBI.shape[1]
+    plan = Plan(np.empty((tiles, batch), np.int32), np.empty((2, tiles, batch), np.float32))
+    status, longest = plan_all(vectors, order.active_TB, pulsing, plan, tasks > 1)
+    if status != DONE:
         return status
     widest = max(rows, columns)
-    size = min(vectors, max(CHUNK_LINES // (tiles * widest), widest // 16, 8))
+    size = min(batch, max(CHUNK_LINES // (tiles * widest), widest // 16, 8))
     trains = empty_trains(tiles, size, rows, columns, rule.mode, longest)
     start, n = np.int64(0), 0  # a plain 0 would be a type of its own in the first round of the loop
-    while start < vectors:
+    while start < batch:
         same_top = ((tick + start) | 0xFFFFFFFF) + 1 - tick
-        stop = min(start + size, vectors, same_top)
-        make_chunk(
-            inputs, lengths_TB, scales_2TB, start, stop, rule, train_keys_T2, tick, extra, trains, tasks > 1
-        )
+        stop = min(start + size, batch, same_top)
+        make_chunk(vectors, plan, start, stop, rule, train_keys_T2, tick, extra, trains, tasks > 1)
         first = n
-        while n < after_N.size and after_N[n] <= stop:
+        while n < looks.after_N.size and looks.after_N[n] <= stop:
             n += 1
-        pulsing = Pulsing(rule.mode, longest, int(rate < 0), side, tick + start, extra, noisy, aggregates)
-        looks = Looks(after_N[first:n] - start, lines_TN[:, first:n], of_columns, looks_TNM[:, first:n])
+        chunk = Chunk(
+            rule.mode, longest, int(pulsing.rate < 0), pulsing.side, tick + start, extra, pulsing.noisy,
+            pulsing.aggregates,
+        )  # fmt: skip
+        looks_of_chunk = Looks(
+            looks.after_N[first:n] - start, looks.lines_TN[:, first:n], looks.of_columns,
+            looks.lines_TNM[:, first:n],
+        )  # fmt: skip
         step_chunk(
-            apply, may_turn, devices, trains, lengths_TB[:, start:stop], stop - start, pulsing, looks,
-            pulses_T, tasks,
+            apply, may_turn, devices, trains, plan.lengths_TB[:, start:stop], stop - start, chunk,
+            looks_of_chunk, order.pulses_T, tasks,
         )  # fmt: skip
         start = stop
-    return OK
+    return DONE
 
 
 @functools.cache
@@ -115,15 +123,12 @@ def update_kernel() -> Callable[..., Any]:
     return kernel(update)
 
 
-def run(device: Any, arguments: tuple[Any, ...], looks: Looks) -> int:
-    """The update with as many threads as it is worth; adds to ``pulses_T``, returns OK or what is wrong."""
-    w_TOI, p_TOIP = arguments[0], arguments[1]
-    apply = applier(type(device).step, p_TOIP.shape[3], type(device).blockwise)
-    threads = numba.get_num_threads() if w_TOI.size * arguments[7].shape[1] >= SERIAL_WORK else 1
-    return update_kernel()(
-        apply.address,
-        type(device).blockwise,
-        *arguments,
-        TASKS_A_THREAD * threads if threads > 1 else 1,
-        *looks,
-    )
+def run(device: Any, order: Update, looks: Looks | None = None) -> int:
+    """The update with as many threads as it is worth; adds to its pulses, returns a ``Status``."""
+    devices, kind = order.devices, type(device)
+    apply = applier(kind.step, devices.p_TOIP.shape[3], kind.blockwise)
+    threads = numba.get_num_threads() if devices.w_TOI.size * order.vectors.batch >= SERIAL_WORK else 1
+    tasks = TASKS_A_THREAD * threads if threads > 1 else 1
+    if looks is None:
+        looks = no_looks(len(devices.w_TOI))
+    return update_kernel()(apply.address, kind.blockwise, order, looks, tasks)

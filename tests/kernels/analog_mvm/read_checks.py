@@ -1,4 +1,4 @@
-"""The executor "cuda" against the readable one. Run as a script for Triton's interpreter:
+"""The backend "cuda" against the readable one. Run as a script for Triton's interpreter:
 
 TRITON_INTERPRET=1 python read_checks.py [every]
 """
@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from crossgrid.kernels.analog_mvm import IOParameters, Periphery
+from crossgrid.kernels.backends import CUDA, NAIVE
 from crossgrid.kernels.errors import InputError
 from crossgrid.kernels.rng import tile_key
 
@@ -44,7 +45,7 @@ def check_read(
     """
     length = in_size if direction == "forward" else out_size
     keys, w, x = case(out_size, in_size, length, batch)
-    readers = [Periphery(io, keys, out_size, in_size, direction, name) for name in ("naive", "cuda")]
+    readers = [Periphery(io, keys, out_size, in_size, direction, backend) for backend in (NAIVE, CUDA)]
     retries = 0
     for k in range(reads):
         (wanted, counts), (tensor, counts_there) = (
@@ -67,14 +68,14 @@ def check_what_is_special() -> None:
     check_read(IOParameters(is_perfect=True, out_scale=0.5), "forward", 3, 5, rare=0.0)
     x[0, 1] = 0.0
     for io in (IOParameters(), IOParameters(inp_noise=0.1)):  # a vector of zeros is silent, or only noise
-        wanted, _ = Periphery(io, keys, 3, 5, executor="naive").read(w, x, BLOCK_OF_TILE, 0)
-        there, _ = Periphery(io, keys, 3, 5, executor="cuda").read(w, x, BLOCK_OF_TILE, 0)
+        wanted, _ = Periphery(io, keys, 3, 5, backend=NAIVE).read(w, x, BLOCK_OF_TILE, 0)
+        there, _ = Periphery(io, keys, 3, 5, backend=CUDA).read(w, x, BLOCK_OF_TILE, 0)
         assert np.abs(there[1, 1].cpu().numpy() - wanted[1, 1]).max() < 1e-4
         assert (wanted[1, 1] == 0).all() == (io.inp_noise == 0)
     for bad in (np.nan, np.inf, -np.inf):
         x[1, 2, 4] = bad
         with pytest.raises(InputError, match="input 4 of vector 7"):
-            Periphery(IOParameters(), keys, 3, 5, executor="cuda").read(w, x, BLOCK_OF_TILE, 0)
+            Periphery(IOParameters(), keys, 3, 5, backend=CUDA).read(w, x, BLOCK_OF_TILE, 0)
 
 
 def main() -> None:

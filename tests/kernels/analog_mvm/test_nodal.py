@@ -23,6 +23,7 @@ from crossgrid.kernels.analog_mvm.parameters import (
     WeightNoiseType,
 )
 from crossgrid.kernels.analog_mvm.reads import nodal
+from crossgrid.kernels.backends import CUDA, backend_of
 from crossgrid.kernels.circuit import CrossbarCircuit, NodalTile
 from crossgrid.kernels.errors import ConfigError, InputError
 from crossgrid.kernels.rng import tile_key
@@ -46,8 +47,8 @@ def through(io: IOParameters, **fields: Any) -> IOParameters:
     )
 
 
-def read(io: Any, w: Any, x: Any, keys: Any, direction: Any = "forward", executor: str = "cpu") -> Any:
-    reader = periphery(io, keys, *w.shape[1:], direction, executor)
+def read(io: Any, w: Any, x: Any, keys: Any, direction: Any = "forward", backend: str = "cpu") -> Any:
+    reader = periphery(io, keys, *w.shape[1:], direction, backend_of(backend))
     return reader.read(w, x, BLOCKS_OF_TILES[: len(w)], 9)
 
 
@@ -57,12 +58,12 @@ def rounding(w: np.ndarray, x: np.ndarray) -> float:
     return 2.0 * (n + 1) * 2.0**-24 * float(np.abs(w).max() * np.abs(x).sum(axis=-1).max())
 
 
-@pytest.mark.parametrize("executor", ["naive", "cpu"])
+@pytest.mark.parametrize("backend", ["naive", "cpu"])
 @pytest.mark.parametrize("direction", ["forward", "backward"])
-def test_a_bare_read_is_the_solution_of_the_network(executor: str, direction: str) -> None:
+def test_a_bare_read_is_the_solution_of_the_network(backend: str, direction: str) -> None:
     keys, w = bank()
     x = vectors(IN if direction == "forward" else OUT)
-    y, _ = read(IOParameters(**BARE, **THIN), w, x, keys, direction, executor)
+    y, _ = read(IOParameters(**BARE, **THIN), w, x, keys, direction, backend)
     for t in range(TILES):
         tile, x_BI = NodalTile(w[t], THIN_CIRCUIT), x[BLOCKS_OF_TILES[t]]
         expected = tile.read(x_BI) if direction == "forward" else tile.read_transposed(x_BI)
@@ -71,17 +72,17 @@ def test_a_bare_read_is_the_solution_of_the_network(executor: str, direction: st
         assert np.abs(expected - ideal).max() > 0.01 * np.abs(ideal).max()  # the wires do something
 
 
-@pytest.mark.parametrize("executor", ["naive", "cpu"])
+@pytest.mark.parametrize("backend", ["naive", "cpu"])
 @pytest.mark.parametrize("io", CONFIGURATIONS)
-def test_all_other_stages_stay_around_it(executor: str, io: IOParameters) -> None:
+def test_all_other_stages_stay_around_it(backend: str, io: IOParameters) -> None:
     """The bits are those of a plain read of the matrix that the wires leave; without resistance, of W."""
     keys, w = bank()
     x = vectors(IN)
     seen = np.stack([NodalTile(w_OI, THIN_CIRCUIT).effective_weights() for w_OI in w])
     plain = dataclasses.replace(through(io), ir_drop=0.0)
     for io_nodal, weights in ((through(io), seen), (through(io, ir_drop_wire_ohm=0.0), w)):
-        expected, counts = read(plain, weights, x, keys, executor=executor)
-        actual, counts_nodal = read(io_nodal, w, x, keys, executor=executor)
+        expected, counts = read(plain, weights, x, keys, backend=backend)
+        actual, counts_nodal = read(io_nodal, w, x, keys, backend=backend)
         np.testing.assert_array_equal(actual, expected)
         np.testing.assert_array_equal(counts_nodal, counts)
 
@@ -222,7 +223,7 @@ def test_a_refused_value_leaves_the_old_one() -> None:
 def test_who_cannot_solve_says_so() -> None:
     io, keys = IOParameters(ir_drop="nodal"), tile_key(1, 0)[None]
     with pytest.raises(ConfigError, match=r"ir_drop = 'nodal' .* not on a card: use device='cpu'"):
-        periphery(io, keys, 2, 2, executor="cuda")
+        periphery(io, keys, 2, 2, backend=CUDA)
     with pytest.raises(ConfigError, match=r"'nodal' .* not slices"):
         SlicedIOParameters(ir_drop="nodal")
     with pytest.raises(ConfigError, match=r"make it with kernels.analog_mvm.periphery"):

@@ -16,6 +16,7 @@ from crossgrid.kernels.analog_mvm.parameters import (
     StandardIOParameters,
     WeightNoiseType,
 )
+from crossgrid.kernels.backends import backend_of
 from crossgrid.kernels.errors import ConfigError, InputError
 from crossgrid.kernels.rng import tile_key
 
@@ -35,8 +36,8 @@ def vectors(length: int, scale: float = 1.0, blocks: int = 2, batch: int = BATCH
     return (scale * rng.normal(size=(blocks, batch, length))).astype(np.float32)
 
 
-def read(io, w, x, keys, direction="forward", executor="cpu", of_tile=BLOCKS_OF_TILES, tick=9):
-    return Periphery(io, keys, *w.shape[1:], direction, executor).read(w, x, of_tile, tick)
+def read(io, w, x, keys, direction="forward", backend="cpu", of_tile=BLOCKS_OF_TILES, tick=9):
+    return Periphery(io, keys, *w.shape[1:], direction, backend_of(backend)).read(w, x, of_tile, tick)
 
 
 QUIET = {"out_noise": 0.0, "bound_management": BoundManagementType.NONE}
@@ -129,8 +130,8 @@ def test_bits_do_not_depend_on_threads_when_the_work_is_shared() -> None:
     np.testing.assert_array_equal(*results)
 
 
-@pytest.mark.parametrize("executor", ["naive", "cpu"])
-def test_converters_are_bit_exact(executor: str) -> None:
+@pytest.mark.parametrize("backend", ["naive", "cpu"])
+def test_converters_are_bit_exact(backend: str) -> None:
     """y = clip(Q(W clip(Q(x / a, 2 b res), b), 2 B Res), B) a all exact in float32."""
     io = IOParameters(inp_res=1 / 32, out_res=1 / 64, out_bound=4.0, **QUIET)
     keys, w = bank(1)
@@ -139,20 +140,20 @@ def test_converters_are_bit_exact(executor: str) -> None:
     u = np.clip(np.float32(1 / 16) * np.rint(x[0] / alpha / np.float32(1 / 16)), -1, 1)
     y = u.astype(np.float64) @ w[0].T.astype(np.float64)
     expected = np.clip(0.125 * np.rint(y / 0.125), -4, 4).astype(np.float32) * alpha
-    actual, counts = read(io, w, x, keys, executor=executor, of_tile=np.zeros(1, int))
+    actual, counts = read(io, w, x, keys, backend=backend, of_tile=np.zeros(1, int))
     np.testing.assert_array_equal(actual[0], expected)
     assert counts.adc_clips[0] == (np.abs(0.125 * np.rint(y / 0.125)) > 4).sum()
 
 
-@pytest.mark.parametrize("executor", ["naive", "cpu"])
+@pytest.mark.parametrize("backend", ["naive", "cpu"])
 @pytest.mark.parametrize(
     ("bound", "rounds"), [(8.5, 0), (4.5, 1), (2.5, 2), (1.5, 3), (0.6, 4), (0.1, 4)], ids=str
 )
-def test_number_of_bound_management_rounds(executor: str, bound: float, rounds: int) -> None:
+def test_number_of_bound_management_rounds(backend: str, bound: float, rounds: int) -> None:
     """W = 1/2, x = 1 on 16 lines: y = 8 / 2^k; at the default DAC 16 is the last factor tried."""
     io = IOParameters(out_bound=bound, out_noise=0.0, out_res=0.0)
     w, x = np.full((1, 3, 16), 0.5, np.float32), np.ones((1, 2, 16), np.float32)
-    y, counts = read(io, w, x, np.zeros((1, 2), np.uint32), executor=executor, of_tile=np.zeros(1, int))
+    y, counts = read(io, w, x, np.zeros((1, 2), np.uint32), backend=backend, of_tile=np.zeros(1, int))
     assert counts.retries[0] == 2 * rounds
     if bound > 0.5:
         # 1 / (16 * step) is not on the DAC's grid of 1/63: the value that is read is
@@ -241,14 +242,14 @@ def test_state_of_the_running_average_survives() -> None:
     np.testing.assert_array_equal(*again)
 
 
-@pytest.mark.parametrize("executor", ["naive", "cpu"])
+@pytest.mark.parametrize("backend", ["naive", "cpu"])
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_a_value_that_is_not_finite_is_named(executor: str, bad: float) -> None:
+def test_a_value_that_is_not_finite_is_named(backend: str, bad: float) -> None:
     keys, w = bank()
     x = vectors(IN)
     x[1, 2, 7] = bad
     with pytest.raises(InputError, match=f"input 7 of vector 7 is {bad}"):
-        read(IOParameters(), w, x, keys, executor=executor)
+        read(IOParameters(), w, x, keys, backend=backend)
 
 
 def test_wrong_shapes_are_refused() -> None:

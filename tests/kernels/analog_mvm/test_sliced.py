@@ -15,6 +15,7 @@ from crossgrid.kernels.analog_mvm.parameters import (
     NoiseManagementType,
     WeightNoiseType,
 )
+from crossgrid.kernels.backends import backend_of
 from crossgrid.kernels.errors import ConfigError
 from crossgrid.kernels.rng import tile_key
 
@@ -61,8 +62,8 @@ def test_cpu_agrees_with_the_reference(fields: dict[str, Any], direction: Any) -
     keys, w = bank()
     io, x = SlicedIOParameters(**fields), vectors(IN if direction == "forward" else OUT)
     expected, actual = (
-        periphery(io, keys, OUT, IN, direction, executor).read(w, x, BLOCKS_OF_TILES, 9)
-        for executor in ("naive", "cpu")
+        periphery(io, keys, OUT, IN, direction, backend_of(backend)).read(w, x, BLOCKS_OF_TILES, 9)
+        for backend in ("naive", "cpu")
     )
     # float32's rounding may tip a conversion by a code of the lowest or of the highest slice and pass
     largest = io.adc_step * 4.0**3 * 4.0**2 / (127 * 31) * np.abs(x).max() * 2

@@ -8,6 +8,7 @@ import numpy as np
 
 from crossgrid.kernels.analog_mvm.parameters import IOParameters
 from crossgrid.kernels.arrays.build import build_cell
+from crossgrid.kernels.backends import backend_of
 from crossgrid.kernels.devices import ConstantStepDevice
 from crossgrid.kernels.pulsed_update.parameters import PulseType, UpdateParameters
 from crossgrid.kernels.rng import tile_key
@@ -30,9 +31,9 @@ def keys(tiles: int = 1) -> np.ndarray:
 
 def make(
     config: Any, out_size: int, in_size: int, update: UpdateParameters = EXACT, tiles: int = 1,
-    executor: str = "cpu", start: float | np.ndarray = 0.0,
+    backend: str = "cpu", start: float | np.ndarray = 0.0,
 ) -> Any:  # fmt: skip
-    cell = build_cell(config, update, keys(tiles), out_size, in_size, executor)
+    cell = build_cell(config, update, keys(tiles), out_size, in_size, backend_of(backend))
     cell.set_weights(np.broadcast_to(np.asarray(start, np.float32), (tiles, out_size, in_size)))
     return cell
 

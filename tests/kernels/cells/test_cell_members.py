@@ -22,7 +22,7 @@ from crossgrid.kernels.pulsed_update.parameters import PulseType, UpdateParamete
 
 OUT, IN, VECTORS, STEP = 5, 4, 30, 0.01
 COUNTS = UpdateParameters(pulse_type=PulseType.MEAN_COUNT)
-BOTH = pytest.mark.parametrize("executor", ["naive", "cpu"])
+BOTH = pytest.mark.parametrize("backend", ["naive", "cpu"])
 
 
 def hidden(cell: Any, k: int) -> np.ndarray:
@@ -31,13 +31,13 @@ def hidden(cell: Any, k: int) -> np.ndarray:
 
 @BOTH
 @pytest.mark.parametrize("policy", ["ALL", "SINGLE_FIXED", "SINGLE_SEQUENTIAL"])
-def test_the_policy_says_who_is_updated(executor: str, policy: str) -> None:
+def test_the_policy_says_who_is_updated(backend: str, policy: str) -> None:
     x, d = gradients(VECTORS, OUT, IN)
     own = VectorUnitCell(
         unit_cell_devices=[plain(), plain(), plain()], update_policy=policy, first_update_idx=1,
         gamma_vec=[0.5, 1.0, -2.0],
     )  # fmt: skip
-    cell = train(make(own, OUT, IN, executor=executor, start=0.1), x, d, 0.1, 7)
+    cell = train(make(own, OUT, IN, backend=backend, start=0.1), x, d, 0.1, 7)
 
     w = np.full((3, OUT, IN), 0.1)
     if policy == "SINGLE_FIXED":  # the others are not even programmed
@@ -130,10 +130,10 @@ def mean_counts(x: np.ndarray, d: np.ndarray, rate: float) -> np.ndarray:
 
 
 @BOTH
-def test_each_side_of_a_pair_only_steps_up(executor: str) -> None:
+def test_each_side_of_a_pair_only_steps_up(backend: str) -> None:
     x, d = gradients(VECTORS, OUT, IN)
     start = np.where(np.arange(OUT * IN).reshape(OUT, IN) % 2, 0.25, -0.125)
-    cell = train(make(one_sided(), OUT, IN, COUNTS, executor=executor, start=start), x, d, 0.5, 7)
+    cell = train(make(one_sided(), OUT, IN, COUNTS, backend=backend, start=start), x, d, 0.5, 7)
     plus, minus = np.maximum(start, 0.0), np.maximum(-start, 0.0)
     for u in range(VECTORS):
         counts = mean_counts(x[u], d[u], 0.5)
@@ -146,7 +146,7 @@ def test_each_side_of_a_pair_only_steps_up(executor: str) -> None:
 
 @BOTH
 @pytest.mark.parametrize(("every", "in_batches"), [(2, True), (7, False)])
-def test_pairs_that_have_both_grown_are_refreshed(executor: str, every: int, in_batches: bool) -> None:
+def test_pairs_that_have_both_grown_are_refreshed(backend: str, every: int, in_batches: bool) -> None:
     x, d = gradients(120, OUT, IN)
     batch = 5
     own = one_sided(
@@ -155,7 +155,7 @@ def test_pairs_that_have_both_grown_are_refreshed(executor: str, every: int, in_
     )  # fmt: skip
     # off the grid of steps: where a difference were a whole number of them, rounding would decide its pulses
     start = np.random.default_rng(1).uniform(-STEP / 2, STEP / 2, (OUT, IN))
-    cell = train(make(own, OUT, IN, COUNTS, executor=executor, start=start), x, d, 0.5, batch)
+    cell = train(make(own, OUT, IN, COUNTS, backend=backend, start=start), x, d, 0.5, batch)
     level = np.maximum([cell.hidden_parameters()[f"reset_bias_{k}"][0] for k in range(2)], 0.0)
 
     side, refreshes = np.array([np.maximum(start, 0.0), np.maximum(-start, 0.0)]), 0
@@ -191,14 +191,14 @@ def test_pcm_pairs_stay_within_bounds_through_refreshes() -> None:
 @BOTH
 @pytest.mark.parametrize("rows", [-1, 2])
 @pytest.mark.parametrize("bins", [0, 6])
-def test_mixed_precision_writes_whole_steps_of_chi(executor: str, rows: int, bins: int) -> None:
+def test_mixed_precision_writes_whole_steps_of_chi(backend: str, rows: int, bins: int) -> None:
     batch, rate = 6, 0.2
     x, d = gradients(60, OUT, IN)
     own = MixedPrecisionCompound(
         device=plain(dw_min=STEP), transfer_every=2, n_rows_per_transfer=rows, n_x_bins=bins, n_d_bins=bins,
         stoc_round_x=False, stoc_round_d=False,
     )  # fmt: skip
-    cell = train(make(own, OUT, IN, COUNTS, executor=executor, start=0.1), x, d, rate, batch)
+    cell = train(make(own, OUT, IN, COUNTS, backend=backend, start=0.1), x, d, rate, batch)
 
     def rounded(values: np.ndarray) -> np.ndarray:
         step = np.abs(values).max() / (bins // 2) if bins else 0.0

@@ -16,6 +16,7 @@ from crossgrid.kernels.analog_mvm.parameters import (
     NoiseManagementType,
 )
 from crossgrid.kernels.arrays.build import build_cell
+from crossgrid.kernels.backends import backend_of
 from crossgrid.kernels.cells import (
     BufferedTransferCompound,
     ChoppedTransferCompound,
@@ -95,8 +96,8 @@ class Run:
         self.update = UpdateParameters(pulse_type=pulse_type, update_bl_management=data.draw(st.booleans()))
         self.seed = data.draw(st.integers(0, 1000))
 
-    def cell(self, executor: str = "cpu") -> Any:
-        cell = build_cell(self.own, self.update, keys(self.tiles), self.out, self.inputs, executor)
+    def cell(self, backend: str = "cpu") -> Any:
+        cell = build_cell(self.own, self.update, keys(self.tiles), self.out, self.inputs, backend_of(backend))
         start = np.random.default_rng(self.seed).uniform(-0.5, 0.5, (self.tiles, self.out, self.inputs))
         cell.set_weights(start.astype(np.float32))
         return cell
@@ -140,7 +141,7 @@ def test_devices_stay_within_bounds_and_the_same_seed_gives_the_same_bits(kind: 
 @every_cell
 @settings(max_examples=6, deadline=None, derandomize=True)
 @given(data=st.data())
-def test_the_executors_agree_to_the_bit(kind: str, data: Any) -> None:
+def test_the_backends_agree_to_the_bit(kind: str, data: Any) -> None:
     run = Run(data.draw(CELLS[kind]), data)
     assert_same_state(run.train(run.cell("naive"), 3), run.train(run.cell("cpu"), 3))
 

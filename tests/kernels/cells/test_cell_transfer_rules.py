@@ -1,7 +1,7 @@
 """Transfer arithmetic against a plain statement of the rules, with devices and reads that are exact.
 
 Fast arrays follow w <- w - rate d x exactly, slow ones are written exactly (v1) or in whole steps of dw_min.
-test_cell_properties.py holds the executors to the same bits, so the rules are looked at with one of them.
+test_cell_properties.py holds the backends to the same bits, so the rules are looked at with one of them.
 The statements below run in float64, one vector at a time; float32 differs by a few 1e-7 a vector.
 """
 

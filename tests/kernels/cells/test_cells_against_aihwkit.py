@@ -18,6 +18,7 @@ import pytest
 from crossgrid.kernels import cells, devices
 from crossgrid.kernels.analog_mvm import parameters as io
 from crossgrid.kernels.arrays.build import build_cell
+from crossgrid.kernels.backends import backend_of
 from crossgrid.kernels.pulsed_update.parameters import UpdateParameters
 from crossgrid.kernels.rng import tile_key
 
@@ -30,10 +31,10 @@ NAMES = SimpleNamespace(
 )  # fmt: skip
 
 
-def trained(scenario: cs.Scenario, executor: str = "cpu") -> dict[str, np.ndarray]:
+def trained(scenario: cs.Scenario, backend: str = "cpu") -> dict[str, np.ndarray]:
     cell = build_cell(
         scenario.build(NAMES), UpdateParameters(), tile_key(1, 0)[None], scenario.out_size, scenario.in_size,
-        executor,
+        backend_of(backend),
     )  # fmt: skip
     first = np.zeros(1, np.int64)
     cell.set_weights(np.full((1, scenario.out_size, scenario.in_size), scenario.start, np.float32))

@@ -7,6 +7,7 @@ import pytest
 
 from crossgrid.kernels import devices
 from crossgrid.kernels.arrays.build import build_cell
+from crossgrid.kernels.backends import backend_of
 from crossgrid.kernels.devices.neurosim import curvature
 from crossgrid.kernels.errors import ConfigError, InputError
 from crossgrid.kernels.pulsed_update.parameters import UpdateParameters
@@ -37,7 +38,7 @@ INDEX = np.zeros(1, np.int64)
         ),
         (lambda: devices.LinearStepDevice(mult_noise=False, reverse_up=True), "LinearStepDevice.reverse_up"),
         (lambda: devices.ConstantStepDevice(dw_mim=0.1), "did you mean 'dw_min'"),
-        (lambda: build_cell(devices.ConstantStepDevice(), UpdateParameters(), KEYS, 2, 2, "gpu"), "executor"),
+        (lambda: backend_of("cdua"), "unknown backend 'cdua': did you mean 'cuda'"),
         (lambda: build_cell(devices.ConstantStepDevice(), UpdateParameters(), KEYS, 0, 2), "at least one"),
         (lambda: build_cell("constant", UpdateParameters(), KEYS, 2, 2), "no device configuration"),
     ],
@@ -54,7 +55,7 @@ def test_a_field_that_is_set_later_is_checked_too():
     assert device.w_min == -0.6
 
 
-@pytest.mark.parametrize("executor", ["naive", "cpu"])
+@pytest.mark.parametrize("backend", ["naive", "cpu"])
 @pytest.mark.parametrize(
     ("x", "d", "words"),
     [
@@ -65,18 +66,18 @@ def test_a_field_that_is_set_later_is_checked_too():
         (np.ones((1, 1, 3)), np.full((1, 1, 2), np.inf), "d of an update has NaN or infinite"),
     ],
 )
-def test_bad_input_is_refused_and_changes_nothing(x, d, words, executor):
-    cell = build_cell(devices.ConstantStepDevice(), UpdateParameters(), KEYS, 2, 3, executor)
+def test_bad_input_is_refused_and_changes_nothing(x, d, words, backend):
+    cell = build_cell(devices.ConstantStepDevice(), UpdateParameters(), KEYS, 2, 3, backend_of(backend))
     before = cell.weights.copy()
     with pytest.raises(InputError, match=words):
         cell.update(x, INDEX, d, INDEX, 0.1, 0)
     assert np.array_equal(cell.weights, before)
 
 
-@pytest.mark.parametrize("executor", ["naive", "cpu"])
-def test_trains_that_would_be_too_long_are_refused(executor):
+@pytest.mark.parametrize("backend", ["naive", "cpu"])
+def test_trains_that_would_be_too_long_are_refused(backend):
     parameters = UpdateParameters(fixed_bl=False, update_management=False, update_bl_management=False)
-    cell = build_cell(devices.ConstantStepDevice(), parameters, KEYS, 2, 3, executor)
+    cell = build_cell(devices.ConstantStepDevice(), parameters, KEYS, 2, 3, backend_of(backend))
     with pytest.raises(ConfigError, match="asks for trains of more than 31 pulses"):
         cell.update(np.ones((1, 1, 3)), INDEX, np.ones((1, 1, 2)), INDEX, 1.0, 0)
 

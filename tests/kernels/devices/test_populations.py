@@ -12,6 +12,7 @@ import pytest
 from crossgrid.kernels import devices
 from crossgrid.kernels.arrays.array import DeviceArray
 from crossgrid.kernels.arrays.build import build_cell
+from crossgrid.kernels.backends import CPU, NAIVE
 from crossgrid.kernels.devices import ConstantStepDevice, DriftParameter
 from crossgrid.kernels.devices.pow_step import PARAMETERS, symmetry_point
 from crossgrid.kernels.errors import ConfigError
@@ -24,8 +25,8 @@ N = 2 * OUT * IN
 PRESETS = [name for name in devices.__all__ if name.endswith("PresetDevice")]
 
 
-def _array(device, executor="cpu", keys=KEYS):
-    return DeviceArray(device, keys, OUT, IN, executor)
+def _array(device, backend=CPU, keys=KEYS):
+    return DeviceArray(device, keys, OUT, IN, backend)
 
 
 def _moments(values, mean, std):
@@ -80,8 +81,8 @@ def test_perfect_bias_frees_the_last_column():
 @pytest.mark.parametrize(
     "device", [ConstantStepDevice(), devices.SoftBoundsReferenceDevice(slope_up_dtod=0.1)]
 )
-def test_populations_depend_on_the_tile_and_not_on_the_executor(device):
-    compiled, naive = _array(device).p_TOIP, _array(device, "naive").p_TOIP
+def test_populations_depend_on_the_tile_and_not_on_the_backend(device):
+    compiled, naive = _array(device).p_TOIP, _array(device, NAIVE).p_TOIP
     assert np.array_equal(compiled, naive)
     assert np.array_equal(compiled[1:], _array(device, keys=KEYS[1:]).p_TOIP)
     assert not np.array_equal(compiled[0], compiled[1])

@@ -1,4 +1,4 @@
-"""Weight modifiers: the two executors agree bit by bit, and each type has the statistics of its formula."""
+"""Weight modifiers: the two backends agree bit by bit, and each type has the statistics of its formula."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from crossgrid.kernels.backends import backend_of
 from crossgrid.kernels.errors import ConfigError, InputError
 from crossgrid.kernels.inference import (
     WeightModifierParameter,
@@ -61,8 +62,8 @@ def test_numpy_and_numba_agree(kind: WeightModifierType, shape: tuple[int, ...])
     for more in ({}, {"pdrop": 0.3, "copy_last_column": shape[2] > 1}):
         parameter = WeightModifierParameter(type=kind, **STRONG, **more)
         ours, reference = (
-            modified_weights(w_TOI, parameter, KEYS_T2[: shape[0]], 12345678901, executor=executor)
-            for executor in ("cpu", "naive")
+            modified_weights(w_TOI, parameter, KEYS_T2[: shape[0]], 12345678901, backend=backend_of(backend))
+            for backend in ("cpu", "naive")
         )
         assert ours.dtype == reference.dtype == np.float32
         if kind in (WeightModifierType.PCM_NOISE, WeightModifierType.DOREFA):

@@ -16,6 +16,7 @@ pytest.importorskip("triton", reason="Triton is an extra: pip install 'crossgrid
 SCRIPT = """
 import json, sys
 import numpy as np, torch
+from crossgrid.kernels.backends import CUDA
 from crossgrid.kernels.inference import WeightModifierParameter, WeightModifierType, modified_weights
 from crossgrid.kernels.rng import tile_key
 
@@ -29,7 +30,7 @@ for kind in map(WeightModifierType, sys.argv[1:]):
         pcm_t_inference=100.0, pcm_prob_at_reset=0.1, pcm_prob_at_gmax=0.1, pcm_prob_at_random=0.1,
     )
     ours = modified_weights(w_TOI, parameter, keys_T2, tick)
-    triton = modified_weights(torch.from_numpy(w_TOI), parameter, keys_T2, tick, executor="cuda").numpy()
+    triton = modified_weights(torch.from_numpy(w_TOI), parameter, keys_T2, tick, backend=CUDA).numpy()
     differences[kind.name] = float(np.abs(ours - triton).max())
 print(json.dumps(differences))
 """

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 
+from crossgrid.kernels.backends import CPU, NAIVE
 from crossgrid.kernels.errors import InputError
 from crossgrid.kernels.inference import (
     GlobalDriftCompensation,
@@ -62,7 +63,7 @@ def test_at_no_time_there_is_read_noise_but_no_drift() -> None:
 def test_numpy_and_numba_draw_the_same_bank() -> None:
     for t_s in (0.0, 3600.0):
         np.testing.assert_array_equal(
-            weights_at(bank(executor="naive"), t_s, 2), weights_at(bank(executor="cpu"), t_s, 2)
+            weights_at(bank(backend=NAIVE), t_s, 2), weights_at(bank(backend=CPU), t_s, 2)
         )
 
 

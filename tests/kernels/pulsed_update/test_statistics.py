@@ -10,8 +10,9 @@ from update_cases import keys
 
 from crossgrid.kernels.arrays.array import DeviceArray
 from crossgrid.kernels.arrays.build import build_cell
-from crossgrid.kernels.arrays.cell import Vectors
+from crossgrid.kernels.backends import CPU
 from crossgrid.kernels.devices import ConstantStepDevice, SoftBoundsDevice
+from crossgrid.kernels.pulsed_update.arguments import Vectors
 from crossgrid.kernels.pulsed_update.parameters import PulseType, UpdateParameters
 
 EXACT_DEVICE = {"dw_min_dtod": 0.0, "up_down_dtod": 0.0, "w_max_dtod": 0.0, "w_min_dtod": 0.0}
@@ -29,7 +30,7 @@ def _counts(kind: PulseType) -> np.ndarray:
     device = ConstantStepDevice(dw_min=0.001, dw_min_std=0.0, **EXACT_DEVICE, **WIDE)
     parameters = UpdateParameters(pulse_type=kind, **UNMANAGED)
     tiles = 100
-    array = DeviceArray(device, keys(tiles), D.size, X.size, "cpu")
+    array = DeviceArray(device, keys(tiles), D.size, X.size, CPU)
     index = np.zeros(tiles, np.int64)
     changes = []
     for repeat in range(REPEATS // tiles):

@@ -10,7 +10,8 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from crossgrid.kernels.pulsed_update import cuda
+from crossgrid.kernels.pulsed_update.cuda.steps import step_kernel, stepper
+from crossgrid.kernels.pulsed_update.cuda.trains import train_kernel
 from crossgrid.kernels.pulsed_update.rule import MODES
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -39,15 +40,15 @@ def main() -> None:
     architecture = int(sys.argv[1])
     for kind, mode in MODES.items():
         constants = {"SCALING": 6, "MODE": mode, "JITTER": True, "HAS_ACTIVE": True, "BLOCK": 256}
-        print(kind.name, len(cubin(cuda.train_kernel, constants, architecture)), flush=True)
+        print(kind.name, len(cubin(train_kernel, constants, architecture)), flush=True)
     for name, device in DEVICES.items():
         constants = {
-            "step": cuda.stepper(type(device).step), "PARAMETERS": len(device.parameters), "MODE": 0,
+            "step": stepper(type(device).step), "PARAMETERS": len(device.parameters), "MODE": 0,
             "SIDE": 0, "NOISY": True, "AGGREGATES": device.aggregates, "WRITE": device.write_noise > 0,
             "BLOCK": 128,
         }  # fmt: skip
         c = tuple("fp32" for _ in device.constants())
-        print(name, len(cubin(cuda.step_kernel, constants, architecture, c=c)), flush=True)
+        print(name, len(cubin(step_kernel, constants, architecture, c=c)), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The executor "cuda" against the readable one. Run as a script for Triton's interpreter:
+"""The backend "cuda" against the readable one. Run as a script for Triton's interpreter:
 
 TRITON_INTERPRET=1 python triton_checks.py
 """

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from crossgrid.kernels import devices
 from crossgrid.kernels.arrays.build import build_cell
+from crossgrid.kernels.backends import backend_of
 from crossgrid.kernels.pulsed_update.parameters import PulseType, UpdateParameters
 from crossgrid.kernels.rng import tile_key
 
@@ -48,7 +49,7 @@ def vectors(
 
 def trained(
     device: Any,
-    executor: str,
+    backend: str,
     parameters: UpdateParameters,
     *,
     out_size: int,
@@ -60,7 +61,7 @@ def trained(
     first_tick: int = 0,
 ) -> tuple[NDArray[np.float32], NDArray[np.int64], Any]:
     """Weights, pulses and the cell after some updates of freshly drawn tiles."""  # fmt: skip
-    cell = build_cell(device, parameters, keys(tiles), out_size, in_size, executor)
+    cell = build_cell(device, parameters, keys(tiles), out_size, in_size, backend_of(backend))
     index = np.arange(tiles)
     pulses = np.zeros(tiles, np.int64)
     for number in range(batches):

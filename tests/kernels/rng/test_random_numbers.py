@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 from philox_vectors import KNOWN_ANSWERS
 
-from crossgrid.kernels.arrays.cpu import crosspoint_normals, crosspoint_words
-from crossgrid.kernels.arrays.draws import naive_words
+from crossgrid.kernels.backends import CPU, NAIVE
 from crossgrid.kernels.rng import Stream, counter_high, tile_key
 from crossgrid.kernels.rng import cpu as rng_cpu
 from crossgrid.kernels.rng.formulas import exponential, natural_log, normal_pair
@@ -34,15 +33,16 @@ def test_known_answers_of_random123_in_numpy_and_numba(counter, key, words):
 def test_numpy_and_numba_draw_the_same_bits():
     keys = np.stack([tile_key(3, block) for block in range(2)])
     high = counter_high(Stream.STEP_NOISE, (1 << 40) + 5, 7)
-    naive = naive_words(keys, slice(2, 9), 13, high)
-    assert np.array_equal(naive, crosspoint_words(keys, 2, 9, 13, *high))
+    naive = NAIVE.crosspoints.words(keys, 2, 9, 13, *high)
+    assert np.array_equal(naive, CPU.crosspoints.words(keys, 2, 9, 13, *high))
     normals = np.stack([*normal_pair(naive[0]), *normal_pair(naive[1])])
-    assert np.array_equal(normals, crosspoint_normals(keys, 2, 9, 13, *high))
+    assert np.array_equal(normals, CPU.crosspoints.normals(keys, 2, 9, 13, *high))
+    assert np.array_equal(normals, NAIVE.crosspoints.normals(keys, 2, 9, 13, *high))
 
 
 def _normals(rows: int, columns: int) -> np.ndarray:
     high = counter_high(Stream.STEP_NOISE, 11)
-    return crosspoint_normals(tile_key(1, 0)[None], 0, rows, columns, *high)[:, 0]
+    return CPU.crosspoints.normals(tile_key(1, 0)[None], 0, rows, columns, *high)[:, 0]
 
 
 def _check_normality(values: np.ndarray) -> None:
@@ -87,7 +87,7 @@ def test_neighbouring_addresses_are_uncorrelated(shift):
 def test_neighbouring_ticks_streams_and_tiles_are_uncorrelated():
     def drawn(stream: int, tick: int, block: int) -> np.ndarray:
         key = tile_key(1, block)[None]
-        return crosspoint_normals(key, 0, 300, 300, *counter_high(stream, tick))[0, 0].astype(np.float64)
+        return CPU.crosspoints.normals(key, 0, 300, 300, *counter_high(stream, tick))[0, 0].astype(np.float64)
 
     base = drawn(Stream.STEP_NOISE, 5, 0)
     for other in (

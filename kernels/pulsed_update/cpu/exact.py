@@ -1,4 +1,4 @@
-"""The exact outer product, vector after vector, for digital weights and for tests without pulses."""
+"""The exact outer product, vector after vector, compiled: for digital weights and updates without pulses."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numba import prange
 
-from ..machine.jit import kernel
+from ...machine.jit import kernel
 
 SERIAL_WORK = 100_000
 
@@ -36,26 +36,10 @@ _threaded = kernel(outer, parallel=True)
 _NO_BOUNDS = np.zeros((1, 1, 1, 2), np.float32)
 
 
-def naive_outer(
-    w_TOI: Any, p_TOIP: Any, bounded: bool, x_XBI: Any, x_of_T: Any, d_DBO: Any, d_of_T: Any, rate: Any
-) -> None:
-    """``outer`` in numpy."""
-    for t in range(w_TOI.shape[0]):
-        for x_I, d_O in zip(x_XBI[x_of_T[t]], d_DBO[d_of_T[t]], strict=True):
-            w_TOI[t] -= (rate * d_O)[:, None] * x_I[None, :]
-            if bounded:
-                np.clip(w_TOI[t], p_TOIP[t, ..., 0], p_TOIP[t, ..., 1], out=w_TOI[t])
-
-
 def update_exactly(
-    executor: str, w_TOI: Any, p_TOIP: Any, x_XBI: Any, x_of_T: Any, d_DBO: Any, d_of_T: Any, rate: Any
+    w_TOI: Any, p_TOIP: Any, x_XBI: Any, x_of_T: Any, d_DBO: Any, d_of_T: Any, rate: Any
 ) -> None:
     """The exact update in place; ``p_TOIP`` None: no bounds."""
     bounded = p_TOIP is not None
-    arguments = (w_TOI, p_TOIP if bounded else _NO_BOUNDS, bounded, x_XBI, x_of_T, d_DBO, d_of_T, rate)
-    if executor == "naive":
-        naive_outer(*arguments)
-    elif w_TOI.size * x_XBI.shape[1] < SERIAL_WORK:
-        _serial(*arguments)
-    else:
-        _threaded(*arguments)
+    outer_product = _serial if w_TOI.size * x_XBI.shape[1] < SERIAL_WORK else _threaded
+    outer_product(w_TOI, p_TOIP if bounded else _NO_BOUNDS, bounded, x_XBI, x_of_T, d_DBO, d_of_T, rate)

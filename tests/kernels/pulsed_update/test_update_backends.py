@@ -9,9 +9,9 @@ from update_cases import DEVICES, PULSED, keys, trained, vectors
 
 from crossgrid.kernels.arrays.array import DeviceArray
 from crossgrid.kernels.arrays.build import build_cell
-from crossgrid.kernels.arrays.cell import Vectors
+from crossgrid.kernels.backends import CPU, backend_of
+from crossgrid.kernels.pulsed_update.arguments import Side, Vectors
 from crossgrid.kernels.pulsed_update.parameters import PulseType, UpdateParameters
-from crossgrid.kernels.pulsed_update.rule import Side
 
 CARRY = (1 << 32) - 5  # a first tick whose lower word overflows within the test
 
@@ -78,7 +78,7 @@ def test_a_batch_equals_batches_of_one_where_each_vector_reaches_few_columns(nam
     d = (0.01 * rng.standard_normal((1, 2500, 16))).astype(np.float32)
     index, results = np.zeros(1, np.int64), []
     for size in (2500, 1):
-        array, pulses = DeviceArray(DEVICES[name], keys(1), 16, 25, "cpu"), 0
+        array, pulses = DeviceArray(DEVICES[name], keys(1), 16, 25, CPU), 0
         for start in range(0, 2500, size):
             part = slice(start, start + size)
             batch = Vectors(x[:, part], index, d[:, part], index)
@@ -107,13 +107,13 @@ def test_neither_threads_nor_stacking_change_a_bit():
     assert np.array_equal(together[1], cell.weights[0])
 
 
-@pytest.mark.parametrize("executor", ["naive", "cpu"])
-def test_the_two_sides_of_a_pair_share_the_pulses(executor):
+@pytest.mark.parametrize("backend", ["naive", "cpu"])
+def test_the_two_sides_of_a_pair_share_the_pulses(backend):
     x, d = vectors(3, 1, 5, 8, 9)
     batch = Vectors(x, np.zeros(1, np.int64), d, np.zeros(1, np.int64))
     pulses = {}
     for side in Side:
-        array = DeviceArray(DEVICES["constant"], keys(1), 8, 9, executor)
+        array = DeviceArray(DEVICES["constant"], keys(1), 8, 9, backend_of(backend))
         pulses[side] = int(array.pulse(batch, UpdateParameters(), 0.02, 0, side=side)[0])
         if side != Side.BOTH:
             assert array.kept_TOI.min() >= -0.002  # steps only up, save for what noise of one step can do
@@ -121,25 +121,27 @@ def test_the_two_sides_of_a_pair_share_the_pulses(executor):
     assert pulses[Side.BOTH] == pulses[Side.UP] + pulses[Side.DOWN_AS_UP]
 
 
-@pytest.mark.parametrize("executor", ["naive", "cpu"])
-def test_inactive_vectors_leave_a_tile_alone(executor):
+@pytest.mark.parametrize("backend", ["naive", "cpu"])
+def test_inactive_vectors_leave_a_tile_alone(backend):
     x, d = vectors(3, 1, 4, 6, 5)
     batch = Vectors(x, np.zeros(1, np.int64), d, np.zeros(1, np.int64))
-    array = DeviceArray(DEVICES["soft_bounds"], keys(1), 6, 5, executor)
+    array = DeviceArray(DEVICES["soft_bounds"], keys(1), 6, 5, backend_of(backend))
     active = np.array([[0, 1, 0, 1]], np.uint8)
     array.pulse(batch, UpdateParameters(), 0.02, 10, active_TB=active)
-    one_by_one = DeviceArray(DEVICES["soft_bounds"], keys(1), 6, 5, executor)
+    one_by_one = DeviceArray(DEVICES["soft_bounds"], keys(1), 6, 5, backend_of(backend))
     for b in (1, 3):
         alone = Vectors(x[:, b : b + 1], batch.x_of_T, d[:, b : b + 1], batch.d_of_T)
         one_by_one.pulse(alone, UpdateParameters(), 0.02, 10 + b)
     assert np.array_equal(array.kept_TOI, one_by_one.kept_TOI)
 
 
-@pytest.mark.parametrize("executor", ["naive", "cpu"])
+@pytest.mark.parametrize("backend", ["naive", "cpu"])
 @pytest.mark.parametrize("kind", [PulseType.NONE, PulseType.NONE_WITH_DEVICE])
-def test_exact_updates_are_outer_products(kind, executor):
+def test_exact_updates_are_outer_products(kind, backend):
     x, d = vectors(5, 1, 6, 4, 7, scale=0.02)
-    cell = build_cell(DEVICES["constant"], UpdateParameters(pulse_type=kind), keys(1), 4, 7, executor)
+    cell = build_cell(
+        DEVICES["constant"], UpdateParameters(pulse_type=kind), keys(1), 4, 7, backend_of(backend)
+    )
     cell.update(x, np.zeros(1, np.int64), d, np.zeros(1, np.int64), 0.5, 0)
     wanted = np.zeros((4, 7))
     low, high = (cell.hidden_parameters()[name][0] for name in ("min_bound", "max_bound"))

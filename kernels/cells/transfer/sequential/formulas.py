@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...rng import numpy_math as m
+from ....rng import numpy_math as m
 
 
 def whole_steps(held: Any, step: Any, most: Any) -> Any:

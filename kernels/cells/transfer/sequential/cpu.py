@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 
-from ...machine.jit import kernel
-from ...rng.cpu import compiled
+from ....machine.jit import kernel
+from ....rng.cpu import compiled
 from . import formulas
 
 f32 = np.float32
@@ -19,9 +15,11 @@ running_mean = compiled(formulas.running_mean)
 running_size = compiled(formulas.running_size, running_mean=running_mean)
 
 
-def _fill_buffer(
+@kernel
+def fill_buffer(
     buffer_TLM, read_TNM, lines_TN, gain_TN, step, momentum, forget, cap, most, steps_TNM
 ):  # fmt: skip
+    """As ``naive.fill_buffer``."""
     for t in range(read_TNM.shape[0]):
         for n in range(read_TNM.shape[1]):
             buffer_M, read_M, steps_M = buffer_TLM[t, lines_TN[t, n]], read_TNM[t, n], steps_TNM[t, n]
@@ -33,7 +31,9 @@ def _fill_buffer(
                 steps_M[i] = steps
 
 
-def _subtract_reference(read_TNM, lines_N, flips_TN, switched_TL, mean_TLM, past_TLM, rate):
+@kernel
+def subtract_reference(read_TNM, lines_N, flips_TN, switched_TL, mean_TLM, past_TLM, rate):
+    """As ``naive.subtract_reference``."""
     for t in range(read_TNM.shape[0]):
         for n in range(lines_N.size):
             line = lines_N[n]
@@ -48,7 +48,9 @@ def _subtract_reference(read_TNM, lines_N, flips_TN, switched_TL, mean_TLM, past
             switched_TL[t, line] = flips_TN[t, n]
 
 
-def _running_rates(x_max_XB, x_of_T, d_max_DB, d_of_T, sizes_T2, follow, top, rate_TB):
+@kernel
+def running_rates(x_max_XB, x_of_T, d_max_DB, d_of_T, sizes_T2, follow, top, rate_TB):
+    """As ``naive.running_rates``."""
     for t in range(rate_TB.shape[0]):
         x_max_B, d_max_B = x_max_XB[x_of_T[t]], d_max_DB[d_of_T[t]]
         for b in range(rate_TB.shape[1]):
@@ -58,58 +60,32 @@ def _running_rates(x_max_XB, x_of_T, d_max_DB, d_of_T, sizes_T2, follow, top, ra
             rate_TB[t, b] = top / product if product > 0 else top
 
 
-def _chop(
-    x_XBI, x_of_T, d_DBO, d_of_T, scale_TB, line_signs_TL, other_signs_TM, lines_N, after_N, flips_TN,
-    other_flips_TSM, columns, x_TBI, d_TBO, sign_TNM,
-):  # fmt: skip
-    vectors, reads = x_TBI.shape[1], lines_N.size
-    for t in range(x_TBI.shape[0]):
-        line_signs_L, other_signs_M = line_signs_TL[t], other_signs_TM[t]
+@kernel
+def chop(vectors, scale_TB, choppers, flips, columns, out):
+    """As ``naive.chop``."""
+    batch, reads = out.x_TBI.shape[1], flips.lines_N.size
+    for t in range(out.x_TBI.shape[0]):
+        line_signs_L, other_signs_M = choppers.line_signs_TL[t], choppers.other_signs_TM[t]
         x_signs = line_signs_L if columns else other_signs_M
         d_signs = other_signs_M if columns else line_signs_L
         n, sweep = 0, 0
-        for b in range(vectors + 1):
-            while n < reads and after_N[n] <= b:
-                line = lines_N[n]
+        for b in range(batch + 1):
+            while n < reads and flips.after_N[n] <= b:
+                line = flips.lines_N[n]
                 for i in range(other_signs_M.size):
-                    sign_TNM[t, n, i] = line_signs_L[line] * other_signs_M[i]
-                if flips_TN[t, n] != 0:
+                    out.sign_TNM[t, n, i] = line_signs_L[line] * other_signs_M[i]
+                if flips.flips_TN[t, n] != 0:
                     line_signs_L[line] = -line_signs_L[line]
                 if line == line_signs_L.size - 1:
                     for i in range(other_signs_M.size):
-                        if other_flips_TSM[t, sweep, i] != 0:
+                        if flips.other_flips_TSM[t, sweep, i] != 0:
                             other_signs_M[i] = -other_signs_M[i]
                     sweep += 1
                 n += 1
-            if b < vectors:
+            if b < batch:
                 scale = scale_TB[t, b]
-                x_I, d_O = x_XBI[x_of_T[t], b], d_DBO[d_of_T[t], b]
+                x_I, d_O = vectors.x_XBI[vectors.x_of_T[t], b], vectors.d_DBO[vectors.d_of_T[t], b]
                 for i in range(x_I.size):
-                    x_TBI[t, b, i] = x_I[i] * (x_signs[i] * scale)
+                    out.x_TBI[t, b, i] = x_I[i] * (x_signs[i] * scale)
                 for i in range(d_O.size):
-                    d_TBO[t, b, i] = d_O[i] * (d_signs[i] * scale)
-
-
-@functools.cache
-def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    return kernel(function)
-
-
-def fill_buffer(*args):
-    """As ``naive.fill_buffer``."""
-    _compiled(_fill_buffer)(*args)
-
-
-def subtract_reference(*args):
-    """As ``naive.subtract_reference``."""
-    _compiled(_subtract_reference)(*args)
-
-
-def running_rates(*args):
-    """As ``naive.running_rates``."""
-    _compiled(_running_rates)(*args)
-
-
-def chop(*args):
-    """As ``naive.chop``."""
-    _compiled(_chop)(*args)
+                    out.d_TBO[t, b, i] = d_O[i] * (d_signs[i] * scale)

@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from ....pulsed_update.arguments import Vectors
 from . import formulas
+from .arguments import Choppers, Flips, Signed
 
 f32 = np.float32
 
@@ -50,22 +52,23 @@ def running_rates(
 
 
 def chop(
-    x_XBI: Any, x_of_T: Any, d_DBO: Any, d_of_T: Any, scale_TB: Any, line_signs_TL: Any, other_signs_TM: Any,
-    lines_N: Any, after_N: Any, flips_TN: Any, other_flips_TSM: Any, columns: bool, x_TBI: Any, d_TBO: Any,
-    sign_TNM: Any,
-) -> None:  # fmt: skip
+    vectors: Vectors, scale_TB: Any, choppers: Choppers, flips: Flips, columns: bool, out: Signed
+) -> None:
     """x and d with the choppers' signs, and the signs of every read; the choppers flip after reads."""
+    line_signs_TL, other_signs_TM = choppers
     x_signs, d_signs = (line_signs_TL, other_signs_TM) if columns else (other_signs_TM, line_signs_TL)
-    vectors, reads, n, sweep = x_TBI.shape[1], len(lines_N), 0, 0
-    for b in range(vectors + 1):
-        while n < reads and after_N[n] <= b:
-            line = lines_N[n]
-            sign_TNM[:, n] = line_signs_TL[:, line, None] * other_signs_TM
-            line_signs_TL[:, line] *= np.where(flips_TN[:, n] != 0, f32(-1.0), f32(1.0))
+    batch, reads, n, sweep = out.x_TBI.shape[1], len(flips.lines_N), 0, 0
+    for b in range(batch + 1):
+        while n < reads and flips.after_N[n] <= b:
+            line = flips.lines_N[n]
+            out.sign_TNM[:, n] = line_signs_TL[:, line, None] * other_signs_TM
+            line_signs_TL[:, line] *= np.where(flips.flips_TN[:, n] != 0, f32(-1.0), f32(1.0))
             if line == line_signs_TL.shape[1] - 1:
-                other_signs_TM *= np.where(other_flips_TSM[:, sweep] != 0, f32(-1.0), f32(1.0))
+                flipped_TM = flips.other_flips_TSM[:, sweep] != 0
+                np.multiply(other_signs_TM, np.where(flipped_TM, f32(-1.0), f32(1.0)), out=other_signs_TM)
                 sweep += 1
             n += 1
-        if b < vectors:
-            x_TBI[:, b] = x_XBI[x_of_T, b] * (x_signs * scale_TB[:, b, None])
-            d_TBO[:, b] = d_DBO[d_of_T, b] * (d_signs * scale_TB[:, b, None])
+        if b < batch:
+            scale_T1 = scale_TB[:, b, None]
+            out.x_TBI[:, b] = vectors.x_XBI[vectors.x_of_T, b] * (x_signs * scale_T1)
+            out.d_TBO[:, b] = vectors.d_DBO[vectors.d_of_T, b] * (d_signs * scale_T1)

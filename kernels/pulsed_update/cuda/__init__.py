@@ -1,0 +1,1 @@
+"""The pulsed update on a CUDA card (Triton)."""

@@ -1,0 +1,146 @@
+"""Coincidences on a CUDA card: one program applies those of one row of one tile."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import triton
+import triton.language as tl
+
+from ...rng import Stream
+from ...rng.cuda import counter_low, counter_top, jitted, normal_pair, philox4x32
+from ...rng.triton_math import rint
+from .trains import picked
+
+STEP_NOISE, WRITE_NOISE = tl.constexpr(int(Stream.STEP_NOISE)), tl.constexpr(int(Stream.WRITE_NOISE))
+
+
+@triton.jit
+def bits_set(word):
+    """The number of set bits of uint32 (Warren, Hacker's Delight, 5-1)."""
+    word = word - ((word >> 1) & 0x55555555)
+    word = (word & 0x33333333) + ((word >> 2) & 0x33333333)
+    word = (word + (word >> 4)) & 0x0F0F0F0F
+    return ((word * 0x01010101) >> 24).to(tl.int32)
+
+
+@triton.jit
+def pulse_counts(x_code, d_code, d_second, length, MODE: tl.constexpr):
+    """How many pulses the columns' codes and a row's code make."""
+    x_level, d_level = x_code & 0x7FFFFFFF, d_code & 0x7FFFFFFF
+    size = tl.cast(length, tl.float32)
+    if MODE == 0:
+        return bits_set((x_level & d_level).to(tl.uint32, bitcast=True))
+    if MODE == 1:
+        level = tl.where(x_code < 0, d_second & 0x7FFFFFFF, d_level)
+        return bits_set((x_level & level).to(tl.uint32, bitcast=True))
+    if MODE == 2:
+        product = x_level.to(tl.float32) * d_level.to(tl.float32)
+        return rint(tl.div_rn(product, tl.zeros_like(product) + size)).to(tl.int32)
+    product = x_level.to(tl.float32, bitcast=True) * d_level.to(tl.float32, bitcast=True)
+    return rint(size * product).to(tl.int32)
+
+
+@triton.jit
+def ordinal_noise(k0, k1, ordinal, row, tick, extra):
+    """The standard normal of each ordinal of a row and vector."""
+    call = (ordinal // 8).to(tl.uint32)
+    zero = tl.zeros_like(call)
+    low, top = zero + counter_low(tick), zero + counter_top(STEP_NOISE, extra, tick)
+    words = philox4x32(k0, k1, call, zero + row, low, top)
+    a, b = normal_pair(picked(words, ordinal % 8 // 2))
+    return tl.where(ordinal % 2 == 0, a, b)
+
+
+@triton.jit
+def first_ordinals(number, negative):
+    """Which noise of a row is each column's first: columns of positive inputs come before the others."""
+    of_positive = tl.where(negative, 0, number)
+    of_negative = number - of_positive
+    after = tl.sum(of_positive, 0) + tl.cumsum(of_negative, 0) - of_negative
+    return tl.where(negative, after, tl.cumsum(of_positive, 0) - of_positive)
+
+
+@triton.jit
+def step_kernel(
+    w, p, c, seen, write_noise, keys, tick_of_first, x_codes, d_codes, d_second, lengths, pulses, vectors,
+    columns, rows, neg_rate, extra, step: tl.constexpr, PARAMETERS: tl.constexpr, MODE: tl.constexpr,
+    SIDE: tl.constexpr, NOISY: tl.constexpr, AGGREGATES: tl.constexpr, WRITE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):  # fmt: skip
+    """All coincidences of one row of one tile with the vectors of a batch, in order."""
+    t, row = tl.program_id(0) // rows, tl.program_id(0) % rows
+    column = tl.arange(0, BLOCK)
+    here = column < columns
+    at = tl.program_id(0).to(tl.int64) * columns + column
+    w_I = tl.load(w + at, here, 0.0)
+    p_PI = load_parameters(p + at * PARAMETERS, here, PARAMETERS)
+    k0 = tl.load(keys + 2 * t).to(tl.uint32, bitcast=True)
+    k1 = tl.load(keys + 2 * t + 1).to(tl.uint32, bitcast=True)
+    tick_0 = tl.load(tick_of_first)
+    row_word = tl.cast(row, tl.uint32)
+    last = tl.full((BLOCK,), -1, tl.int32)
+    total = tl.zeros((BLOCK,), tl.int32)
+    for b in range(0, vectors):
+        vector = (t * vectors + b).to(tl.int64)
+        length = tl.load(lengths + vector)
+        d_code = tl.load(d_codes + vector * rows + row)
+        second = tl.load(d_second + vector * rows + row)
+        if (length > 0) & (((d_code | second) & 0x7FFFFFFF) != 0):
+            x_code = tl.load(x_codes + vector * columns + column, here, 0)
+            count = tl.where(here, pulse_counts(x_code, d_code, second, length, MODE), 0)
+            up = ((x_code < 0) != (d_code < 0)) != (neg_rate != 0)
+            if SIDE == 1:
+                count = tl.where(up, count, 0)
+            if SIDE == 2:
+                count = tl.where(up, 0, count)
+                up = up | (column >= 0)
+            number = tl.minimum(count, 1) if AGGREGATES else count
+            first = first_ordinals(number, x_code < 0)
+            most = tl.max(number, 0)
+            repeat = 0
+            while repeat < most:
+                if NOISY:
+                    xi = ordinal_noise(k0, k1, first + repeat, row_word, tick_0 + b, extra)
+                else:
+                    xi = tl.zeros_like(w_I)
+                n = count.to(tl.float32) if AGGREGATES else tl.full((BLOCK,), 1.0, tl.float32)
+                w_I = tl.where(number > repeat, step(w_I, up, n, xi, p_PI, c), w_I)
+                repeat += 1
+            last = tl.where(count > 0, b, last)
+            total += count
+    tl.store(w + at, w_I, here)
+    tl.store(pulses + tl.program_id(0), tl.sum(total, 0))
+    if WRITE:
+        zero = tl.zeros((BLOCK,), tl.uint32)
+        tick = tick_0 + last
+        low = counter_low(tick)
+        top = counter_top(WRITE_NOISE, extra, tick)
+        word, _, _, _ = philox4x32(k0, k1, column.to(tl.uint32), zero + row_word, low, top)
+        xi, _ = normal_pair(word)
+        tl.store(seen + at, w_I + write_noise * xi, here & (last >= 0))
+
+
+@triton.jit
+def load_parameters(p, here, PARAMETERS: tl.constexpr):
+    """The arrays that a step takes, as a tuple."""
+    a, b = tl.load(p, here, 0.0), tl.load(p + 1, here, 0.0)
+    c, d = tl.load(p + 2, here, 0.0), tl.load(p + 3, here, 0.0)
+    if PARAMETERS == 4:
+        return a, b, c, d
+    e = tl.load(p + 4, here, 0.0)
+    if PARAMETERS == 5:
+        return a, b, c, d, e
+    f = tl.load(p + 5, here, 0.0)
+    if PARAMETERS == 6:
+        return a, b, c, d, e, f
+    g = tl.load(p + 6, here, 0.0)
+    return a, b, c, d, e, f, g
+
+
+@functools.cache
+def stepper(formula: Callable[..., Any]) -> Any:
+    """A device's formula for Triton."""
+    return jitted(formula)
