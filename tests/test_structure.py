@@ -56,6 +56,20 @@ def test_folders_are_small(part: str) -> None:
 
 
 @pytest.mark.parametrize("part", ORDER)
+def test_functions_take_at_most_twelve_arguments(part: str) -> None:
+    """Compiled ones too: what belongs together travels as a named tuple."""
+    for path in imports.modules().values():
+        if path.relative_to(ROOT).parts[0] == part:
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.FunctionDef):
+                    names = [
+                        each.arg for each in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)
+                    ]
+                    taken = [name for name in names if name not in ("self", "cls")]
+                    assert len(taken) <= 12, f"{path.relative_to(ROOT)}: {node.name} takes {len(taken)}"
+
+
+@pytest.mark.parametrize("part", ORDER)
 def test_a_readme_names_every_wing(part: str) -> None:
     text = (ROOT / part / "README.md").read_text()
     for folder in (ROOT / part).iterdir():

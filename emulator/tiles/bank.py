@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,12 +46,9 @@ class TileStats:
 
     @classmethod
     def zeros(cls, tiles: int) -> TileStats:
-        return cls(
-            **{
-                each.name: np.zeros(tiles, np.float64 if each.name.endswith("_seconds") else np.int64)
-                for each in fields(cls)
-            }
-        )
+        kinds = {each.name: float if each.name.endswith("_seconds") else int for each in fields(cls)}
+        counters: dict[str, Any] = {name: np.zeros(tiles, kind) for name, kind in kinds.items()}
+        return cls(**counters)
 
 
 @dataclass(slots=True)

@@ -32,6 +32,16 @@ def skewed(value: Any, asymmetry: Any) -> Any:
     return m.where(value < 0.0, value * (1.0 - asymmetry), value)
 
 
+def at_input(u: Any, s: Any) -> Any:
+    """What the array makes of an input after DAC and noise; ``s`` are the settings."""
+    return skewed(u, s.inp_asymmetry)
+
+
+def at_output(y: Any, s: Any) -> Any:
+    """What becomes of an output before its noise and ADC; ``s`` are the settings."""
+    return skewed(y, s.out_asymmetry)
+
+
 def wire_drop(current: Any, weighted: Any, strength: Any, length_by_g_ratio: Any) -> Any:
     """What the wires' resistance takes from an output.
 

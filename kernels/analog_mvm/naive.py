@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
 from ..rng.formulas import unit_interval
 from . import formulas
-from .rows import Rows
+from .rows import Rows, ready
 from .settings import (
     ADDITIVE_NOISE,
     ANALOG_SUM,
@@ -31,15 +29,9 @@ from .settings import (
 )
 from .spread import Spread, line_normals, line_words
 
+__all__ = ["attempt", "prepare", "ready", "scales"]
+
 Array = NDArray[np.float32]
-
-
-def ready(values: Any, dtype: Any = np.float32) -> NDArray[Any]:
-    """``values`` as kernels take them: of ``dtype``, C-contiguous and writable; not copied where they are."""
-    flags = values.flags
-    if values.dtype == dtype and flags.c_contiguous and flags.writeable:
-        return values
-    return np.require(values, dtype, ["C", "W"])
 
 
 def prepare(settings: Settings) -> Settings:
@@ -130,7 +122,7 @@ class _Read:
         u = formulas.clipped(u, s.inp_bound)
         if s.inp_noise > 0:
             u = u + s.inp_noise * self.normals(INPUT_NOISE, len(u))
-        return formulas.skewed(u, s.inp_asymmetry).astype(np.float32)
+        return formulas.at_input(u, s).astype(np.float32)
 
     def output(self, w: Array, w_negative: Array, u: Array) -> tuple[Array, bool, int]:
         """The product in one or two passes, and the ADC."""
@@ -159,7 +151,7 @@ class _Read:
         if s.weight_noise_type != NO_WEIGHT_NOISE:
             additive = s.weight_noise_type == ADDITIVE_NOISE
             power = (u * u).sum(dtype=np.float32) if additive else np.abs(w) @ (u * u)
-            y = y + s.weight_noise * np.sqrt(power) * self.normals(WEIGHT_NOISE + draw, len(y))
+            y = y + s.w_noise * np.sqrt(power) * self.normals(WEIGHT_NOISE + draw, len(y))
         return y
 
     def converted_output(self, y: Array, draw: int) -> tuple[Array, bool, int]:
@@ -167,7 +159,7 @@ class _Read:
         s = self.settings
         if s.nonlinear:
             y = formulas.saturated(y, self.spread.curvature_TL[self.t], self.spread.slope_T[self.t])
-        y = formulas.skewed(y, s.out_asymmetry)
+        y = formulas.at_output(y, s)
         if s.out_noise > 0:
             std = self.spread.out_noise_TL[self.t] if s.has_out_spread else s.out_noise
             y = y + std * self.normals(OUTPUT_NOISE + draw, len(y))
@@ -176,7 +168,7 @@ class _Read:
         else:
             y = formulas.quantised(y, s.out_step)
         high, low = y > s.out_bound, y < -s.out_bound
-        hit = bool(high.any() or (s.test_negative and low.any()))
+        hit = bool(high.any() or (s.bm_test_negative_bound and low.any()))
         return formulas.clipped(y, s.out_bound).astype(np.float32), hit, int(high.sum() + low.sum())
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,3 +43,11 @@ def some_rows(tile_N: Index, vector_N: Index, tiles: int, batch: int, x_of_tile:
     """The listed vectors, which are sorted by tile; each has its own input row."""
     first = np.searchsorted(tile_N, np.arange(tiles + 1))
     return Rows(first, vector_N, first[:-1], x_of_tile[tile_N] * batch + vector_N, tile_N, vector_N, False)
+
+
+def ready(values: Any, dtype: Any = np.float32) -> NDArray[Any]:
+    """``values`` as kernels take them: of ``dtype``, C-contiguous and writable; not copied where they are."""
+    flags = values.flags
+    if values.dtype == dtype and flags.c_contiguous and flags.writeable:
+        return values
+    return np.require(values, dtype, ["C", "W"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import namedtuple
 from typing import Any, NamedTuple, get_type_hints
 
 import numpy as np
@@ -52,55 +53,65 @@ _WEIGHT_NOISES = {
 
 
 class Settings(NamedTuple):
-    """One direction's periphery; numbers are float32 so that kernels compute in float32."""
+    """One direction's periphery, declared here alone: records, named tuples and numbers for cards follow.
+
+    What is called as a field of ``IOParameters`` is that field, as a number of this type; ``settings_of``
+    works out the others.
+    """
 
     transposed: bool  # the read is of W^T
     stream: int
     scaling: int
-    largest_scale: Any  # nm_thres or infinite; the scale itself for SCALE_CONSTANT
-    np_sum_finest: Any
-    np_sum_factor: Any
+    largest_scale: np.float32  # nm_thres or infinite; the scale itself for SCALE_CONSTANT
+    np_sum_finest: np.float32
+    np_sum_factor: np.float32
     unscaled_if_zero: bool  # a vector with scale 0 is read as it is, for its noise
-    inp_step: Any
-    inp_bound: Any
+    inp_step: np.float32
+    inp_bound: np.float32
     inp_random: bool
-    inp_noise: Any
-    inp_asymmetry: Any
+    inp_noise: np.float32
+    inp_asymmetry: np.float32
     passes: int
-    ir_drop: Any
-    length_by_g_ratio: Any
+    ir_drop: np.float32
+    length_by_g_ratio: np.float32
     has_offset: bool
-    v_offset_w_min: Any
-    r_series: Any
+    v_offset_w_min: np.float32
+    r_series: np.float32
     weight_noise_type: int
-    weight_noise: Any
+    w_noise: np.float32
     nonlinear: bool
-    out_asymmetry: Any
-    out_noise: Any
+    out_asymmetry: np.float32
+    out_noise: np.float32
     has_out_spread: bool
-    out_step: Any
-    out_bound: Any
+    out_step: np.float32
+    out_bound: np.float32
     out_random: bool
-    test_negative: bool
-    out_scale: Any
+    bm_test_negative_bound: bool
+    out_scale: np.float32
 
     def packed(self) -> NDArray[np.void]:
         """All in one record [1]: a compiled kernel takes it over much faster than thirty arguments."""
         return np.array([tuple(self)], RECORD)
 
     @property
+    def numbers(self) -> Any:
+        """The numbers among them, as ``Numbers``, for a card; the rest is known when a kernel is compiled."""
+        return Numbers(*(float(getattr(self, name)) for name in NUMBERS))
+
+    @property
     def per_tile_inputs(self) -> bool:
         """Whether tiles that read the same vectors see different inputs."""
-        return self.inp_random or self.inp_noise > 0 or self.scaling == SCALE_AVERAGE
+        return self.inp_random or bool(self.inp_noise > 0) or self.scaling == SCALE_AVERAGE
 
 
-_TYPES = {bool: np.bool_, int: np.int64}
-RECORD = np.dtype([(name, _TYPES.get(hint, np.float32)) for name, hint in get_type_hints(Settings).items()])
+_TYPES: dict[str, type] = get_type_hints(Settings)
+RECORD = np.dtype([(name, {bool: np.bool_, int: np.int64}.get(kind, kind)) for name, kind in _TYPES.items()])
+NUMBERS = [name for name, kind in _TYPES.items() if kind is np.float32]
+Numbers: Any = namedtuple("Numbers", NUMBERS)  # type: ignore[misc]  # of as many names as there are
 
 
 def settings_of(io: IOParameters, transposed: bool, stream: int, length: int) -> Settings:
     """The settings of a direction that sums ``length`` products."""
-    f32 = np.float32
     if io.perfect:
         io = exact_io(io.out_scale)
     if isinstance(io.ir_drop, str):
@@ -108,41 +119,33 @@ def settings_of(io: IOParameters, transposed: bool, stream: int, length: int) ->
             f"{type(io).__name__}.ir_drop = {io.ir_drop!r} is a periphery of its own: make it with "
             "kernels.analog_mvm.periphery(io, ...)"
         )
-    inp_step = step_width(io.inp_res, io.inp_bound)
+    inp_step, out_step = step_width(io.inp_res, io.inp_bound), step_width(io.out_res, io.out_bound)
     out_bound = bound_of(io.out_bound)
     constant = io.noise_management is NoiseManagementType.CONSTANT
     has_weight_noise = io.w_noise > 0 and io.w_noise_type is not WeightNoiseType.NONE
-    return Settings(
-        transposed=transposed,
-        stream=int(stream),
-        scaling=_SCALES[io.noise_management],
-        largest_scale=f32(io.nm_thres if io.nm_thres > 0 else (1.0 if constant else np.inf)),
-        np_sum_finest=f32(io.max_bm_res / inp_step if inp_step > 0 else np.inf),
-        np_sum_factor=f32(ASSUMED_W_MAX / (out_bound if math.isfinite(out_bound) else 1.0)),
-        unscaled_if_zero=io.inp_noise > 0,
-        inp_step=f32(inp_step),
-        inp_bound=f32(bound_of(io.inp_bound)),
-        inp_random=io.inp_sto_round and inp_step > 0,
-        inp_noise=f32(io.inp_noise),
-        inp_asymmetry=f32(io.inp_asymmetry),
-        passes=_PASSES[io.mv_type],
-        ir_drop=f32(io.ir_drop),
-        length_by_g_ratio=f32(length / io.ir_drop_g_ratio),
-        has_offset=io.v_offset_std > 0 or io.r_series > 0,
-        v_offset_w_min=f32(io.v_offset_w_min),
-        r_series=f32(io.r_series),
-        weight_noise_type=_WEIGHT_NOISES[io.w_noise_type] if has_weight_noise else NO_WEIGHT_NOISE,
-        weight_noise=f32(io.w_noise),
-        nonlinear=is_nonlinear(io),
-        out_asymmetry=f32(io.out_asymmetry),
-        out_noise=f32(io.out_noise),
-        has_out_spread=io.out_noise > 0 and io.out_noise_std > 0,
-        out_step=f32(step_width(io.out_res, io.out_bound)),
-        out_bound=f32(out_bound),
-        out_random=io.out_sto_round and step_width(io.out_res, io.out_bound) > 0,
-        test_negative=io.bm_test_negative_bound,
-        out_scale=f32(io.out_scale),
-    )
+    derived = {
+        "transposed": transposed,
+        "stream": stream,
+        "scaling": _SCALES[io.noise_management],
+        "largest_scale": io.nm_thres if io.nm_thres > 0 else (1.0 if constant else np.inf),
+        "np_sum_finest": io.max_bm_res / inp_step if inp_step > 0 else np.inf,
+        "np_sum_factor": ASSUMED_W_MAX / (out_bound if math.isfinite(out_bound) else 1.0),
+        "unscaled_if_zero": io.inp_noise > 0,
+        "inp_step": inp_step,
+        "inp_bound": bound_of(io.inp_bound),
+        "inp_random": io.inp_sto_round and inp_step > 0,
+        "passes": _PASSES[io.mv_type],
+        "length_by_g_ratio": length / io.ir_drop_g_ratio,
+        "has_offset": io.v_offset_std > 0 or io.r_series > 0,
+        "weight_noise_type": _WEIGHT_NOISES[io.w_noise_type] if has_weight_noise else NO_WEIGHT_NOISE,
+        "nonlinear": is_nonlinear(io),
+        "has_out_spread": io.out_noise > 0 and io.out_noise_std > 0,
+        "out_step": out_step,
+        "out_bound": out_bound,
+        "out_random": io.out_sto_round and out_step > 0,
+    }
+    found = {name: derived[name] if name in derived else getattr(io, name) for name in _TYPES}
+    return Settings(**{name: _TYPES[name](value) for name, value in found.items()})
 
 
 def exact_io(out_scale: float) -> IOParameters:

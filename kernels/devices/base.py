@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections import namedtuple
 from collections.abc import Mapping
 from enum import IntEnum
 from typing import Any, ClassVar, Protocol
@@ -87,7 +89,7 @@ class PulsedDevice(Config):
     noises are normal and drawn every time.
     """
 
-    # names of the arrays that a step takes, in their order in ``p``
+    # names of the arrays that a step takes as ``p.name``: four to seven, the bounds first
     parameters: ClassVar[tuple[str, ...]] = ("min_bound", "max_bound", "dwmin_up", "dwmin_down")
     # whether n equal steps can be taken at once
     aggregates: ClassVar[bool] = False
@@ -253,3 +255,9 @@ def dynamics(device: PulsedDevice, draws: Draws, drawn: Population) -> Populatio
         level = np.float32(device.reset) + np.float32(device.reset_dtod) * draws.normal(Spread.RESET)
         arrays["reset_bias"] = level + drawn.get("symmetry_point", np.float32(0.0))
     return arrays
+
+
+@functools.cache
+def parameters_type(kind: Any) -> Any:
+    """The named tuple that a device's step takes for ``p``."""
+    return namedtuple(f"Of{kind.__name__}", kind.parameters)

@@ -23,5 +23,5 @@ class ConstantStepDevice(PulsedDevice):
         pulses of one vector, which can only matter within n steps of a bound.
         """
         size = n + c[0] * m.sqrt(n) * xi
-        moved = m.where(up, w + p[2] * size, w - p[3] * size)
-        return m.minimum(m.maximum(moved, p[0]), p[1])
+        moved = m.where(up, w + p.dwmin_up * size, w - p.dwmin_down * size)
+        return m.minimum(m.maximum(moved, p.min_bound), p.max_bound)

@@ -71,11 +71,11 @@ class ExpStepDevice(PulsedDevice):
 
         The noise is sigma (step + add + slope |w|); a device without a step or a range stays.
         """
-        z = w * p[4] + c[1]
-        size = m.where(up, p[2], p[3])
+        z = w * p.scale + c[1]
+        size = m.where(up, p.dwmin_up, p.dwmin_down)
         falloff = m.where(up, c[2], c[3]) * m.exp(m.where(up, c[4], c[5]) * z)
         mean = size * m.maximum(1.0 - falloff, 0.0)
         change = mean + c[0] * xi * (m.abs(mean) + c[6] + c[7] * m.abs(w))
-        change = m.where((size == 0.0) | (p[0] == p[1]), 0.0, change)
+        change = m.where((size == 0.0) | (p.min_bound == p.max_bound), 0.0, change)
         moved = m.where(up, w + change, w - change)
-        return m.minimum(m.maximum(moved, p[0]), p[1])
+        return m.minimum(m.maximum(moved, p.min_bound), p.max_bound)

@@ -18,11 +18,11 @@ def linear_step(w: Any, up: Any, n: Any, xi: Any, p: Any, c: Any) -> Any:
     """Up: (s_up + m_up w) and its noise; down: (s_dn + m_dn w). c[1] > 0: the noise scales with the step,
     else with s alone.
     """
-    size = m.where(up, p[2], p[3])
-    mean = size + m.where(up, p[4], p[5]) * w
+    size = m.where(up, p.dwmin_up, p.dwmin_down)
+    mean = size + m.where(up, p.slope_up, p.slope_down) * w
     change = mean + c[0] * xi * m.where(c[1] > 0.0, mean, size)
     moved = m.where(up, w + change, w - change)
-    return m.minimum(m.maximum(moved, p[0]), p[1])
+    return m.minimum(m.maximum(moved, p.min_bound), p.max_bound)
 
 
 def slope(gamma: Array, size: Array, reference: Array, allow_increasing: bool) -> Array:

@@ -99,5 +99,5 @@ class NeuroSimDevice(PulsedDevice):
     @staticmethod
     def step(w: Any, up: Any, n: Any, xi: Any, p: Any, c: Any) -> Any:
         """One pulse along the curve, and noise."""
-        change = m.where(up, p[2] * (p[4] - w), -p[3] * (p[5] - w))
-        return m.minimum(m.maximum(w + change + c[0] * xi, p[0]), p[1])
+        change = m.where(up, p.dwmin_up * (p.top_up - w), -p.dwmin_down * (p.top_down - w))
+        return m.minimum(m.maximum(w + change + c[0] * xi, p.min_bound), p.max_bound)

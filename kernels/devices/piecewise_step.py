@@ -65,12 +65,12 @@ class PiecewiseStepDevice(PulsedDevice):
     @staticmethod
     def step(w: Any, up: Any, n: Any, xi: Any, p: Any, c: Any) -> Any:
         """s L(w) (1 + noise); L = v_0 + sum_k (v_k+1 - v_k) clip(z - k, 0, 1), z in nodes from b_min."""
-        z = (w - p[0]) * p[4]
+        z = (w - p.min_bound) * p.nodes_per_weight
         level = m.where(up, c[1], c[2])
         for k in m.static_range(1, (len(c) - 1) // 2):
             rise = m.where(up, c[2 * k + 1] - c[2 * k - 1], c[2 * k + 2] - c[2 * k])
             level = level + rise * m.minimum(m.maximum(z - (k - 1.0), 0.0), 1.0)
-        change = m.where(up, p[2], p[3]) * level * (1.0 + c[0] * xi)
-        change = m.where(p[0] == p[1], 0.0, change)
+        change = m.where(up, p.dwmin_up, p.dwmin_down) * level * (1.0 + c[0] * xi)
+        change = m.where(p.min_bound == p.max_bound, 0.0, change)
         moved = m.where(up, w + change, w - change)
-        return m.minimum(m.maximum(moved, p[0]), p[1])
+        return m.minimum(m.maximum(moved, p.min_bound), p.max_bound)

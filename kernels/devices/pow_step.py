@@ -17,10 +17,14 @@ BISECTIONS = 40
 
 def power_step(w: Any, up: Any, n: Any, xi: Any, p: Any, c: Any) -> Any:
     """Up: s_up ((b_max - w) / R)^gamma_up, down: s_dn ((w - b_min) / R)^gamma_dn; R = b_max - b_min."""
-    room = m.where(up, p[1] - w, w - p[0]) * p[6]
-    change = m.where(up, p[2], p[3]) * m.power(room, m.where(up, p[4], p[5])) * (1.0 + c[0] * xi)
+    room = m.where(up, p.max_bound - w, w - p.min_bound) * p.inverse_range
+    change = (
+        m.where(up, p.dwmin_up, p.dwmin_down)
+        * m.power(room, m.where(up, p.gamma_up, p.gamma_down))
+        * (1.0 + c[0] * xi)
+    )
     moved = m.where(up, w + change, w - change)
-    return m.minimum(m.maximum(moved, p[0]), p[1])
+    return m.minimum(m.maximum(moved, p.min_bound), p.max_bound)
 
 
 def powers(device: Any, draws: Draws, drawn: Population) -> Population:
@@ -115,20 +119,21 @@ class PowStepReferenceDevice(PulsedDevice):
 
 def symmetry_point(drawn: Population, steps: int) -> Array:
     """Where an up and a down step are equal: by ``steps`` pairs of steps from 0, or by bisection."""
-    p = [drawn[name] for name in PARAMETERS]
+    low, high = drawn["min_bound"].copy(), drawn["max_bound"].copy()
     if steps > 0:
-        v = np.zeros_like(p[0])
+        v = np.zeros_like(low)
         for _ in range(steps):
-            v = v + _excess(v, p)
+            v = v + _excess(v, drawn)
         return v
-    low, high = p[0].copy(), p[1].copy()
     for _ in range(BISECTIONS):
         middle = np.float32(0.5) * (low + high)
-        rises = _excess(middle, p) > 0
+        rises = _excess(middle, drawn) > 0
         low, high = np.where(rises, middle, low), np.where(rises, high, middle)
     return np.float32(0.5) * (low + high)
 
 
-def _excess(v: Array, p: list[Array]) -> Array:
+def _excess(v: Array, drawn: Population) -> Array:
     """Up step minus down step at v, without noise."""
-    return p[2] * m.power((p[1] - v) * p[6], p[4]) - p[3] * m.power((v - p[0]) * p[6], p[5])
+    scale, low, high = drawn["inverse_range"], drawn["min_bound"], drawn["max_bound"]
+    up: Array = drawn["dwmin_up"] * m.power((high - v) * scale, drawn["gamma_up"])
+    return up - drawn["dwmin_down"] * m.power((v - low) * scale, drawn["gamma_down"])

@@ -78,7 +78,7 @@ class SoftBoundsReferenceDevice(PulsedDevice):
     @staticmethod
     def step(w: Any, up: Any, n: Any, xi: Any, p: Any, c: Any) -> Any:
         """Up: s_up ((1 - v / b_max) + noise), down: s_dn ((1 - v / b_min) + noise); v = w + ref."""
-        room = 1.0 - (w + p[6]) * m.where(up, p[4], p[5])
-        change = m.where(up, p[2], p[3]) * (room + c[0] * xi * m.where(c[1] > 0.0, room, 1.0))
+        room = 1.0 - (w + p.reference) * m.where(up, p.slope_up, p.slope_down)
+        change = m.where(up, p.dwmin_up, p.dwmin_down) * (room + c[0] * xi * m.where(c[1] > 0.0, room, 1.0))
         moved = m.where(up, w + change, w - change)
-        return m.minimum(m.maximum(moved, p[0]), p[1])
+        return m.minimum(m.maximum(moved, p.min_bound), p.max_bound)

@@ -8,7 +8,8 @@ makes a copy of such a function whose ``m`` is the backend's, and whose literals
 * numba compiles it for scalars inside a loop,
 * Triton compiles it for blocks.
 
-A formula may call other formulas: name them in ``uses`` and they are rebound as well.
+A formula may call others and use named numbers of its module: its ``helpers`` and ``constants``, which a
+backend binds in the same way.
 """
 
 from __future__ import annotations
@@ -32,6 +33,20 @@ def rebind(formula: Formula, m: Any, uses: Mapping[str, Any] | None = None) -> F
     copy.__qualname__ = formula.__qualname__
     copy.__module__ = formula.__module__
     return copy
+
+
+def helpers(formula: Formula) -> dict[str, Formula]:
+    """The formulas that ``formula`` calls, by the names it calls them by."""
+    assert isinstance(formula, types.FunctionType)
+    called = {name: formula.__globals__.get(name) for name in formula.__code__.co_names}
+    return {name: value for name, value in called.items() if isinstance(value, types.FunctionType)}
+
+
+def constants(formula: Formula) -> dict[str, float]:
+    """The named numbers of its module that ``formula`` uses."""
+    assert isinstance(formula, types.FunctionType)
+    used = {name: formula.__globals__.get(name) for name in formula.__code__.co_names}
+    return {name: value for name, value in used.items() if isinstance(value, float)}
 
 
 def with_float32_literals(formula: Formula) -> Formula:

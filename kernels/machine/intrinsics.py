@@ -10,6 +10,7 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
+from numba.np.numpy_support import from_dtype
 
 EIGHT = 8
 LOCALITY = 2  # of prefetched lines: 3 is the first-level cache, 2 the second
@@ -183,20 +184,21 @@ def gather_four(
 
 
 @functools.cache
-def numbers(count: int) -> Any:
-    """For numba: a tuple of ``count`` float32 numbers at a pointer, from ``first`` on, ``apart`` each."""
+def numbers(kind: Any) -> Any:
+    """For numba: float32 numbers at a pointer, from ``first`` on, ``apart`` each, as named tuple ``kind``."""
+    result = types.NamedUniTuple(types.float32, len(kind._fields), kind)
 
     @intrinsic
     def read(typing_context: Any, data: Any, first: Any, apart: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             data, place, apart = arguments
             values = []
-            for _ in range(count):
+            for _ in kind._fields:
                 values.append(builder.load(builder.gep(data, [place]), align=4))
                 place = builder.add(place, apart)
             return context.make_tuple(builder, signature.return_type, values)
 
-        return types.UniTuple(types.float32, count)(data, types.int64, types.int64), generate
+        return result(data, types.int64, types.int64), generate
 
     return read
 
@@ -213,3 +215,27 @@ def prefetch(typing_context: Any, data: Any, at: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(data, types.int64), generate
+
+
+def unpacked(kind: Any, record: Any) -> Any:
+    """For numba: a function of an array [1] of ``record`` that gives its fields as a named tuple ``kind``.
+
+    As values: fields that a loop reads from memory would keep it from being vectorised.
+    """
+    members = from_dtype(record)
+    result = types.NamedTuple([members.typeof(name) for name in kind._fields], kind)
+
+    @intrinsic
+    def unpack(typing_context: Any, array: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+            values = []
+            for name, member in zip(kind._fields, result.types, strict=True):
+                stored = context.get_data_type(member)
+                pointer = cgutils.get_record_member(builder, data, members.offset(name), stored)
+                values.append(context.unpack_value(builder, member, pointer, align=1))
+            return context.make_tuple(builder, result, values)
+
+        return result(array), generate
+
+    return unpack

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..devices.base import parameters_type
 from ..rng import Stream, counter_high
 from ..rng.formulas import normal_pair, unit_interval
 from ..rng.naive import philox4x32
@@ -142,7 +143,7 @@ def step_crosspoints(
         row, column = np.nonzero(numbers > repeat)
         xi = np.array([noise[r][first_OI[r, i] + repeat] for r, i in zip(row, column, strict=True)], f32)
         n = counts_OI[row, column].astype(f32) if aggregates else np.ones(row.size, f32)
-        p = np.moveaxis(tile.p_OIP[row, column], -1, 0)
+        p = parameters_type(tile.kind)(*np.moveaxis(tile.p_OIP[row, column], -1, 0))
         w_OI[row, column] = tile.kind.step(w_OI[row, column], up_OI[row, column], n, xi, p, tuple(tile.c))
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+
 import numba
 import numpy as np
 
-from ..machine.bind import Formula, rebind, with_float32_literals
+from ..machine.bind import Formula, constants, helpers, rebind, with_float32_literals
 from . import formulas, numba_math
 
 _M0 = np.uint64(0xD2511F53)
@@ -16,8 +18,11 @@ _HALF = np.uint64(32)
 _LOW = np.uint64(0xFFFFFFFF)
 
 
-def compiled(formula: Formula, **uses: object) -> Formula:
-    """``formula`` compiled by numba for float32 scalars."""
+@functools.cache
+def compiled(formula: Formula) -> Formula:
+    """``formula``, and those that it calls, compiled by numba for float32 scalars."""
+    uses: dict[str, object] = {name: compiled(helper) for name, helper in helpers(formula).items()}
+    uses.update({name: np.float32(value) for name, value in constants(formula).items()})
     bound = with_float32_literals(rebind(formula, numba_math, uses))
     return numba.njit(error_model="numpy", forceinline=True)(bound)
 

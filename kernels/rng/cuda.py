@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+
 import triton
 import triton.language as tl
 
-from ..machine.bind import Formula, rebind
+from ..machine.bind import Formula, constants, helpers, rebind
 from . import formulas, triton_math
 
 _M0 = tl.constexpr(0xD2511F53)
@@ -14,11 +16,14 @@ _W0 = tl.constexpr(0x9E3779B9)
 _W1 = tl.constexpr(0xBB67AE85)
 
 
-def jitted(formula: Formula, **uses: object) -> Formula:
-    """``formula`` for Triton blocks.
+@functools.cache
+def jitted(formula: Formula) -> Formula:
+    """``formula``, and those that it calls, for Triton blocks.
 
     The interpreter wants to see ``tl`` among a function's names, and the compiler to know its annotations.
     """
+    uses = {name: jitted(helper) for name, helper in helpers(formula).items()}
+    uses.update({name: tl.constexpr(value) for name, value in constants(formula).items()})
     return triton.jit(rebind(formula, triton_math, {"tl": tl, "Any": tl.tensor, **uses}))
 
 

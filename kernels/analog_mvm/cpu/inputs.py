@@ -21,7 +21,7 @@ from ..settings import (
     SCALE_NP_SUM,
 )
 from .lines import Place, block_normals, block_uniforms
-from .stages import clipped, quantised, quantised_at_random, skewed, stage, unpacked, unsigned
+from .stages import at_input, clipped, quantised, quantised_at_random, settings_in, stage, unsigned
 
 LONG_ROW = 128  # inputs of a vector that are converted in a loop of its own
 
@@ -42,7 +42,7 @@ def larger_sum(x_RI, r):
 @kernel
 def scales_kernel(record, scaling, x_RI):
     """See ``naive.scales``."""
-    settings = unpacked(record)
+    settings = settings_in(record)
     alpha_R = np.empty(len(x_RI), np.float32)
     bits_of_all, length, finite = x_RI.reshape(-1).view(np.int32), x_RI.shape[1], True
     for r in range(len(x_RI)):
@@ -63,7 +63,7 @@ def scales_kernel(record, scaling, x_RI):
 
 
 @stage
-def convert_at_random(settings, keys_T2, x, scale, rows, m, tick, number, u):
+def convert_at_random(settings, keys_T2, x, scale, rows, m, turn, u):
     """As ``convert_rows``, one row with stochastic rounding or noise."""
     size = len(x)
     if scale == 0:
@@ -71,7 +71,7 @@ def convert_at_random(settings, keys_T2, x, scale, rows, m, tick, number, u):
         return
     k0, k1 = keys_T2[rows.tile_M[m], 0], keys_T2[rows.tile_M[m], 1]
     vector = rows.input_vector_M
-    place = Place(settings.stream, number, tick, vector, m, 1, 0, size)
+    place = Place(settings.stream, turn.number, turn.tick, vector, m, 1, 0, size)
     if settings.inp_random:
         uniforms = block_uniforms(k0, k1, INPUT_ROUNDING, place)
         for i in range(size):
@@ -85,7 +85,7 @@ def convert_at_random(settings, keys_T2, x, scale, rows, m, tick, number, u):
         for i in range(size):
             u[i] += settings.inp_noise * normals[i]
     for i in range(size):
-        u[i] = skewed(u[i], settings.inp_asymmetry)
+        u[i] = at_input(u[i], settings)
 
 
 @compiled
@@ -101,31 +101,32 @@ def convert_short_rows(settings, x_RI, scale_M, factor, rows, first, stop, u_MI)
             u[unsigned(at + i)] = x[unsigned(source + i)]
     for i in range(len(u)):
         value = quantised(u[i] / scale[i], settings.inp_step)
-        value = skewed(clipped(value, settings.inp_bound), settings.inp_asymmetry)
+        value = at_input(clipped(value, settings.inp_bound), settings)
         u[i] = value if scale[i] > 0 else np.float32(0)
 
 
 @compiled
-def convert_rows(settings, keys_T2, x_RI, scale_M, factor, rows, first, stop, tick, number, u_MI):
+def convert_rows(settings, rows, operands, turn, first, stop):
     """Scaling, DAC, input noise and asymmetry of input rows first .. stop."""
+    x_RI, scale_M, u_MI, factor = operands.x_RI, operands.scale_M, operands.u_MI, turn.factor
     size = x_RI.shape[1]
     if settings.inp_random or settings.inp_noise > 0:
         for m in range(first, stop):
             x = x_RI[rows.source_M[m]]
-            convert_at_random(settings, keys_T2, x, scale_M[m] * factor, rows, m, tick, number, u_MI[m])
+            convert_at_random(settings, operands.keys_T2, x, scale_M[m] * factor, rows, m, turn, u_MI[m])
         return
     if size >= LONG_ROW:
         for m in range(first, stop):
             x, scale, u = x_RI[rows.source_M[m]], scale_M[m] * factor, u_MI[m]
             for i in range(size):
                 value = clipped(quantised(x[i] / scale, settings.inp_step), settings.inp_bound)
-                u[i] = skewed(value, settings.inp_asymmetry) if scale > 0 else np.float32(0)
+                u[i] = at_input(value, settings) if scale > 0 else np.float32(0)
         return
     convert_short_rows(settings, x_RI, scale_M, factor, rows, first, stop, u_MI)
 
 
 @compiled
-def convert_task(task, chunk, settings, keys_T2, x_RI, scale_M, factor, rows, tick, number, u_MI):
+def convert_task(task, chunk, settings, rows, operands, turn):
     """``convert_rows`` for one chunk of input rows."""
-    stop = min((task + 1) * chunk, len(scale_M))
-    convert_rows(settings, keys_T2, x_RI, scale_M, factor, rows, task * chunk, stop, tick, number, u_MI)
+    first = task * chunk
+    convert_rows(settings, rows, operands, turn, first, min(first + chunk, len(operands.scale_M)))

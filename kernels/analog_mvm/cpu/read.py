@@ -11,12 +11,12 @@ import numba
 import numpy as np
 
 from ...machine.jit import kernel
-from ..naive import ready
+from ..rows import ready
 from ..settings import ANALOG_SUM, DIGITAL_SUM, ONE_PASS, SECOND_PASS, Settings
 from .inputs import convert_task, scales_kernel
 from .lines import Place
 from .product import View
-from .stages import Block, converted_output, line_signal, stage, unpacked, unsigned
+from .stages import Block, converted_output, line_signal, settings_in, stage, unsigned
 
 __all__ = ["attempt", "prepare", "ready", "scales"]
 
@@ -95,25 +95,70 @@ def read_passes(settings, spread, block, w, w_TOI, u, y, above, below):
         add_second(block, second, y)
 
 
+class Operands(NamedTuple):
+    """The arrays that an attempt reads, and the inputs as they drive the lines."""
+
+    keys_T2: Any
+    w_TOI: Any
+    x_RI: Any
+    scale_M: Any
+    u_MI: Any
+
+
+class Turn(NamedTuple):
+    """Which attempt it is: the factor of its inputs' scale, the first vector's time, its number."""
+
+    factor: Any
+    tick: int
+    number: int
+
+
+class Cut(NamedTuple):
+    """How outputs are cut into blocks of rows and lines."""
+
+    row_blocks: int  # of each tile
+    row_block: int
+    line_block: int
+
+
+class Outputs(NamedTuple):
+    """The results, and how many of a row's values in each block of lines are beyond either bound."""
+
+    y_NL: Any
+    above_KN: Any
+    below_KN: Any
+
+
+class Part(NamedTuple):
+    """Output rows ``first`` .. ``first + rows`` and lines ``line`` .. ``line + lines`` of tile ``t``."""
+
+    t: int
+    first: int
+    rows: int
+    line: int
+    lines: int
+
+
 @compiled
-def read_block(settings, spread, key, t, w_TOI, u_MI, rows, n, count, line, lines, scale_M, factor, tick,
-               number, y_NL, above_N, below_N):  # fmt: skip
-    """Output rows n .. n + count and lines line .. line + lines of tile t, through all stages."""
+def read_part(settings, spread, rows, operands, turn, out, part, k):
+    """All stages of one part, whose lines are block ``k``."""
+    t, n, count, line, lines = part
+    w_TOI, u_MI, y_NL, key = operands.w_TOI, operands.u_MI, out.y_NL, operands.keys_T2[t]
     out_size, in_size = w_TOI.shape[1:]
     length = out_size if settings.transposed else in_size
-    place = Place(settings.stream, number, tick, rows.vector_N, n, count, line, lines)
+    place = Place(settings.stream, turn.number, turn.tick, rows.vector_N, n, count, line, lines)
     block = Block(t, line, lines, count, length, key[0], key[1], place)
     m = rows.input_first_T[t] + n - rows.first_T1[t]
     w_first = t * out_size * in_size + (line if settings.transposed else line * in_size)
     w = View(w_TOI.reshape(-1), w_first, in_size)
     u = View(u_MI.reshape(-1), m * length, length)
     y = View(y_NL.reshape(-1), n * y_NL.shape[1] + line, y_NL.shape[1])
-    above, below = above_N[n : n + count], below_N[n : n + count]
+    above, below = out.above_KN[k, n : n + count], out.below_KN[k, n : n + count]
     above[:] = 0
     below[:] = 0
     read_passes(settings, spread, block, w, w_TOI, u, y, above, below)
     for r in range(count):
-        gain = scale_M[m + r] * factor * settings.out_scale
+        gain = operands.scale_M[m + r] * turn.factor * settings.out_scale
         if gain == 0:
             above[r] = below[r] = 0
         at = y.first + r * y.step
@@ -122,38 +167,31 @@ def read_block(settings, spread, key, t, w_TOI, u_MI, rows, n, count, line, line
 
 
 @compiled
-def read_task(task, cut, settings, spread, keys_T2, w_TOI, u_MI, rows, scale_M, factor,
-              tick, number, y_NL, above_KN, below_KN):  # fmt: skip
-    """``read_block`` for one block of rows and lines of a tile."""
-    row_blocks, row_block, line_block = cut
-    line_blocks, lines = len(above_KN), y_NL.shape[1]
-    t = task // (line_blocks * row_blocks)
-    k = task // row_blocks % line_blocks
-    n = rows.first_T1[t] + task % row_blocks * row_block
-    count = min(row_block, rows.first_T1[t + 1] - n)
-    line = k * line_block
+def read_task(task, cut, settings, spread, rows, operands, turn, out):
+    """``read_part`` for one block of rows and lines of a tile."""
+    line_blocks, lines = len(out.above_KN), out.y_NL.shape[1]
+    t = task // (line_blocks * cut.row_blocks)
+    k = task // cut.row_blocks % line_blocks
+    n = rows.first_T1[t] + task % cut.row_blocks * cut.row_block
+    count = min(cut.row_block, rows.first_T1[t + 1] - n)
+    line = k * cut.line_block
     if count > 0:
-        read_block(settings, spread, keys_T2[t], t, w_TOI, u_MI, rows, n, count, line,
-                   min(line_block, lines - line), scale_M, factor, tick, number,
-                   y_NL, above_KN[k], below_KN[k])  # fmt: skip
+        part = Part(t, n, count, line, min(cut.line_block, lines - line))
+        read_part(settings, spread, rows, operands, turn, out, part, k)
 
 
 @numba.njit(error_model="numpy", parallel=True)
-def attempt_in_parallel(chunk, tasks, cut, settings, spread, keys_T2, w_TOI, x_RI, u_MI,
-                        rows, scale_M, factor, tick, number, y_NL, above_KN, below_KN):  # fmt: skip
-    for task in numba.prange((len(scale_M) + chunk - 1) // chunk):
-        convert_task(
-            np.int64(task), chunk, settings, keys_T2, x_RI, scale_M, factor, rows, tick, number, u_MI
-        )
+def attempt_in_parallel(tasks, chunk, cut, settings, spread, rows, operands, turn, out):
+    for task in numba.prange((len(operands.scale_M) + chunk - 1) // chunk):
+        convert_task(np.int64(task), chunk, settings, rows, operands, turn)
     for task in numba.prange(tasks):
-        read_task(np.int64(task), cut, settings, spread, keys_T2, w_TOI, u_MI, rows,
-                  scale_M, factor, tick, number, y_NL, above_KN, below_KN)  # fmt: skip
+        read_task(np.int64(task), cut, settings, spread, rows, operands, turn, out)
 
 
 @kernel
 def attempt_kernel(record, spread, keys_T2, w_TOI, x_RI, scale_M, rows, factor, tick, number, in_parallel):
     """One attempt at ``rows``; see ``naive.attempt``."""
-    settings = unpacked(record)
+    settings = settings_in(record)
     tiles, out_size, in_size = w_TOI.shape
     lines, length = (in_size, out_size) if settings.transposed else (out_size, in_size)
     line_block = WIDE_BLOCK if settings.transposed and tiles * lines >= MANY_LINES else LINE_BLOCK
@@ -161,24 +199,23 @@ def attempt_kernel(record, spread, keys_T2, w_TOI, x_RI, scale_M, rows, factor, 
     most = 0
     for t in range(tiles):
         most = max(most, rows.first_T1[t + 1] - rows.first_T1[t])
-    row_blocks = (most + row_block - 1) // row_block
+    cut = Cut((most + row_block - 1) // row_block, row_block, line_block)
     line_blocks = (lines + line_block - 1) // line_block
-    u_MI = np.empty((len(scale_M), length), np.float32)
     y_NL = np.empty((len(rows.vector_N), lines), np.float32)
     above_KN = np.empty((line_blocks, len(y_NL)), np.int32)
     below_KN = np.empty((line_blocks, len(y_NL)), np.int32)
-    factor_32 = np.float32(factor)
+    u_MI = np.empty((len(scale_M), length), np.float32)
+    operands, out = Operands(keys_T2, w_TOI, x_RI, scale_M, u_MI), Outputs(y_NL, above_KN, below_KN)
+    turn = Turn(np.float32(factor), tick, number)
     chunk = max(CHUNK // length, 1)
-    tasks, cut = tiles * line_blocks * row_blocks, (row_blocks, row_block, line_block)
+    tasks = tiles * line_blocks * cut.row_blocks
     if in_parallel:
-        attempt_in_parallel(chunk, tasks, cut, settings, spread, keys_T2, w_TOI, x_RI, u_MI,
-                            rows, scale_M, factor_32, tick, number, y_NL, above_KN, below_KN)  # fmt: skip
+        attempt_in_parallel(tasks, chunk, cut, settings, spread, rows, operands, turn, out)
     else:
         for task in range((len(scale_M) + chunk - 1) // chunk):
-            convert_task(task, chunk, settings, keys_T2, x_RI, scale_M, factor_32, rows, tick, number, u_MI)
+            convert_task(task, chunk, settings, rows, operands, turn)
         for task in range(tasks):
-            read_task(task, cut, settings, spread, keys_T2, w_TOI, u_MI, rows, scale_M,
-                      factor_32, tick, number, y_NL, above_KN, below_KN)  # fmt: skip
+            read_task(task, cut, settings, spread, rows, operands, turn, out)
     hits_N = np.empty(len(y_NL), np.bool_)
     clips_N = np.empty(len(y_NL), np.int64)
     total = 0
@@ -187,7 +224,7 @@ def attempt_kernel(record, spread, keys_T2, w_TOI, x_RI, scale_M, rows, factor, 
         for k in range(line_blocks):
             above += above_KN[k, n]
             below += below_KN[k, n]
-        hits_N[n] = above > 0 or (settings.test_negative and below > 0)
+        hits_N[n] = above > 0 or (settings.bm_test_negative_bound and below > 0)
         clips_N[n] = above + below
         total += above + below
     return y_NL, hits_N, clips_N, total

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numba
 import numpy as np
 
+from ...machine.intrinsics import unpacked
 from ...rng.cpu import compiled as formula
 from .. import formulas
 from ..settings import (
@@ -16,6 +17,7 @@ from ..settings import (
     NO_WEIGHT_NOISE,
     OUTPUT_NOISE,
     OUTPUT_ROUNDING,
+    RECORD,
     WEIGHT_NOISE,
     Settings,
 )
@@ -28,47 +30,13 @@ unsigned = np.uint64  # an index: that negative ones count from an array's end k
 quantised = formula(formulas.quantised)
 quantised_at_random = formula(formulas.quantised_at_random)
 clipped = formula(formulas.clipped)
-skewed = formula(formulas.skewed)
+at_input, at_output = formula(formulas.at_input), formula(formulas.at_output)
 wire_drop = formula(formulas.wire_drop)
 offset_and_series = formula(formulas.offset_and_series)
 saturated = formula(formulas.saturated)
 
 
-@stage
-def unpacked(record):
-    """Settings as values: fields read from memory in a loop would keep it from being vectorised."""
-    s = record[0]
-    return Settings(
-        s.transposed,
-        s.stream,
-        s.scaling,
-        s.largest_scale,
-        s.np_sum_finest,
-        s.np_sum_factor,
-        s.unscaled_if_zero,
-        s.inp_step,
-        s.inp_bound,
-        s.inp_random,
-        s.inp_noise,
-        s.inp_asymmetry,
-        s.passes,
-        s.ir_drop,
-        s.length_by_g_ratio,
-        s.has_offset,
-        s.v_offset_w_min,
-        s.r_series,
-        s.weight_noise_type,
-        s.weight_noise,
-        s.nonlinear,
-        s.out_asymmetry,
-        s.out_noise,
-        s.has_out_spread,
-        s.out_step,
-        s.out_bound,
-        s.out_random,
-        s.test_negative,
-        s.out_scale,
-    )
+settings_in = unpacked(Settings, RECORD)
 
 
 class Block(NamedTuple):
@@ -165,7 +133,7 @@ def add_weight_noise(settings, block, draw, w, u, y):
         power = multiply_magnitudes(settings, block, w, squares)
     for r in range(block.rows):
         for i in range(block.lines):
-            std = settings.weight_noise * np.float32(math.sqrt(power.data[unsigned(r * block.lines + i)]))
+            std = settings.w_noise * np.float32(math.sqrt(power.data[unsigned(r * block.lines + i)]))
             y.data[unsigned(y.first + r * y.step + i)] += (
                 std * normals[unsigned(r * padded(block.lines, NORMALS) + i)]
             )
@@ -184,32 +152,38 @@ def line_signal(settings, spread, block, draw, w, u, y):
 
 
 @stage
-def bend(settings, spread, block, y):
-    """Non-linearity and asymmetry of the output."""
+def bend(spread, block, y):
+    """The non-linearity of the output."""
     for r in range(block.rows):
-        first = y.first + r * y.step
-        if settings.nonlinear:
-            slope = spread.slope_T[block.t]
-            for i in range(block.lines):
-                curvature = spread.curvature_TL[block.t, unsigned(block.line + i)]
-                y.data[unsigned(first + i)] = saturated(y.data[unsigned(first + i)], curvature, slope)
-        for i in range(first, first + block.lines):
-            y.data[unsigned(i)] = skewed(y.data[unsigned(i)], settings.out_asymmetry)
+        first, slope = y.first + r * y.step, spread.slope_T[block.t]
+        for i in range(block.lines):
+            curvature = spread.curvature_TL[block.t, unsigned(block.line + i)]
+            y.data[unsigned(first + i)] = saturated(y.data[unsigned(first + i)], curvature, slope)
 
 
 @stage
 def add_output_noise(settings, spread, block, draw, y):
+    """``at_output``, and the noise."""
     normals = block_normals(block.k0, block.k1, OUTPUT_NOISE + draw, block.place)
     for r in range(block.rows):
         first, drawn = y.first + r * y.step, r * padded(block.lines, NORMALS)
         if settings.has_out_spread:
             for i in range(block.lines):
-                y.data[unsigned(first + i)] += (
-                    spread.out_noise_TL[block.t, unsigned(block.line + i)] * normals[unsigned(drawn + i)]
-                )
+                noise = spread.out_noise_TL[block.t, unsigned(block.line + i)] * normals[unsigned(drawn + i)]
+                y.data[unsigned(first + i)] = at_output(y.data[unsigned(first + i)], settings) + noise
         else:
             for i in range(block.lines):
-                y.data[unsigned(first + i)] += settings.out_noise * normals[unsigned(drawn + i)]
+                noise = settings.out_noise * normals[unsigned(drawn + i)]
+                y.data[unsigned(first + i)] = at_output(y.data[unsigned(first + i)], settings) + noise
+
+
+@stage
+def without_noise(settings, block, y):
+    """``at_output`` alone."""
+    for r in range(block.rows):
+        first = y.first + r * y.step
+        for i in range(first, first + block.lines):
+            y.data[unsigned(i)] = at_output(y.data[unsigned(i)], settings)
 
 
 @stage
@@ -226,10 +200,12 @@ def round_at_random(settings, block, draw, y):
 @stage
 def converted_output(settings, spread, block, draw, y, above, below):
     """The non-linear output stage and the ADC; counts of values beyond either bound are added."""
-    if settings.nonlinear or settings.out_asymmetry != 0:
-        bend(settings, spread, block, y)
+    if settings.nonlinear:
+        bend(spread, block, y)
     if settings.out_noise > 0:
         add_output_noise(settings, spread, block, draw, y)
+    else:
+        without_noise(settings, block, y)
     if settings.out_random:
         round_at_random(settings, block, draw, y)
     step = np.float32(0) if settings.out_random else settings.out_step

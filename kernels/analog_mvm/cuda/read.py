@@ -19,7 +19,17 @@ from ...card import card
 from ..rows import Rows
 from ..settings import NO_WEIGHT_NOISE, Settings
 from ..spread import Spread
-from .stages import NUMBERS, convert_kernel, read_kernel, scales_kernel
+from .stages import (
+    Inputs,
+    Outputs,
+    Results,
+    Shape,
+    Spreads,
+    Stages,
+    convert_kernel,
+    read_kernel,
+    scales_kernel,
+)  # fmt: skip
 
 NOT_FINITE = 0x7F800000  # bits of infinity; those of NaN are larger
 CONVERTED = 1024  # inputs that a program converts or scales
@@ -44,10 +54,10 @@ class RowsThere(NamedTuple):
 
 @dataclass(slots=True)
 class Prepared:
-    """Settings, their numbers on the card, and what every read of a periphery needs there."""
+    """Settings, the numbers among them, and what every read of a periphery needs on the card."""
 
     settings: Settings
-    numbers: Tensor
+    numbers: Any
     kept: dict[int, tuple[Any, Tensor]] = field(default_factory=dict)
     rows: tuple[Rows, RowsThere] | None = None
 
@@ -86,8 +96,7 @@ def ready(values: Any, dtype: Any = np.float32) -> Tensor:
 
 def prepare(settings: Settings) -> Prepared:
     """Settings as the other functions take them."""
-    numbers = np.array([getattr(settings, name) for name in NUMBERS], np.float32)
-    return Prepared(settings, ready(numbers, np.float32))
+    return Prepared(settings, settings.numbers)
 
 
 def scales(prepared: Prepared, scaling: int, x_RI: Tensor) -> tuple[Tensor, bool]:
@@ -99,8 +108,7 @@ def scales(prepared: Prepared, scaling: int, x_RI: Tensor) -> tuple[Tensor, bool
     if vectors:
         scales_kernel[(triton.cdiv(vectors, rows),)](
             x_RI, alpha_R, largest, prepared.numbers, vectors, length,
-            float(prepared.settings.unscaled_if_zero), SCALING=scaling,
-            ROWS=rows, BLOCK=block,
+            float(prepared.settings.unscaled_if_zero), SCALING=scaling, ROWS=rows, BLOCK=block,
             enable_fp_fusion=False,
         )  # fmt: skip
     return alpha_R, int(largest) < NOT_FINITE
@@ -128,7 +136,7 @@ def attempt(
     if total == 0:
         return y_NL, np.zeros(count, bool), np.zeros(count, np.int64), 0
     above_N, below_N = beyond_2N.cpu().numpy().astype(np.int64)
-    hits_N = (above_N > 0) | (settings.test_negative & (below_N > 0))
+    hits_N = (above_N > 0) | (settings.bm_test_negative_bound & (below_N > 0))
     return y_NL, hits_N, above_N + below_N, total
 
 
@@ -138,12 +146,12 @@ def _converted(
 ) -> Tensor:  # fmt: skip
     """What drives the lines, [M, I]."""
     settings, inputs, length = prepared.settings, len(rows.source), x_RI.shape[1]
-    u_MI = torch.empty((inputs, length), dtype=torch.float32, device=_where())
     block_rows, block = _blocks(length)
-    convert_kernel[(triton.cdiv(inputs, block_rows), triton.cdiv(length, block))](
-        x_RI, scale_M, rows.source, rows.tile, rows.input_vector, keys, prepared.numbers, u_MI, inputs,
-        length, tick, number, STREAM=settings.stream, RANDOM=bool(settings.inp_random),
-        NOISY=bool(settings.inp_noise > 0), ROWS=block_rows, BLOCK=block, enable_fp_fusion=False,
+    u_MI = torch.empty((inputs, length), dtype=torch.float32, device=_where())
+    stages = _stages(settings)._replace(rows=block_rows, lines=block)
+    convert_kernel[(triton.cdiv(inputs, stages.rows), triton.cdiv(length, stages.lines))](
+        x_RI, scale_M, Inputs(rows.source, rows.tile, rows.input_vector), keys, prepared.numbers, u_MI,
+        inputs, length, tick, number, STAGES=stages, enable_fp_fusion=False,
     )  # fmt: skip
     return u_MI
 
@@ -162,17 +170,39 @@ def _read(
     block_lines = min(max(triton.next_power_of_2(lines), 16), most_lines)
     row_blocks = triton.cdiv(rows.most, block_rows)
     lines_of_w, terms_of_w = (1, in_size) if settings.transposed else (in_size, 1)
+    keep, factor = prepared.keep, len(spread.read_factor_TOI) > 0
+    stages = _stages(settings)._replace(rows=block_rows, lines=block_lines, terms=TERMS, factor=factor)
     read_kernel[(tiles * row_blocks, triton.cdiv(lines, block_lines))](
-        w_TOI, prepared.keep(spread.read_factor_TOI), u_MI, scale_M, rows.first, rows.input_first,
-        rows.vector, keys, prepared.numbers, prepared.keep(spread.out_noise_TL),
-        prepared.keep(spread.curvature_TL), prepared.keep(spread.slope_T), prepared.keep(spread.offset_TL),
-        y_NL, beyond_2N[0], beyond_2N[1], row_blocks, tick, number, lines, length, lines_of_w, terms_of_w,
-        STREAM=settings.stream, PASSES=settings.passes, FACTOR=len(spread.read_factor_TOI) > 0,
-        WIRES=bool(settings.ir_drop > 0), OFFSET=settings.has_offset, NOISE=settings.weight_noise_type,
-        NONLINEAR=settings.nonlinear, NOISY=bool(settings.out_noise > 0),
-        SPREAD=settings.has_out_spread, RANDOM=bool(settings.out_random), ROWS=block_rows,
-        LINES=block_lines, TERMS=TERMS, enable_fp_fusion=False,
+        w_TOI, u_MI, scale_M, Outputs(rows.first, rows.input_first, rows.vector), keys, prepared.numbers,
+        Spreads(
+            keep(spread.read_factor_TOI), keep(spread.out_noise_TL), keep(spread.curvature_TL),
+            keep(spread.slope_T), keep(spread.offset_TL),
+        ),
+        Results(y_NL, beyond_2N[0], beyond_2N[1]), Shape(row_blocks, lines, length, lines_of_w, terms_of_w),
+        tick, number, STAGES=stages, enable_fp_fusion=False,
     )  # fmt: skip
+
+
+@functools.cache
+def _stages(settings: Settings) -> Stages:
+    """The stages of a read, without the sizes of its blocks."""
+    return Stages(
+        stream=settings.stream,
+        passes=settings.passes,
+        inp_random=settings.inp_random,
+        inp_noisy=bool(settings.inp_noise > 0),
+        factor=False,
+        wires=bool(settings.ir_drop > 0),
+        offset=settings.has_offset,
+        weight_noise=settings.weight_noise_type,
+        nonlinear=settings.nonlinear,
+        out_noisy=bool(settings.out_noise > 0),
+        out_spread=settings.has_out_spread,
+        out_random=settings.out_random,
+        rows=0,
+        lines=0,
+        terms=0,
+    )
 
 
 def _blocks(length: int) -> tuple[int, int]:

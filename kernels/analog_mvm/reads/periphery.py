@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 from ...backends import CPU, Backend
 from ...errors import InputError, unknown
 from ...rng import Stream
-from ..naive import ready
 from ..parameters import IOParameters, NoiseManagementType
-from ..rows import Rows, all_rows, some_rows
+from ..rows import Rows, all_rows, ready, some_rows
 from ..settings import (
     AVERAGE_DECAY,
     DIGITAL_SUM,

@@ -8,6 +8,7 @@ all its imperfections, of digits by digits; here is what comes before and after 
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -185,19 +186,17 @@ class SlicedPeriphery(Periphery):
         cell, line = io.largest_digits
         unit = cell * line
         additive = io.w_noise_type.name == "ADDITIVE_CONSTANT"
-        return IOParameters(
-            mv_type=io.mv_type, inp_bound=0.0, inp_res=0.0, inp_asymmetry=io.inp_asymmetry,
-            out_bound=io.adc_limit, out_noise=io.out_noise * unit, out_noise_std=io.out_noise_std,
-            out_res=min(io.adc_step / (2.0 * io.adc_limit), 1.0), out_sto_round=io.out_sto_round,
-            out_asymmetry=io.out_asymmetry, bound_management=BoundManagementType.NONE,
-            noise_management=NoiseManagementType.NONE, w_noise_type=io.w_noise_type,
-            w_noise=io.w_noise * (cell if additive else cell**0.5), ir_drop=io.ir_drop,
-            ir_drop_g_ratio=io.ir_drop_g_ratio * unit, out_nonlinearity=io.out_nonlinearity,
-            out_nonlinearity_std=io.out_nonlinearity_std, slope_calibration=io.slope_calibration,
-            v_offset_std=io.v_offset_std, v_offset_w_min=io.v_offset_w_min * cell,
-            r_series=io.r_series / unit, w_read_asymmetry_dtod=io.w_read_asymmetry_dtod,
-            bm_test_negative_bound=io.bm_test_negative_bound, lines_per_adc=io.lines_per_adc,
-        )  # fmt: skip
+        alike = {each.name: getattr(io, each.name) for each in dataclasses.fields(IOParameters)}
+        scaled = {
+            "inp_bound": 0.0, "inp_res": 0.0, "inp_noise": 0.0, "inp_sto_round": False,
+            "out_bound": io.adc_limit, "out_res": min(io.adc_step / (2.0 * io.adc_limit), 1.0),
+            "out_scale": 1.0, "out_noise": io.out_noise * unit,
+            "bound_management": BoundManagementType.NONE, "noise_management": NoiseManagementType.NONE,
+            "w_noise": io.w_noise * (cell if additive else cell**0.5),
+            "ir_drop_g_ratio": io.ir_drop_g_ratio * unit, "v_offset_w_min": io.v_offset_w_min * cell,
+            "r_series": io.r_series / unit, "nm_thres": 0.0,
+        }  # fmt: skip
+        return IOParameters(**{**alike, **scaled})
 
     def _column_spread(self, column_io: IOParameters, variants: int) -> Spread:
         """What differs from column to column. The slices of an output are neighbours on the tile; in the

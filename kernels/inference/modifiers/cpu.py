@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import functools
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
 
 from ...machine.jit import named_copy
 from ...rng import Stream
-from ...rng.cpu import compiled, natural_log, unit_interval
+from ...rng.cpu import compiled, unit_interval
 from ..draws.cpu import row_words
 from . import formulas, naive
 from .plan import Extra, Kind, Slot, byte_normals
 
 rotated = compiled(formulas.rotated)
 round_half_away = compiled(formulas.round_half_away)
-discretized = compiled(formulas.discretized, round_half_away=round_half_away)
+discretized = compiled(formulas.discretized)
 tanh = compiled(formulas.tanh)
-dorefa = compiled(formulas.dorefa, tanh=tanh, round_half_away=round_half_away)
+dorefa = compiled(formulas.dorefa)
 polynomial = compiled(formulas.polynomial)
 reflected = compiled(formulas.reflected)
 pcm_target = compiled(formulas.pcm_target)
 pcm_failed = compiled(formulas.pcm_failed)
-pcm_noisy = compiled(formulas.pcm_noisy, natural_log=natural_log)
+pcm_noisy = compiled(formulas.pcm_noisy)
 
 inline = numba.njit(error_model="numpy", forceinline=True)
 
@@ -61,6 +62,16 @@ PCM_NORMALS, FAIL_DRAWS = 3, 5  # as numbered in Extra: from NORMAL and from FAI
 STREAM = np.uint32(int(Stream.MODIFIER) << 24)
 
 
+class Row(NamedTuple):
+    """Where a row's random numbers have their addresses, and room for their words."""
+
+    k0: Any
+    k1: Any
+    row: Any
+    tick: Any
+    words: Any
+
+
 @inline
 def high_word(extra, tick):
     """The last counter word of a modifier's draw."""
@@ -68,10 +79,11 @@ def high_word(extra, tick):
 
 
 @fused
-def row_normals(xi, words, columns, k0, k1, row, tick, extra):
+def row_normals(xi, columns, own, extra):
     """Fast normals of one row; ``xi`` has room for whole counters of 16."""
     counters = (columns + 15) // 16
-    row_words(words, counters, k0, k1, row, np.uint32(tick & 0xFFFFFFFF), high_word(extra, tick))
+    words, low = own.words, np.uint32(own.tick & 0xFFFFFFFF)
+    row_words(words, counters, own.k0, own.k1, own.row, low, high_word(extra, own.tick))
     for k in range(4):
         base = 4 * k * counters
         for j in range(counters):
@@ -94,10 +106,11 @@ def row_normals(xi, words, columns, k0, k1, row, tick, extra):
 
 
 @fused
-def row_uniforms(u, words, columns, k0, k1, row, tick, extra):
+def row_uniforms(u, columns, own, extra):
     """Uniform numbers of one row."""
     counters = (columns + 3) // 4
-    row_words(words, counters, k0, k1, row, np.uint32(tick & 0xFFFFFFFF), high_word(extra, tick))
+    words, low = own.words, np.uint32(own.tick & 0xFFFFFFFF)
+    row_words(words, counters, own.k0, own.k1, own.row, low, high_word(extra, own.tick))
     for j in range(columns):
         u[j] = unit_interval(words[j])
 
@@ -112,14 +125,14 @@ def _row_poly(out, w, columns, values, scale, w_max, xi):
 
 
 @fused
-def row_with_normals(out, w, columns, kind, stochastic, values, w_max, k0, k1, row, tick, words, scratch):
+def row_with_normals(out, w, columns, kind, stochastic, values, w_max, own, scratch):
     """One row of the types that need a normal for each weight, or nothing."""
     if kind == KEEP:
         for j in range(columns):
             out[j] = w[j]
         return
     xi = scratch[0]
-    row_normals(xi, words, columns, k0, k1, row, tick, NORMAL)
+    row_normals(xi, columns, own, NORMAL)
     strength = values[STD] * w_max
     if kind == ADD_NORMAL:
         for j in range(columns):
@@ -136,11 +149,11 @@ def row_with_normals(out, w, columns, kind, stochastic, values, w_max, k0, k1, r
 
 
 @fused
-def row_on_grid(out, w, columns, kind, stochastic, values, w_max, k0, k1, row, tick, words, scratch):
+def row_on_grid(out, w, columns, kind, stochastic, values, w_max, own, scratch):
     """One row of the types that round."""
     xi, jitter = scratch[0], scratch[1]
     if stochastic:
-        row_uniforms(jitter, words, columns, k0, k1, row, tick, ROUND)
+        row_uniforms(jitter, columns, own, ROUND)
         for j in range(columns):
             jitter[j] = jitter[j] - np.float32(0.5)
     else:
@@ -152,14 +165,14 @@ def row_on_grid(out, w, columns, kind, stochastic, values, w_max, k0, k1, row, t
     for j in range(columns):
         out[j] = discretized(w[j], w_max, values[RES], jitter[j])
     if kind == DISCRETIZE_ADD_NORMAL:
-        row_normals(xi, words, columns, k0, k1, row, tick, NORMAL)
+        row_normals(xi, columns, own, NORMAL)
         strength = values[STD] * w_max
         for j in range(columns):
             out[j] = out[j] + strength * xi[j]
 
 
 @fused
-def row_of_pcm(out, w, columns, kind, stochastic, values, w_max, k0, k1, row, tick, words, scratch):
+def row_of_pcm(out, w, columns, kind, stochastic, values, w_max, own, scratch):
     """One row of PCM_NOISE."""
     g, target = scratch[0], scratch[1]
     g_max = values[G_MAX]
@@ -168,14 +181,14 @@ def row_of_pcm(out, w, columns, kind, stochastic, values, w_max, k0, k1, row, ti
         g[j] = target[j]
     if values[P_RESET] + values[P_GMAX] + values[P_RANDOM] > np.float32(0.0):
         for k in range(FAIL_DRAWS):
-            row_uniforms(scratch[2 + k], words, columns, k0, k1, row, tick, FAIL_RESET + k)
+            row_uniforms(scratch[2 + k], columns, own, FAIL_RESET + k)
         for j in range(columns):
             g[j] = pcm_failed(
                 g[j], g_max, scratch[2, j], scratch[3, j], scratch[4, j],
                 values[P_RESET], values[P_GMAX], values[P_RANDOM], scratch[5, j], scratch[6, j],
             )  # fmt: skip
     for k in range(PCM_NORMALS):
-        row_normals(scratch[2 + k], words, columns, k0, k1, row, tick, NORMAL + k)
+        row_normals(scratch[2 + k], columns, own, NORMAL + k)
     for j in range(columns):
         noisy = pcm_noisy(
             g[j], g_max, values[STD], values[LOG_AGE], values[SPREAD],
@@ -194,12 +207,12 @@ def modify_rows(out_OI, w_OI, first_row, last_row, kind, stochastic, keep_last, 
     words = np.empty(width, np.uint32)
     scratch = np.empty((7, width), np.float32)
     for row in range(first_row, last_row):
-        out, w = out_OI[row - first_row], w_OI[row]
+        out, w, own = out_OI[row - first_row], w_OI[row], Row(k0, k1, np.uint32(row), tick, words)
         rule(  # noqa: F821 - bound by _rows_kernel
-            out, w, columns, kind, stochastic, values, w_max, k0, k1, np.uint32(row), tick, words, scratch
+            out, w, columns, kind, stochastic, values, w_max, own, scratch
         )
         if values[P_DROP] > np.float32(0.0):
-            row_uniforms(scratch[0], words, columns, k0, k1, np.uint32(row), tick, DROP)
+            row_uniforms(scratch[0], columns, own, DROP)
             for j in range(columns):
                 out[j] = np.float32(0.0) if scratch[0, j] < values[P_DROP] else out[j]
         if keep_last:

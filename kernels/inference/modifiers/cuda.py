@@ -6,7 +6,7 @@ Takes torch tensors on the card; words and normals are those of the other backen
 from __future__ import annotations
 
 import functools
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -19,20 +19,18 @@ from ...rng.cuda import jitted, philox4x32
 from . import formulas
 from .plan import Extra, Kind, Plan, Slot, byte_normals
 
-# Triton's compiler looks up annotations as well: let theirs be a tensor's
-compiled = functools.partial(jitted, Any=tl.tensor)
-unit_interval = compiled(rng_formulas.unit_interval)
-natural_log = compiled(rng_formulas.natural_log)
-rotated = compiled(formulas.rotated)
-round_half_away = compiled(formulas.round_half_away)
-discretized = compiled(formulas.discretized, round_half_away=round_half_away)
-tanh = compiled(formulas.tanh)
-dorefa = compiled(formulas.dorefa, tanh=tanh, round_half_away=round_half_away)
-polynomial = compiled(formulas.polynomial)
-reflected = compiled(formulas.reflected)
-pcm_target = compiled(formulas.pcm_target)
-pcm_failed = compiled(formulas.pcm_failed)
-pcm_noisy = compiled(formulas.pcm_noisy, natural_log=natural_log)
+unit_interval = jitted(rng_formulas.unit_interval)
+natural_log = jitted(rng_formulas.natural_log)
+rotated = jitted(formulas.rotated)
+round_half_away = jitted(formulas.round_half_away)
+discretized = jitted(formulas.discretized)
+tanh = jitted(formulas.tanh)
+dorefa = jitted(formulas.dorefa)
+polynomial = jitted(formulas.polynomial)
+reflected = jitted(formulas.reflected)
+pcm_target = jitted(formulas.pcm_target)
+pcm_failed = jitted(formulas.pcm_failed)
+pcm_noisy = jitted(formulas.pcm_noisy)
 
 empty_like = torch.empty_like
 BLOCK = 512
@@ -138,10 +136,19 @@ def pcm(w, w_max, values, table, column, columns, k0, k1, row, low, high):
     return reflected(target, tl.div_rn(noisy, tl.zeros_like(noisy) + g_max) * w_max)
 
 
+class How(NamedTuple):
+    """What a kernel is compiled for."""
+
+    kind: int
+    stochastic: bool
+    dropping: bool
+    keep_last: bool
+
+
 @triton.jit
 def modify_kernel(
-    out, weights, keys, w_maxima, values, table, rows, columns, low, high, kind: tl.constexpr,
-    stochastic: tl.constexpr, dropping: tl.constexpr, keep_last: tl.constexpr, block: tl.constexpr,
+    out, weights, keys, w_maxima, values, table, rows, columns, low, high, HOW: tl.constexpr,
+    block: tl.constexpr,
 ):  # fmt: skip
     """Program (r, b): columns of block b of row r, counted through all tiles."""
     r = tl.program_id(0).to(tl.int64)
@@ -156,35 +163,35 @@ def modify_kernel(
     high = tl.cast(high, tl.uint32)
     w_max = tl.load(w_maxima + tile)
     strength = tl.load(values + STD) * w_max
-    if kind == ADD_NORMAL:
+    if HOW.kind == ADD_NORMAL:
         y = w + strength * normals(table, column, columns, k0, k1, row, low, high, NORMAL)
-    elif kind == MULT_NORMAL:
+    elif HOW.kind == MULT_NORMAL:
         y = w + strength * w * normals(table, column, columns, k0, k1, row, low, high, NORMAL)
-    elif kind == DISCRETIZE:
-        jitter = jitters(column, columns, k0, k1, row, low, high, stochastic)
+    elif HOW.kind == DISCRETIZE:
+        jitter = jitters(column, columns, k0, k1, row, low, high, HOW.stochastic)
         y = discretized(w, w_max, tl.load(values + RES), jitter)
-    elif kind == DISCRETIZE_ADD_NORMAL:
-        jitter = jitters(column, columns, k0, k1, row, low, high, stochastic)
+    elif HOW.kind == DISCRETIZE_ADD_NORMAL:
+        jitter = jitters(column, columns, k0, k1, row, low, high, HOW.stochastic)
         y = discretized(w, w_max, tl.load(values + RES), jitter)
         y += strength * normals(table, column, columns, k0, k1, row, low, high, NORMAL)
-    elif kind == DOREFA:
-        jitter = jitters(column, columns, k0, k1, row, low, high, stochastic)
+    elif HOW.kind == DOREFA:
+        jitter = jitters(column, columns, k0, k1, row, low, high, HOW.stochastic)
         y = dorefa(w, w_max, tl.load(values + CLIP), tl.load(values + RES), jitter)
-    elif kind == POLY:
+    elif HOW.kind == POLY:
         xi = normals(table, column, columns, k0, k1, row, low, high, NORMAL)
         y = poly_noise(w, w_max, tl.load(values + STD), values, xi)
-    elif kind == PROG_NOISE:
+    elif HOW.kind == PROG_NOISE:
         xi = normals(table, column, columns, k0, k1, row, low, high, NORMAL)
         scale = tl.div_rn(tl.load(values + STD), tl.load(values + G_MAX))
         y = reflected(w, poly_noise(w, w_max, scale, values, xi))
-    elif kind == PCM_NOISE:
+    elif HOW.kind == PCM_NOISE:
         y = pcm(w, w_max, values, table, column, columns, k0, k1, row, low, high)
     else:
         y = w
-    if dropping:
+    if HOW.dropping:
         u = uniforms(column, columns, k0, k1, row, low, high, DROP)
         y = tl.where(u < tl.load(values + P_DROP), 0.0, y)
-    if keep_last:
+    if HOW.keep_last:
         y = tl.where(column == columns - 1, w, y)
     tl.store(out + r * columns + column, y, mask=inside)
 
@@ -220,6 +227,7 @@ def modify(out_TOI: Any, w_TOI: Any, keys_T2: Any, tick: int, plan: Plan, w_max_
     grid = (tiles * rows, triton.cdiv(columns, BLOCK))
     modify_kernel[grid](
         out_TOI, w_TOI, _on_card(keys_T2, device), _on_card(w_max_T, device), _on_card(plan.values, device),
-        _table(device), rows, columns, low, tick >> 32, int(plan.kind), plan.stochastic,
-        bool(plan.values[Slot.P_DROP] > 0.0), plan.keep_last, BLOCK, enable_fp_fusion=False,
+        _table(device), rows, columns, low, tick >> 32,
+        How(int(plan.kind), plan.stochastic, bool(plan.values[Slot.P_DROP] > 0.0), plan.keep_last), BLOCK,
+        enable_fp_fusion=False,
     )  # fmt: skip

@@ -10,6 +10,7 @@ from typing import Any
 
 from ...rng import numpy_math as m
 from ...rng.formulas import natural_log
+from ..pcm.formulas import exponent_std, programming_std_us, read_noise
 
 # Fast normals. One random byte picks one of 256 equally probable values whose second and fourth moments
 # are a normal's; the four values of a word are then rotated (a Hadamard matrix of order 4), which
@@ -90,15 +91,12 @@ def pcm_noisy(
 ) -> Any:
     """Programming noise, spread of the drift and 1/f noise of signed conductance ``g`` in µS.
 
-    Nandakumar et al., ICECS 2019, with the mean of the drift exponent left out: it can be compensated.
+    The mean of the drift exponent is left out: it can be compensated.
     ``log_age`` = ln(t / t_0) (0: no drift), ``spread`` = sqrt(ln((t + t_read) / (2 t_read))).
     """
-    x = m.divide(m.abs(g), g_max)
-    programmed = g + scale * (0.26348 + (1.9650 - 1.1731 * x) * x) * xi_prog
-    y = m.divide(m.abs(programmed), g_max)
-    log_y = natural_log(m.maximum(y, 1e-6))
-    nu = m.abs(xi_drift * m.minimum(m.maximum(log_y * -0.0125 - 0.0059, 0.008), 0.045))
+    programmed = g + scale * programming_std_us(m.divide(m.abs(g), g_max)) * xi_prog
+    log_y = natural_log(m.maximum(m.divide(m.abs(programmed), g_max), 1e-6))
+    nu = m.abs(xi_drift * exponent_std(log_y))
     drifted = programmed * m.exp(-nu * log_age)
-    q = m.minimum(m.divide(0.0088, m.maximum(m.exp(log_y * 0.65), 1e-3)), 0.2)
-    noisy = drifted + scale * m.abs(drifted) * q * spread * xi_read
+    noisy = drifted + scale * m.abs(drifted) * read_noise(log_y) * spread * xi_read
     return m.where(m.abs(g) > 0.0, noisy, 0.0)

@@ -11,10 +11,8 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from ..pcm.formulas import SIGMA_0_US, T_READ_S
 from .parameters import MAX_COEFFS, WeightModifierParameter
-
-PCM_T_READ_S = 250e-9
-PCM_SIGMA_AT_RESET_US = 0.26348
 
 
 class Kind(IntEnum):
@@ -88,13 +86,13 @@ def plan(parameter: WeightModifierParameter) -> Plan:
     values[Slot.CLIP] = parameter.dorefa_clip
     values[Slot.P_DROP] = parameter.pdrop
     values[Slot.G_MAX] = parameter.g_max
-    values[Slot.THRESHOLD] = parameter.pcm_zero_thres * parameter.std_dev * PCM_SIGMA_AT_RESET_US
+    values[Slot.THRESHOLD] = parameter.pcm_zero_thres * parameter.std_dev * SIGMA_0_US
     values[Slot.P_RESET] = parameter.pcm_prob_at_reset
     values[Slot.P_GMAX] = parameter.pcm_prob_at_gmax
     values[Slot.P_RANDOM] = parameter.pcm_prob_at_random
     t_s = parameter.pcm_t_inference + parameter.pcm_t0
     values[Slot.LOG_AGE] = math.log(t_s / parameter.pcm_t0)
-    values[Slot.SPREAD] = math.sqrt(max(math.log((t_s + PCM_T_READ_S) / (2 * PCM_T_READ_S)), 0.0))
+    values[Slot.SPREAD] = math.sqrt(max(math.log((t_s + T_READ_S) / (2 * T_READ_S)), 0.0))
     values[Slot.COEFF : Slot.COEFF + len(parameter.coeffs)] = parameter.coeffs
     return Plan(
         _kind(parameter),

@@ -7,6 +7,7 @@ import numpy as np
 from ...config import config, field
 from ...errors import ConfigError
 from ..draws import Draws
+from ..pcm import formulas as law
 from .base import (
     SMALLEST_RELATIVE,
     ZERO,
@@ -20,7 +21,7 @@ from .base import (
 from .converters import BaseConductanceConverter
 
 FITTED_G_MAX_US = 25.0
-FITTED_PROG_COEFF = (0.26348, 1.9650, -1.1731)
+FITTED_PROG_COEFF = (law.SIGMA_0_US, law.SIGMA_1_US, law.SIGMA_2_US)
 
 
 @config
@@ -39,7 +40,7 @@ class PCMLikeNoiseModel(BaseNoiseModel):
     g_max; if None those of the fit."""
     g_max: float | None = field(None, above=0.0)
     """Largest conductance in µS; if None the converter's, or else 25 µS."""
-    t_read: float = field(250e-9, above=0.0)
+    t_read: float = field(law.T_READ_S, above=0.0)
     """Duration of a read in seconds, from which the 1/f noise grows."""
     t_0: float = field(20.0, above=0.0)
     """Time from programming to the first read in seconds; inference times count from there."""
@@ -79,9 +80,8 @@ class PCMLikeNoiseModel(BaseNoiseModel):
 
     def generate_drift_coefficients(self, g_target: Array, draws: Draws) -> Array:
         log_x = self._log_relative(g_target)
-        mean = np.clip(np.float32(-0.0155) * log_x + np.float32(0.0244), np.float32(0.049), np.float32(0.1))
-        std = np.clip(np.float32(-0.0125) * log_x - np.float32(0.0059), np.float32(0.008), np.float32(0.045))
-        return np.abs(mean + std * draws.normal()) * np.float32(self.drift_scale)
+        nu: Array = np.abs(law.exponent_mean(log_x) + law.exponent_std(log_x) * draws.normal())
+        return nu * np.float32(self.drift_scale)
 
     def apply_drift_noise_to_conductance(
         self, g_prog: Array, drift_coefficients: Array, t_inference: float, draws: Draws
@@ -89,12 +89,8 @@ class PCMLikeNoiseModel(BaseNoiseModel):
         t_s = t_inference + self.t_0
         drifted = power_law(g_prog, drift_coefficients, t_s, self.t_0)
         spread = np.float32(self.read_noise_scale) * read_spread(t_s, self.t_read)
-        return np.maximum(drifted + drifted * self._read_noise(g_prog) * spread * draws.normal(), ZERO)
-
-    def _read_noise(self, g_prog: Array) -> Array:
-        """Relative strength of the 1/f noise."""
-        power = np.exp(np.float32(0.65) * self._log_relative(g_prog))
-        return np.minimum(np.float32(0.0088) / np.maximum(power, np.float32(1e-3)), np.float32(0.2))
+        strength = law.read_noise(self._log_relative(g_prog))
+        return np.maximum(drifted + drifted * strength * spread * draws.normal(), ZERO)
 
     def _log_relative(self, g: Array) -> Array:
         assert self.g_max is not None
@@ -160,7 +156,7 @@ class StateIndependentNoiseModel(BaseNoiseModel):
     read_noise_scale: float = field(1.0, at_least=0.0)
     """Size of the 1/f noise at a conductance of ``g_max`` in µS, before it grows with time; proportional to
     the conductance."""
-    t_read: float = field(250e-9, above=0.0)
+    t_read: float = field(law.T_READ_S, above=0.0)
     """Duration of a read in seconds, from which the 1/f noise grows."""
 
     def __post_init__(self) -> None:

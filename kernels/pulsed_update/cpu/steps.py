@@ -9,13 +9,13 @@ take pointers.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numba
 import numpy as np
 from numba import types
 
+from ...devices.base import parameters_type
 from ...machine.bind import rebind, with_float32_literals
 from ...machine.intrinsics import gather_four, numbers
 from ...machine.jit import at_address, callback, code_hash, data_of, named_copy
@@ -238,14 +238,14 @@ applier_at = at_address(_APPLY)
 
 
 @functools.cache
-def applier(formula: Callable[..., Any], count: int, blockwise: bool) -> Any:
-    """``apply_segments`` for devices of ``count`` parameters that step by ``formula``; see ``applier_at``."""
-    bound = with_float32_literals(rebind(formula, numba_math))
-    tag = f"{code_hash(bound)} {count} {blockwise}"
-    own = {"step": inline(bound), "parameters": numbers(count), "PARAMETERS": count}
-    in_turns = (step_listed, step_in_turns) if blockwise else ()
+def applier(kind: Any) -> Any:
+    """``apply_segments`` for devices of one kind; see ``applier_at``."""
+    bound, count = with_float32_literals(rebind(kind.step, numba_math)), len(kind.parameters)
+    tag = f"{code_hash(bound)} {kind.parameters} {kind.blockwise}"
+    own = {"step": inline(bound), "parameters": numbers(parameters_type(kind)), "PARAMETERS": count}
+    in_turns = (step_listed, step_in_turns) if kind.blockwise else ()
     for function in (step_counted, step_each, gather, step_gathered, *in_turns):
         own[function.__name__] = inline(named_copy(function, own, tag))
     own.setdefault("step_in_turns", inline(step_never))
-    own["step_once"] = own["step_gathered" if blockwise else "step_each"]
+    own["step_once"] = own["step_gathered" if kind.blockwise else "step_each"]
     return callback(apply_segments, _APPLY, own, tag)

@@ -125,8 +125,9 @@ def update_kernel() -> Callable[..., Any]:
 
 def run(device: Any, order: Update, looks: Looks | None = None) -> int:
     """The update with as many threads as it is worth; adds to its pulses, returns a ``Status``."""
-    devices, kind = order.devices, type(device)
-    apply = applier(kind.step, devices.p_TOIP.shape[3], kind.blockwise)
+    kind: Any = type(device)
+    devices = order.devices
+    apply = applier(kind)
     threads = numba.get_num_threads() if devices.w_TOI.size * order.vectors.batch >= SERIAL_WORK else 1
     tasks = TASKS_A_THREAD * threads if threads > 1 else 1
     if looks is None:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
-from typing import Any
+from typing import NamedTuple
 
 import triton
 import triton.language as tl
 
 from ...rng import Stream
-from ...rng.cuda import counter_low, counter_top, jitted, normal_pair, philox4x32
+from ...rng.cuda import counter_low, counter_top, normal_pair, philox4x32
 from ...rng.triton_math import rint
 from .trains import picked
 
@@ -63,84 +61,99 @@ def first_ordinals(number, negative):
     return tl.where(negative, after, tl.cumsum(of_positive, 0) - of_positive)
 
 
+class Stepped(NamedTuple):
+    """What a step kernel is compiled for."""
+
+    mode: int
+    side: int
+    noisy: bool
+    aggregates: bool
+    write: bool  # whether there is write noise
+    block: int
+
+
 @triton.jit
 def step_kernel(
-    w, p, c, seen, write_noise, keys, tick_of_first, x_codes, d_codes, d_second, lengths, pulses, vectors,
-    columns, rows, neg_rate, extra, step: tl.constexpr, PARAMETERS: tl.constexpr, MODE: tl.constexpr,
-    SIDE: tl.constexpr, NOISY: tl.constexpr, AGGREGATES: tl.constexpr, WRITE: tl.constexpr,
-    BLOCK: tl.constexpr,
+    devices, tick_of_first, codes, pulses, shape, neg_rate, extra, step: tl.constexpr, KIND: tl.constexpr,
+    PARAMETERS: tl.constexpr, HOW: tl.constexpr,
 ):  # fmt: skip
-    """All coincidences of one row of one tile with the vectors of a batch, in order."""
+    """All coincidences of one row of one tile with the vectors of a batch, in order.
+
+    ``KIND`` is the named tuple of as many ``PARAMETERS`` that ``step`` takes.
+    """
+    BLOCK: tl.constexpr = HOW.block
+    rows, columns = shape.rows, shape.columns
     t, row = tl.program_id(0) // rows, tl.program_id(0) % rows
     column = tl.arange(0, BLOCK)
     here = column < columns
     at = tl.program_id(0).to(tl.int64) * columns + column
-    w_I = tl.load(w + at, here, 0.0)
-    p_PI = load_parameters(p + at * PARAMETERS, here, PARAMETERS)
-    k0 = tl.load(keys + 2 * t).to(tl.uint32, bitcast=True)
-    k1 = tl.load(keys + 2 * t + 1).to(tl.uint32, bitcast=True)
+    w_I = tl.load(devices.w_TOI + at, here, 0.0)
+    p_PI = load_parameters(devices.p_TOIP + at * PARAMETERS, here, KIND, PARAMETERS)
+    k0 = tl.load(devices.keys_T2 + 2 * t).to(tl.uint32, bitcast=True)
+    k1 = tl.load(devices.keys_T2 + 2 * t + 1).to(tl.uint32, bitcast=True)
     tick_0 = tl.load(tick_of_first)
     row_word = tl.cast(row, tl.uint32)
     last = tl.full((BLOCK,), -1, tl.int32)
     total = tl.zeros((BLOCK,), tl.int32)
-    for b in range(0, vectors):
-        vector = (t * vectors + b).to(tl.int64)
-        length = tl.load(lengths + vector)
-        d_code = tl.load(d_codes + vector * rows + row)
-        second = tl.load(d_second + vector * rows + row)
+    for b in range(0, shape.vectors):
+        vector = (t * shape.vectors + b).to(tl.int64)
+        length = tl.load(codes.lengths + vector)
+        d_code = tl.load(codes.d + vector * rows + row)
+        second = tl.load(codes.second + vector * rows + row)
         if (length > 0) & (((d_code | second) & 0x7FFFFFFF) != 0):
-            x_code = tl.load(x_codes + vector * columns + column, here, 0)
-            count = tl.where(here, pulse_counts(x_code, d_code, second, length, MODE), 0)
+            x_code = tl.load(codes.x + vector * columns + column, here, 0)
+            count = tl.where(here, pulse_counts(x_code, d_code, second, length, HOW.mode), 0)
             up = ((x_code < 0) != (d_code < 0)) != (neg_rate != 0)
-            if SIDE == 1:
+            if HOW.side == 1:
                 count = tl.where(up, count, 0)
-            if SIDE == 2:
+            if HOW.side == 2:
                 count = tl.where(up, 0, count)
                 up = up | (column >= 0)
-            number = tl.minimum(count, 1) if AGGREGATES else count
+            number = tl.minimum(count, 1) if HOW.aggregates else count
             first = first_ordinals(number, x_code < 0)
             most = tl.max(number, 0)
             repeat = 0
             while repeat < most:
-                if NOISY:
+                if HOW.noisy:
                     xi = ordinal_noise(k0, k1, first + repeat, row_word, tick_0 + b, extra)
                 else:
                     xi = tl.zeros_like(w_I)
-                n = count.to(tl.float32) if AGGREGATES else tl.full((BLOCK,), 1.0, tl.float32)
-                w_I = tl.where(number > repeat, step(w_I, up, n, xi, p_PI, c), w_I)
+                n = count.to(tl.float32) if HOW.aggregates else tl.full((BLOCK,), 1.0, tl.float32)
+                w_I = tl.where(number > repeat, step(w_I, up, n, xi, p_PI, devices.c), w_I)
                 repeat += 1
             last = tl.where(count > 0, b, last)
             total += count
-    tl.store(w + at, w_I, here)
+    tl.store(devices.w_TOI + at, w_I, here)
     tl.store(pulses + tl.program_id(0), tl.sum(total, 0))
-    if WRITE:
-        zero = tl.zeros((BLOCK,), tl.uint32)
-        tick = tick_0 + last
-        low = counter_low(tick)
-        top = counter_top(WRITE_NOISE, extra, tick)
-        word, _, _, _ = philox4x32(k0, k1, column.to(tl.uint32), zero + row_word, low, top)
-        xi, _ = normal_pair(word)
-        tl.store(seen + at, w_I + write_noise * xi, here & (last >= 0))
+    if HOW.write:
+        xi = write_noise(k0, k1, column, row_word, tick_0 + last, extra)
+        tl.store(devices.seen_TOI + at, w_I + devices.write_noise * xi, here & (last >= 0))
 
 
 @triton.jit
-def load_parameters(p, here, PARAMETERS: tl.constexpr):
-    """The arrays that a step takes, as a tuple."""
+def write_noise(k0, k1, column, row, tick, extra):
+    """The standard normal of what is seen of each column's weight after ``tick``."""
+    low, top = counter_low(tick), counter_top(WRITE_NOISE, extra, tick)
+    word, _, _, _ = philox4x32(k0, k1, column.to(tl.uint32), tl.zeros_like(low) + row, low, top)
+    xi, _ = normal_pair(word)
+    return xi
+
+
+@triton.jit
+def load_parameters(p, here, KIND: tl.constexpr, PARAMETERS: tl.constexpr):
+    """The arrays that a step takes."""
     a, b = tl.load(p, here, 0.0), tl.load(p + 1, here, 0.0)
     c, d = tl.load(p + 2, here, 0.0), tl.load(p + 3, here, 0.0)
     if PARAMETERS == 4:
-        return a, b, c, d
-    e = tl.load(p + 4, here, 0.0)
-    if PARAMETERS == 5:
-        return a, b, c, d, e
-    f = tl.load(p + 5, here, 0.0)
-    if PARAMETERS == 6:
-        return a, b, c, d, e, f
-    g = tl.load(p + 6, here, 0.0)
-    return a, b, c, d, e, f, g
-
-
-@functools.cache
-def stepper(formula: Callable[..., Any]) -> Any:
-    """A device's formula for Triton."""
-    return jitted(formula)
+        return KIND(a, b, c, d)
+    else:
+        e = tl.load(p + 4, here, 0.0)
+        if PARAMETERS == 5:
+            return KIND(a, b, c, d, e)
+        else:
+            f = tl.load(p + 5, here, 0.0)
+            if PARAMETERS == 6:
+                return KIND(a, b, c, d, e, f)
+            else:
+                g = tl.load(p + 6, here, 0.0)
+                return KIND(a, b, c, d, e, f, g)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import triton
 import triton.language as tl
 
@@ -50,26 +52,76 @@ def line_halves(k0, k1, line, row, low, top):
     return tl.where(line % 2 == 0, word & 0xFFFF, word >> 16).to(tl.float32)
 
 
+class Trained(NamedTuple):
+    """What a train kernel is compiled for."""
+
+    scaling: int
+    mode: int
+    jitter: bool
+    has_active: bool
+    block: int
+
+
+class Codes(NamedTuple):
+    """A code of each line of each vector of each tile, and the length of its trains."""
+
+    x: Any
+    d: Any
+    second: Any  # of d, in the pass of the negative inputs
+    lengths: Any
+
+
+class Shape(NamedTuple):
+    """Of a tile and a batch."""
+
+    vectors: Any
+    columns: Any
+    rows: Any
+
+
+class Scaling(NamedTuple):
+    """What trains are scaled by, see ``formulas``."""
+
+    rate: Any
+    granularity: Any
+    desired: Any
+    grad_scale: Any
+    x_step: Any
+    d_step: Any
+
+
+class Draw(NamedTuple):
+    """Whose random numbers, and when."""
+
+    k0: Any
+    k1: Any
+    tick: Any
+    extra: Any
+
+
 @triton.jit
 def line_codes(
-    values, codes, lines, scale, step, length, k0, k1, tick, extra, slot_0: tl.constexpr, MODE: tl.constexpr,
-    JITTER: tl.constexpr, STREAM: tl.constexpr, ROUND: tl.constexpr, BLOCK: tl.constexpr,
+    values, codes, lines, scale, step, length, draw, slot_0: tl.constexpr, STREAM: tl.constexpr,
+    ROUND: tl.constexpr, HOW: tl.constexpr,
 ):  # fmt: skip
     """Codes of one vector's lines: bit 31 the sign, the rest the train, count or level."""
-    low, top = counter_low(tick), counter_top(STREAM, extra, tick)
-    for start in range(0, lines, BLOCK):
-        line = start + tl.arange(0, BLOCK)
+    low, top = counter_low(draw.tick), counter_top(STREAM, draw.extra, draw.tick)
+    k0, k1 = draw.k0, draw.k1
+    for start in range(0, lines, HOW.block):
+        line = start + tl.arange(0, HOW.block)
         here = line < lines
         value = tl.load(values + line, here, 0.0)
         call, number = (line // 4).to(tl.uint32), line % 4
         level = tl.abs(value) * scale
         offset = tl.zeros_like(level)
-        if JITTER:
+        if HOW.jitter:
             zero = tl.zeros_like(call)
-            words = philox4x32(k0, k1, call, zero, zero + low, zero + counter_top(ROUND, extra, tick))
+            words = philox4x32(
+                k0, k1, call, zero, zero + low, zero + counter_top(ROUND, draw.extra, draw.tick)
+            )
             offset = unit_interval(picked(words, number)) - 0.5
         level = quantised(level, step, offset)
-        if MODE <= 1:
+        if HOW.mode <= 1:
             code = tl.zeros_like(line)
             slot = 0
             while slot < length:
@@ -84,7 +136,7 @@ def line_codes(
                     fired = fires(margin, unit_interval(picked(words, number)))
                 code = code | (fired.to(tl.int32) << slot)
                 slot += 1
-        elif MODE == 2:
+        elif HOW.mode == 2:
             size = tl.cast(length, tl.float32)
             code = tl.minimum(rint(level * size), size).to(tl.int32)
         else:
@@ -95,40 +147,32 @@ def line_codes(
 
 
 @triton.jit
-def train_kernel(
-    x, x_of, d, d_of, active, keys, tick_of_first, x_codes, d_codes, d_second, lengths, vectors,
-    columns, rows, rate, granularity, desired, grad_scale, x_step, d_step, extra, SCALING: tl.constexpr,
-    MODE: tl.constexpr, JITTER: tl.constexpr, HAS_ACTIVE: tl.constexpr, BLOCK: tl.constexpr,
-):  # fmt: skip
+def train_kernel(vectors, active, keys, tick_of_first, codes, shape, scaling, extra, HOW: tl.constexpr):
     """Trains of vector b of tile t. The length is -1 or -2 where x or d is not finite."""
     t, b = tl.program_id(0), tl.program_id(1)
-    tick = tl.load(tick_of_first) + b
-    x_values = x + (tl.load(x_of + t) * vectors + b) * columns
-    d_values = d + (tl.load(d_of + t) * vectors + b) * rows
-    x_bits, d_bits = largest(x_values, columns, BLOCK), largest(d_values, rows, BLOCK)
+    batch, columns, rows = shape.vectors, shape.columns, shape.rows
+    x_values = vectors.x_XBI + (tl.load(vectors.x_of_T + t) * batch + b) * columns
+    d_values = vectors.d_DBO + (tl.load(vectors.d_of_T + t) * batch + b) * rows
+    x_bits, d_bits = largest(x_values, columns, HOW.block), largest(d_values, rows, HOW.block)
     x_max = x_bits.to(tl.float32, bitcast=True)
-    d_max = d_bits.to(tl.float32, bitcast=True) * grad_scale
-    planned = train_length(x_max, d_max, rate, granularity, desired, SCALING)
-    if HAS_ACTIVE:
-        planned = tl.where(tl.load(active + t * vectors + b) == 0, 0.0, planned)
-    of_d, of_x = train_scale(x_max, d_max, rate, granularity, desired, SCALING, planned)
+    d_max = d_bits.to(tl.float32, bitcast=True) * scaling.grad_scale
+    rate, granularity, desired = scaling.rate, scaling.granularity, scaling.desired
+    planned = train_length(x_max, d_max, rate, granularity, desired, HOW.scaling)
+    if HOW.has_active:
+        planned = tl.where(tl.load(active + t * batch + b) == 0, 0.0, planned)
+    of_d, of_x = train_scale(x_max, d_max, rate, granularity, desired, HOW.scaling, planned)
     length = planned.to(tl.int32)
     length = tl.where(d_bits >= 0x7F800000, -2, length)
     length = tl.where(x_bits >= 0x7F800000, -1, length)
-    at = (t * vectors + b).to(tl.int64)
-    tl.store(lengths + at, length)
+    at = (t * batch + b).to(tl.int64)
+    tl.store(codes.lengths + at, length)
     k0 = tl.load(keys + 2 * t).to(tl.uint32, bitcast=True)
     k1 = tl.load(keys + 2 * t + 1).to(tl.uint32, bitcast=True)
-    line_codes(
-        x_values, x_codes + at * columns, columns, of_x, x_step, length, k0, k1, tick, extra, 0, MODE, JITTER,
-        PULSE_X, ROUND_X, BLOCK,
-    )  # fmt: skip
-    line_codes(
-        d_values, d_codes + at * rows, rows, of_d, d_step, length, k0, k1, tick, extra, 0, MODE, JITTER,
-        PULSE_D, ROUND_D, BLOCK,
-    )  # fmt: skip
-    if MODE == 1:
-        line_codes(
-            d_values, d_second + at * rows, rows, of_d, d_step, length, k0, k1, tick, extra, _SECOND, MODE,
-            JITTER, PULSE_D, ROUND_D, BLOCK,
-        )  # fmt: skip
+    draw = Draw(k0, k1, tl.load(tick_of_first) + b, extra)
+    x_codes = codes.x + at * columns
+    line_codes(x_values, x_codes, columns, of_x, scaling.x_step, length, draw, 0, PULSE_X, ROUND_X, HOW)
+    d_codes = codes.d + at * rows
+    line_codes(d_values, d_codes, rows, of_d, scaling.d_step, length, draw, 0, PULSE_D, ROUND_D, HOW)
+    if HOW.mode == 1:
+        second = codes.second + at * rows
+        line_codes(d_values, second, rows, of_d, scaling.d_step, length, draw, _SECOND, PULSE_D, ROUND_D, HOW)

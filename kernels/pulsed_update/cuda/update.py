@@ -5,17 +5,19 @@ The addresses of all draws and the order of all steps are those of ``naive`` and
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 import triton
 
-from ..arguments import Looks, Status, Update
+from ...devices.base import parameters_type
+from ...rng.cuda import jitted
+from ..arguments import Looks, Status, Update, Vectors
 from ..cpu.exact import update_exactly
 from ..parameters import MAX_PULSES
-from .steps import step_kernel, stepper
-from .trains import train_kernel
+from .steps import Stepped, step_kernel
+from .trains import Codes, Scaling, Shape, Trained, train_kernel
 
 __all__ = ["run", "update_exactly"]  # exact weights are on the host
 
@@ -36,20 +38,27 @@ def run(device: Any, order: Update, looks: Looks | None = None) -> Status:
 
     ticks = torch.tensor([pulsing.tick], dtype=torch.int64, device=where)
 
-    def codes(lines: int) -> Any:
+    def codes_of(lines: int) -> Any:
         return torch.empty((tiles, batch, lines), dtype=torch.int32, device=where)
 
-    x_codes, d_codes = codes(columns), codes(rows)
-    d_second = codes(rows) if rule.mode == 1 else d_codes
-    lengths = torch.empty((tiles, batch), dtype=torch.int32, device=where)
-    settings = {"MODE": rule.mode, "BLOCK": min(1024, triton.next_power_of_2(max(rows, columns)))}
-    active = there(order.active_TB) if order.active_TB.size else lengths
+    d_codes = codes_of(rows)
+    codes = Codes(
+        codes_of(columns), d_codes, codes_of(rows) if rule.mode == 1 else d_codes,
+        torch.empty((tiles, batch), dtype=torch.int32, device=where),
+    )  # fmt: skip
+    shape, lengths = Shape(batch, columns, rows), codes.lengths
+    scaling = Scaling(
+        float(abs(pulsing.rate)), float(pulsing.granularity), float(rule.desired), float(rule.grad_scale),
+        float(rule.x_step), float(rule.d_step),
+    )  # fmt: skip
+    has_active = order.active_TB.size > 0
+    trained = Trained(
+        rule.scaling, rule.mode, bool(rule.jitter), has_active,
+        min(1024, triton.next_power_of_2(max(rows, columns))),
+    )  # fmt: skip
     train_kernel[(tiles, batch)](
-        *(there(each) for each in vectors), active, there(order.train_keys_T2), ticks,
-        x_codes, d_codes, d_second, lengths, batch, columns, rows, float(abs(pulsing.rate)),
-        float(pulsing.granularity), float(rule.desired), float(rule.grad_scale), float(rule.x_step),
-        float(rule.d_step), pulsing.extra, SCALING=rule.scaling, JITTER=bool(rule.jitter),
-        HAS_ACTIVE=order.active_TB.size > 0, **settings,
+        Vectors(*(there(each) for each in vectors)), there(order.active_TB) if has_active else lengths,
+        there(order.train_keys_T2), ticks, codes, shape, scaling, pulsing.extra, HOW=trained,
     )  # fmt: skip
     shortest, longest = int(lengths.min()), int(lengths.max())
     if shortest < 0:
@@ -57,13 +66,18 @@ def run(device: Any, order: Update, looks: Looks | None = None) -> Status:
     if longest > MAX_PULSES:
         return Status.TOO_LONG
     pulses = torch.empty(tiles * rows, dtype=torch.int32, device=where)
+    stepped = Stepped(
+        rule.mode, pulsing.side, bool(pulsing.noisy), bool(pulsing.aggregates), bool(devices.write_noise > 0),
+        triton.next_power_of_2(columns),
+    )  # fmt: skip
+    kind: Any = type(device)
     step_kernel[(tiles * rows,)](
-        devices.w_TOI, devices.p_TOIP, tuple(float(k) for k in devices.c), devices.seen_TOI,
-        float(devices.write_noise), there(devices.keys_T2), ticks, x_codes, d_codes, d_second, lengths,
-        pulses, batch, columns, rows, int(pulsing.rate < 0), pulsing.extra, step=stepper(type(device).step),
-        PARAMETERS=devices.p_TOIP.shape[3], SIDE=pulsing.side, NOISY=bool(pulsing.noisy),
-        AGGREGATES=bool(pulsing.aggregates), WRITE=bool(devices.write_noise > 0),
-        **{**settings, "BLOCK": triton.next_power_of_2(columns)},
+        devices._replace(
+            c=tuple(float(k) for k in devices.c), write_noise=cast(Any, float(devices.write_noise)),
+            keys_T2=there(devices.keys_T2),
+        ),
+        ticks, codes, pulses, shape, int(pulsing.rate < 0), pulsing.extra, step=jitted(kind.step),
+        KIND=parameters_type(kind), PARAMETERS=len(kind.parameters), HOW=stepped,
     )  # fmt: skip
     order.pulses_T[:] += pulses.reshape(tiles, rows).sum(dim=1).cpu().numpy()
     return Status.DONE

@@ -12,30 +12,30 @@ from triton.compiler import ASTSource
 from crossgrid.kernels.analog_mvm import settings
 from crossgrid.kernels.analog_mvm.cuda import stages as cuda_stages
 
-POINTERS = {
-    "*fp32": (
-        "x", "alpha", "numbers", "scale", "u", "w", "factor", "out_noise", "curvature", "slope", "offset",
-        "y",
-    ),
-    "*i64": ("source", "tile", "vector", "first_row", "input_first"),
-    "*i32": ("largest", "keys", "above", "below"),
-    "fp32": ("unscaled",),
-    "i64": ("tick",),
+TYPES = {
+    **dict.fromkeys(("x", "alpha", "scale", "u", "w"), "*fp32"), "largest": "*i32", "keys": "*i32",
+    "unscaled": "fp32", "tick": "i64",
+    "s": settings.Numbers(*["fp32"] * len(settings.Numbers._fields)),
+    "inputs": cuda_stages.Inputs("*i64", "*i64", "*i64"),
+    "outputs": cuda_stages.Outputs("*i64", "*i64", "*i64"),
+    "spreads": cuda_stages.Spreads("*fp32", "*fp32", "*fp32", "*fp32", "*fp32"),
+    "out": cuda_stages.Results("*fp32", "*i32", "*i32"),
+    "shape": cuda_stages.Shape("i32", "i32", "i32", "i32", "i32"),
 }  # fmt: skip
-TYPES = {name: kind for kind, names in POINTERS.items() for name in names}
-PLAIN = {
-    "STREAM": 16, "PASSES": settings.ONE_PASS, "FACTOR": False, "WIRES": False, "OFFSET": False, "NOISE": 0,
-    "NONLINEAR": False, "NOISY": True, "SPREAD": False, "RANDOM": False, "ROWS": 16, "LINES": 16, "TERMS": 32,
-}  # fmt: skip
-FULL = {
-    "WIRES": True, "OFFSET": True, "NOISE": settings.PCM_READ_NOISE, "NONLINEAR": True, "SPREAD": True,
-    "RANDOM": True,
-}  # fmt: skip
+PLAIN = cuda_stages.Stages(
+    stream=16, passes=settings.ONE_PASS, inp_random=False, inp_noisy=False, factor=False, wires=False,
+    offset=False, weight_noise=settings.NO_WEIGHT_NOISE, nonlinear=False, out_noisy=True, out_spread=False,
+    out_random=False, rows=16, lines=16, terms=32,
+)  # fmt: skip
+FULL = PLAIN._replace(
+    wires=True, offset=True, weight_noise=settings.PCM_READ_NOISE, nonlinear=True, out_spread=True,
+    out_random=True,
+)  # fmt: skip
 READS = {
-    "plain": {}, "many": {"ROWS": 32, "LINES": 64}, "full": FULL,
-    "additive": {"NOISE": settings.ADDITIVE_NOISE},
-    "two passes": {**FULL, "PASSES": settings.ANALOG_SUM, "FACTOR": True},
-    "digital sum": {**FULL, "PASSES": settings.DIGITAL_SUM, "FACTOR": True},
+    "plain": PLAIN, "many": PLAIN._replace(rows=32, lines=64), "full": FULL,
+    "additive": PLAIN._replace(weight_noise=settings.ADDITIVE_NOISE),
+    "two passes": FULL._replace(passes=settings.ANALOG_SUM, factor=True),
+    "digital sum": FULL._replace(passes=settings.DIGITAL_SUM, factor=True),
 }  # fmt: skip
 
 
@@ -57,13 +57,13 @@ def main() -> None:
         done = compiled(cuda_stages.scales_kernel, constants, architecture)
         print("scales", scaling, len(done.asm["cubin"]), flush=True)
     for random in (False, True) if every else (True,):
-        constants = {"STREAM": 16, "RANDOM": random, "NOISY": random, "ROWS": 4, "BLOCK": 256}
-        done = compiled(cuda_stages.convert_kernel, constants, architecture)
+        stages = PLAIN._replace(inp_random=random, inp_noisy=random, rows=4, lines=256)
+        done = compiled(cuda_stages.convert_kernel, {"STAGES": stages}, architecture)
         print("convert", random, len(done.asm["cubin"]), flush=True)
-    for name, constants in READS.items():
+    for name, stages in READS.items():
         if not every and name != "full":
             continue
-        done = compiled(cuda_stages.read_kernel, {**PLAIN, **constants}, architecture)
+        done = compiled(cuda_stages.read_kernel, {"STAGES": stages}, architecture)
         print(name, len(done.asm["cubin"]), flush=True)
 
 

@@ -69,13 +69,8 @@ def test_the_kernel_compiles_for_a_card(kind: str) -> None:
         pytest.skip("Triton's interpreter is on in this process: nothing is compiled")
     signature = dict.fromkeys(("out", "weights", "w_maxima", "values", "table"), "*fp32")
     signature |= {"keys": "*i32"} | dict.fromkeys(("rows", "columns", "low", "high"), "i32")
-    constants = {
-        "kind": int(Kind[kind]),
-        "stochastic": True,
-        "dropping": True,
-        "keep_last": True,
-        "block": 512,
-    }
+    how = cuda.How(int(Kind[kind]), stochastic=True, dropping=True, keep_last=True)
+    constants = {"HOW": how, "block": 512}
     signature |= dict.fromkeys(constants, "constexpr")
     ordered = {name: signature[name] for name in cuda.modify_kernel.arg_names}
     source = ASTSource(fn=cuda.modify_kernel, signature=ordered, constexprs=constants)

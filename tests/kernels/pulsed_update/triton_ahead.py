@@ -10,19 +10,21 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from crossgrid.kernels.pulsed_update.cuda.steps import step_kernel, stepper
-from crossgrid.kernels.pulsed_update.cuda.trains import train_kernel
+from crossgrid.kernels.devices.base import parameters_type
+from crossgrid.kernels.pulsed_update.arguments import Devices, Vectors
+from crossgrid.kernels.pulsed_update.cuda import steps, trains
 from crossgrid.kernels.pulsed_update.rule import MODES
+from crossgrid.kernels.rng.cuda import jitted
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 from update_cases import DEVICES
 
+CODES = trains.Codes("*i32", "*i32", "*i32", "*i32")
 TYPES = {
-    "x": "*fp32", "d": "*fp32", "w": "*fp32", "p": "*fp32", "seen": "*fp32", "x_of": "*i64", "d_of": "*i64",
-    "tick_of_first": "*i64", "keys": "*i32", "x_codes": "*i32", "d_codes": "*i32", "d_second": "*i32",
-    "lengths": "*i32", "pulses": "*i32", "active": "*u8", "rate": "fp32", "granularity": "fp32",
-    "desired": "fp32", "grad_scale": "fp32", "x_step": "fp32", "d_step": "fp32", "write_noise": "fp32",
+    "vectors": Vectors("*fp32", "*i64", "*fp32", "*i64"), "active": "*u8", "keys": "*i32", "pulses": "*i32",
+    "tick_of_first": "*i64", "codes": CODES, "shape": trains.Shape("i32", "i32", "i32"),
+    "scaling": trains.Scaling("fp32", "fp32", "fp32", "fp32", "fp32", "fp32"),
 }  # fmt: skip
 
 
@@ -39,16 +41,19 @@ def main() -> None:
     """One line for every kernel that compiles."""
     architecture = int(sys.argv[1])
     for kind, mode in MODES.items():
-        constants = {"SCALING": 6, "MODE": mode, "JITTER": True, "HAS_ACTIVE": True, "BLOCK": 256}
-        print(kind.name, len(cubin(train_kernel, constants, architecture)), flush=True)
+        how = trains.Trained(scaling=6, mode=mode, jitter=True, has_active=True, block=256)
+        print(kind.name, len(cubin(trains.train_kernel, {"HOW": how}, architecture)), flush=True)
     for name, device in DEVICES.items():
+        how = steps.Stepped(
+            mode=0, side=0, noisy=True, aggregates=device.aggregates, write=device.write_noise > 0, block=128
+        )
         constants = {
-            "step": stepper(type(device).step), "PARAMETERS": len(device.parameters), "MODE": 0,
-            "SIDE": 0, "NOISY": True, "AGGREGATES": device.aggregates, "WRITE": device.write_noise > 0,
-            "BLOCK": 128,
+            "step": jitted(type(device).step), "KIND": parameters_type(type(device)),
+            "PARAMETERS": len(device.parameters), "HOW": how,
         }  # fmt: skip
         c = tuple("fp32" for _ in device.constants())
-        print(name, len(cubin(step_kernel, constants, architecture, c=c)), flush=True)
+        devices = Devices("*fp32", "*fp32", c, "*fp32", "fp32", "*i32")
+        print(name, len(cubin(steps.step_kernel, constants, architecture, devices=devices)), flush=True)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ f32 = np.float32
 whole_steps = compiled(formulas.whole_steps)
 left_in_buffer = compiled(formulas.left_in_buffer)
 running_mean = compiled(formulas.running_mean)
-running_size = compiled(formulas.running_size, running_mean=running_mean)
+running_size = compiled(formulas.running_size)
 
 
 @kernel
