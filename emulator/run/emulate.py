@@ -57,8 +57,8 @@ def emulate(
             still the same wherever the tiles live. 0: every step's updates are applied before the next.
         device: where the tiles live and compute: "cpu", or "cuda": on the card of this process or, with
             backend "ray", on a share of a card for each actor. The model may be anywhere. "naive" is "cpu" by
-            readable numpy instead of compiled kernels, a hundred times slower: to find out whether a
-            result is a kernel's fault.
+            readable numpy instead of compiled kernels, and much slower: to find out whether a result is a
+            kernel's fault.
         example_input: a batch as the model takes it (a tensor, a tuple of tensors, or a shape). It tells
             how often an input passes through each layer and which layers read which: for the plan, its cost
             and strategy "replicated", which needs it (the numbers go through the first copy of each layer).
@@ -93,7 +93,7 @@ def emulate(
 
 
 def _require_device(device: str, backend: str) -> None:
-    if device not in KERNELS:
+    if device not in tuple(KERNELS):
         raise ConfigError(f"device = {device!r} does not exist: {nearest(str(device), KERNELS)}")
     if device != "cuda":
         return

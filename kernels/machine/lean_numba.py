@@ -17,6 +17,8 @@ from numba.core import caching, codegen, environment
 from numba.core.registry import cpu_target
 from numba.core.runtime.nrt import rtsys
 
+from .switches import PLAIN
+
 #: versions whose internals are as this module takes them to be; of others a process takes more memory
 KNOWN = ((0, 68),)
 
@@ -73,9 +75,18 @@ def _rebuild_environment(module: str, constants: Any, name: str) -> Any:
 _numbas_rebuild = environment._rebuild_env
 
 
+def why_not() -> str | None:
+    """Why this process's numba cannot be made lean, or None if it can."""
+    version = ".".join(map(str, numba.version_info[:2]))
+    known = ", ".join(".".join(map(str, each)) for each in KNOWN)
+    if numba.version_info[:2] not in KNOWN:
+        return f"numba {version} is not {known}, whose internals it knows"
+    return "CROSSGRID_PLAIN switches it off" if "lean_numba" in PLAIN else None
+
+
 def load_only() -> None:
     """Make this process's numba lean, before its first kernel."""
-    if numba.version_info[:2] not in KNOWN:
+    if why_not() is not None:
         return
     from numba.experimental import function_type  # noqa: F401  (kernels take compiled functions)
 

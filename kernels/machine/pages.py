@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .switches import PLAIN
+
 SMALLEST = 1 << 20  # bytes; what is smaller comes from the allocator's own store
 
 
@@ -47,7 +49,7 @@ class Recycled:
     def empty(self, shape: tuple[int, ...]) -> NDArray[np.float32]:
         """An array of ``shape`` with anything in it."""
         size = math.prod(shape)
-        if size * 4 < SMALLEST:
+        if size * 4 < SMALLEST or "pages" in PLAIN:
             return np.empty(shape, np.float32)
         try:
             memory = self._idle.pop()

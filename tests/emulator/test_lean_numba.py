@@ -2,34 +2,44 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+
+import numba
+import pytest
+
+from crossgrid.emulator.cli import doctor
+from crossgrid.kernels.errors import ConfigError
+from crossgrid.kernels.machine import lean_numba, switches
 
 LOADED = """
 import sys
 import numpy as np
 import numba
-from crossgrid.emulator.lean_numba import load_only
-from crossgrid.kernels.devices.draws import naive_words
-from crossgrid.kernels.devices.draws_cpu import crosspoint_words
+from crossgrid.kernels.arrays.draws import cpu, naive
+from crossgrid.kernels.machine.lean_numba import load_only
 
 load_only()
 keys, high = np.array([[1, 2]], np.uint32), (np.uint32(3), np.uint32(4))
-words = crosspoint_words(keys, 0, 2, 5, *high)
-assert (words == naive_words(keys, slice(0, 2), 5, high)).all()
-print(sum(crosspoint_words.stats.cache_hits.values()), "numba.np.arraymath" in sys.modules)
+words = cpu.words(keys, 0, 2, 5, *high)
+assert (words == naive.words(keys, 0, 2, 5, *high)).all()
+print(sum(cpu.words.stats.cache_hits.values()), "numba.np.arraymath" in sys.modules)
 
 @numba.njit
 def second(keys, c2, c3):
-    return crosspoint_words(keys, 0, 2, 5, c2, c3)[1]
+    return cpu.words(keys, 0, 2, 5, c2, c3)[1]
 
 assert (second(keys, *high) == words[1]).all()
 """
 
 
-def lean() -> str:
+def lean(**environment: str) -> str:
     """What a process that loads the kernel and then compiles one that uses it says."""
-    ran = subprocess.run([sys.executable, "-c", LOADED], capture_output=True, text=True, check=False)
+    ran = subprocess.run(
+        [sys.executable, "-c", LOADED], env={**os.environ, **environment}, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
     assert ran.returncode == 0, ran.stderr
     return ran.stdout
 
@@ -38,3 +48,34 @@ def test_a_loaded_kernel_computes_and_can_be_compiled_against() -> None:
     """The first process may compile the kernel; the second loads it, and nothing of the compiler with it."""
     lean()
     assert lean().split() == ["1", "False"]
+
+
+def test_it_can_be_switched_off_and_gives_the_same_numbers() -> None:
+    """What is printed last tells that numba did all it does by itself; the process compares the bits."""
+    assert lean(CROSSGRID_PLAIN="lean_numba").split()[1] == "True"
+
+
+@pytest.mark.parametrize(
+    ("versions", "plain", "says"),
+    [
+        (((0, 0),), frozenset(), "is not 0.0, whose internals it knows"),
+        ((numba.version_info[:2],), frozenset({"lean_numba"}), "CROSSGRID_PLAIN switches it off"),
+        ((numba.version_info[:2],), frozenset(), None),
+    ],
+)
+def test_doctor_tells_whether_it_is_active(
+    monkeypatch: pytest.MonkeyPatch, versions: object, plain: object, says: str | None
+) -> None:
+    monkeypatch.setattr(lean_numba, "KNOWN", versions)
+    monkeypatch.setattr(lean_numba, "PLAIN", plain)
+    (found,) = [finding for finding in doctor.examine(False) if finding.what == "lean numba"]
+    assert found.works
+    assert f"(numba {numba.__version__})" in found.says
+    assert (says in found.says) if says else found.says.startswith("in tile actors")
+
+
+def test_a_switch_that_does_not_exist_is_refused() -> None:
+    assert switches.chosen(" pages, lean_numba") == {"pages", "lean_numba"}
+    assert switches.chosen("") == frozenset()
+    with pytest.raises(ConfigError, match="unknown trick in CROSSGRID_PLAIN 'page': did you mean 'pages'"):
+        switches.chosen("page")

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import psutil
 import torch
@@ -63,3 +67,39 @@ def test_released_memory_goes_back_and_what_is_in_use_stays() -> None:
     recycled.release()
     # half of the array's 1 MiB: looking takes some memory, too
     assert before - psutil.Process().memory_info().rss >= SMALLEST // 2
+
+
+STEP = """
+import sys
+import torch
+import crossgrid as cg
+from crossgrid.kernels.machine import pages
+
+torch.manual_seed(0)
+modifier = cg.WeightModifierParameter(type=cg.WeightModifierType.ADD_NORMAL, std_dev=0.1)
+model = cg.convert_to_analog(torch.nn.Linear(600, 500), cg.InferenceRPUConfig(modifier=modifier))
+optimizer = cg.AnalogSGD(model.parameters(), lr=0.125)
+used = []
+memory = pages._pages
+pages._pages = lambda size: used.append(size) or memory(size)
+for _ in range(2):
+    optimizer.zero_grad()
+    model(torch.ones(2, 600) / 8).sum().backward()
+    optimizer.step()
+print(cg.weights_sha256(model), bool(used))
+"""
+
+
+def step(**environment: str) -> list[str]:
+    """The bits of a training whose layer is larger than SMALLEST, and whether pages were taken for it."""
+    ran = subprocess.run(
+        [sys.executable, "-c", STEP], env={**os.environ, **environment}, capture_output=True, text=True,
+        check=True,
+    )  # fmt: skip
+    return ran.stdout.split()
+
+
+def test_it_can_be_switched_off_and_gives_the_same_bits() -> None:
+    with_pages, without = step(), step(CROSSGRID_PLAIN="pages")
+    assert with_pages[0] == without[0]
+    assert [with_pages[1], without[1]] == ["True", "False"]
