@@ -13,36 +13,48 @@ import numpy as np
 
 
 def pack_blocks(
-    out: np.ndarray, in_: np.ndarray, tile_out: int, tile_in: int
+    out: np.ndarray, in_: np.ndarray, tile_out: int, tile_in: int, work: np.ndarray, most: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """For each block of out x in_ weights its bin and its offsets (out, in) there."""
+    """For each block of out x in_ weights its bin and its offsets (out, in) there.
+
+    ``work`` is how many vectors pass through each block; blocks share a bin only where these add up to
+    ``most`` or less, for they work in turn.
+    """
     bins = np.zeros(len(out), np.int64)
     out_offset, in_offset = np.zeros(len(out), np.int32), np.zeros(len(out), np.int32)
     full_out, full_in = out == tile_out, in_ == tile_in
-    full = np.flatnonzero(full_out & full_in)
-    wide = np.flatnonzero(~full_out & full_in)
-    tall = np.flatnonzero(full_out & ~full_in)
-    small = np.flatnonzero(~full_out & ~full_in)
+    alone = np.flatnonzero((full_out & full_in) | (work >= most))
+    shared = work < most
+    small = np.flatnonzero(~full_out & ~full_in & shared)
+    bins[alone] = np.arange(len(alone))
+    count = len(alone)
+    free, filled = [], [work[alone]]
+    for axis, lengths, offset, size, chosen in (
+        (0, out, out_offset, tile_out, ~full_out & full_in & shared),
+        (1, in_, in_offset, tile_in, full_out & ~full_in & shared),
+    ):
+        # of those whose work is alike as many share a bin as the greatest of them allows
+        kinds = np.frexp(work)[1]
+        for kind in np.unique(kinds[chosen]).tolist():
+            items = np.flatnonzero(chosen & (kinds == kind))
+            each = max(most // int(work[items].max()), 1)
+            found, offset[items], used = pack_lengths(lengths[items], size, each)
+            bins[items] = found + count
+            across = tile_in if axis == 0 else tile_out
+            free.append(_free(count, used, axis, size - used, across, along_out=axis == 0))
+            filled.append(np.bincount(found, work[items], minlength=len(used)))
+            count += len(used)
 
-    bins[full] = np.arange(len(full))
-    count = len(full)
-    bins[wide], out_offset[wide], used = pack_lengths(out[wide], tile_out)
-    bins[wide] += count
-    free = [_free(count, used, 0, tile_out - used, tile_in, along_out=True)]
-    count += len(used)
-    bins[tall], in_offset[tall], used = pack_lengths(in_[tall], tile_in)
-    bins[tall] += count
-    free.append(_free(count, used, 1, tile_in - used, tile_out, along_out=False))
-    count += len(used)
-
-    packer = Guillotine(np.concatenate(free), count, tile_out, tile_in)
+    spaces = np.concatenate(free) if free else np.zeros((0, 5), np.int64)
+    packer = Guillotine(spaces, np.concatenate(filled), tile_out, tile_in, most)
     for k in small[np.lexsort((-out[small], -in_[small], -out[small] * in_[small]))]:
-        bins[k], out_offset[k], in_offset[k] = packer.place(int(out[k]), int(in_[k]))
+        bins[k], out_offset[k], in_offset[k] = packer.place(int(out[k]), int(in_[k]), int(work[k]))
     return bins, out_offset, in_offset
 
 
-def pack_lengths(lengths: np.ndarray, capacity: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """One-dimensional packing, longest first: each item's bin and offset, and what each bin holds.
+def pack_lengths(lengths: np.ndarray, capacity: int, most: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """One-dimensional packing, longest first, at most ``most`` items a bin: each item's bin and offset, and
+    what each bin holds.
 
     A pattern (how many of each length fill a bin) is used as often as the items allow before the next
     is sought, so the work grows with the number of different lengths, not of items.
@@ -55,7 +67,7 @@ def pack_lengths(lengths: np.ndarray, capacity: int) -> tuple[np.ndarray, np.nda
     used: list[np.ndarray] = [np.zeros(0, np.int64)]
     next_bin = 0
     while counts.any():
-        pattern, filled = _fill(sizes, counts, capacity)
+        pattern, filled = _fill(sizes, counts, capacity, most)
         chosen = np.flatnonzero(pattern)
         times = int((counts[chosen] // pattern[chosen]).min())
         offset = 0
@@ -72,13 +84,14 @@ def pack_lengths(lengths: np.ndarray, capacity: int) -> tuple[np.ndarray, np.nda
     return bins, offsets, np.concatenate(used)
 
 
-def _fill(sizes: np.ndarray, counts: np.ndarray, capacity: int) -> tuple[np.ndarray, int]:
-    """How many of each size, longest first, fill a bin; and how far."""
+def _fill(sizes: np.ndarray, counts: np.ndarray, capacity: int, most: int) -> tuple[np.ndarray, int]:
+    """How many of each size, longest first, fill a bin, at most ``most`` of all; and how far."""
     pattern = np.zeros(len(sizes), np.int64)
     left = capacity
     for kind, size in enumerate(sizes):
-        pattern[kind] = min(counts[kind], left // size)
+        pattern[kind] = min(counts[kind], left // size, most)
         left -= int(pattern[kind] * size)
+        most -= int(pattern[kind])
     return pattern, capacity - left
 
 
@@ -95,28 +108,39 @@ def _free(
 
 
 class Guillotine:
-    """Free rectangles of all open bins; a placed block cuts what is left of its rectangle in two."""
+    """Free rectangles of all open bins; a placed block cuts what is left of its rectangle in two.
 
-    def __init__(self, spaces: np.ndarray, bins: int, tile_out: int, tile_in: int) -> None:
+    ``filled`` is the work of each bin so far, ``most`` how much one may have.
+    """
+
+    def __init__(
+        self, spaces: np.ndarray, filled: np.ndarray, tile_out: int, tile_in: int, most: int
+    ) -> None:
         self.spaces = np.zeros((max(64, 2 * len(spaces)), 5), np.int64)
         self.spaces[: len(spaces)] = spaces
         self.used = len(spaces)
-        self.bins = bins
+        self.filled = filled.astype(np.int64).tolist()
+        self.room = np.zeros(len(self.spaces), np.int64)  # for each space the work that its bin still takes
+        self.room[: self.used] = most - filled.astype(np.int64)[spaces[:, 0]]
+        self.most = most
         self.tile = (tile_out, tile_in)
 
-    def place(self, out: int, in_: int) -> tuple[int, int, int]:
+    def place(self, out: int, in_: int, work: int) -> tuple[int, int, int]:
         """Bin and offsets (out, in) for a block of out x in_ weights."""
         spaces = self.spaces[: self.used]
-        fits = np.flatnonzero((spaces[:, 3] >= out) & (spaces[:, 4] >= in_))
+        room = self.room[: self.used] >= work
+        fits = np.flatnonzero((spaces[:, 3] >= out) & (spaces[:, 4] >= in_) & room)
         if len(fits):
             where = int(fits[np.argmin(spaces[fits, 3] * spaces[fits, 4])])
             bin_, at_out, at_in, free_out, free_in = (int(value) for value in spaces[where])
             self.used -= 1
-            self.spaces[where] = self.spaces[self.used]
+            self.spaces[where], self.room[where] = self.spaces[self.used], self.room[self.used]
         else:
-            bin_, at_out, at_in = self.bins, 0, 0
+            bin_, at_out, at_in = len(self.filled), 0, 0
             free_out, free_in = self.tile
-            self.bins += 1
+            self.filled.append(0)
+        self.filled[bin_] += work
+        self.room[: self.used][self.spaces[: self.used, 0] == bin_] -= work
         self._split(bin_, at_out, at_in, free_out, free_in, out, in_)
         return bin_, at_out, at_in
 
@@ -136,5 +160,7 @@ class Guillotine:
             return
         if self.used == len(self.spaces):
             self.spaces = np.concatenate([self.spaces, np.zeros_like(self.spaces)])
+            self.room = np.concatenate([self.room, np.zeros_like(self.room)])
         self.spaces[self.used] = (bin_, at_out, at_in, out, in_)
+        self.room[self.used] = self.most - self.filled[bin_]
         self.used += 1

@@ -16,6 +16,9 @@ from .balance import balance, shareable, vector_times
 from .cutting import Table, block_columns, blocks_of_layer, cut_full, joined
 from .packing import pack_blocks
 
+#: vectors that a tile may share out in any network: those of an image of 32 x 32
+FEW_VECTORS = 1024
+
 
 def cut_layers(layers: Sequence[LayerShape], chip: Chip) -> list[Table]:
     """Every layer's blocks, cut near-equally to the chip's tiles."""
@@ -34,7 +37,11 @@ def per_layer(layers: Sequence[LayerShape], chip: Chip, chips: int | None) -> Ta
 
 
 def packed(layers: Sequence[LayerShape], chip: Chip, chips: int | None) -> Table:
-    """Full tiles first; what remains of each layer shares tiles with what remains of others."""
+    """Full tiles first; what remains of each layer shares tiles with what remains of others.
+
+    Blocks that share a tile work in turn, so no tile gets more vectors than the layer with most of them,
+    which therefore has its tiles alone; small networks may share up to ``FEW_VECTORS``.
+    """
     del chips
     table = joined(
         [
@@ -44,7 +51,10 @@ def packed(layers: Sequence[LayerShape], chip: Chip, chips: int | None) -> Table
     )
     out = table["out_stop"] - table["out_start"]
     in_ = table["in_stop"] - table["in_start"]
-    packed_bins, table["out_offset"], table["in_offset"] = pack_blocks(out, in_, chip.tile_out, chip.tile_in)
+    work = np.array([layer.reuse for layer in layers])
+    packed_bins, table["out_offset"], table["in_offset"] = pack_blocks(
+        out, in_, chip.tile_out, chip.tile_in, work[table["layer"]], max(int(work.max()), FEW_VECTORS)
+    )
     table["tile"] = _in_order_of_appearance(packed_bins)
     return table
 

@@ -202,6 +202,29 @@ def test_copies_make_the_slowest_layer_as_fast_as_the_budget_allows(
     assert slowest == brute_force_bottleneck(tiles, reuse, budget)
 
 
+@pytest.mark.parametrize("model", ["resnet18", "resnet50", "resnet9", "vgg8"])
+def test_packed_slows_no_network_down(model: str) -> None:
+    """The layer with most vectors has its tiles alone, whoever else shares tiles."""
+    layers = zoo_layers(model)
+    plan = map_layers(layers, "hermes-64", "packed")
+    most = max(layer.reuse for layer in layers)
+    vectors = np.array([layer.reuse for layer in layers])[plan.table["layer"]]
+    assert np.bincount(plan.table["tile"], vectors).max() == most
+    slowest = [layer.reuse == most for layer in layers].index(True)
+    for tile in plan.table["tile"][plan.table["layer"] == slowest]:
+        assert set(plan.table["layer"][plan.table["tile"] == tile]) == {slowest}
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 40), st.integers(1, 40), st.integers(1, 5000)), min_size=1, max_size=8)
+)
+def test_packed_tiles_are_not_overfull_in_time(sizes: list[tuple[int, int, int]]) -> None:
+    layers = [LayerShape(f"l{k}", *size) for k, size in enumerate(sizes)]
+    plan = map_layers(layers, chip_of(16, 16, 20, 20), "packed")
+    vectors = np.array([layer.reuse for layer in layers])[plan.table["layer"]]
+    assert np.bincount(plan.table["tile"], vectors).max() <= max(1024, *(layer.reuse for layer in layers))
+
+
 def test_why_names_size_and_reason() -> None:
     plan = map_layers(zoo_layers("lenet5"), "demo-128", "packed")
     text = plan.blocks[0].why
