@@ -32,6 +32,9 @@ class LayerCost:
     energy_pj: float
     hop_bits: float
     crossing_bits: float
+    bound: str  # what its interval comes from: tiles, links, or loop: steps that wait for each other
+    carried_ns: float  # what its fullest link or port takes
+    energy_by_part: dict[str, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,8 @@ class Cost:
     hop_bits: float
     crossing_bits: float
     events: Events
+    slowest_link: str  # the link or port that the traffic of all layers fills most
+    slowest_link_ns: float
     estimates: tuple[str, ...]  # figures without a published source
 
     @property
@@ -83,17 +88,19 @@ def cost_of(plan: MappingPlan, chip: Chip) -> Cost:
     moved = traffic_events(traffic)
     per_layer = [a + b for a, b in zip(layer_events(plan, chip), moved, strict=True)]
     times = _layer_times(plan, chip, traffic)
+    link_ns, link = traffic.loads.slowest(traffic.network)
     way = longest_way(plan, times.latency)
     latency = way.length + times.program_ns
-    interval, bottleneck = _interval(plan, times, traffic, latency)
+    interval, bottleneck = _interval(plan, times, (link_ns, link), latency)
     total = sum(per_layer, Events()) + Events(static_ns=interval)
     by_part = energy_by_part(chip, total, plan.chips_used)
-    energies = [sum(energy_by_part(chip, events, plan.chips_used).values()) for events in per_layer]
+    energies = [energy_by_part(chip, events, plan.chips_used) for events in per_layer]
     area = area_by_part(chip, plan.chips_used)
     layers = tuple(
         LayerCost(
-            layer.name, float(times.latency[k]), float(times.interval[k]), energies[k],
-            per_layer[k].hop_bit, per_layer[k].crossing_bit,
+            layer.name, float(times.latency[k]), float(times.interval[k]), sum(energies[k].values()),
+            per_layer[k].hop_bit, per_layer[k].crossing_bit, times.bound(k), float(times.carried[k]),
+            energies[k],
         )
         for k, layer in enumerate(plan.layers)
     )  # fmt: skip
@@ -112,6 +119,8 @@ def cost_of(plan: MappingPlan, chip: Chip) -> Cost:
         hop_bits=total.hop_bit,
         crossing_bits=total.crossing_bit,
         events=total,
+        slowest_link=link,
+        slowest_link_ns=link_ns,
         estimates=tuple(estimates(chip)),
     )
 
@@ -142,8 +151,16 @@ class _Times:
     traffic: np.ndarray  # what traffic takes longer than computing
     carried: np.ndarray  # what the fullest link or port of a layer takes, whatever the tiles do
     hops: np.ndarray
+    working: np.ndarray  # what its busiest tile takes, on average
+    in_loop: np.ndarray
     tile_busy: np.ndarray  # of each used tile, summed over layers
     program_ns: float
+
+    def bound(self, k: int) -> str:
+        """What the interval of layer ``k`` comes from."""
+        if self.in_loop[k]:
+            return "loop"
+        return "links" if self.interval[k] > self.working[k] else "tiles"
 
     def by_part(self, way: Way) -> dict[str, float]:
         on = list(way.layers)
@@ -180,18 +197,22 @@ def _layer_times(plan: MappingPlan, chip: Chip, traffic: Traffic) -> _Times:
         traffic=waiting,
         carried=traffic.carried_ns,
         hops=hops,
+        working=working * active,
+        in_loop=steps > 1,
         tile_busy=np.bincount(table["tile"], busy_ns)[plan.used_tiles],
         program_ns=rows * chip.write.time_ns_per_row.value,
     )
 
 
-def _interval(plan: MappingPlan, times: _Times, traffic: Traffic, latency: float) -> tuple[float, str]:
+def _interval(
+    plan: MappingPlan, times: _Times, slowest_link: tuple[float, str], latency: float
+) -> tuple[float, str]:
     """The steady state of the pipeline: the slowest layer, the tile that several layers share, or the link
     that the traffic of all layers fills most.
 
     Branches change it by their traffic alone: values that wait for a longer branch wait in buffers.
     """
-    link_ns, link = traffic.loads.slowest(traffic.network)
+    link_ns, link = slowest_link
     if plan.rounds > 1:
         return max(latency, link_ns), "reprogramming: rounds cannot overlap"
     slowest = int(np.argmax(times.interval))

@@ -10,6 +10,7 @@ from crossgrid.kernels.errors import ConfigError, unknown
 
 from ..description.load import load_chip
 from ..description.spec import Chip
+from ..plan.digital import DigitalWork
 from ..plan.graph import check_names
 from ..plan.plan import COLUMNS, Block, LayerShape, MappingPlan, TileAddress
 from .cutting import cut
@@ -26,8 +27,12 @@ def map_layers(
     strategy: str = "per-layer",
     chips: int | None = None,
     placement: str = "row-major",
+    digital: Iterable[DigitalWork] = (),
 ) -> MappingPlan:
-    """The plan of ``layers`` on ``chips`` chips; ``chips=None`` takes as many as are needed."""
+    """The plan of ``layers`` on ``chips`` chips; ``chips=None`` takes as many as are needed.
+
+    ``digital`` is what the model computes besides its layers: the plan keeps it for its reports.
+    """
     chip = load_chip(chip)
     shapes = tuple(layers)
     _check(shapes, strategy, chips, placement)
@@ -48,6 +53,7 @@ def map_layers(
         placement=placement,
         layers=shapes,
         table={key: np.ascontiguousarray(table[key], dtype) for key, dtype in COLUMNS.items()},
+        digital=tuple(digital),
     )
     if count > 1:
         from .partition import with_few_crossings

@@ -13,6 +13,7 @@ import numpy as np
 
 from crossgrid.kernels.errors import ConfigError
 
+from .digital import DigitalWork
 from .plan import COLUMNS, Convolution, Join, LayerShape, MappingPlan
 
 FORMAT = "crossgrid plan 4"
@@ -25,6 +26,7 @@ def save_plan(plan: MappingPlan, path: str | Path) -> None:
     head: dict[str, Any] = {key: getattr(plan, key) for key in _PLAIN}
     head["grid"] = list(plan.grid)
     head["layers"] = [dataclasses.asdict(layer) for layer in plan.layers]
+    head["digital"] = [dataclasses.asdict(work) for work in plan.digital]
     columns = {key: plan.table[key].astype("<i4").tobytes() for key in COLUMNS}
     data = {"format": FORMAT, "plan": head, "table": columns, "digest": _digest(head, columns)}
     Path(path).write_bytes(msgpack.packb(data))
@@ -50,9 +52,11 @@ def load_plan(path: str | Path) -> MappingPlan:
             raise ConfigError(f"plan '{path}' is damaged: it is not as it was written; map the model anew")
         table = {key: np.frombuffer(data["table"][key], "<i4").astype(np.int32) for key in COLUMNS}
         layers = tuple(_layer(entry) for entry in head["layers"])
+        digital = tuple(DigitalWork(**entry) for entry in head["digital"])
         plan = MappingPlan(
-            **{key: head[key] for key in _PLAIN}, grid=tuple(head["grid"]), layers=layers, table=table
-        )
+            **{key: head[key] for key in _PLAIN}, grid=tuple(head["grid"]), layers=layers, table=table,
+            digital=digital,
+        )  # fmt: skip
     except ConfigError:
         raise
     except Exception as error:

@@ -17,6 +17,7 @@ import numpy as np
 
 from crossgrid.kernels.errors import ConfigError, unknown
 
+from .digital import DigitalWork
 from .why import reason
 
 if TYPE_CHECKING:
@@ -165,6 +166,7 @@ class MappingPlan:
     placement: str
     layers: tuple[LayerShape, ...]
     table: dict[str, np.ndarray]
+    digital: tuple[DigitalWork, ...] = ()  # what the model computes besides its layers
 
     def __post_init__(self) -> None:
         for column in self.table.values():
@@ -203,6 +205,17 @@ class MappingPlan:
         rows, columns = self.grid
         chip, rest = divmod(int(tile), rows * columns)
         return TileAddress(chip, *divmod(rest, columns))
+
+    @property
+    def macs(self) -> float:
+        """Multiplications of all layers for one input."""
+        return sum(layer.weights * layer.vectors for layer in self.layers)
+
+    @property
+    def digital_share(self) -> float:
+        """Of all multiplications those that stay digital."""
+        digital = sum(work.macs or 0.0 for work in self.digital)
+        return digital / (digital + self.macs) if digital else 0.0
 
     @property
     def tiles_available(self) -> int:
@@ -344,4 +357,7 @@ def check_chip(plan: MappingPlan, chip: Chip) -> None:
 
 
 #: everything of a plan but its table
-_HEAD = ("chip", "chip_identity", "grid", "tile_out", "tile_in", "chips", "strategy", "placement", "layers")
+_HEAD = (
+    "chip", "chip_identity", "grid", "tile_out", "tile_in", "chips", "strategy", "placement", "layers",
+    "digital",
+)  # fmt: skip

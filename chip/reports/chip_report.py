@@ -9,7 +9,7 @@ from ..cost.events import mvm_interval_ns
 from ..cost.parts import Priced, area_by_part, estimates, instances, priced_parts
 from ..description.parsing import Figure
 from ..description.spec import Chip, Part
-from .report import console
+from .tables import console
 
 
 def chip_dict(chip: Chip) -> dict[str, object]:

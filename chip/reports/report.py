@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..cost.cost import Cost, cost_of
+from ..cost.digital import DigitalCost, digital_cost
 from ..description.spec import Chip
 from ..plan.plan import MappingPlan
 from .page import notebook_html
+from .tables import bars, console, digital_table, layer_rows, mapping_table
 
 if TYPE_CHECKING:
-    from rich.console import Console
     from rich.table import Table
 
 
@@ -35,21 +36,54 @@ class Report:
         """The report of ``plan`` on ``chip``."""
         return cls(model, plan, chip, cost_of(plan, chip))
 
+    @property
+    def digital(self) -> DigitalCost:
+        """What stays digital, on one unit a chip."""
+        return digital_cost(self.plan.digital, self.chip, self.plan.chips_used)
+
+    @property
+    def power_w(self) -> float:
+        """Power while inputs follow each other at their interval."""
+        return self.cost.energy_pj / self.cost.interval_ns / 1e3 if self.cost.interval_ns else 0.0
+
+    @property
+    def time_utilization(self) -> float:
+        """Part of the time in which a used tile works, on average, while inputs follow each other."""
+        time = self.plan.tiles_used * self.cost.interval_ns
+        return self.cost.events.busy_ns / time if time else 0.0
+
+    @property
+    def inputs_in_flight(self) -> float:
+        """Independent inputs that are on their way at once; an input that waits for the last has one."""
+        return self.cost.latency_ns / self.cost.interval_ns if self.cost.interval_ns else 1.0
+
+    def _layers(self) -> list[dict[str, object]]:
+        rows = layer_rows(self.plan)
+        for row, layer in zip(rows, self.cost.layers, strict=True):
+            row.update({key: value for key, value in dataclasses.asdict(layer).items() if key != "name"})
+        return rows
+
+    def _digital(self) -> dict[str, object]:
+        cost = self.digital
+        return {
+            "digital": [dataclasses.asdict(work) for work in self.plan.digital],
+            "digital_macs": cost.macs,
+            "digital_share": self.plan.digital_share,
+            "digital_bytes": cost.bytes,
+            "digital_energy_pj": cost.energy_pj,
+            "digital_time_ns": cost.time_ns,
+            "digital_unknown": cost.unknown,
+        }
+
     def as_dict(self) -> dict[str, object]:
         """What the report says, as plain data."""
         cost, plan = self.cost, self.plan
-        layers = layer_rows(plan)
-        for row, layer in zip(layers, cost.layers, strict=True):
-            row["latency_ns"] = layer.latency_ns
-            row["interval_ns"] = layer.interval_ns
-            row["energy_pj"] = layer.energy_pj
-            row["hop_bits"] = layer.hop_bits
         return {
             "model": self.model,
             "chip": plan.chip,
             "strategy": plan.strategy,
             "placement": plan.placement,
-            "layers": layers,
+            "layers": self._layers(),
             "weights": int(sum(layer.weights for layer in plan.layers)),
             "tiles_used": plan.tiles_used,
             "tiles_available": plan.tiles_available,
@@ -71,6 +105,13 @@ class Report:
             "crossing_bits": cost.crossing_bits,
             "events": dataclasses.asdict(cost.events),
             "estimates": list(cost.estimates),
+            "power_w": self.power_w,
+            "power_w_per_mm2": self.power_w / cost.area_mm2 if cost.area_mm2 else 0.0,
+            "time_utilization": self.time_utilization,
+            "inputs_in_flight": self.inputs_in_flight,
+            "slowest_link": cost.slowest_link,
+            "slowest_link_ns": cost.slowest_link_ns,
+            **self._digital(),
         }
 
     def print(self) -> None:
@@ -83,7 +124,10 @@ class Report:
             ("latency", self.cost.latency_by_part, "ns"),
             ("area", self.cost.area_by_part, "mm²"),
         ):
-            shown.print(_bars(title, parts, unit), highlight=False)
+            shown.print(bars(title, parts, unit), highlight=False)
+        digital = digital_table(self.plan.digital, self.digital, self.plan.digital_share)
+        if digital is not None:
+            shown.print(digital)
         if self.cost.estimates:
             count = len(self.cost.estimates)
             shown.print(
@@ -98,6 +142,10 @@ class Report:
             f"{cost.tops_per_w:.3g} TOPS/W",
             f"pipelined: one input every {cost.interval_ns / 1e3:,.3f} µs, {cost.tops:.3g} TOPS; "
             f"slowest: {cost.bottleneck}",
+            f"so {self.inputs_in_flight:,.1f} independent inputs are on their way at once; tiles work "
+            f"{self.time_utilization:.2%} of the time; {self.power_w:,.3g} W"
+            + (f", {self.power_w / cost.area_mm2:,.3g} W/mm²" if cost.area_mm2 else ""),
+            f"fullest link: {cost.slowest_link}, {cost.slowest_link_ns / 1e3:,.3f} µs an input",
             f"hardware: {plan.chips_used} chips, {cost.area_mm2:,.2f} mm²; "
             f"traffic {cost.hop_bits:,.0f} bit-hops, {cost.crossing_bits:,.0f} bits from chip to chip",
         ]
@@ -112,14 +160,6 @@ class Report:
 def print_comparison(reports: Sequence[Report]) -> None:
     """Reports side by side in the terminal."""
     console().print(_cost_table(reports))
-
-
-def console() -> Console:
-    """The terminal; what is piped into a file is not cut to 80 columns."""
-    from rich.console import Console
-
-    plain = Console()
-    return plain if plain.is_terminal else Console(width=160)
 
 
 def _cost_table(reports: Sequence[Report]) -> Table:
@@ -146,71 +186,6 @@ def _cost_table(reports: Sequence[Report]) -> Table:
             plan.chip, plan.strategy, f"{plan.tiles_used:,}", str(plan.chips_used), f"{plan.utilization:.1%}",
             f"{cost.latency_ns / 1e3:,.3f}", f"{cost.interval_ns / 1e3:,.3f}", f"{cost.energy_pj / 1e6:,.3f}",
             f"{cost.area_mm2:,.2f}", f"{cost.tops:.3g}", f"{cost.tops_per_w:.3g}",
-        )  # fmt: skip
-    return table
-
-
-def _bars(title: str, parts: Mapping[str, float], unit: str) -> str:
-    """Parts as bars, largest first."""
-    total = sum(parts.values())
-    if not total:
-        return f"{title}: not described"
-    lines = [f"{title}: {total:,.4g} {unit}"]
-    for name, value in sorted(parts.items(), key=lambda item: -item[1]):
-        if value > 0:
-            lines.append(
-                f"  {name:<24.24} {'█' * max(1, round(30 * value / total)):<30} {value / total:6.1%}"
-            )
-    return "\n".join(lines)
-
-
-def layer_rows(plan: MappingPlan) -> list[dict[str, object]]:
-    """For each layer: name, out, in, tiles, reuse, copies and utilization of its tiles' cells."""
-    weights = np.bincount(plan.table["layer"], plan.block_weights, minlength=len(plan.layers))
-    cells = plan.tile_out * plan.tile_in
-    return [
-        {
-            "name": layer.name,
-            "out": layer.out,
-            "in": layer.in_,
-            "tiles": int(plan.layer_tiles[k]),
-            "reuse": layer.reuse,
-            "copies": int(plan.copies[k]),
-            "utilization": float(weights[k] / (plan.layer_tiles[k] * cells)),
-        }
-        for k, layer in enumerate(plan.layers)
-    ]
-
-
-def mapping_table(plan: MappingPlan, reuse_known: bool = True) -> Table:
-    """A table for the terminal: which layer on which tiles, and how full they are."""
-    from rich.table import Table
-
-    title = (
-        f"{plan.chip}, {plan.strategy}: {plan.tiles_used} of {plan.tiles_available} tiles, "
-        f"{plan.utilization:.1%} of their cells"
-    )
-    table = Table(title=title, title_justify="left")
-    for column in (
-        "layer",
-        "rows (in)",
-        "columns (out)",
-        "tiles",
-        "copies",
-        "reuse",
-        "utilization",
-        "from",
-        "to",
-    ):
-        table.add_column(column, justify="left" if column in ("layer", "from", "to") else "right")
-    order = np.argsort(plan.table["layer"], kind="stable")
-    starts = np.searchsorted(plan.table["layer"][order], np.arange(len(plan.layers) + 1))
-    for k, row in enumerate(layer_rows(plan)):
-        tiles = plan.table["tile"][order[starts[k] : starts[k + 1]]]
-        first, last = plan.address(tiles.min()), plan.address(tiles.max())
-        table.add_row(
-            str(row["name"]), str(row["in"]), str(row["out"]), str(row["tiles"]), str(row["copies"]),
-            str(row["reuse"]) if reuse_known else "–", f"{row['utilization']:.1%}", str(first), str(last),
         )  # fmt: skip
     return table
 

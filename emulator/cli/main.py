@@ -14,10 +14,11 @@ from crossgrid.chip.description.load import load_chip, presets
 from crossgrid.chip.description.spec import Chip
 from crossgrid.chip.mapping.mapper import PLACEMENTS, map_layers
 from crossgrid.chip.mapping.strategies import STRATEGIES
+from crossgrid.chip.plan.digital import DigitalWork
 from crossgrid.chip.plan.plan import GROUPED, LayerShape, MappingPlan, check_chip
 from crossgrid.kernels.errors import CrossgridError
 
-from ..shapes.zoo import ZOO, zoo_layers
+from ..shapes.zoo import ZOO, zoo_digital, zoo_layers
 from . import commands
 
 #: blocks up to which a page compares all strategies without being asked
@@ -50,20 +51,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
 
 
-def model_layers(model: str) -> tuple[LayerShape, ...]:
-    """Layers of a name of the zoo or of ``file.py:callable``."""
+def model_shapes(model: str) -> tuple[tuple[LayerShape, ...], tuple[DigitalWork, ...]]:
+    """Layers, and what stays digital, of a name of the zoo or of ``file.py:callable``."""
     if ":" not in model:
-        return zoo_layers(model)
-    from ..shapes.digital import load_layers
+        return zoo_layers(model), zoo_digital(model)
+    from ..shapes.digital import load_shapes
 
-    return load_layers(model)
+    found = load_shapes(model)
+    return found.layers, found.digital
 
 
 def _report(args: argparse.Namespace, chip: Chip, strategy: str) -> Report:
     from crossgrid.chip.plan.file import load_plan
     from crossgrid.chip.reports.report import Report
 
-    layers = model_layers(args.model)
+    layers, digital = model_shapes(args.model)
     if args.grouped != "separate":
         layers = tuple(replace(layer, grouped=args.grouped) for layer in layers)
     if getattr(args, "plan", None):
@@ -71,7 +73,7 @@ def _report(args: argparse.Namespace, chip: Chip, strategy: str) -> Report:
         plan.check_model(layers)
         check_chip(plan, chip)
     else:
-        plan = map_layers(layers, chip, strategy, args.chips, args.placement)
+        plan = map_layers(layers, chip, strategy, args.chips, args.placement, digital)
     return Report.of(plan, chip, args.model)
 
 

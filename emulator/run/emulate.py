@@ -123,8 +123,8 @@ def _plan(
             "strategy 'replicated' copies the layers that an input passes through most often: show it one, "
             "emulate(..., example_input=a batch or its shape), or take strategy 'per-layer'"
         )
-    shapes = plain_shapes(layers) if example is None else traced_shapes(model, layers, example)
-    return map_layers(shapes, chip, strategy=strategy, chips=chip.chips)
+    shapes = plain_shapes(model, layers) if example is None else traced_shapes(model, layers, example)
+    return map_layers(shapes.layers, chip, strategy=strategy, chips=chip.chips, digital=shapes.digital)
 
 
 def restore(

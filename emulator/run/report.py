@@ -13,7 +13,7 @@ from rich.table import Table
 from crossgrid.chip import Chip, MappingPlan
 from crossgrid.chip.cost.events import Events, layer_events
 from crossgrid.chip.cost.parts import energy_by_part
-from crossgrid.chip.reports.report import mapping_table
+from crossgrid.chip.reports.tables import mapping_table
 
 from ..tiles.layer_spec import LayerSpec
 from .metrics import TileSample, busy_share, waiting_share

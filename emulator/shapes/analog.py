@@ -19,18 +19,22 @@ from crossgrid.chip import Convolution, LayerShape
 from crossgrid.kernels.errors import ConfigError
 
 from ..hosts.grid import TileGrid
+from ..nn.base import AnalogLayer
 from ..nn.matrix import AnalogMatrix
+from .counting import ModelShapes, named_only
 from .tracing import Trace
 
 Layers = Sequence[tuple[str, AnalogMatrix]]
 
 
-def plain_shapes(layers: Layers) -> list[LayerShape]:
+def plain_shapes(model: nn.Module, layers: Layers) -> ModelShapes:
     """What a mapper places for the layers, one vector an input, each reading the one before it."""
-    return [layer.grid.spec.shape(name) for name, layer in layers]
+    shapes = tuple(layer.grid.spec.shape(name) for name, layer in layers)
+    analog = {name for name, module in model.named_modules() if isinstance(module, AnalogLayer)}
+    return ModelShapes(shapes, named_only(model, analog))
 
 
-def traced_shapes(model: nn.Module, layers: Layers, example: Any) -> list[LayerShape]:
+def traced_shapes(model: nn.Module, layers: Layers, example: Any) -> ModelShapes:
     """The same in the order in which an example passes, with how often it does and what each layer reads.
 
     Args:
@@ -42,6 +46,7 @@ def traced_shapes(model: nn.Module, layers: Layers, example: Any) -> list[LayerS
         with _undisturbed(model), contextlib.ExitStack() as stack, torch.no_grad():
             for name, layer in layers:
                 stack.enter_context(watcher.watching(name, layer))
+            stack.enter_context(watcher.trace.digital.watching(model))
             stack.enter_context(watcher.trace)
             model(*inputs)
     except ConfigError:
@@ -53,8 +58,9 @@ def traced_shapes(model: nn.Module, layers: Layers, example: Any) -> list[LayerS
             f"{' '.join(str(error).split())}); give one batch as the model takes it, or leave it out"
         ) from error
     batch = int(inputs[0].shape[0])
-    unseen = [(name, layer) for name, layer in layers if name not in watcher.seen]
-    return [*(watcher.shape(key, batch) for key in watcher.vectors), *plain_shapes(unseen)]
+    unseen = (layer.grid.spec.shape(name) for name, layer in layers if name not in watcher.seen)
+    seen = (watcher.shape(key, batch) for key in watcher.vectors)
+    return ModelShapes((*seen, *unseen), watcher.trace.digital.found(batch))
 
 
 class _Watcher:

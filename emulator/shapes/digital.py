@@ -21,8 +21,10 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.hooks import RemovableHandle
 
 from crossgrid.chip import Convolution, Join, LayerShape
+from crossgrid.chip.plan.digital import DigitalWork
 from crossgrid.kernels.errors import ConfigError, nearest
 
+from .counting import ModelShapes, attention_work, named_only
 from .tracing import Trace
 
 Shape = Sequence[int]
@@ -35,19 +37,25 @@ def layers_of(
 
     Without an example every layer is taken to read the one defined before it, one vector an input.
     """
+    return shapes_of(model, example).layers
+
+
+def shapes_of(model: nn.Module, example: Tensor | Shape | tuple[Any, ...] | None = None) -> ModelShapes:
+    """The layers of ``model`` as ``layers_of`` gives them, and all else that it computes."""
+    named = {name for name, module in model.named_modules() if _is_layer(module)}
     if example is None:
-        return tuple(
-            shape for name, module in model.named_modules() for shape in _shapes(name, module, 1, None)
-        )
+        layers = (shape for name, module in model.named_modules() for shape in _shapes(name, module, 1, None))
+        return ModelShapes(tuple(layers), named_only(model, named))
     inputs = _on_meta(example)
     watcher = _Watcher(inputs)
+    model = model.to("meta")
     handles = []
     for name, module in model.named_modules():
-        if _is_layer(module):
+        if name in named:
             handles += watcher.watch(name, module)
     try:
-        with torch.no_grad(), watcher.trace:
-            model.to("meta")(*inputs)
+        with torch.no_grad(), watcher.trace.digital.watching(model), watcher.trace:
+            model(*inputs)
     finally:
         for handle in handles:
             handle.remove()
@@ -59,7 +67,7 @@ def layers_of(
         for shape in _shapes(name, module, batch, None)
     ]
     found = (watcher.trace.wired(_per_input(shape, batch), batch) for shape in watcher.found.values())
-    return (*found, *missed)
+    return ModelShapes((*found, *missed), watcher.trace.digital.found(batch))
 
 
 class _Watcher:
@@ -93,6 +101,9 @@ class _Watcher:
         self.seen.add(name)
         if isinstance(module, nn.MultiheadAttention):
             self.seen.add(f"{name}.out_proj")
+        work = _work_inside(name, module, tensors, result)
+        if work is not None:
+            self.trace.digital.add(work)
         steps = _steps(module, result)
         for shape in shapes:
             old = self.found.get(shape.name)
@@ -108,6 +119,11 @@ class _Watcher:
 
 def load_layers(text: str) -> tuple[LayerShape, ...]:
     """The layers of ``file.py:callable``: it returns a model, or it and an example input or its shape."""
+    return load_shapes(text).layers
+
+
+def load_shapes(text: str) -> ModelShapes:
+    """The layers and the digital work of ``file.py:callable``."""
     path, _, name = text.rpartition(":")
     if not path or not Path(path).is_file():
         raise ConfigError(
@@ -133,7 +149,7 @@ def load_layers(text: str) -> tuple[LayerShape, ...]:
         raise ConfigError(
             f"model '{text}': {name}() returned a {type(model).__name__}, not a torch.nn.Module"
         )
-    return layers_of(model, example)
+    return shapes_of(model, example)
 
 
 def _on_meta(example: Any) -> tuple[Tensor, ...]:
@@ -157,6 +173,17 @@ def _vectors(module: nn.Module, result: Tensor) -> int:
         width = module.proj_size or module.hidden_size
         return result.numel() // (width * (2 if module.bidirectional else 1))
     return result.numel() // int(result.shape[-1])
+
+
+def _work_inside(name: str, module: nn.Module, tensors: list[Tensor], result: Tensor) -> DigitalWork | None:
+    """What a layer computes besides its matrices: attention's products, the gates of a recurrent layer."""
+    if isinstance(module, nn.MultiheadAttention):
+        return attention_work(name, module.num_heads, module.batch_first, tensors[0], tensors[1], tensors[2])
+    if isinstance(module, nn.RNNBase):
+        gates = {"LSTM": 4, "GRU": 3}.get(module.mode, 1)
+        values = 2.0 * gates * result.numel() * module.num_layers  # each activated, then combined
+        return DigitalWork(name, "elementwise", 0.0, values, values)
+    return None
 
 
 def _steps(module: nn.Module, result: Tensor) -> int:

@@ -19,6 +19,8 @@ from torch.utils._pytree import tree_leaves
 
 from crossgrid.chip import OUTSIDE, Join, LayerShape
 
+from .counting import DigitalCount
+
 
 @dataclass(frozen=True, slots=True)
 class Origin:
@@ -40,6 +42,8 @@ class _AttentionInOnePlace(TorchFunctionMode):
     ) -> Any:
         if func is not scaled_dot_product_attention:
             return func(*args, **(kwargs or {}))
+        named = dict(zip(("query", "key", "value"), args, strict=False)) | (kwargs or {})
+        self.trace.attends(named["query"], named["key"], named["value"])
         return self.trace.as_one(lambda: func(*args, **(kwargs or {})), (args, kwargs))
 
 
@@ -50,6 +54,7 @@ class Trace(TorchDispatchMode):
         super().__init__()
         self.sources: dict[str, dict[str, None]] = {}  # dictionaries keep the order
         self.joins: dict[str, dict[str, int]] = {}
+        self.digital = DigitalCount()
         self._origins: dict[int, Origin] = {}
         self._kept: list[Tensor] = []  # memory that is freed could come back as another tensor's
         self._moment = 0
@@ -70,6 +75,8 @@ class Trace(TorchDispatchMode):
     ) -> Any:
         result = func(*args, **(kwargs or {}))
         name = func.overloadpacket.__name__
+        if not self._inside:
+            self.digital.count(func, args, kwargs or {}, result)
         if not self._inside and not name.startswith("new_") and not name.endswith("_like"):
             self._follow(_tensors((args, kwargs)), _tensors(result))
         return result
@@ -89,6 +96,11 @@ class Trace(TorchDispatchMode):
         self._inside -= 1
         self._moment += 1
         self._mark(_tensors(outputs), layers)
+
+    def attends(self, query: Tensor, key: Tensor, value: Tensor) -> None:
+        """Attention is computed outside of layers."""
+        if not self._inside:
+            self.digital.attention(query, key, value)
 
     def as_one(self, operation: Callable[[], Any], inputs: Any) -> Any:
         """Run ``operation`` as if it were a single one."""
