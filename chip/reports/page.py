@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..cost.traffic import traffic_of
+from ..cost.traffic import Traffic, traffic_of
 from ..description.spec import Chip
 from ..plan.plan import MappingPlan
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 DRAWN_TILES = 40_000
 #: blocks that a page describes at most
 DRAWN_BLOCKS = 120_000
+#: links that a page lists
+FULLEST = 12
 
 
 def write_page(path: str | Path, reports: Sequence[Report]) -> Path:
@@ -60,8 +62,8 @@ def floor_data(
     order = order[: np.searchsorted(plan.table["tile"][order], used[-1], side="right")][:blocks]
     held = plan.table["tile"][order]
     start = np.append(np.searchsorted(held, used), len(held))
-    loads = traffic_of(plan, chip).loads
-    traffic = (loads.sent + loads.taken).ravel()[used]
+    found = traffic_of(plan, chip)
+    traffic = (found.loads.sent + found.loads.taken).ravel()[used]
     layer = plan.table["layer"][order[np.minimum(start[:-1], len(order) - 1)]]
     keys = ("layer", "out_start", "out_stop", "in_start", "in_stop", "copy", "round")
     return {
@@ -75,7 +77,40 @@ def floor_data(
         "start": start.tolist(),
         "blocks": np.stack([plan.table[key][order] for key in keys], axis=1).tolist(),
         "left_out": int(plan.tiles_used - len(used)),
+        "links": _drawn_links(found, chips),
+        "fullest": _fullest(found),
+        "link_bits_per_ns": found.network.bits_per_ns,
     }
+
+
+def _drawn_links(traffic: Traffic, chips: list[int]) -> list[list[int]]:
+    """For each link of a mesh that carries something: tile, direction (east, west, south, north) and bits."""
+    fabric = traffic.network.tiles
+    if fabric.kind == "h-tree":  # has no links between neighbours
+        return []
+    size = fabric.rows * fabric.columns
+    loads = traffic.loads.links.reshape(-1, 4, size)[chips]
+    chip, way, tile = np.nonzero(loads)
+    numbers = np.array(chips)[chip] * size + tile
+    return np.stack([numbers, way, np.round(loads[chip, way, tile])], axis=1).astype(np.int64).tolist()
+
+
+def _fullest(traffic: Traffic) -> list[dict[str, Any]]:
+    """The links and ports that take most time, with what they take."""
+    network, loads = traffic.network, traffic.loads
+    kinds = (
+        ("link", loads.links, network.bits_per_ns), ("sent", loads.sent, network.bits_per_ns),
+        ("taken", loads.taken, network.bits_per_ns), ("crossing", loads.crossings, network.chip_bits_per_ns),
+        ("entered", loads.entered, network.chip_bits_per_ns),
+    )  # fmt: skip
+    found = []
+    for kind, bits, rate in kinds:
+        flat = bits.ravel()
+        for where in np.argsort(-flat, kind="stable")[:FULLEST].tolist():
+            if flat[where] > 0:
+                name = network.name_of(kind, where, loads.first)
+                found.append({"name": name, "bits": float(flat[where]), "ns": float(flat[where]) / rate})
+    return sorted(found, key=lambda entry: -entry["ns"])[:FULLEST]
 
 
 def _drawn_tiles(plan: MappingPlan, limit: int) -> tuple[np.ndarray, list[int]]:

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..cost.cost import Cost, cost_of
 from ..cost.digital import DigitalCost, digital_cost
+from ..cost.events import mvm_interval_ns
 from ..description.spec import Chip
 from ..plan.plan import MappingPlan
 from .page import notebook_html
@@ -48,6 +49,13 @@ class Report:
 
     @property
     def time_utilization(self) -> float:
+        """Multiplications over those that all cells of used tiles could do while inputs follow each other."""
+        cells = self.plan.tiles_used * self.plan.tile_out * self.plan.tile_in
+        time = cells * self.cost.interval_ns
+        return self.plan.macs * mvm_interval_ns(self.chip) / time if time else 0.0
+
+    @property
+    def tiles_busy(self) -> float:
         """Part of the time in which a used tile works, on average, while inputs follow each other."""
         time = self.plan.tiles_used * self.cost.interval_ns
         return self.cost.events.busy_ns / time if time else 0.0
@@ -108,6 +116,7 @@ class Report:
             "power_w": self.power_w,
             "power_w_per_mm2": self.power_w / cost.area_mm2 if cost.area_mm2 else 0.0,
             "time_utilization": self.time_utilization,
+            "tiles_busy": self.tiles_busy,
             "inputs_in_flight": self.inputs_in_flight,
             "slowest_link": cost.slowest_link,
             "slowest_link_ns": cost.slowest_link_ns,
@@ -143,7 +152,7 @@ class Report:
             f"pipelined: one input every {cost.interval_ns / 1e3:,.3f} µs, {cost.tops:.3g} TOPS; "
             f"slowest: {cost.bottleneck}",
             f"so {self.inputs_in_flight:,.1f} independent inputs are on their way at once; tiles work "
-            f"{self.time_utilization:.2%} of the time; {self.power_w:,.3g} W"
+            f"{self.tiles_busy:.2%} of the time, cells {self.time_utilization:.2%}; {self.power_w:,.3g} W"
             + (f", {self.power_w / cost.area_mm2:,.3g} W/mm²" if cost.area_mm2 else ""),
             f"fullest link: {cost.slowest_link}, {cost.slowest_link_ns / 1e3:,.3f} µs an input",
             f"hardware: {plan.chips_used} chips, {cost.area_mm2:,.2f} mm²; "

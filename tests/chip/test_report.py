@@ -8,10 +8,12 @@ import re
 import pytest
 
 from crossgrid.chip import LayerShape, load_chip, map_layers
+from crossgrid.chip.cost.traffic import traffic_of
 from crossgrid.chip.description.load import presets
 from crossgrid.chip.reports.chip_report import chip_dict, print_chip, print_chips
 from crossgrid.chip.reports.page import floor_data, notebook_html, page
 from crossgrid.chip.reports.report import Report, draw_floor_plan, mapping_table
+from crossgrid.chip.reports.tables import shortened
 from crossgrid.emulator.shapes.zoo import zoo_layers
 
 
@@ -104,3 +106,54 @@ def test_a_page_of_a_large_model_leaves_chips_out_and_says_so() -> None:
     floor = floor_data(report.plan, report.chip, tiles=1000)
     assert len(floor["tile"]) == 15 * 64
     assert floor["left_out"] == report.plan.tiles_used - 15 * 64
+
+
+def test_time_and_power_are_said() -> None:
+    """ResNet-18 on 256 x 256 tiles: 1.814 G products of 201 x 65,536 cells x 12,544 vectors are 1.1 %."""
+    report = report_of("resnet18", "hermes-64")
+    data = report.as_dict()
+    cells = 201 * 256 * 256
+    assert data["time_utilization"] == pytest.approx(1.814e9 / (cells * 12544), rel=1e-3)
+    assert data["time_utilization"] == pytest.approx(0.011, rel=0.01)
+    vectors = sum(row["reuse"] * row["tiles"] for row in data["layers"])  # type: ignore[attr-defined]
+    assert data["tiles_busy"] == pytest.approx(vectors / (201 * 12544))
+    assert data["power_w"] == report.cost.energy_pj / report.cost.interval_ns / 1000
+    assert data["power_w_per_mm2"] == data["power_w"] / report.cost.area_mm2
+    assert data["inputs_in_flight"] == report.cost.latency_ns / report.cost.interval_ns
+
+
+def test_layers_say_what_bounds_them_and_their_energy_by_part() -> None:
+    data = report_of("bert-base", "hermes-64").as_dict()
+    for row in data["layers"]:  # type: ignore[attr-defined]
+        assert row["bound"] == ("links" if row["carried_ns"] > 128 * 133 else "tiles") or row["reuse"] == 1
+        assert sum(row["energy_by_part"].values()) == pytest.approx(row["energy_pj"])
+
+
+def test_long_names_are_short_in_their_middle() -> None:
+    name = "model.layers.17.block_sparse_moe.experts.3.projection.of.what.it.reads.w1"
+    assert len(shortened(name, 40)) == 40
+    assert shortened(name, 40).startswith("model.layers.")
+    assert shortened(name, 40).endswith("reads.w1")
+    assert shortened("fc", 40) == "fc"
+
+
+def test_many_layers_that_are_alike_are_one_row() -> None:
+    from rich.console import Console
+
+    layers = [LayerShape(f"h.{k}.{part}", 16, 16) for k in range(200) for part in ("up", "down")]
+    table = mapping_table(map_layers(layers, "demo-128"))
+    console = Console(width=140, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    console.print(table)
+    text = console.export_text()
+    console.file.close()
+    assert table.row_count == 2
+    assert "h.*.up (200 alike)" in text
+
+
+def test_links_of_a_page_are_those_of_the_traffic() -> None:
+    report = report_of("resnet9", "hermes-64")
+    floor = floor_data(report.plan, report.chip)
+    loads = traffic_of(report.plan, report.chip).loads
+    assert sum(bits for _, _, bits in floor["links"]) == loads.links.sum()
+    assert floor["fullest"][0]["name"] == report.cost.slowest_link
+    assert floor["fullest"][0]["ns"] == report.cost.slowest_link_ns

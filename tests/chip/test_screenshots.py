@@ -16,20 +16,20 @@ from crossgrid.chip import Chip, LayerShape, load_chip, map_layers
 from crossgrid.chip.description.spec import Grid
 from crossgrid.chip.reports.page import write_page
 from crossgrid.chip.reports.report import Report
-from crossgrid.emulator.shapes.zoo import zoo_layers
+from crossgrid.emulator.shapes.zoo import zoo_digital, zoo_layers
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: apt-get install chromium")
 
 
 def chromium(
-    profile: Path, page: Path, *arguments: str, fragment: str = ""
+    profile: Path, page: Path, *arguments: str, fragment: str = "", width: int = 1240
 ) -> subprocess.CompletedProcess[str]:
     assert CHROMIUM is not None
     return subprocess.run(
         [
             CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
-            f"--user-data-dir={profile}", "--window-size=1240,1400", "--virtual-time-budget=8000",
+            f"--user-data-dir={profile}", f"--window-size={width},1400", "--virtual-time-budget=8000",
             "--enable-logging=stderr", *arguments, f"{page.as_uri()}{fragment}",
         ],
         capture_output=True, text=True, timeout=120, check=True,
@@ -88,3 +88,59 @@ def test_ten_thousand_tiles_of_many_chips(tmp_path: Path) -> None:
     done = chromium(tmp_path / "profile", page, f"--screenshot={shot}")
     assert "CONSOLE" not in done.stderr
     assert shot.stat().st_size > 20_000
+
+
+PROBE = """<script>
+document.body.dataset.overflow = String(document.documentElement.scrollWidth > window.innerWidth);
+document.body.dataset.rows = String(document.querySelectorAll("#layers tbody tr").length);
+</script></body>"""
+
+
+@pytest.mark.parametrize("width", [1240, 560])
+def test_seven_thousand_layers_are_readable_at_two_widths(tmp_path: Path, width: int) -> None:
+    """Two hundred rows and a filter, long names short in their middle, nothing wider than the window."""
+    chip = load_chip("hermes-64")
+    name = "model.layers.{}.block_sparse_moe.experts.{}.projection.of.what.it.reads.w1"
+    layers = [LayerShape(name.format(k // 8, k % 8), 16, 16) for k in range(7000)]
+    page = write_page(tmp_path / "page.html", [Report.of(map_layers(layers, chip), chip, "many")])
+    page.write_text(page.read_text().replace("</body>", PROBE))
+    done = chromium(tmp_path / "profile", page, "--dump-dom", width=width)
+    assert "CONSOLE" not in done.stderr
+    body = html.unescape(re.sub(r"<script.*?</script>", "", done.stdout, flags=re.S))
+    assert 'data-overflow="false"' in body
+    assert 'data-rows="200"' in body
+    assert "200 of 7,000 layers" in body
+    assert "model.layers.0…" in body
+    assert 'title="model.layers.0.block_sparse_moe.experts.0.projection' in body
+    assert page.stat().st_size < 8e6
+
+
+@pytest.mark.parametrize("width", [1240, 560])
+def test_page_draws_links_and_says_what_bounds_and_what_stays_digital(tmp_path: Path, width: int) -> None:
+    chip = load_chip("hermes-64")
+    plan = map_layers(zoo_layers("bert-base"), chip, digital=zoo_digital("bert-base"))
+    report = Report.of(plan, chip, "bert")
+    page = write_page(tmp_path / "page.html", [report])
+    page.write_text(page.read_text().replace("</body>", PROBE))
+    done = chromium(tmp_path / "profile", page, "--dump-dom", fragment="#color=links", width=width)
+    assert "CONSOLE" not in done.stderr
+    body = html.unescape(re.sub(r"<script.*?</script>", "", done.stdout, flags=re.S))
+    assert 'data-overflow="false"' in body
+    for words in (
+        report.cost.slowest_link,
+        "176.1 µs",
+        "W/mm²",
+        "2.7 %",
+        "attention",
+        "bound by",
+        "links take",
+    ):
+        assert words in body
+
+
+def test_the_fullest_link_is_the_brightest_line(tmp_path: Path) -> None:
+    page = write_page(tmp_path / "page.html", [report_of("resnet9", load_chip("hermes-64"))])
+    shot = tmp_path / "shot.png"
+    chromium(tmp_path / "profile", page, f"--screenshot={shot}", fragment="#color=links")
+    brightest = (pixels(shot) == (253, 231, 37)).all(axis=2).sum()
+    assert brightest > 100  # a line of 40 x 4 pixels, besides the end of the scale
