@@ -78,7 +78,7 @@ def _matrix_gradient(x_BI: Tensor, d_BO: Tensor, memory: Recycled) -> Tensor:
 def _kernel_gradient(x: Tensor, d_BO: Tensor, patches: Window, groups: int) -> Tensor:
     """dL/dW[out, channels of a group x window] of a convolution, from images and [B x positions, out]."""
     spatial = patches.output_size(tuple(x.shape[2:]))
-    d = d_BO.reshape(x.shape[0], *spatial, -1).movedim(-1, 1)
+    d = d_BO.reshape(x.shape[0], *spatial, d_BO.shape[1]).movedim(-1, 1)
     shape = (d.shape[1], x.shape[1] // groups, *patches.kernel)
     convolution = {
         1: torch.nn.grad.conv1d_weight,

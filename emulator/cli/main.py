@@ -16,7 +16,7 @@ from crossgrid.chip.mapping.mapper import PLACEMENTS, map_layers
 from crossgrid.chip.mapping.strategies import STRATEGIES
 from crossgrid.chip.plan.digital import DigitalWork
 from crossgrid.chip.plan.plan import GROUPED, LayerShape, MappingPlan, check_chip
-from crossgrid.kernels.errors import CrossgridError
+from crossgrid.kernels.errors import ConfigError, CrossgridError
 
 from ..shapes.zoo import ZOO, zoo_digital, zoo_layers
 from . import commands
@@ -191,13 +191,25 @@ def _run_compare(args: argparse.Namespace) -> int:
     from crossgrid.chip.reports.report import print_comparison
 
     strategies = list(STRATEGIES) if args.all_strategies else [args.strategy]
-    reports = [_report(args, load_chip(chip), strategy) for chip in args.chip for strategy in strategies]
+    chips = [load_chip(chip) for chip in args.chip]
+    model_shapes(args.model)  # what is wrong with the model is no chip's fault
+    reports, missing = [], []
+    for chip in chips:
+        for strategy in strategies:
+            try:
+                reports.append(_report(args, chip, strategy))
+            except CrossgridError as error:
+                missing.append({"chip": chip.name, "strategy": strategy, "error": str(error)})
+    if not reports:
+        raise ConfigError(f"no row of the comparison fits: {missing[0]['error']}")
     if args.json != "-":
         print_comparison(reports)
+        for row in missing:
+            print(f"left out: {row['chip']}, {row['strategy']}: {row['error']}")
     if args.html:
         write_page(args.html, reports)
     if args.json:
-        _write_json(args.json, [report.as_dict() for report in reports])
+        _write_json(args.json, [*(report.as_dict() for report in reports), *missing])
     return 0
 
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from crossgrid.kernels.errors import ConfigError
 
 from ..nn.base import AnalogLayer
+from ..nn.kinds import digital_because
 from ..nn.matrix import AnalogMatrix
 
 Model = TypeVar("Model", bound=nn.Module)
@@ -40,11 +41,18 @@ def require_analog(model: nn.Module) -> list[tuple[str, AnalogMatrix]]:
     """The matrices of the analog layers of ``model``, or an error where it has none."""
     matrices = list(analog_matrices(model))
     if not matrices:
-        raise ConfigError(
-            f"{type(model).__name__} has no analog layers to emulate; "
-            "call cg.convert_to_analog(model, rpu_config) first"
-        )
+        raise ConfigError(f"{type(model).__name__} has no analog layers: {_why_none(model)}")
     return matrices
+
+
+def _why_none(model: nn.Module) -> str:
+    """Why a model has no analog layers, and the way out."""
+    if not isinstance(model, AnalogModel):
+        return "call cg.convert_to_analog(model, rpu_config) first"
+    kept = [f"{name} ({why})" for name, why in digital_because(model).items()]
+    if not kept:
+        return "none of its modules multiplies by weights that tiles could hold"
+    return f"the conversion left {'; '.join(kept)}"
 
 
 def analog_weights(model: nn.Module) -> dict[str, Tensor]:

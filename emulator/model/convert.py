@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Callable, Collection
 from typing import Any
 
@@ -13,6 +14,7 @@ from crossgrid.kernels.errors import unknown
 from ..config.rpu import RPUConfig
 from ..nn.base import AnalogLayer
 from ..nn.conv import AnalogConv1d, AnalogConv2d, AnalogConv3d
+from ..nn.kinds import TRANSPOSED, digital_because, kind_of
 from ..nn.linear import AnalogLinear
 from ..nn.recurrent import AnalogGRU, AnalogLSTM, AnalogRNN
 from .analog_model import as_analog, as_digital
@@ -20,7 +22,7 @@ from .analog_model import as_analog, as_digital
 #: makes an analog layer from (digital layer, configuration, name in the model)
 Conversion = Callable[[Any, RPUConfig, str], AnalogLayer]
 
-CONVERSIONS: dict[type[nn.Module], Conversion] = {
+CONVERSIONS: dict[Any, Conversion] = {
     nn.Linear: AnalogLinear.from_digital,
     nn.Conv1d: AnalogConv1d.from_digital,
     nn.Conv2d: AnalogConv2d.from_digital,
@@ -28,18 +30,13 @@ CONVERSIONS: dict[type[nn.Module], Conversion] = {
     nn.RNN: AnalogRNN.from_digital,
     nn.LSTM: AnalogLSTM.from_digital,
     nn.GRU: AnalogGRU.from_digital,
+    TRANSPOSED: AnalogLinear.from_transposed,
 }
 
 
 def conversion_of(module: nn.Module) -> Conversion | None:
-    """How ``module`` itself becomes an analog layer; None where it stays as it is.
-
-    Only these very classes: a subclass may compute something else. Hugging Face's ``Conv1D`` is known by its
-    name, so that transformers need not be installed.
-    """
-    if type(module).__name__ == "Conv1D" and type(module).__module__.startswith("transformers."):
-        return AnalogLinear.from_transposed
-    return CONVERSIONS.get(type(module))
+    """How ``module`` itself becomes an analog layer; None where it stays as it is."""
+    return CONVERSIONS.get(kind_of(module))
 
 
 def convert_to_analog(
@@ -57,7 +54,7 @@ def convert_to_analog(
     Args:
         model: any torch model. It is copied unless ``inplace``.
         rpu_config: how the tiles behave; every layer keeps its own copy.
-        exclude_modules: names of modules that stay digital, with everything below them.
+        exclude_modules: names of modules (or one name) that stay digital, with everything below them.
         specific_rpu_config_fun: called with (name, layer, a copy of rpu_config); returns the layer's own
             configuration, or None to leave the layer digital.
         inplace: change ``model`` itself.
@@ -66,10 +63,15 @@ def convert_to_analog(
         The converted model, of its own class still, with the methods of ``AnalogModel`` beside its own (and
         with ``inplace`` the very same object). A root that is a layer itself is returned as an analog layer.
 
+    Warns:
+        UserWarning: names what multiplies by weights and stays digital though it was not excluded, and why.
+
     Raises:
         ConfigError: ``exclude_modules`` names a module that does not exist, or a layer cannot be converted.
     """
     names = dict(model.named_modules())
+    if isinstance(exclude_modules, str):
+        exclude_modules = (exclude_modules,)
     for name in exclude_modules:
         if name not in names:
             raise unknown("module in exclude_modules", name, [n for n in names if n])
@@ -91,7 +93,26 @@ def convert_to_analog(
         )
         return analog[module]
 
-    return as_analog(converted("", model))
+    model = as_analog(converted("", model))
+    _say_digital(model, exclude_modules, left=[m for m, made in analog.items() if m is made])
+    return model
+
+
+def _say_digital(model: nn.Module, excluded: Collection[str], left: list[nn.Module]) -> None:
+    """A warning that names what multiplies by weights and stays digital, unless that was asked for."""
+    found = {
+        name: why
+        for name, why in digital_because(model).items()
+        if not any(name == e or name.startswith(f"{e}.") for e in excluded)
+        and model.get_submodule(name) not in left
+    }
+    if found:
+        named = "; ".join(
+            f"{name} ({type(model.get_submodule(name)).__name__}: {why})" for name, why in found.items()
+        )
+        warnings.warn(
+            f"these layers stay digital: {named}; name them in exclude_modules if that is meant", stacklevel=3
+        )
 
 
 def convert_to_digital(model: nn.Module, *, inplace: bool = False) -> nn.Module:

@@ -12,7 +12,7 @@ from crossgrid.kernels.patches.unfold import Window
 
 from ..config.rpu import RPUConfig
 from .base import AnalogLayer
-from .inputs import in_autocast_type, require_input
+from .inputs import eager, in_autocast_type, require_input
 
 Size = int | tuple[int, ...]
 
@@ -100,6 +100,7 @@ class _AnalogConv(AnalogLayer):
 
         def __call__(self, x: Tensor) -> Tensor: ...
 
+    @eager
     def forward(self, x: Tensor) -> Tensor:
         """Images y[B, out_channels, ...] of images x[B, in_channels, ...]."""
         patches = self.grid.spec.patches

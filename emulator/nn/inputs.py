@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+import functools
+import sys
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -10,6 +13,24 @@ from torch._C._functorch import is_functorch_wrapped_tensor
 from torch._subclasses.fake_tensor import FakeTensor
 
 from crossgrid.kernels.errors import ConfigError, InputError
+
+Forward = TypeVar("Forward", bound=Callable[..., Any])
+
+
+def eager(forward: Forward) -> Forward:
+    """``forward``, which ``torch.compile`` leaves out of its graphs: tiles are no torch code.
+
+    The compiler is asked only where it is loaded, which takes seconds.
+    """
+    left_out = torch._disable_dynamo(forward)  # type: ignore[attr-defined]
+
+    @functools.wraps(forward)
+    def outside_graphs(*args: Any, **kwargs: Any) -> Any:
+        if "torch._dynamo" in sys.modules:
+            return left_out(*args, **kwargs)
+        return forward(*args, **kwargs)
+
+    return outside_graphs  # type: ignore[return-value]
 
 
 def require_input(name: str, x: Any) -> None:

@@ -11,7 +11,7 @@ from crossgrid.kernels.errors import InputError
 
 from ..config.rpu import RPUConfig
 from .base import AnalogLayer
-from .inputs import require_input
+from .inputs import eager, require_input
 
 
 class AnalogLinear(AnalogLayer):
@@ -68,6 +68,7 @@ class AnalogLinear(AnalogLayer):
 
         def __call__(self, x: Tensor) -> Tensor: ...
 
+    @eager
     def forward(self, x: Tensor) -> Tensor:
         """y[..., out_features] of x[..., in_features]."""
         name = self.grid.spec.name

@@ -21,7 +21,7 @@ from crossgrid.kernels.errors import ConfigError, InputError
 
 from ..config.rpu import RPUConfig
 from .base import AnalogLayer
-from .inputs import require_input
+from .inputs import eager, require_input
 from .matrix import AnalogMatrix
 
 #: the tensors [B, hidden] that a layer carries from step to step
@@ -134,6 +134,7 @@ class AnalogRecurrent(AnalogLayer):
             self, x: PackedSequence, state: Tensor | State | None = ...
         ) -> tuple[PackedSequence, Tensor | State]: ...
 
+    @eager
     def forward(
         self, x: Tensor | PackedSequence, state: Tensor | State | None = None
     ) -> tuple[Tensor | PackedSequence, Tensor | State]:
@@ -150,7 +151,7 @@ class AnalogRecurrent(AnalogLayer):
         x_TBI = x.unsqueeze(1) if not batched else x.transpose(0, 1) if self.batch_first else x
         steps, batch = x_TBI.shape[:2]
         first = self._first_state(x_TBI, batch, state, batched)
-        y_NH, states = self._through(x_TBI.reshape(steps * batch, -1), [batch] * steps, first)
+        y_NH, states = self._through(x_TBI.reshape(steps * batch, x_TBI.shape[2]), [batch] * steps, first)
         y = y_NH.reshape(steps, batch, y_NH.shape[-1])
         if not batched:
             y, states = y.squeeze(1), tuple(part.squeeze(1) for part in states)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 FILE = "run.msgpack"
 FORMAT = "crossgrid run"
-VERSION = 1
+VERSION = 2
 
 #: msgpack's code of a tensor in the tree: its number
 TENSOR = 1
@@ -63,8 +63,9 @@ def save(
         tensors: list[Tensor] = []
         file.write(msgpack.packb(_numbered(tree, tensors)))
         for tensor in tensors:
-            values = tensor.detach().cpu().contiguous().numpy()
-            file.write(msgpack.packb([values.dtype.str, list(values.shape), values.tobytes()]))
+            values = tensor.detach().cpu().contiguous()
+            name = str(values.dtype).removeprefix("torch.")
+            file.write(msgpack.packb([name, list(values.shape), _bytes_of(values)]))
         file.flush()
         os.fsync(file.fileno())
     partial.replace(folder / FILE)
@@ -111,6 +112,17 @@ def _numbered(tree: Any, tensors: list[Tensor]) -> Any:
     raise ConfigError(f"a value of type {type(tree).__name__} cannot be saved; keep it out of the state_dict")
 
 
+def _bytes_of(values: Tensor) -> bytes:
+    """The memory of a contiguous tensor: numpy does not know all of torch's types."""
+    return values.reshape(-1).view(torch.uint8).numpy().tobytes()
+
+
+def _tensor_of(dtype: str, shape: list[int], values: bytes) -> Tensor:
+    made = torch.empty(shape, dtype=getattr(torch, dtype))
+    made.reshape(-1).view(torch.uint8).copy_(torch.from_numpy(np.frombuffer(values, np.uint8).copy()))
+    return made
+
+
 def read_run(directory: str | os.PathLike[str]) -> dict[str, Any]:
     """The tree of the run that was saved in ``directory``, its tensors in place."""
     path = Path(directory) / FILE
@@ -127,10 +139,17 @@ def read_run(directory: str | os.PathLike[str]) -> dict[str, Any]:
                     f"only {FORMAT!r} of version {VERSION}"
                 )
             for number, (dtype, shape, values) in enumerate(stream):
-                array = np.frombuffer(values, np.dtype(dtype)).reshape(shape)
-                numbers[number] = torch.from_numpy(array.copy())
+                numbers[number] = _tensor_of(dtype, shape, values)
             restored: dict[str, Any] = _in_place(tree, numbers)
-        except (StopIteration, KeyError, TypeError, ValueError, msgpack.UnpackException) as error:
+        except (
+            StopIteration,
+            AttributeError,
+            KeyError,
+            RuntimeError,
+            TypeError,
+            ValueError,
+            msgpack.UnpackException,
+        ) as error:
             if isinstance(error, ConfigError):
                 raise
             raise ConfigError(f"{path}: this is no saved run, or a damaged one: {error!r}") from error

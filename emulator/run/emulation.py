@@ -29,10 +29,12 @@ from ..hosts.executor import Executor, LocalExecutor, Placement
 from ..hosts.grid import TileGrid
 from ..hosts.warm import warm_kernels
 from ..model.analog_model import analog_weights, require_analog
+from ..nn.listening import Listener
 from ..nn.matrix import AnalogMatrix
 from ..shapes.analog import FirstBatch
 from ..tiles.layer_spec import LayerSpec, TileSpec, placed
 from .checkpoint import Resume, save
+from .joining import flatten, join
 from .metrics import MetricsServer, RunCollector, RunTotals, TileSample
 from .pipeline import Criterion, forward_backward, infer, parts_of
 from .progress import progress_bar
@@ -81,7 +83,7 @@ class Emulation:
                 layer.analog_tile.grid = home
             self._stop()
             raise
-        self._hook = self.model.register_forward_pre_hook(self._count_samples)
+        self._hook = self.model.register_forward_pre_hook(Listener(self._count_samples))
         if self.plan is not None and not self.reuse_known:
             self._first_batch = FirstBatch(self.model, self._grids(), self._learn_reuse)
         self.totals.update_delay = self.update_delay
@@ -142,7 +144,7 @@ class Emulation:
             raise ConfigError(f"loss = {loss} is not finite; lower the learning rate")
         self.totals.loss = float(loss)
 
-    def infer(self, x: Tensor | Iterable[Any], micro_batch: int | None = None, depth: int = 2) -> Tensor:
+    def infer(self, x: Tensor | Iterable[Any], micro_batch: int | None = None, depth: int = 2) -> Any:
         """The model's outputs without gradients, in input order, pipelined through the tiles.
 
         Args:
@@ -151,30 +153,37 @@ class Emulation:
             depth: micro-batches in flight. It changes the speed, never the result.
 
         Returns:
-            One CPU tensor. The model's training mode is left as it was; it computes in evaluation mode.
+            What the model gives for the whole input, on the CPU: one tensor, or the tuple, mapping or
+            dataclass that it gives, joined tensor by tensor. The model computes in evaluation mode; every
+            module's mode is left as it was.
         """
         _require_positive("depth", depth)
         if micro_batch is not None:
             _require_positive("micro_batch", micro_batch)
-        mode = self.model.training
+        modes = [(module, module.training) for module in self.model.modules()]
         self.model.eval()
         total = parts_of(x, micro_batch)
-        outputs = []
+        outputs, sizes = [], []
         try:
             with progress_bar("inference", total) as advance:
-                for output in infer(self.model, self._grids(), x, micro_batch, depth):
-                    outputs.append(output)
+                for output, samples in infer(self.model, self._grids(), x, micro_batch, depth):
+                    leaves, back = flatten(output)
+                    outputs.append(back([v.cpu() if isinstance(v, Tensor) else v for v in leaves]))
+                    sizes.append(samples)
                     self.totals.micro_batches += 1
                     self.totals.progress = len(outputs) / total if total else None
                     advance()
         finally:
-            self.model.train(mode)
-        return torch.cat(outputs)
+            for module, mode in modes:
+                module.training = mode
+        if not outputs:
+            raise ConfigError("infer was given no batch; give a tensor or an iterable of at least one batch")
+        return join(self.model, outputs, sizes, "micro_batch").value
 
     def train_step(
         self,
         x: Tensor,
-        y: Tensor,
+        y: Any,
         criterion: Criterion,
         optimizer: torch.optim.Optimizer,
         micro_batches: int = 1,
@@ -184,11 +193,16 @@ class Emulation:
         The pulsed updates are applied afterwards, in logical order: the step is exact.
 
         Args:
-            x, y: a batch and its targets; split evenly into ``micro_batches``.
-            criterion: gives the mean loss of (outputs, targets).
+            x, y: a batch, split evenly into ``micro_batches``, and its targets.
+            criterion: gives the loss of (outputs, targets). It sees the outputs of all micro-batches
+                together, as the model gives them for the whole batch: means over tokens, class weights and
+                sums are exact.
 
         Returns:
-            The mean loss, micro-batches weighted by their size.
+            The loss.
+
+        Raises:
+            ConfigError: batch normalisation in training mode with more than one micro-batch.
         """
         _require_positive("micro_batches", micro_batches)
         optimizer.zero_grad()

@@ -20,14 +20,16 @@ from typing import Any, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from crossgrid.kernels.errors import ConfigError
 
 from ..hosts.grid import TileGrid
+from .joining import flatten, join
 
 Result = TypeVar("Result")
 
-Criterion: TypeAlias = Callable[[Tensor, Tensor], Tensor]
+Criterion: TypeAlias = Callable[[Any, Any], Tensor]
 
 #: the number of the micro-batch that this thread computes
 CURRENT: ContextVar[int] = ContextVar("micro_batch")
@@ -85,14 +87,13 @@ def infer(
     x: Tensor | Iterable[Any],
     micro_batch: int | None,
     depth: int,
-) -> Iterator[Tensor]:
-    """The outputs of ``x``, a tensor or an iterable of batches, one micro-batch after another."""
+) -> Iterator[tuple[Any, int]]:
+    """Outputs of ``x``, a tensor or an iterable of batches, by micro-batch, and how many samples each has."""
     batches = [x] if isinstance(x, Tensor) else (b if isinstance(b, Tensor) else b[0] for b in x)
 
-    def job(part: Tensor) -> Tensor:
+    def job(part: Tensor) -> tuple[Any, int]:
         with torch.no_grad():
-            output: Tensor = model(part)
-        return output
+            return model(part), len(part)
 
     jobs = (partial(job, p) for batch in batches for p in batch.split(micro_batch or max(len(batch), 1)))
     return run_pipelined(model, grids, jobs, depth)
@@ -109,26 +110,50 @@ def forward_backward(
     model: nn.Module,
     grids: Sequence[TileGrid],
     x: Tensor,
-    y: Tensor,
+    y: Any,
     criterion: Criterion,
     micro_batches: int,
 ) -> float:
-    """Add the gradients of the mean loss, micro-batches overlapped; return that loss."""
+    """Add the gradients of the loss, micro-batches overlapped; return that loss.
+
+    All micro-batches go forward, the criterion sees their joined outputs once, and each goes backward with
+    its part of the gradient. So any criterion is that of the whole batch.
+    """
+    parts = x.chunk(micro_batches)
+    _refuse_batch_statistics(model, len(parts))
+    outputs = list(run_pipelined(model, grids, [partial(model, part) for part in parts], len(parts)))
+    joined = join(model, outputs, [len(part) for part in parts], "micro_batches=1")
+    leaves, back = flatten(joined.value)
+    learned = [n for n, leaf in enumerate(leaves) if isinstance(leaf, Tensor) and leaf.requires_grad]
+    cut = {n: leaves[n].detach().requires_grad_() for n in learned}
+    loss = criterion(back([cut.get(n, leaf) for n, leaf in enumerate(leaves)]), y)
+    loss.backward()  # type: ignore[no-untyped-call]
     parameters = [p for p in model.parameters() if p.requires_grad]
+    reached = {n: joined.parts_of(n, leaf.grad) for n, leaf in cut.items() if leaf.grad is not None}
 
-    def job(x_part: Tensor, y_part: Tensor) -> tuple[Tensor, tuple[Tensor | None, ...]]:
-        loss = criterion(model(x_part), y_part) * (len(x_part) / len(x))
-        return loss.detach(), torch.autograd.grad(loss, parameters, allow_unused=True)
+    def job(number: int) -> tuple[Tensor | None, ...]:
+        own = flatten(outputs[number])[0]
+        ends, gradients = [own[n] for n in reached], [d[number] for d in reached.values()]
+        return torch.autograd.grad(ends, parameters, gradients, allow_unused=True)
 
-    xs, ys = x.chunk(micro_batches), y.chunk(micro_batches)
-    jobs = [partial(job, x_part, y_part) for x_part, y_part in zip(xs, ys, strict=True)]
-    total = 0.0
-    for loss, gradients in run_pipelined(model, grids, jobs, len(jobs)):
-        total += loss.item()
-        for parameter, gradient in zip(parameters, gradients, strict=True):
+    jobs = [partial(job, number) for number in range(len(parts))] if reached else []
+    for each in run_pipelined(model, grids, jobs, len(jobs)):
+        for parameter, gradient in zip(parameters, each, strict=True):
             if gradient is not None:
                 parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
-    return total
+    return loss.item()
+
+
+def _refuse_batch_statistics(model: nn.Module, micro_batches: int) -> None:
+    """An error where normalisation over a batch would be one over each micro-batch: another function."""
+    for name, module in model.named_modules():
+        over_batch = isinstance(module, _BatchNorm) and (module.training or module.running_mean is None)
+        if micro_batches > 1 and over_batch:
+            raise ConfigError(
+                f"{name or type(model).__name__}: batch normalisation over {micro_batches} micro-batches is "
+                "another function than over their batch; use micro_batches=1, put the layer into evaluation "
+                "mode, or normalise with nn.GroupNorm"
+            )
 
 
 def run_pipelined(

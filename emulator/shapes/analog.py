@@ -20,6 +20,7 @@ from crossgrid.kernels.errors import ConfigError
 
 from ..hosts.grid import TileGrid
 from ..nn.base import AnalogLayer
+from ..nn.listening import Listener
 from ..nn.matrix import AnalogMatrix
 from .counting import ModelShapes, named_only
 from .tracing import Trace
@@ -172,7 +173,8 @@ class FirstBatch:
         self._grids, self._learned = grids, learned
         self._before: list[int] = []
         self._handles = [
-            model.register_forward_pre_hook(self._start), model.register_forward_hook(self._end),
+            model.register_forward_pre_hook(Listener(self._start)),
+            model.register_forward_hook(Listener(self._end)),
         ]  # fmt: skip
 
     def _start(self, model: nn.Module, args: tuple[Any, ...]) -> None:

@@ -10,29 +10,28 @@ from __future__ import annotations
 import importlib.util
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_leaves, tree_map_only
 from torch.utils.hooks import RemovableHandle
 
 from crossgrid.chip import Convolution, Join, LayerShape
 from crossgrid.chip.plan.digital import DigitalWork
 from crossgrid.kernels.errors import ConfigError, nearest
 
+from ..nn.kinds import TRANSPOSED, kind_of, placed_layers
 from .counting import ModelShapes, attention_work, named_only
 from .tracing import Trace
 
 Shape = Sequence[int]
 
 
-def layers_of(
-    model: nn.Module, example: Tensor | Shape | tuple[Any, ...] | None = None
-) -> tuple[LayerShape, ...]:
+def layers_of(model: nn.Module, example: Any = None) -> tuple[LayerShape, ...]:
     """The layers of ``model``; ``example``, an input or its shape (batch first), runs on the meta device.
 
     Without an example every layer is taken to read the one defined before it, one vector an input.
@@ -40,29 +39,33 @@ def layers_of(
     return shapes_of(model, example).layers
 
 
-def shapes_of(model: nn.Module, example: Tensor | Shape | tuple[Any, ...] | None = None) -> ModelShapes:
+def shapes_of(model: nn.Module, example: Any = None) -> ModelShapes:
     """The layers of ``model`` as ``layers_of`` gives them, and all else that it computes."""
-    named = {name for name, module in model.named_modules() if _is_layer(module)}
+    layers = list(placed_layers(model))
     if example is None:
-        layers = (shape for name, module in model.named_modules() for shape in _shapes(name, module, 1, None))
-        return ModelShapes(tuple(layers), named_only(model, named))
+        shapes = tuple(shape for name, module in layers for shape in _shapes(name, module, 1, None))
+        return ModelShapes(shapes, named_only(model, {name for name, _ in layers}))
     inputs = _on_meta(example)
-    watcher = _Watcher(inputs)
+    watcher = _Watcher(tuple(_tensors(inputs)))
+    shown = ", ".join(str(tuple(tensor.shape)) for tensor in _tensors(inputs))
     model = model.to("meta")
     handles = []
-    for name, module in model.named_modules():
-        if name in named:
-            handles += watcher.watch(name, module)
+    for name, module in layers:
+        handles += watcher.watch(name, module)
     try:
         with torch.no_grad(), watcher.trace.digital.watching(model), watcher.trace:
-            model(*inputs)
+            _attempt(
+                lambda: model(*inputs), f"an example of shape {shown} fails",
+                "give one batch as the model takes it; where the model's path depends on numbers, which are "
+                "not computed here, return the model alone",
+            )  # fmt: skip
     finally:
         for handle in handles:
             handle.remove()
-    batch = int(inputs[0].shape[0])
+    batch = len(_tensors(inputs)[0])
     missed = [
         _per_input(shape, batch)
-        for name, module in model.named_modules()
+        for name, module in layers
         if name not in watcher.seen
         for shape in _shapes(name, module, batch, None)
     ]
@@ -96,11 +99,9 @@ class _Watcher:
     def _note(self, name: str, module: nn.Module, inputs: Any, output: Any) -> None:
         sources = self._reading.pop()
         result = output[0] if isinstance(output, tuple) else output
-        tensors = [leaf for leaf in tree_leaves(inputs) if isinstance(leaf, Tensor)]
+        tensors = _tensors(inputs)
         shapes = _shapes(name, module, _vectors(module, result), (tensors[0], result))
         self.seen.add(name)
-        if isinstance(module, nn.MultiheadAttention):
-            self.seen.add(f"{name}.out_proj")
         work = _work_inside(name, module, tensors, result)
         if work is not None:
             self.trace.digital.add(work)
@@ -118,7 +119,11 @@ class _Watcher:
 
 
 def load_layers(text: str) -> tuple[LayerShape, ...]:
-    """The layers of ``file.py:callable``: it returns a model, or it and an example input or its shape."""
+    """The layers of ``file.py:callable``: it returns a model, or it and an example input or its shape.
+
+    Raises:
+        ConfigError: the file, its callable or the model cannot be used; one line says why.
+    """
     return load_shapes(text).layers
 
 
@@ -129,22 +134,17 @@ def load_shapes(text: str) -> ModelShapes:
         raise ConfigError(
             f"model '{text}': no file '{path or text}'; give FILE.py:CALLABLE or a name of the zoo"
         )
-    spec = importlib.util.spec_from_file_location(Path(path).stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.path.insert(0, str(Path(path).resolve().parent))
-    try:
-        spec.loader.exec_module(module)
-    finally:
-        sys.path.pop(0)
+    module = _load(text, path)
     make = getattr(module, name, None)
     if not callable(make):
         known = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
         raise ConfigError(f"model '{text}': {path} has no callable '{name}': {nearest(name, known)}")
     with torch.device("meta"):
-        made = make()
-    model, example = made if isinstance(made, tuple) else (made, None)
+        made = _attempt(
+            make, f"model '{text}': {name}() fails",
+            "give a function without arguments that returns a model, or a model and an example input",
+        )  # fmt: skip
+    model, example = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
     if not isinstance(model, nn.Module):
         raise ConfigError(
             f"model '{text}': {name}() returned a {type(model).__name__}, not a torch.nn.Module"
@@ -152,12 +152,52 @@ def load_shapes(text: str) -> ModelShapes:
     return shapes_of(model, example)
 
 
-def _on_meta(example: Any) -> tuple[Tensor, ...]:
-    if isinstance(example, Tensor):
-        return (example.to("meta"),)
-    if all(isinstance(size, int) for size in example):
-        return (torch.empty(tuple(example), device="meta"),)
-    return tuple(tensor.to("meta") for tensor in example)
+def _load(text: str, path: str) -> Any:
+    """The module that the file ``path`` defines."""
+    spec = importlib.util.spec_from_file_location(Path(path).stem, path)
+    if spec is None or spec.loader is None:
+        raise ConfigError(f"model '{text}': '{path}' is no Python file; give FILE.py:CALLABLE")
+    module, loader = importlib.util.module_from_spec(spec), spec.loader
+    sys.path.insert(0, str(Path(path).resolve().parent))
+    try:
+        _attempt(
+            lambda: loader.exec_module(module), f"model '{text}': {path} cannot be loaded",
+            "it must run by itself in this environment: python " + path,
+        )  # fmt: skip
+    finally:
+        sys.path.pop(0)
+    return module
+
+
+def _attempt(work: Callable[[], Any], what: str, way_out: str) -> Any:
+    """What ``work``, a user's code, gives; its failure in one line."""
+    try:
+        return work()
+    except ConfigError:
+        raise
+    except (Exception, SystemExit) as error:
+        words = " ".join(str(error).split())
+        raise ConfigError(f"{what} ({type(error).__name__}: {words}); {way_out}") from error
+
+
+def _on_meta(example: Any) -> tuple[Any, ...]:
+    """The model's inputs on the meta device: an example, several, or the shape of one."""
+    if isinstance(example, Tensor) or not isinstance(example, (tuple, list)):
+        example = (example,)
+    elif example and all(isinstance(size, int) and not isinstance(size, bool) for size in example):
+        example = (torch.empty(tuple(example), device="meta"),)
+    inputs = tuple(tree_map_only(Tensor, lambda tensor: tensor.to("meta"), part) for part in example)
+    tensors = _tensors(inputs)
+    if not tensors or tensors[0].dim() == 0 or not len(tensors[0]):
+        raise ConfigError(
+            f"example input {example!r:.60} holds no batch; give a tensor with at least one sample, a "
+            "tuple of what the model takes, or the shape of one"
+        )
+    return inputs
+
+
+def _tensors(tree: Any) -> list[Tensor]:
+    return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)]
 
 
 def _per_input(shape: LayerShape, batch: int) -> LayerShape:
@@ -197,23 +237,13 @@ def _is_convolution(module: nn.Module) -> bool:
     return isinstance(module, (nn.Conv1d, nn.Conv2d, nn.Conv3d))
 
 
-def _is_projection(module: nn.Module) -> bool:
-    """Hugging Face's ``Conv1D``, a linear layer with a transposed weight."""
-    return type(module).__name__ == "Conv1D" and isinstance(getattr(module, "weight", None), Tensor)
-
-
-def _is_layer(module: nn.Module) -> bool:
-    kinds = (nn.Linear, nn.RNNBase, nn.MultiheadAttention)
-    return isinstance(module, kinds) or _is_convolution(module) or _is_projection(module)
-
-
 def _shapes(
     name: str, module: nn.Module, vectors: int, data: tuple[Tensor, Tensor] | None
 ) -> list[LayerShape]:
     """The matrices of one module."""
     if isinstance(module, nn.Linear):
         return [LayerShape(name, module.out_features, module.in_features, vectors)]
-    if _is_projection(module):
+    if kind_of(module) is TRANSPOSED:
         in_, out = module.weight.shape  # type: ignore[misc]
         return [LayerShape(name, int(out), int(in_), vectors)]
     if _is_convolution(module):
@@ -236,7 +266,9 @@ def _recurrent_shapes(name: str, module: nn.RNNBase, vectors: int) -> list[Layer
     for layer in range(module.num_layers):
         states = []
         for direction in directions:
-            ih, hh, hr = (f"{name}.weight_{kind}_l{layer}{direction}" for kind in ("ih", "hh", "hr"))
+            ih, hh, hr = (
+                f"{name}.weight_{kind}_l{layer}{direction}".lstrip(".") for kind in ("ih", "hh", "hr")
+            )
             gates, width = getattr(module, f"weight_ih_l{layer}{direction}").shape
             state = module.proj_size or module.hidden_size
             last = hr if module.proj_size else hh
@@ -254,14 +286,17 @@ def _attention_shapes(name: str, module: nn.MultiheadAttention, vectors: int) ->
     """Projections of queries, keys and values, in one matrix where they have one, and of the result."""
     width = module.embed_dim
     if module.in_proj_weight is not None:
-        shapes = [LayerShape(f"{name}.in_proj", 3 * width, width, vectors)]
+        shapes = [LayerShape(f"{name}.in_proj".lstrip("."), 3 * width, width, vectors)]
     else:
         sizes = {"q_proj": width, "k_proj": module.kdim, "v_proj": module.vdim}
-        shapes = [LayerShape(f"{name}.{part}", width, int(size), vectors) for part, size in sizes.items()]
+        shapes = [
+            LayerShape(f"{name}.{part}".lstrip("."), width, int(size), vectors)
+            for part, size in sizes.items()
+        ]
         met = tuple(Join(shape.name, width * vectors) for shape in shapes[:2])
         shapes[2] = replace(shapes[2], joins=met)
     read = (shapes[-1].name,)
-    return [*shapes, LayerShape(f"{name}.out_proj", width, width, vectors, sources=read)]
+    return [*shapes, LayerShape(f"{name}.out_proj".lstrip("."), width, width, vectors, sources=read)]
 
 
 def _last_matrices(module: nn.Module, shapes: list[LayerShape]) -> tuple[str, ...]:

@@ -110,7 +110,8 @@ def zeros(batch: int, channels: int, size: tuple[int, ...], last: bool) -> Array
 
 def in_memory(images: Array, last: bool) -> Array:
     """Images [batch, values] in the order in which they are stored."""
-    return (np.moveaxis(images, 1, -1) if last else images).reshape(len(images), -1)
+    stored = np.moveaxis(images, 1, -1) if last else images
+    return stored.reshape(len(images), math.prod(images.shape[1:]))
 
 
 def with_padding(size: tuple[int, ...], padding: tuple[int, ...]) -> tuple[int, ...]:

@@ -1,0 +1,89 @@
+"""Which torch layers go onto tiles: asked when a model is converted, and when one is mapped and costed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from torch import nn
+from torch.nn.modules.conv import _ConvNd
+from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
+from torch.nn.utils.parametrize import is_parametrized
+
+#: torch's layers that have an analog twin
+KINDS: tuple[type[nn.Module], ...] = (
+    nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.RNN, nn.LSTM, nn.GRU, nn.MultiheadAttention,
+)  # fmt: skip
+
+#: torch's layers that multiply by a weight matrix
+MULTIPLY = (nn.Linear, _ConvNd, nn.RNNBase, nn.RNNCellBase, nn.MultiheadAttention, nn.Bilinear)
+
+#: stands for Hugging Face's ``Conv1D``, a linear layer that keeps its weight as [in, out]
+TRANSPOSED = "Conv1D"
+
+
+def kind_of(module: nn.Module) -> Any:
+    """The torch layer whose analog twin takes the place of ``module``; None where it stays digital.
+
+    A subclass counts where it computes what its class does. Hugging Face's ``Conv1D`` is known by its name,
+    so that transformers need not be installed.
+    """
+    return None if why_digital(module) else _class_of(module)
+
+
+def why_digital(module: nn.Module) -> str | None:
+    """Why a module stays digital; None: it goes onto tiles."""
+    kind = _class_of(module)
+    if kind is None:
+        return "no analog layer for it"
+    if is_parametrized(module) or set(module._parameters) != _plain(module):
+        return "its weight is computed from others (parametrization, pruning): remove that first"
+    if any(isinstance(p, nn.parameter.UninitializedTensorMixin) for p in module.parameters(recurse=False)):
+        return "its weight has no shape yet: run the model once"
+    if kind is not TRANSPOSED and type(module).forward is not kind.forward:
+        return f"its class computes something else than {kind.__name__}"
+    return None
+
+
+def placed_layers(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """The layers of ``model`` that go onto tiles, by name; none within another one."""
+    within = "\0"
+    for name, module in model.named_modules():
+        if not name.startswith(within) and kind_of(module) is not None:
+            within = f"{name}." if name else ""
+            yield name, module
+
+
+def digital_because(model: nn.Module) -> dict[str, str]:
+    """The modules that multiply by weights and are no analog layers, by name, with the reason."""
+    reasons: dict[str, str] = {}
+    for name, module in model.named_modules():
+        within = any(name.startswith(f"{other}.") for other in reasons)
+        if multiplies(module) and not within:
+            reasons[name] = why_digital(module) or "it was left digital"
+    return reasons
+
+
+def multiplies(module: nn.Module) -> bool:
+    """Whether ``module`` is one of torch's layers that multiply by a weight matrix, or after one."""
+    return isinstance(module, MULTIPLY) or _class_of(module) is not None
+
+
+def _class_of(module: nn.Module) -> Any:
+    if type(module).__name__ == "Conv1D" and type(module).__module__.startswith("transformers."):
+        return TRANSPOSED
+    if type(module) is NonDynamicallyQuantizableLinear:  # attention reads its weight past it
+        return None
+    return next((kind for kind in KINDS if isinstance(module, kind)), None)
+
+
+def _plain(module: nn.Module) -> set[str]:
+    """The parameters that a layer has as torch makes it."""
+    if isinstance(module, nn.RNNBase):
+        return {name for names in module._all_weights for name in names}
+    if isinstance(module, nn.MultiheadAttention):
+        return {
+            "in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight", "in_proj_bias",
+            "bias_k", "bias_v",
+        } & {*module._parameters}  # fmt: skip
+    return {"weight", "bias"}
