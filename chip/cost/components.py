@@ -44,10 +44,10 @@ class Design:
 
 # Converters. Lower quartiles (a quantile regression of logarithms) of the 95 entries of B. Murmann's "ADC
 # Performance Survey 1997-2024" with 3 to 14 effective bits, 1 MS/s to 2 GS/s and at most 65 nm: what a good
-# design reaches. A quarter of the entries lie below the fit in energy, half within a factor of 1.8 above.
-LEVEL_PJ = 3.93e-3  # of one of the 2^bits levels, at 28 nm (Walden's figure of merit)
-CORNER_GHZ = 0.416  # above this rate the energy of a conversion grows with the rate
-NODE_ENERGY = 0.89  # exponent of the node in the energy of a conversion
+# design reaches. A quarter of the entries lie below the fit in energy, half within a factor of 2.2 above.
+LEVEL_PJ = 4.49e-3  # of one of the 2^bits levels, at 28 nm (Walden's figure of merit)
+CORNER_GHZ = 6.79  # above this rate of decisions, as many a conversion as bits, their energy grows with it
+NODE_ENERGY = 0.826  # exponent of the node in the energy of a conversion
 SAR_MM2 = 5.41e-4  # of a converter, extrapolated to no bit, at 28 nm and 100 MS/s
 SAR_AREA_BITS = 0.378  # the area grows by 2^0.378 a bit
 SAR_AREA_RATE = 0.106  # exponent of the rate in the area
@@ -96,13 +96,13 @@ def _adc(design: Design) -> Size:
 def _sar(design: Design) -> Size:
     """A decision a bit against a capacitor array."""
     bits, rate = design.adc_bits, _rate_ghz(design)
-    energy = (LEVEL_PJ * 2.0**bits + THERMAL_PJ * 4.0**bits) * (1.0 + rate / CORNER_GHZ)
+    energy = (LEVEL_PJ * 2.0**bits + THERMAL_PJ * 4.0**bits) * (1.0 + rate * bits / CORNER_GHZ)
     area = SAR_MM2 * 2.0 ** (SAR_AREA_BITS * bits) * ((rate / 0.1) ** SAR_AREA_RATE if rate else 1.0)
     return Size(energy * _node(design, NODE_ENERGY), area * _node(design, NODE_AREA))
 
 
 def _flash(design: Design) -> Size:
-    """A comparator for each of the levels between which it decides; finer steps need larger ones."""
+    """A comparator for each of the levels between which it decides, all at once."""
     levels = 2.0**design.adc_bits - 1.0
     energy = LEVEL_PJ * levels + THERMAL_PJ * 4.0**design.adc_bits
     return Size(

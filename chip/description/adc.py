@@ -26,14 +26,17 @@ def unit(chip: Chip) -> float:
 def step(chip: Chip) -> float:
     """Difference of two neighbouring codes, in digits of a column's sum.
 
-    Converters of a range that is given divide twice that range (both signs) by 2^bits - 2. Those without
+    Converters of a range that is given divide twice that range (both signs) by 2^bits - 2, or that range by
+    2^bits - 1 where no sum is negative. Those without
     divide the range of possible sums; where that is finer than one, all sums are exact integers.
     ``saved_bits`` are what the encoding of weights spares (Shafiee et al., ISCA 2016, section V: columns
     whose sum could be too large are stored inverted).
     """
     assert chip.adc is not None
     if chip.adc.bound is not None:
-        return 2.0 * chip.adc.bound * unit(chip) / max(2**chip.adc.bits - 2, 1)
+        if has_sign(chip):
+            return 2.0 * chip.adc.bound * unit(chip) / max(2**chip.adc.bits - 2, 1)
+        return chip.adc.bound * unit(chip) / (2**chip.adc.bits - 1)
     bits = chip.adc.bits + chip.adc.saved_bits
     if has_sign(chip):
         return max(2.0 * full_scale(chip) / max(2**bits - 2, 1), 1.0)
@@ -60,6 +63,37 @@ def has_sign(chip: Chip) -> bool:
 def lossless_bits(chip: Chip) -> int:
     """Bits that a conversion needs to lose nothing: the logarithm of the number of possible sums."""
     return math.ceil(math.log2(full_scale(chip) + 1.0)) + has_sign(chip)
+
+
+#: a sum of trained weights and rectified inputs beside the root of its rows: spreads of a quarter and a half
+TYPICAL_SUM = 0.125
+
+
+def shortfall(chip: Chip) -> str:
+    """What the converters lose, in a line; "" where their bits are enough.
+
+    Sums of digits are whole numbers, of which none may fall between codes. Of analog cells a sum is never
+    exact, but steps wider than a typical sum leave nothing of it.
+    """
+    if chip.ideal or chip.adc is None or chip.dac is None:
+        return ""
+    rows, apart = chip.rows_at_once, step(chip)
+    if chip.crossbar.bits_per_cell is not None:
+        if apart <= 1.0:
+            return ""
+        most = limit(chip) if chip.adc.bound is not None else full_scale(chip)
+        needed = math.ceil(math.log2(most + 1.0)) + has_sign(chip) - chip.adc.saved_bits
+        return (
+            f"adc.bits = {chip.adc.bits}: sums of {rows} rows need {needed} bits, codes are {apart:.3g} "
+            "counts apart; give more bits, fewer crossbar.rows_at_once, or an adc.bound that fits the sums"
+        )
+    apart, typical = apart / unit(chip), TYPICAL_SUM * math.sqrt(rows)
+    if apart <= typical:
+        return ""
+    return (
+        f"adc.bits = {chip.adc.bits}: codes are {apart:.3g} apart, a typical sum of {rows} rows is "
+        f"{typical:.3g}; give more bits or a smaller adc.bound"
+    )
 
 
 def conversions(chip: Chip, out_size: int, in_size: int | None = None) -> int:

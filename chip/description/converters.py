@@ -35,6 +35,7 @@ def converted_by(chip: Chip, io: IOParameters) -> IOParameters:
         "weight_bits": chip.crossbar.weight_bits, "cell_bits": chip.crossbar.bits_per_cell or 0,
         "slices": chip.slices, "offset": chip.crossbar.sign == "offset",
         "input_bits": bits, "dac_bits": chip.dac.bits, "phases": chip.crossbar.phases,
+        "rows_at_once": chip.rows_at_once if chip.rows_at_once < chip.tile_in else 0,
         "adc_step": adc.step(chip), "adc_limit": adc.limit(chip),
         "reference_columns": chip.crossbar.offset_columns,
     }  # fmt: skip

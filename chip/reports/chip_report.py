@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from ..cost.cost import peak
 from ..cost.events import mvm_interval_ns
 from ..cost.parts import Priced, area_by_part, estimates, instances, priced_parts
+from ..description.adc import shortfall
 from ..description.parsing import Figure
 from ..description.spec import Chip, Part
 from .tables import console
@@ -34,6 +35,7 @@ def chip_dict(chip: Chip) -> dict[str, object]:
         "area_mm2": best.area_mm2,
         "tops_per_mm2": best.tops_per_mm2,
         "area_by_part": area_by_part(chip, 1),
+        "warnings": [text for text in (shortfall(chip),) if text],
         "estimates": estimates(chip),
     }
 
@@ -98,6 +100,8 @@ def print_chip(chip: Chip) -> None:
             f"at most {best.tops:.2f} TOPS ({chip.operation_bits} bit), {best.watts:.3f} W, "
             f"{best.tops_per_w:.3f} TOPS/W, {best.area_mm2:.2f} mm², {best.tops_per_mm2:.3f} TOPS/mm²"
         )
+    if shortfall(chip):
+        shown.print(f"warning: {shortfall(chip)}", highlight=False)
     if chip.parts:
         shown.print(_parts_table(chip))
     else:

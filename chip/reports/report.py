@@ -14,6 +14,7 @@ import numpy as np
 from ..cost.cost import Cost, cost_of
 from ..cost.digital import DigitalCost, digital_cost
 from ..cost.events import mvm_interval_ns
+from ..description.adc import shortfall
 from ..description.spec import Chip
 from ..plan.plan import MappingPlan
 from .page import notebook_html
@@ -112,6 +113,7 @@ class Report:
             "hop_bits": cost.hop_bits,
             "crossing_bits": cost.crossing_bits,
             "events": dataclasses.asdict(cost.events),
+            "warnings": [text for text in (shortfall(self.chip),) if text],
             "estimates": list(cost.estimates),
             "power_w": self.power_w,
             "power_w_per_mm2": self.power_w / cost.area_mm2 if cost.area_mm2 else 0.0,
@@ -137,6 +139,8 @@ class Report:
         digital = digital_table(self.plan.digital, self.digital, self.plan.digital_share)
         if digital is not None:
             shown.print(digital)
+        if shortfall(self.chip):
+            shown.print(f"warning: {shortfall(self.chip)}", highlight=False)
         if self.cost.estimates:
             count = len(self.cost.estimates)
             shown.print(

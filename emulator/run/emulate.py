@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from crossgrid.chip import Chip, MappingPlan, load_chip, map_layers, presets
+from crossgrid.chip.description.adc import shortfall
 from crossgrid.kernels.backends import BACKENDS as KERNELS
 from crossgrid.kernels.backends import BackendName
 from crossgrid.kernels.card import card
@@ -85,6 +87,8 @@ def emulate(
         check_port(metrics_port)
     layers = require_analog(model)
     described = None if chip is None else load_chip(chip if isinstance(chip, (str, Chip)) else Path(chip))
+    if described is not None and shortfall(described):
+        warnings.warn(f"chip '{described.name}': {shortfall(described)}", stacklevel=2)
     plan = None if described is None else _plan(model, layers, described, strategy, example_input)
     return Emulation(
         model, described, plan, backend, tiles_per_actor, strategy, metrics_port, timeout_s, update_delay,

@@ -71,7 +71,8 @@ def test_a_converter_of_one_bit_more_costs_more(name: str) -> None:
         assert mvm_interval_ns(less) <= mvm_interval_ns(more)  # where the array is slower, conversion hides
         assert mvm_latency_ns(less) <= mvm_latency_ns(more)
         assert peak(more).tops_per_w < peak(less).tops_per_w
-    assert mvm_latency_ns(chips[0]) < mvm_latency_ns(chips[-1])
+    slower = mvm_latency_ns(chips[0]) < mvm_latency_ns(chips[-1])
+    assert slower == (value_of(name, "adc.kind") != "flash")  # which decides all bits at once
 
 
 @pytest.mark.parametrize("name", DESCRIBED)
@@ -163,9 +164,12 @@ def test_isaac_s_routers_grow_with_their_links() -> None:
 def test_at_its_own_design_a_chip_has_the_figures_of_its_file(name: str) -> None:
     chip = load_chip(name)
     for priced in priced_parts(chip):
+        if "alone" in priced.scaled:  # it has no figures
+            assert not priced.part.area_mm2.value
+            continue
         assert priced.scaled == ""
         assert priced.area_mm2 == priced.part.area_mm2.value
-    assert not any("scaled" in text for text in estimates(chip))
+    assert not any("scaled by" in text for text in estimates(chip))
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
@@ -11,9 +12,10 @@ from hypothesis import strategies as st
 
 from crossgrid.chip import Chip, converted_by, load_chip
 from crossgrid.chip.cost.events import mvm_events
-from crossgrid.chip.description.adc import conversions, full_scale, lossless_bits, step
+from crossgrid.chip.description.adc import conversions, full_scale, lossless_bits, shortfall, step
 from crossgrid.chip.description.dac import conversions as lines_driven
 from crossgrid.chip.description.spec import Adc, Crossbar, Dac
+from crossgrid.chip.reports.chip_report import chip_dict
 from crossgrid.kernels.analog_mvm import IOParameters, Periphery, SlicedIOParameters, periphery
 from crossgrid.kernels.analog_mvm.parameters import BoundManagementType, NoiseManagementType
 from crossgrid.kernels.backends import backend_of
@@ -25,14 +27,21 @@ QUIET = IOParameters(
 
 
 def sliced_chip(
-    cell: int, weight: int, stream_bits: int, input_bits: int, sign: str, adc_bits: int, phases: int
+    cell: int,
+    weight: int,
+    stream_bits: int,
+    input_bits: int,
+    sign: str,
+    adc_bits: int,
+    phases: int,
+    rows_at_once: int | None = None,
 ) -> Chip:
     magnitude = weight - (sign != "offset")
     count = -(-magnitude // cell)
     per_weight = count * (2 if sign == "column-pair" else 1)
     crossbar = Crossbar(
         rows=16, columns=5 * per_weight, cells_per_weight=per_weight, bits_per_cell=cell,
-        weight_bits=weight, sign=sign, phases=phases,
+        weight_bits=weight, sign=sign, phases=phases, rows_at_once=rows_at_once,
     )  # fmt: skip
     dac = Dac(bits=stream_bits, input_bits=input_bits)
     return dataclasses.replace(load_chip("isaac"), crossbar=crossbar, dac=dac, adc=Adc(bits=adc_bits))
@@ -47,6 +56,7 @@ CHIPS = st.builds(
     sign=st.sampled_from(["in-cell", "column-pair", "offset"]),
     adc_bits=st.integers(3, 12),
     phases=st.sampled_from([1, 2, 4]),
+    rows_at_once=st.sampled_from([None, 1, 5, 8, 16]),
 )
 
 
@@ -64,7 +74,8 @@ def formula(w_OI: np.ndarray, x_BI: np.ndarray, chip: Chip) -> tuple[np.ndarray,
 
     Shafiee et al., ISCA 2016, section V: a weight is an integer whose digits lie on neighbouring columns, an
     input one whose digits come one after the other; each column is converted in each pass; results are
-    shifted and added; the offset's share, known from the inputs, is taken off.
+    shifted and added; rows that are not read together are converted apart; the offset's share, known from
+    the inputs, is taken off.
     """
     bar, dac, adc = chip.crossbar, chip.dac, chip.adc
     assert dac is not None
@@ -89,9 +100,11 @@ def formula(w_OI: np.ndarray, x_BI: np.ndarray, chip: Chip) -> tuple[np.ndarray,
                         [d if w >= 0 else -d for d in digits_of(abs(w), bar.bits_per_cell, chip.slices)]
                         for w in seen
                     ]
-                    for p in range(passes):
-                        for s in range(chip.slices):
-                            column = sum(cell[s] * line[p] for cell, line in zip(cells, lines, strict=True))
+                    together = bar.rows_at_once or len(cells)
+                    for p, s in itertools.product(range(passes), range(chip.slices)):
+                        products = [cell[s] * line[p] for cell, line in zip(cells, lines, strict=True)]
+                        for first in range(0, len(products), together):
+                            column = sum(products[first : first + together])
                             code = np.clip(np.rint(np.float32(column) / delta) * delta, -most, most)
                             shift = 2 ** (p * dac.bits + s * bar.bits_per_cell)
                             total += (weight_sign or 1) * (input_sign or 1) * shift * float(code)
@@ -126,7 +139,7 @@ def test_a_sliced_read_is_the_formula_and_takes_the_conversions_that_are_paid(
     assert taken == mvm_events(chip, 5, 16, 3).adc_conversion == 3 * conversions(chip, 5)
 
 
-@pytest.mark.parametrize("name", ["isaac", "neurosim-128"])
+@pytest.mark.parametrize("name", ["isaac", "neurosim-128", "neurosim-one-cell"])
 def test_presets_slice_by_the_formula(name: str) -> None:
     chip = load_chip(name)
     draw = np.random.default_rng(2)
@@ -154,13 +167,44 @@ def test_isaac_loses_nothing() -> None:
     np.testing.assert_array_equal(y_BO, (integers * (1 / (32767 * 32767))).astype(np.float32))
 
 
+def with_adc_bits(name: str, bits: int) -> Chip:
+    chip = load_chip(name)
+    assert chip.adc is not None
+    return dataclasses.replace(chip, adc=dataclasses.replace(chip.adc, bits=bits))
+
+
+@pytest.mark.parametrize("name", ["demo-128", "hermes-64", "isaac", "neurosim-128", "speech-34", "ideal"])
+def test_no_preset_that_one_emulates_on_falls_short(name: str) -> None:
+    assert shortfall(load_chip(name)) == ""
+
+
+@pytest.mark.parametrize(
+    ("chip", "words"),
+    [
+        # 128 rows of 8-bit cells: sums of 0 to 128 * 255 = 32,640
+        (load_chip("neurosim-one-cell"), "adc.bits = 5: sums of 128 rows need 15 bits"),
+        (with_adc_bits("neurosim-128", 4), "adc.bits = 4: sums of 32 rows need 5 bits"),
+        (with_adc_bits("isaac", 7), "adc.bits = 7: sums of 128 rows need 8 bits"),
+        (
+            with_adc_bits("demo-128", 4),
+            "adc.bits = 4: codes are 1.71 apart, a typical sum of 128 rows is",
+        ),
+    ],
+    ids=["one-cell", "neurosim", "isaac", "demo"],
+)
+def test_converters_that_lose_their_sums_are_warned_of(chip: Chip, words: str) -> None:
+    """One bit fewer than the sums need, or steps wider than a sum: what a chip computes then is noise."""
+    assert shortfall(chip).startswith(words)
+    assert chip_dict(chip)["warnings"] == [shortfall(chip)]
+
+
 def test_one_conversion_is_not_many() -> None:
-    """5 bits a conversion on neurosim-128: the error is that of eight roundings, shifted and added.
+    """5 bits a conversion on neurosim-one-cell: the error is that of eight roundings, shifted and added.
 
     Steps of d digits err with variance d^2 / 12, weighted by 4^pass; 25,600 outputs: the sample's relative
     error is 0.5 %, and a step is not small against the spread of the sums, so roughly: 15 %.
     """
-    chip = load_chip("neurosim-128")
+    chip = load_chip("neurosim-one-cell")
     assert chip.adc is not None
     finer = dataclasses.replace(chip, adc=dataclasses.replace(chip.adc, bits=40))
     draw = np.random.default_rng(1)
@@ -199,7 +243,7 @@ def test_four_phases_read_signs_apart() -> None:
     x_BI = draw.uniform(-1, 1, (6, 50)).astype(np.float32)
     y_BO, counts = read(io, w_OI, x_BI)
     assert counts.conversions.tolist() == [6 * 4 * 4]
-    u_BI, delta = np.rint(x_BI * 127) / 127, 24 / 254
+    u_BI, delta = np.rint(x_BI * 127) / 127, 12 / 255  # each read has one sign: 256 codes of 0 to 12
 
     def part(u: np.ndarray, w: np.ndarray) -> np.ndarray:
         return np.clip(np.rint(u @ w.T / delta) * delta, -12, 12)

@@ -117,6 +117,6 @@ def test_neurosim_memory_utilization_of_vgg8(plan: FloorPlan, novel: bool, publi
 
 def test_neurosim_subarrays_alone() -> None:
     """Without whole tiles and copies: 800 subarrays of which 791 are full (conv2 to fc1)."""
-    plan = map_layers(zoo_layers("vgg8"), "neurosim-128", chips=1)
+    plan = map_layers(zoo_layers("vgg8"), "neurosim-one-cell", chips=1)
     assert plan.tiles_used == 800
     assert plan.utilization == pytest.approx((791 * 128**2 + 27 * 128 + 1024 * 10) / (800 * 128**2))

@@ -16,7 +16,7 @@ from crossgrid.chip.description.load import PRESETS, parse_chip
 from crossgrid.kernels.analog_mvm import IOParameters
 from crossgrid.kernels.errors import ConfigError, UnknownNameError
 
-NAMES = {"demo-128", "hermes-64", "isaac", "neurosim-128", "speech-34", "ideal"}
+NAMES = {"demo-128", "hermes-64", "isaac", "neurosim-128", "neurosim-one-cell", "speech-34", "ideal"}
 
 
 def described() -> dict:
@@ -58,7 +58,8 @@ def test_demo_128_has_ten_by_ten_tiles_and_the_converters_of_ioparameters() -> N
         ("hermes-64", 64, 256, 256),  # 64 cores of 256 x 256 unit cells
         ("isaac", 168 * 12 * 8, 16, 128),  # 128 columns of 2 bits hold 16 weights of 16 bits
         ("speech-34", 34, 512, 512),  # 2048 columns, four devices a weight
-        ("neurosim-128", 1024, 128, 128),
+        ("neurosim-128", 9216, 16, 128),  # eight cells of one bit a weight
+        ("neurosim-one-cell", 1024, 128, 128),
     ],
 )
 def test_published_sizes(name: str, tiles: int, out: int, in_: int) -> None:

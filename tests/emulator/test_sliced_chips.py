@@ -11,7 +11,10 @@ from crossgrid.chip.cost.events import layer_events
 from crossgrid.emulator.tiles.layer_spec import LayerSpec
 from crossgrid.kernels.analog_mvm import SlicedIOParameters
 
-TILES = {"isaac": 1 + 7 * 3, "neurosim-128": 1 + 3}  # 16 outputs a tile and 128; 300 inputs are three tiles
+pytestmark = pytest.mark.filterwarnings("ignore:chip 'neurosim-one-cell'")  # its ADC is too coarse
+
+#: 16 outputs a tile, and 128; 300 inputs are three tiles
+TILES = {"isaac": 1 + 7 * 3, "neurosim-128": 1 + 7 * 3, "neurosim-one-cell": 1 + 3}
 
 
 def network() -> nn.Module:
@@ -39,6 +42,31 @@ def trained(chip: str, **where: object) -> tuple[str, list[LayerSpec], torch.Ten
 @pytest.fixture(scope="module", params=sorted(TILES))
 def local(request: pytest.FixtureRequest) -> tuple[str, tuple]:
     return request.param, trained(request.param)
+
+
+def test_a_run_on_converters_that_lose_their_sums_is_warned() -> None:
+    model = cg.convert_to_analog(nn.Linear(4, 3), cg.SingleRPUConfig())
+    with pytest.warns(UserWarning, match="'neurosim-one-cell': adc.bits = 5: sums of 128 rows need 15 bits"):
+        cg.emulate(model, chip="neurosim-one-cell")
+
+
+def test_a_row_group_at_a_time_computes_what_all_rows_do_where_nothing_is_lost() -> None:
+    """neurosim-128: ones of 32 rows fit 5 bits but for 32 of 32, so 8-bit products come out exactly."""
+    torch.manual_seed(1)
+    digital = nn.Linear(128, 16, bias=False)
+    nn.init.uniform_(digital.weight, -1.0, 1.0)
+    quiet = cg.IOParameters(
+        out_noise=0.0,
+        noise_management=cg.NoiseManagementType.NONE,
+        bound_management=cg.BoundManagementType.NONE,
+    )
+    model = cg.convert_to_analog(digital, cg.SingleRPUConfig(device=cg.IdealDevice(), forward=quiet))
+    x = torch.rand(50, 128) * 2 - 1
+    with cg.emulate(model, chip="neurosim-128"), torch.no_grad():
+        y = model(x)
+    codes_w, codes_x = (torch.round(part.double() * 127) for part in (digital.weight, x))
+    exact = codes_x @ codes_w.T / 127**2
+    assert (y.double() - exact).abs().max() < 1e-4
 
 
 def test_conversions_counted_are_those_that_are_costed(local: tuple[str, tuple]) -> None:

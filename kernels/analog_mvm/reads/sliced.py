@@ -9,6 +9,7 @@ all its imperfections, of digits by digits; here is what comes before and after 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -51,6 +52,8 @@ class SlicedIOParameters(IOParameters):
     """Bits of an input that one pass sends."""
     phases: int = field(1, at_least=1)
     """Number of reads of a pass: 1; 2 with the signs of inputs apart; 4 with those of weights too."""
+    rows_at_once: int = field(0, at_least=0)
+    """Number of lines that one read drives; the others follow in reads of their own. 0: all together."""
     adc_step: float = field(1.0, above=0.0)
     """Distance between neighbouring codes of the ADC, in units of the product of a cell's and a pass's
     digits."""
@@ -85,6 +88,10 @@ class SlicedIOParameters(IOParameters):
     def input_levels(self) -> int:
         """Largest magnitude of an input's code."""
         return int(2 ** (self.input_bits - 1) - 1)
+
+    def row_groups(self, length: int) -> int:
+        """Reads that drive ``length`` lines."""
+        return -(-length // self.rows_at_once) if self.rows_at_once else 1
 
     @property
     def largest_digits(self) -> tuple[float, float]:
@@ -139,7 +146,7 @@ class _Columns(NamedTuple):
 
     prepared: Any  # the kernels' settings
     spread: Spread
-    keys_PV2: list[NDArray[np.uint32]]  # of each pass: a key for every slice of every tile
+    keys_PV2: list[NDArray[np.uint32]]  # of each pass, group of lines by group: a key a slice and tile
     keys_TP2: NDArray[np.uint32]  # of the noise of inputs, which all slices share
 
 
@@ -167,14 +174,15 @@ class SlicedPeriphery(Periphery):
         self._columns = _Columns(
             self._kernels.prepare(settings),
             self._column_spread(column_io, variants),
-            [self._keys(variants, number) for number in range(reads)],
+            [self._keys(variants, number) for number in range(reads * io.row_groups(self.length))],
             np.stack([[_derived(key, number, 0, 2) for number in range(reads)] for key in self.keys_T2]),
         )
 
     @property
     def conversions_a_vector(self) -> int:
         io = self.io
-        return (self.lines * io.slices + io.reference_columns) * io.passes * io.phases
+        reads = io.passes * io.phases * io.row_groups(self.length)
+        return (self.lines * io.slices + io.reference_columns) * reads
 
     def _column_io(self) -> IOParameters:
         """The periphery of one conversion, with weights and inputs in digits.
@@ -243,10 +251,11 @@ class SlicedPeriphery(Periphery):
         hits_N, clips_N = np.zeros(count, bool), np.zeros(count, np.int64)
         stacked_TOI, stacked_rows = parts_VTOI.reshape(-1, *w_TOI.shape[1:]), _stacked(rows, len(parts_VTOI))
         ones_M = np.ones(len(codes_MI), np.float32)
-        for k, (digits_MI, factor) in enumerate(zip(*input_digits(codes_MI, io), strict=True)):
+        reads = self._reads(codes_MI, rows, tick, number)
+        for keys_V2, (driven_MI, factor) in zip(self._columns.keys_PV2, reads, strict=True):
             y_KL, hits_K, clips_K, _ = self._kernels.attempt(
-                self._columns.prepared, self._columns.spread, self._columns.keys_PV2[k], stacked_TOI,
-                self._driven(digits_MI, k, rows, tick, number), ones_M, stacked_rows, 1.0, tick, number,
+                self._columns.prepared, self._columns.spread, keys_V2, stacked_TOI,
+                driven_MI, ones_M, stacked_rows, 1.0, tick, number,
             )  # fmt: skip
             y_VNL = on_host(y_KL).reshape(len(part_factors), count, self.lines)
             for part_factor, y_NL in zip(part_factors, y_VNL, strict=True):
@@ -279,6 +288,24 @@ class SlicedPeriphery(Periphery):
             fine_MI += unit_interval(words).transpose(1, 2, 0).reshape(len(x_MI), -1)[:, : self.length] - 0.5
         codes: Integers = np.clip(np.rint(fine_MI), -levels, levels).astype(np.int32)
         return codes
+
+    def _reads(self, codes_MI: Integers, rows: Rows, tick: int, number: int) -> Iterator[tuple[Array, float]]:
+        """What each read drives the lines with [M, I], and its weight in the sum: the passes of the first
+        lines that are driven together, then those of the next; all others are at rest."""
+        passes = [
+            (self._driven(digits_MI, k, rows, tick, number), factor)
+            for k, (digits_MI, factor) in enumerate(zip(*input_digits(codes_MI, self.io), strict=True))
+        ]
+        groups = self.io.row_groups(self.length)
+        if groups == 1:
+            yield from passes
+            return
+        for group in range(groups):
+            lines = slice(group * self.io.rows_at_once, (group + 1) * self.io.rows_at_once)
+            for driven_MI, factor in passes:
+                some_MI = np.zeros_like(driven_MI)
+                some_MI[:, lines] = driven_MI[:, lines]
+                yield some_MI, factor
 
     def _driven(self, digits_MI: Integers, k: int, rows: Rows, tick: int, number: int) -> Array:
         """The lines in pass ``k``: its digits, with the noise of the DAC."""

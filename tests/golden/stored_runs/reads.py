@@ -89,9 +89,10 @@ def read_on_chip(chip: str, fields: dict[str, Any]) -> Results:
             return {"forward": y.detach(), "backward": x.grad, "again": layer(x)}
 
 
+CHIPS = ("isaac", "neurosim-128", "neurosim-one-cell", "hermes-64")
 RUNS = {
     **{name: partial(read, fields) for name, fields in READS.items()},
     "read-of-a-large-tile": read_of_a_large_tile,
-    **{f"read-on-{chip}": partial(read_on_chip, chip, {}) for chip in ("isaac", "neurosim-128", "hermes-64")},
+    **{f"read-on-{chip}": partial(read_on_chip, chip, {}) for chip in CHIPS},
     "read-on-isaac-with-noise": partial(read_on_chip, "isaac", NOISY),
 }
