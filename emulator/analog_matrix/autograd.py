@@ -1,4 +1,4 @@
-"""Where torch's graph meets the tiles: one autograd function for every analog layer."""
+"""Where torch's graph meets the tiles that learn by pulses: one autograd function for every layer."""
 
 from __future__ import annotations
 
@@ -6,48 +6,81 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
-from .conversions import as_array, as_tensor
+from crossgrid.kernels.errors import ConfigError
+
+from .conversions import as_array, as_tensor, each_output
+from .waiting import PulsesWaiting
 from .weights import AnalogContext
 
 
 class AnalogProduct(torch.autograd.Function):
-    """y[vectors, out] = W x + b; backward z = W^T d on the same tiles, and d kept for their update.
+    """y[vectors, out] = a W x + b; backward z = W^T a d on the same tiles, and d kept for their update.
 
-    The bias b is digital. To add it here takes half as long as a node of its own in torch's graph.
+    The bias b and the factor a, of all outputs or of each, are digital. To compute with them here takes half
+    as long as in nodes of their own in torch's graph.
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, context: AnalogContext, bias: Tensor | None, keep: bool) -> Tensor:
-        y_BO, record = context.grid.forward(as_array(x), keep)
+    def forward(
+        ctx: Any, x: Tensor, context: AnalogContext, bias: Tensor | None, scale: Tensor | None, keep: bool
+    ) -> Tensor:
+        of_input, learn, _, _, _ = ctx.needs_input_grad
+        y_BO, record = context.grid.forward(as_array(x), keep and (of_input or learn), learn=keep and learn)
         ctx.record, ctx.context, ctx.shape = record, context, tuple(x.shape)
+        ctx.scale_O = None if scale is None else each_output(scale, context.grid.spec.out_size)
         y = as_tensor(y_BO, x)
+        if scale is not None:
+            y = y.mul_(scale.to(y))
         if bias is None:
             return y
         return y.add_(bias) if y.dtype is bias.dtype else y + bias
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, d: Tensor) -> tuple[Tensor | None, None, Tensor | None, None]:
+    def backward(ctx: Any, d: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None, None]:
         context: AnalogContext = ctx.context
-        grid, learns = context.grid, ctx.needs_input_grad[1]
-        if learns and context.grad is None:
-            grid.forget_pending()  # whoever cleared the gradient (model.zero_grad) meant these too
-            context.grad = context.waiting()
-        shape = ctx.shape if ctx.needs_input_grad[0] else None
-        z = grid.backward(ctx.record, as_array(d), shape)
-        if not learns:
-            grid.forget(ctx.record)
-        of_bias = d.sum(0) if ctx.needs_input_grad[2] else None
-        return (None if z is None else as_tensor(z, d)), None, of_bias, None
+        of_input, learns, of_bias, _, _ = ctx.needs_input_grad
+        gradient = z = None
+        if ctx.record is not None:
+            shape = ctx.shape if of_input else None
+            z_array, kept = context.grid.backward(ctx.record, as_array(d), shape, ctx.scale_O, keep=learns)
+            gradient = None if kept is None else PulsesWaiting([kept], context)
+            z = None if z_array is None else once(as_tensor(z_array, d), d, context)
+        return z, gradient, d.sum(0) if of_bias else None, None, None
 
 
-def analog_product(x: Tensor, context: AnalogContext, bias: Tensor | None) -> Tensor:
-    """The tiles' product with x[B, in] or images x[B, channels, ...], plus a bias: rows [vectors, out].
+class Once(torch.autograd.Function):
+    """Values that came from the tiles and depend on others: their own gradient is refused."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, name: str, *depends: Tensor) -> Tensor:
+        ctx.name = name
+        return values.view_as(values)
+
+    @staticmethod
+    def backward(ctx: Any, *_: Tensor) -> Any:
+        raise ConfigError(
+            f"{ctx.name}: analog tiles read W x, W^T d: a gradient has no gradient of its own through them; "
+            "keep such layers digital (exclude_modules=), or penalise differences of outputs"
+        )
+
+
+def once(values: Tensor, d: Tensor, weight: Tensor) -> Tensor:
+    """What a backward pass computed from ``d`` and the weights, to be differentiated no further."""
+    if not torch.is_grad_enabled():
+        return values
+    name = weight.grid.spec.name if isinstance(weight, AnalogContext) else "analog tiles"
+    again: Tensor = Once.apply(values, name, d, weight)
+    return again
+
+
+def analog_product(
+    x: Tensor, context: AnalogContext, bias: Tensor | None, scale: Tensor | None = None
+) -> Tensor:
+    """The tiles' scaled product with x[B, in] or images x[B, channels, ...], plus a bias: [vectors, out].
 
     Tiles compute in float32, in processes of their own; x may be of any floating type, on any device, and
     the product is of the same.
     """
-    y: Tensor = AnalogProduct.apply(x, context, bias, torch.is_grad_enabled())
+    y: Tensor = AnalogProduct.apply(x, context, bias, scale, torch.is_grad_enabled())
     return y

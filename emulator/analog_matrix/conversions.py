@@ -34,3 +34,8 @@ def require_numbers(x: Tensor) -> None:
     """An error for a tensor that has a shape only."""
     if x.is_meta:
         raise InputError("a tensor on the meta device holds no numbers; analog tiles compute with values")
+
+
+def each_output(scale: Tensor, out_size: int) -> np.ndarray:
+    """A factor of all outputs, or of each, as one of each [out]."""
+    return np.ascontiguousarray(np.broadcast_to(as_array(scale), (out_size,)))

@@ -16,7 +16,7 @@ from crossgrid.kernels.inference import (
     WeightClipType,
     WeightModifierType,
     WeightRemapType,
-    clip_weights,
+    clip_bound,
     remap_weights,
 )
 from crossgrid.kernels.machine.pages import Recycled
@@ -25,10 +25,10 @@ from ..config.rpu import InferenceRPUConfig
 from ..hosts.grid import TileGrid
 from ..tiles.bank import Floats
 from ..tiles.layer_spec import LayerSpec
-from .conversions import as_array, require_numbers
+from .conversions import as_array, each_output, require_numbers
 from .input_range import InputRange
 from .output_scale import OutputScale
-from .product import HardwareAwareProduct
+from .product import HardwareAwareProduct, Reading
 from .tiles_module import refuse_meta, tiles_text
 from .weights import TrainedWeight, digest_of, matrix_of, weight_of
 
@@ -91,16 +91,16 @@ class HardwareAwareTiles(nn.Module):
         require_numbers(x)
         self._bring(weight)
         modify = self._modify()
-        x, r = (x, None) if self.input_range is None else self.input_range(x)
+        r = None if self.input_range is None else self.input_range(x)
         keep = torch.is_grad_enabled()
         if not keep:
             self.memory.release()
-        factor = None if self.out_scale is None else self.out_scale.mapping_factor()
-        y: Tensor = HardwareAwareProduct.apply(x, weight, factor, self.grid, modify, keep, self.memory)
-        if r is not None:
-            y = y * r.to(y)
-        if self.out_scale is not None:
-            y = self.out_scale(y)
+        scale = None if self.out_scale is None else self.out_scale.mapping
+        limits = None if r is None else self.config.pre_post.input_range
+        reading = Reading(self.grid, modify, keep, self.memory, scale, limits)
+        y: Tensor = HardwareAwareProduct.apply(x, weight, r, reading)
+        if self.out_scale is not None and self.out_scale.learned is not None:
+            y = y * self.out_scale.learned.to(y)
         if self.programmed is not None and not self.training:
             y = y * self.alpha.to(y)
         return y if bias is None else y + bias.to(y.dtype)
@@ -207,27 +207,31 @@ class HardwareAwareTiles(nn.Module):
     def _tidied(self, weight: Tensor) -> Floats:
         """What the tiles hold, after clipping and remapping the weight as configured.
 
-        That follows every optimizer step, whichever it is.
+        That follows every optimizer step, whichever it is. A frozen weight is not clipped: it stays.
         """
         w_OI = matrix_of(self.grid.spec, weight)
-        clips = self.config.clip.type is not WeightClipType.NONE
-        remaps = self.out_scale is not None and self.config.remap.type is not WeightRemapType.NONE
-        held_OI = self._held(w_OI)
-        if not (clips or remaps):
-            return held_OI
-        held_OI = held_OI.copy()
-        if clips:
-            for tile in self.grid.spec.tiles:
-                block_OI = held_OI[tile.out_start : tile.out_stop, tile.in_start : tile.in_stop]
-                clip_weights(block_OI[None], self.config.clip)
-            factor = 1 if self.out_scale is None else self.out_scale.mapping_factor()
+        if self.config.clip.type is not WeightClipType.NONE and weight.requires_grad:
+            w_OI = self._clipped(w_OI)
             with torch.no_grad():
-                weight.copy_(weight_of(self.grid.spec, held_OI * factor))
-        if self.out_scale is not None and remaps:
-            scales_O = np.broadcast_to(self.out_scale.mapping_factor().ravel(), w_OI.shape[:1]).copy()
+                weight.copy_(weight_of(self.grid.spec, w_OI))
+        if self.out_scale is not None and self.config.remap.type is not WeightRemapType.NONE:
+            held_OI = self._held(w_OI)
+            scales_O = each_output(self.out_scale.mapping, len(held_OI)).copy()
             remap_weights(held_OI[None], scales_O[None], self.config.remap)
             self.out_scale.store(scales_O)
-        return held_OI
+        return self._held(w_OI)
+
+    def _clipped(self, w_OI: Floats) -> Floats:
+        """The weight whose part on each tile is clipped; bounds are those of what the tile holds."""
+        held_OI, clipped_OI = self._held(w_OI), w_OI.copy()
+        scales_O1 = np.ones((len(w_OI), 1), np.float32)
+        if self.out_scale is not None:
+            scales_O1[:, 0] = as_array(self.out_scale.mapping)
+        for tile in self.grid.spec.tiles:
+            block = slice(tile.out_start, tile.out_stop), slice(tile.in_start, tile.in_stop)
+            bound_O1 = clip_bound(held_OI[block], self.config.clip) * scales_O1[block[0]]
+            np.clip(clipped_OI[block], -bound_O1, bound_O1, out=clipped_OI[block])
+        return clipped_OI
 
     def _modify(self) -> int | None:
         """The tick of this mini-batch's modifier, or None where the weights are not modified."""

@@ -1,8 +1,6 @@
-"""The learned range of a layer's inputs: clip to it before the DAC, scale back after the ADC."""
+"""The learned range of a layer's inputs: they are clipped to it before the DAC, scaled back after the ADC."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -10,36 +8,24 @@ from torch import Tensor, nn
 from ..config.rpu import InputRangeParameter
 
 
-class ClipToRange(torch.autograd.Function):
-    """x / r clipped to [-1, 1]; the gradient of the range pulls it out where clipped inputs push.
+def range_gradient(x: Tensor, z: Tensor, r: float, parameter: InputRangeParameter) -> Tensor:
+    """dL/dr [1] of inputs x that were clipped to +-r, from the gradient z of the clipped inputs.
 
-    With g the gradient of the clipped input: dL/dr = sum of min(g, 0) over x >= r minus sum of max(g, 0)
-    over x <= -r, times r and a factor where relative, plus a decay while few inputs are clipped. The
-    input's own gradient passes unmasked (Rasch et al., Nat. Commun. 14, 5282, 2023).
+    It pulls the range out where clipped inputs push: the sum of min(z, 0) over x >= r minus the sum of
+    max(z, 0) over x <= -r, times r and a factor where relative, plus a decay while few inputs are clipped
+    (Rasch et al., Nat. Commun. 14, 5282, 2023).
     """
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, r: Tensor, parameter: InputRangeParameter) -> Tensor:
-        ctx.save_for_backward(x, r)
-        ctx.parameter = parameter
-        return torch.clamp(x, -r.item(), r.item()) / r
-
-    @staticmethod
-    def backward(ctx: Any, d: Tensor) -> tuple[Tensor, Tensor, None]:
-        x, r = ctx.saved_tensors
-        p: InputRangeParameter = ctx.parameter
-        g = d / r
-        grad = g.clamp(max=0)[x >= r].sum() - g.clamp(min=0)[x <= -r].sum()
-        if p.gradient_relative:
-            grad = grad * r * p.gradient_scale
-        if p.decay > 0:
-            inside = (x.abs() < r).float().mean()
-            grad = grad + p.decay * r * (inside > p.input_min_percentage)
-        return g, grad.reshape(r.shape), None
+    gradient = z.clamp(max=0)[x >= r].sum() - z.clamp(min=0)[x <= -r].sum()
+    if parameter.gradient_relative:
+        gradient = gradient * r * parameter.gradient_scale
+    if parameter.decay > 0:
+        inside = (x.abs() < r).float().mean()
+        gradient = gradient + parameter.decay * r * (inside > parameter.input_min_percentage)
+    return gradient.reshape(1)
 
 
 class InputRange(nn.Module):
-    """Clips inputs to the learned range; calibrates it over the first training batches."""
+    """The range that inputs are clipped to: calibrated over the first training batches, then learned."""
 
     value: nn.Parameter
     batches: Tensor
@@ -50,13 +36,11 @@ class InputRange(nn.Module):
         self.value = nn.Parameter(torch.tensor([parameter.init_value]))
         self.register_buffer("batches", torch.zeros((), dtype=torch.int64))
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """x / r in [-1, 1], and r, which the outputs are to be multiplied by."""
+    def forward(self, x: Tensor) -> Tensor:
+        """The present range r [1]; a mini-batch of training calibrates it first."""
         if self.training and int(self.batches) < self.parameter.init_from_data:
             self._calibrate(x)
-        r = self.value.clone()  # a layer may be read, and calibrated, again before this pass goes backward
-        y: Tensor = ClipToRange.apply(x, r, self.parameter)
-        return y, r
+        return self.value
 
     @torch.no_grad()
     def _calibrate(self, x: Tensor) -> None:

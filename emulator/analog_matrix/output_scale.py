@@ -41,11 +41,6 @@ class OutputScale(nn.Module):
             return None
         return cls(parameter, out_size, remapped)
 
-    def forward(self, y_BO: Tensor) -> Tensor:
-        """Outputs s a y of what the tiles give."""
-        y_BO = y_BO * self.mapping.to(y_BO)
-        return y_BO if self.learned is None else y_BO * self.learned.to(y_BO)
-
     @torch.no_grad()
     def fit(self, w_OI: Floats) -> None:
         """Choose a so that the largest |W / a| is omega (omega 0: a = 1), and s = 1."""
@@ -70,7 +65,3 @@ class OutputScale(nn.Module):
         """s a as a column, [out, 1] or [1, 1]: what W_tiles is multiplied by."""
         factor: Floats = as_array(self.mapping).reshape(-1, 1)
         return factor if self.learned is None else factor * as_array(self.learned).reshape(-1, 1)
-
-    def mapping_factor(self) -> Floats:
-        """a as a column."""
-        return as_array(self.mapping).reshape(-1, 1)

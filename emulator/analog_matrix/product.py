@@ -2,62 +2,114 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.nn.grad
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from crossgrid.kernels.analog_mvm.cpu.gradient import weight_gradient
 from crossgrid.kernels.machine.pages import Recycled
 from crossgrid.kernels.patches.unfold import Window
 
+from ..config.rpu import InputRangeParameter
 from ..hosts.grid import TileGrid
-from ..tiles.bank import Floats
 from ..tiles.layer_spec import LayerSpec
-from .conversions import as_array
+from .autograd import once
+from .conversions import as_array, as_tensor, each_output
+from .input_range import range_gradient
 
 FEW_VECTORS = 32  # of more, a BLAS is the faster one
 
 
-class HardwareAwareProduct(torch.autograd.Function):
-    """y = W~ x on the tiles with the mini-batch's modified weights W~; dL/dW passes straight through.
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How one pass reads the tiles of a digitally trained weight."""
 
-    z = W~^T d is read on the tiles; dL/dW = d^T x is computed digitally, in this process, as the trainer of a
-    hardware-aware network is digital. So it has the same bits wherever the tiles live.
+    grid: TileGrid
+    modify: int | None  # the mini-batch whose modified weights it sees
+    keep: bool  # for a backward pass
+    memory: Recycled  # for gradients
+    scale: Tensor | None  # a: the tiles hold W / a
+    input_range: InputRangeParameter | None
+
+
+class HardwareAwareProduct(torch.autograd.Function):
+    """y = a r T(x / r) on tiles T that hold the mini-batch's modified W~ / a, of x clipped to the range +-r.
+
+    z = W~^T d is read on the tiles; dL/dW = d^T x of the clipped x is computed digitally, in this process, as
+    the trainer of a hardware-aware network is digital: it passes straight through the modification, and has
+    the same bits wherever the tiles live. Where a tile's result stood at its ADC's bound, d is zero for it. z
+    passes unmasked to inputs beyond the range, whose own gradient pulls the range out (``range_gradient``).
     """
 
     @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, weight: Tensor, factor: Floats | None, grid: TileGrid, modify: int | None,
-        keep: bool, memory: Recycled,
-    ) -> Tensor:  # fmt: skip
-        y_BO, record = grid.forward(as_array(x), keep, modify)
-        ctx.record, ctx.grid, ctx.shape, ctx.memory = record, grid, tuple(x.shape), memory
-        ctx.factor, ctx.dtype = factor, weight.dtype
+    def forward(ctx: Any, x: Tensor, weight: Tensor, r: Tensor | None, reading: Reading) -> Tensor:
+        ctx.r = None if r is None else r.item()
+        seen = x if ctx.r is None else _clipped(x, ctx.r) / ctx.r
+        of_input, of_weight, of_range, _ = ctx.needs_input_grad
+        keep = reading.keep and (of_input or of_weight or of_range)
+        y_BO, ctx.record = reading.grid.forward(as_array(seen), keep, reading.modify)
+        ctx.reading, ctx.shape = reading, tuple(x.shape)
         if keep:
-            ctx.save_for_backward(x)
-        return torch.from_numpy(y_BO).to(x.device, x.dtype)
+            ctx.save_for_backward(x, weight)
+        y = as_tensor(y_BO, x)
+        if ctx.r is not None:
+            y = y.mul_(ctx.r)
+        return y if reading.scale is None else y.mul_(reading.scale.to(y))
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, d: Tensor) -> tuple[Tensor | None, ...]:
-        (x,) = ctx.saved_tensors
-        z = grad = None
-        if ctx.needs_input_grad[0]:
-            z = torch.from_numpy(ctx.grid.backward(ctx.record, as_array(d), ctx.shape)).to(d)
-        if ctx.needs_input_grad[1]:
-            grad = _weight_gradient(x, d, ctx.grid.spec, ctx.memory)
-            if ctx.factor is not None:  # y = a (W / a) x: the tiles' gradient is a times that of W
-                grad = grad / torch.from_numpy(ctx.factor).to(grad)
-            grad = grad.t() if ctx.grid.spec.transposed else grad.reshape(ctx.grid.spec.weight_shape)
-            grad = grad.to(ctx.dtype)
-        return z, grad, None, None, None, None, None
+    def backward(ctx: Any, d: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:
+        x, weight = ctx.saved_tensors
+        of_input, of_weight, of_range, _ = ctx.needs_input_grad
+        with torch.no_grad():
+            z = _read_backward(ctx, d) if of_input or of_range else None
+            clipped = x if ctx.r is None else _clipped(x, ctx.r)
+            of_w = _shaped(_weight_gradient(ctx, clipped, d), weight, ctx.reading.grid) if of_weight else None
+            of_r = None
+            if of_range and z is not None:
+                of_r = range_gradient(x, z, ctx.r, ctx.reading.input_range).to(weight.dtype)
+        z, of_w, of_r = (None if g is None else once(g, d, weight) for g in (z, of_w, of_r))
+        return z if of_input else None, of_w, of_r, None
 
 
-def _weight_gradient(x: Tensor, d_BO: Tensor, spec: LayerSpec, memory: Recycled) -> Tensor:
-    """dL/dW[out, in] of what the tiles hold."""
+def _clipped(x: Tensor, r: float) -> Tensor:
+    return torch.clamp(x, -r, r)
+
+
+def _read_backward(ctx: Any, d: Tensor) -> Tensor:
+    """z = W~^T d, shaped like the input."""
+    grid, scale = ctx.reading.grid, ctx.reading.scale
+    scale_O = None if scale is None else each_output(scale, grid.spec.out_size)
+    z, _ = grid.backward(ctx.record, as_array(d), ctx.shape, scale_O)
+    return as_tensor(z, d)
+
+
+def _weight_gradient(ctx: Any, x: Tensor, d_BO: Tensor) -> Tensor:
+    """dL/dW[out, in], without the results that stood at an ADC's bound: of each block on its own."""
+    spec, at_bound, memory = ctx.reading.grid.spec, ctx.record.at_bound, ctx.reading.memory
+    if not at_bound:
+        return _gradient(x, d_BO, spec, memory)
+    columns = {tile.column % spec.columns: slice(tile.in_start, tile.in_stop) for tile in spec.tiles}
+    of_weight = d_BO.new_empty(spec.out_size, spec.in_size)
+    for column, inputs in columns.items():
+        seen_BO = d_BO.clone()
+        for tile in spec.tiles:
+            if tile.column % spec.columns == column and tile.block in at_bound:
+                mask_BO = torch.from_numpy(at_bound[tile.block].astype(bool)).to(d_BO.device)
+                seen_BO[:, tile.out_start : tile.out_stop].masked_fill_(mask_BO, 0.0)
+        of_weight[:, inputs] = _gradient(x, seen_BO, spec, memory)[:, inputs]
+    return of_weight
+
+
+def _shaped(gradient_OI: Tensor, weight: Tensor, grid: TileGrid) -> Tensor:
+    """The gradient as torch keeps the weight."""
+    gradient = gradient_OI.t() if grid.spec.transposed else gradient_OI.reshape(weight.shape)
+    return gradient.to(weight.dtype)
+
+
+def _gradient(x: Tensor, d_BO: Tensor, spec: LayerSpec, memory: Recycled) -> Tensor:
     if spec.patches is None:
         return _matrix_gradient(x, d_BO, memory)
     return _kernel_gradient(x, d_BO, spec.patches, spec.groups)

@@ -41,9 +41,11 @@ class PulsedTiles(nn.Module):
                 "their own; write it to them with layer.set_weights(w), or convert with an "
                 "InferenceRPUConfig, whose tiles read any weight"
             )
-        if self.out_scale is None:
-            return analog_product(x, weight, bias)
-        y: Tensor = self.out_scale(analog_product(x, weight, None))
+        mapping = None if self.out_scale is None else self.out_scale.mapping
+        if self.out_scale is None or self.out_scale.learned is None:
+            return analog_product(x, weight, bias, mapping)
+        y = analog_product(x, weight, None, mapping)
+        y = y * self.out_scale.learned.to(y)
         return y if bias is None else y + bias
 
     def set_weights(self, w_OI: Floats) -> None:

@@ -1,64 +1,120 @@
-"""The gradient of weights that learn by pulses: it says that passes wait, and holds no numbers."""
+"""The gradient of weights that learn by pulses: the passes that went backward, and no numbers."""
 
 from __future__ import annotations
 
-from typing import Any
+import weakref
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from crossgrid.kernels.errors import ConfigError
 
-from ..hosts.grid import TileGrid
+from ..hosts.records import BackwardPass
 
-#: what may be done with waiting pulses: attributes, and what ``Module.to`` and ``zero_grad`` call
-HARMLESS = frozenset({
-    "__get__", "__set__", "detach_", "requires_grad_", "dim", "is_floating_point", "is_complex",
-    "to", "cpu", "cuda", "float", "double", "half", "bfloat16",
-})  # fmt: skip
+if TYPE_CHECKING:
+    from .weights import AnalogContext
+
+#: what torch's engine and ``Module.to`` do to a gradient that leaves it what it is
+SAME = frozenset({"detach", "alias", "clone", "_to_copy"})
+ZERO = frozenset({"zero_", "_foreach_zero_"})
 
 
 class PulsesWaiting(torch.Tensor):
-    """The gradient of an ``AnalogContext``: it says that passes wait for an update, and holds no numbers.
+    """The gradient of an ``AnalogContext``: passes that went backward and wait for the tiles' update.
 
-    The tiles keep vectors, not a gradient matrix, so nothing can clip, scale or average it. Whoever tries
-    (gradient clipping, another optimizer than ``AnalogSGD``) gets an error instead of a silent no-op.
+    The tiles keep vectors, not a gradient matrix. So this gradient can be what torch's engine makes of
+    gradients (handed on, accumulated, dropped with all it stands for), but nothing can clip, scale or average
+    it. Whoever tries (gradient clipping, another optimizer than ``AnalogSGD``) gets an error.
     """
 
-    grid: TileGrid  # and not the weight, which holds this gradient
+    passes: list[BackwardPass]
+    layer: str  # its name
+    context: weakref.ref[AnalogContext]  # weak: it holds this gradient
+    incomplete: bool  # passes were dropped because no optimizer would have applied them
 
-    def __new__(cls, weight: Tensor, grid: TileGrid) -> PulsesWaiting:
-        zero = torch.zeros((), dtype=weight.dtype, device=weight.device)
-        waiting: PulsesWaiting = torch.Tensor._make_subclass(cls, zero.expand(weight.shape))
-        waiting.grid = grid
+    __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
+
+    @staticmethod
+    def __new__(
+        cls,
+        passes: Sequence[BackwardPass],
+        context: AnalogContext,
+        dtype: torch.dtype | None = None,
+        device: torch.device | None = None,
+    ) -> PulsesWaiting:
+        """The gradient of ``context``, of its shape, and its type and device if no other is given."""
+        waiting: PulsesWaiting = torch.Tensor._make_wrapper_subclass(
+            cls, context.shape, dtype=dtype or context.dtype, device=device or context.device
+        )
+        waiting.passes, waiting.incomplete = list(passes), False
+        waiting.context, waiting.layer = weakref.ref(context), context.grid.spec.name
         return waiting
 
     @classmethod
-    def __torch_function__(
+    def __torch_dispatch__(  # type: ignore[override]
         cls, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        name = func.__name__
-        if name in HARMLESS:
-            return super().__torch_function__(func, types, args, kwargs or {})
-        waiting = _markers([*args, *(kwargs or {}).values()])
-        if name in ("zero_", "_foreach_zero_"):
-            for marker in waiting:
-                marker.grid.forget_pending()
-            return None
+        name = func.overloadpacket.__name__
+        waiting = list(_markers([*args, *(kwargs or {}).values()]))
+        if name in SAME:
+            return waiting[0]._same(**(kwargs or {}))
+        if name in ("add", "add_") and len(waiting) == 2 and not kwargs:
+            return (waiting[0] if name == "add_" else waiting[0]._same())._accumulate(waiting[1])
+        if name in ZERO:
+            return _zero(args[0])
         raise ConfigError(
-            f"{waiting[0].grid.spec.name}: {name} cannot act on the gradient of analog weights, which are "
+            f"{waiting[0].layer}: {name} cannot act on the gradient of analog weights, which are "
             "pulsed vector by vector; give it the other parameters (those that are no cg.AnalogContext), and "
             "train with cg.AnalogSGD"
         )
 
+    def _same(
+        self, dtype: torch.dtype | None = None, device: torch.device | None = None, **_: Any
+    ) -> PulsesWaiting:
+        same = PulsesWaiting(self.passes, self._context(), dtype or self.dtype, device or self.device)
+        same.incomplete = self.incomplete
+        return same
+
+    def _accumulate(self, later: PulsesWaiting) -> PulsesWaiting:
+        """Add passes; where no optimizer holds the weights, the last backward pass alone is kept.
+
+        Nobody asks for an update of such a layer (a backbone whose head alone is trained), and passes, unlike
+        a sum of gradients, would fill the memory.
+        """
+        context = self._context()
+        if self is context.grad and not context.learners:
+            self.incomplete |= bool(self.passes)
+            self.passes = list(later.passes)
+        else:
+            self.passes += later.passes
+            self.incomplete |= later.incomplete
+        return self
+
+    def _context(self) -> AnalogContext:
+        context = self.context()
+        assert context is not None, f"{self.layer}: the layer of this gradient is gone"
+        return context
+
     def __repr__(self) -> str:  # type: ignore[override]
-        return f"PulsesWaiting({self.grid.spec.name})"
+        return f"PulsesWaiting({self.layer}, {len(self.passes)} passes)"
 
 
-def _markers(values: Any) -> list[PulsesWaiting]:
+def _markers(values: Any) -> Iterator[PulsesWaiting]:
     """All waiting pulses among a function's arguments."""
-    if isinstance(values, PulsesWaiting):
-        return [values]
-    if isinstance(values, (list, tuple)):
-        return [marker for value in values for marker in _markers(value)]
-    return []
+    for value in values:
+        if isinstance(value, PulsesWaiting):
+            yield value
+        elif isinstance(value, (list, tuple)):
+            yield from _markers(value)
+
+
+def _zero(gradients: Any) -> Any:
+    """What ``zero_`` or ``_foreach_zero_`` does, of which some gradients are pulses."""
+    for gradient in gradients if isinstance(gradients, (list, tuple)) else [gradients]:
+        if isinstance(gradient, PulsesWaiting):
+            gradient.passes, gradient.incomplete = [], False
+        else:
+            gradient.zero_()
+    return gradients if isinstance(gradients, Tensor) else None

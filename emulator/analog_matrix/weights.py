@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 import functools
 import hashlib
+import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -190,7 +191,7 @@ class AnalogContext(LazyWeight, nn.Parameter):
     devices, each of which clips to its bounds.
     """
 
-    _waiting: PulsesWaiting | None
+    learners: weakref.WeakSet[torch.optim.Optimizer]  # those that update the tiles
 
     @staticmethod
     def __new__(
@@ -199,7 +200,7 @@ class AnalogContext(LazyWeight, nn.Parameter):
     ) -> AnalogContext:  # fmt: skip
         shape = torch.empty(tiles.grid.spec.weight_shape, dtype=dtype, device="meta")
         made = LazyWeight.__new__(cls, tiles, shape, torch.device(device), requires_grad=True)
-        made._waiting = None
+        made.learners = weakref.WeakSet()
         made.register_hook(functools.partial(_refuse_gradient, tiles))
         return made.requires_grad_(requires_grad)
 
@@ -208,20 +209,14 @@ class AnalogContext(LazyWeight, nn.Parameter):
         """The tiles, wherever they are."""
         return self.tiles.grid
 
-    def waiting(self) -> PulsesWaiting:
-        """The gradient after a backward pass; one serves for all, as it holds no numbers."""
-        if self._waiting is None or self._waiting.grid is not self.grid:
-            self._waiting = PulsesWaiting(self, self.grid)
-        return self._waiting
-
     def take_type(self, convert: Callable[[Tensor], Tensor]) -> None:
         """Be of the type and on the device that ``convert``, as ``Module.to`` has it, gives tensors."""
         like = convert(torch.empty(0, dtype=self.dtype, device=self.device))
         shape = torch.empty(self.shape, dtype=like.dtype, device="meta")
-        waits, self.grad, self._waiting = self.grad is not None, None, None
+        waiting, self.grad = self.grad, None
         torch.Tensor.data.__set__(self, LazyWeight(self.tiles, shape, like.device))  # type: ignore[attr-defined]
-        if waits:
-            self.grad = self.waiting()
+        if isinstance(waiting, PulsesWaiting):
+            self.grad = waiting.to(self)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> AnalogContext:
         tiles = copy.deepcopy(self.tiles, memo)

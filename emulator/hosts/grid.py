@@ -12,7 +12,7 @@ import copy
 import itertools
 import math
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -23,28 +23,14 @@ from crossgrid.kernels.errors import ConfigError, InputError
 from crossgrid.kernels.finite import all_finite
 
 from ..errors import BackendError
-from ..tiles.bank import Floats
+from ..tiles.bank import Floats, Mask
 from ..tiles.layer_spec import LayerSpec, TileSpec
 from ..tiles.worker import Arrays, Header
 from .executor import Executor, LocalExecutor, Placement
+from .records import BackwardPass, Dropped, Record
 
 #: the turn of a batch that is not pipelined with others
 ALONE = contextlib.nullcontext()
-
-
-class Record:
-    """A forward pass that the tiles remember until it is trained on, or until nobody can ask for it."""
-
-    __slots__ = ("applied", "forgotten", "number")
-
-    def __init__(self, number: int, forgotten: deque[int]) -> None:
-        self.number = number
-        self.forgotten = forgotten
-        self.applied = False  # an update consumed it
-
-    def __del__(self) -> None:
-        if not self.applied:
-            self.forgotten.append(self.number)
 
 
 @dataclass(slots=True)
@@ -65,12 +51,11 @@ class TileGrid:
     layer: int  # the layer's number at its executor
     placement: Placement
     ticks: Ticks = field(default_factory=Ticks)
-    pending: dict[int, tuple[Record, int]] = field(default_factory=dict)  # number -> record, its vectors
     update_delay: int = 0  # steps that updates are late by
     late: deque[Header] = field(default_factory=deque)  # updates that wait for their time
     gate: Any = None  # while batches are pipelined: lets micro-batches through in order
     _numbers: Iterator[int] = field(default_factory=itertools.count)
-    _forgotten: deque[int] = field(default_factory=deque)
+    _dropped: deque[Dropped] = field(default_factory=deque)
     _feeds: list[tuple[int, list[slice]]] = field(init=False)  # for each host what its tiles read of an input
     _gradients: list[tuple[int, list[slice]]] = field(init=False)
 
@@ -95,33 +80,40 @@ class TileGrid:
         executor = LocalExecutor()
         return cls(spec, executor, 0, executor.place(0, spec), ticks or Ticks())
 
-    def forward(self, x: Floats, keep: bool, modify: int | None = None) -> tuple[Floats, Record | None]:
-        """y[vectors, out] of features x[B, in] or images x[B, channels, ...]; kept for training or not.
+    def forward(
+        self, x: Floats, keep: bool, modify: int | None = None, learn: bool = False
+    ) -> tuple[Floats, Record | None]:
+        """y[vectors, out] of features x[B, in] or images x[B, channels, ...]; kept to go backward or not.
 
-        ``modify`` numbers a mini-batch of hardware-aware training: its weights are modified for it.
+        ``modify`` numbers a mini-batch of hardware-aware training: its weights are modified for it;
+        ``learn`` says that the tiles keep the inputs too, for a pulsed update.
         """
         self.require_finite("input", x)
         vectors = self._vectors(x)
         with self._turn("forward"):
-            self._drop_forgotten()
-            record = Record(next(self._numbers), self._forgotten) if keep else None
+            self._tell_dropped()
+            record = Record(next(self._numbers), self._dropped) if keep else None
             header: Header = {
                 "op": "forward", "layer": self.layer, "tick": self.ticks.forward,
-                "record": record.number if record else None, "modify": modify, "vectors": False,
+                "record": record.number if record else None, "learn": learn, "modify": modify,
+                "vectors": False,
             }  # fmt: skip
             self.ticks.forward += vectors
             tickets = [
                 self.executor.submit(host, header, [x[:, part] for part in parts])
                 for host, parts in self._feeds
             ]
-        return self._add_rows([ticket.result() for ticket in tickets]), record
+        replies = [ticket.result() for ticket in tickets]
+        if record is not None:
+            record.at_bound = _masks(replies)
+        return self._add_rows(replies), record
 
     def read_vectors(self, x_BI: Floats) -> Floats:
         """y[B, out] of plain vectors x[B, in], also of a convolution's tiles."""
         self.require_finite("input", x_BI)
         header: Header = {
             "op": "forward", "layer": self.layer, "tick": self.ticks.forward,
-            "record": None, "modify": None, "vectors": True,
+            "record": None, "learn": False, "modify": None, "vectors": True,
         }  # fmt: skip
         tickets = [
             self.executor.submit(
@@ -135,49 +127,68 @@ class TileGrid:
         self.ticks.forward += y_BO.shape[0]
         return y_BO
 
-    def backward(self, record: Record, d_BO: Floats, image_shape: tuple[int, ...] | None) -> Floats | None:
-        """z = W^T d, shaped like the layer's input ``image_shape``; not computed where that is None."""
+    def backward(
+        self,
+        record: Record,
+        d_BO: Floats,
+        image_shape: tuple[int, ...] | None,
+        scale_O: Floats | None = None,
+        keep: bool = False,
+    ) -> tuple[Floats | None, BackwardPass | None]:
+        """z = W^T d, shaped like the layer's input ``image_shape`` (not computed where that is None).
+
+        Where outputs are scaled by a, y = a W x, the tiles read a d, and keep d / a for an update: it moves
+        a W by the learning rate times d x^T, whatever a is. They keep it if asked to.
+        """
         self.require_finite("gradient", d_BO)
-        if record.applied:
+        if record.applied or record.dropped is not self._dropped:
+            why = "whose update was already applied" if record.applied else "of before its tiles moved"
             raise InputError(
-                f"{self.spec.name}: backward through a forward pass whose update was already applied; "
-                "run the forward pass again"
+                f"{self.spec.name}: backward through a forward pass {why}; run the forward pass again"
             )
         with self._turn("backward"):
+            kept = BackwardPass(next(self._numbers), record, d_BO.shape[0]) if keep else None
             header: Header = {
                 "op": "backward", "layer": self.layer, "tick": self.ticks.backward,
-                "record": record.number, "need_input": image_shape is not None,
+                "record": record.number, "pass": kept.number if kept else None,
+                "need_input": image_shape is not None, "scaled": scale_O is not None,
             }  # fmt: skip
             tickets = [
-                self.executor.submit(host, header, [d_BO[:, part] for part in parts])
+                self.executor.submit(
+                    host,
+                    header,
+                    [d_BO[:, part] for part in parts]
+                    + ([] if scale_O is None else [scale_O[part] for part in parts]),
+                )
                 for host, parts in self._gradients
             ]
-            if self.spec.learns:
-                _, vectors = self.pending.get(record.number, (record, 0))
-                self.pending[record.number] = (record, vectors + d_BO.shape[0])
             if image_shape is not None:
                 self.ticks.backward += d_BO.shape[0]
         replies = [ticket.result() for ticket in tickets]
-        return None if image_shape is None else self._add_columns(replies, image_shape)
+        return None if image_shape is None else self._add_columns(replies, image_shape), kept
 
-    def update(self, learning_rate: float) -> None:
-        """Pulse all devices for the passes that went backward since the last update, in forward order.
+    def update(self, learning_rate: float, passes: Sequence[BackwardPass]) -> None:
+        """Pulse all devices for ``passes``, in the order in which they went forward.
 
         With ``update_delay`` N it waits until N more updates followed: the tiles read N + 1 times with the
         weights of before, whatever the processes do, so the result is as reproducible as without.
         """
-        if not self.pending:
+        if not passes:
             return
-        numbers = sorted(self.pending)
+        if any(p.record.applied or p.record.dropped is not self._dropped for p in passes):
+            raise InputError(
+                f"{self.spec.name}: a pass that went backward was applied before, or its tiles have moved "
+                "since; call zero_grad() and run the forward and the backward pass again"
+            )
+        numbers = sorted((p.record.number, p.number) for p in passes)
         header: Header = {
             "op": "update", "layer": self.layer, "tick": self.ticks.update,
-            "records": numbers, "learning_rate": learning_rate,
+            "passes": [[*pair] for pair in numbers], "learning_rate": learning_rate,
         }  # fmt: skip
         self.late.append(header)
-        self.ticks.update += sum(vectors for _, vectors in self.pending.values())
-        for record, _ in self.pending.values():
-            record.applied = True
-        self.pending.clear()
+        self.ticks.update += sum(p.vectors for p in passes)
+        for p in passes:
+            p.record.applied = True
         self.apply_late(keep=self.update_delay)
 
     def apply_late(self, keep: int = 0) -> None:
@@ -303,14 +314,6 @@ class TileGrid:
         tiles = tuple(replace(t, label=f"{name}/{t.row},{t.column}") for t in self.spec.tiles)
         self.spec = replace(self.spec, name=name, tiles=tiles)
 
-    def forget(self, record: Record) -> None:
-        """Drop one pass that went backward: its layer does not learn from it."""
-        self.pending.pop(record.number, None)
-
-    def forget_pending(self) -> None:
-        """Drop what went backward and was not applied."""
-        self.pending.clear()
-
     def _turn(self, direction: str) -> contextlib.AbstractContextManager[None]:
         return ALONE if self.gate is None else self.gate.turn(direction)
 
@@ -362,14 +365,25 @@ class TileGrid:
                 "a tile's converters need finite numbers: check the data and lower the learning rate"
             )
 
-    def _drop_forgotten(self) -> None:
-        if not self._forgotten:
+    def _tell_dropped(self) -> None:
+        """Let the hosts forget what nobody can ask for any more."""
+        if not self._dropped:
             return
-        records = []
-        while self._forgotten:
-            records.append(self._forgotten.popleft())
+        passes = []
+        while self._dropped:
+            passes.append([*self._dropped.popleft()])
         for host in self.placement:
-            self.executor.post(host, {"op": "forget", "layer": self.layer, "records": records}, [])
+            self.executor.post(host, {"op": "forget", "layer": self.layer, "passes": passes}, [])
+
+
+def _masks(replies: list[tuple[Header, Arrays]]) -> dict[int, Mask]:
+    """Which results stand at the ADC's bound, of the blocks in which some do."""
+    return {
+        block: mask
+        for header, arrays in replies
+        if header["at_bound"]
+        for block, mask in zip(header["at_bound"], arrays[len(header["index"]) :], strict=True)
+    }
 
 
 def _at_home(spec: LayerSpec, ticks: Ticks, state: dict[str, NDArray]) -> TileGrid:
@@ -385,7 +399,7 @@ def _add_in_order(replies: list[tuple[Header, Arrays]]) -> dict[int, Floats]:
         return {replies[0][0]["index"][0][0]: replies[0][1][0]}
     parts: dict[int, dict[int, Floats]] = {}
     for header, arrays in replies:
-        for (line, place), values in zip(header["index"], arrays, strict=True):
+        for (line, place), values in zip(header["index"], arrays, strict=False):  # masks may follow
             parts.setdefault(line, {})[place] = values
     totals = {}
     for line in sorted(parts):

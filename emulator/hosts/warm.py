@@ -57,10 +57,12 @@ def _exercise(spec: LayerSpec) -> None:
     if patches is not None:  # the smallest image, of one position
         shape += tuple(d * (k - 1) + 1 for k, d in zip(patches.kernel, patches.dilation, strict=True))
     x = np.full(shape, 0.5, np.float32)
-    _, outputs = layer.forward(0, 0, [x])
-    layer.backward(0, 0, True, [np.full(outputs[0].shape, 0.1, np.float32)])
+    forward = {"tick": 0, "record": 0, "learn": spec.learns, "modify": None, "vectors": False}
+    _, outputs = layer.forward(forward, [x])
+    backward = {"tick": 0, "record": 0, "pass": 0 if spec.learns else None, "need_input": True}
+    layer.backward(backward, [np.full(outputs[0].shape, 0.1, np.float32)])
     if spec.learns:
-        layer.update(0.01, 0, [0])
+        layer.update(0.01, 0, [(0, 0)])
     worker.stats()
 
 

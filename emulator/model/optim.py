@@ -11,6 +11,7 @@ from torch import Tensor
 
 from crossgrid.kernels.errors import ConfigError
 
+from ..analog_matrix.waiting import PulsesWaiting
 from ..analog_matrix.weights import AnalogContext
 
 
@@ -43,6 +44,16 @@ class AnalogSGD(torch.optim.SGD):
         for group in self.param_groups:
             _check_rate(group["lr"])
 
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Train further parameters; layers among them keep what goes backward for this optimizer."""
+        super().add_param_group(param_group)
+        self._hold(self.param_groups[-1])
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        for group in self.param_groups:
+            self._hold(group)
+
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
         """Update all parameters once; what waited for the tiles' update is consumed by it."""
@@ -52,26 +63,42 @@ class AnalogSGD(torch.optim.SGD):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        waiting = [(context, lr) for context, lr in self._contexts() if context.grad is not None]
-        for context, _ in waiting:
+        waiting = [
+            (context, _pulses(context), lr) for context, lr in self._contexts() if context.grad is not None
+        ]
+        for context, _, _ in waiting:
             context.grad = None  # torch's rule is for numbers
         super().step()
-        for context, lr in waiting:
-            context.grid.update(lr)
+        for context, gradient, lr in waiting:
+            context.grid.update(lr, gradient.passes)
         return loss
 
-    def zero_grad(self, set_to_none: bool = True) -> None:
-        """Clear the gradients, and what went backward on the tiles and was not applied."""
-        for context, _ in self._contexts():
-            context.grad = None
-            context.grid.forget_pending()
-        super().zero_grad(set_to_none)
+    def _hold(self, group: dict[str, Any]) -> None:
+        for parameter in group["params"]:
+            if isinstance(parameter, AnalogContext):
+                parameter.learners.add(self)
 
     def _contexts(self) -> Iterable[tuple[AnalogContext, float]]:
         for group in self.param_groups:
             for parameter in group["params"]:
                 if isinstance(parameter, AnalogContext):
                     yield parameter, float(group["lr"])
+
+
+def _pulses(context: AnalogContext) -> PulsesWaiting:
+    """The passes that wait to be applied; an error where some are gone, or where it is no such gradient."""
+    gradient, name = context.grad, context.grid.spec.name
+    if not isinstance(gradient, PulsesWaiting):
+        raise ConfigError(
+            f"{name}: the gradient of analog weights was replaced by numbers, which cannot be pulsed; "
+            "set it to what a backward pass gave, or to None"
+        )
+    if gradient.incomplete:
+        raise ConfigError(
+            f"{name}: several backward passes went by while no optimizer held the layer, and the last alone "
+            "was kept; make cg.AnalogSGD before the first backward pass, or call zero_grad() first"
+        )
+    return gradient
 
 
 def _check_rate(lr: Any) -> None:

@@ -12,7 +12,7 @@ from crossgrid.kernels.errors import ConfigError
 
 from ..analog_matrix.hardware_aware import HardwareAwareTiles
 from ..analog_matrix.pulsed import PulsedTiles
-from ..analog_matrix.weights import matrix_of, weight_of
+from ..analog_matrix.weights import AnalogContext, matrix_of, weight_of
 from ..config.rpu import RPUConfig
 from ..hosts.grid import TileGrid
 from ..tiles.bank import Floats
@@ -55,6 +55,11 @@ class AnalogMatrix:
     def rpu_config(self) -> RPUConfig:
         """The matrix's own copy of its configuration, as its tiles were built from it."""
         return self.grid.spec.rpu_config
+
+    @property
+    def awaits_update(self) -> bool:
+        """Whether passes went backward that the tiles have not been pulsed for."""
+        return isinstance(self.weight, AnalogContext) and self.weight.grad is not None
 
     def __call__(self, x: Tensor) -> Tensor:
         """y[..., out] = W x + b of x[..., in]."""

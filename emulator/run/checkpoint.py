@@ -34,7 +34,7 @@ def save(
     emulation: Emulation, directory: str | os.PathLike[str], optimizer: torch.optim.Optimizer | None
 ) -> None:
     """Write the run ``emulation`` into ``directory``: the old file stays until the new one is complete."""
-    waiting = [name for name, layer in emulation.layers if layer.grid.pending]
+    waiting = [name for name, layer in emulation.layers if layer.awaits_update]
     if waiting:
         raise ConfigError(
             f"layer {waiting[0]}: a pass that went backward is not applied yet; save after optimizer.step()"

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossgrid.kernels.analog_mvm import periphery, share_networks
+from crossgrid.kernels.analog_mvm.reads.periphery import ReadCounts
 from crossgrid.kernels.arrays.build import build_cell
 from crossgrid.kernels.arrays.exact import ExactCell
 from crossgrid.kernels.backends import BackendName, backend_of
@@ -26,6 +27,7 @@ from ..config.rpu import InferenceRPUConfig, RPUConfig, periphery_of, update_of
 
 Floats = NDArray[np.float32]
 Index = NDArray[np.intp]
+Mask = NDArray[np.uint8]  # 1: it is so
 
 
 @dataclass(slots=True)
@@ -112,11 +114,24 @@ class TileBank:
         start = time.perf_counter()
         weights_TOI = self.cell.weights if w_TOI is None else w_TOI
         y_TBO, counts = self.forward_read.read(weights_TOI, x_XBI, x_of_tile, tick)
-        self.forwards.add(start, x_XBI.shape[1])
+        self._count(start, x_XBI.shape[1], counts)
+        return y_TBO
+
+    def forward_with_bound(
+        self, x_XBI: Floats, x_of_tile: Index, tick: int, w_TOI: Floats | None = None
+    ) -> tuple[Floats, Floats | None]:
+        """As ``forward``, and the ADC's bound [tiles, B] in the units of y; None where results have none."""
+        start = time.perf_counter()
+        weights_TOI = self.cell.weights if w_TOI is None else w_TOI
+        y_TBO, counts, bound_TB = self.forward_read.read_with_bound(weights_TOI, x_XBI, x_of_tile, tick)
+        self._count(start, x_XBI.shape[1], counts)
+        return y_TBO, bound_TB
+
+    def _count(self, start: float, vectors: int, counts: ReadCounts) -> None:
+        self.forwards.add(start, vectors)
         self.stats.adc_clips += counts.adc_clips
         self.stats.retries += counts.retries
         self.stats.conversions += counts.conversions
-        return y_TBO
 
     def backward(self, d_XBO: Floats, d_of_tile: Index, tick: int, w_TOI: Floats | None = None) -> Floats:
         """z[tiles, B, in] = W^T d of each tile's own output block, through DAC and ADC."""

@@ -20,12 +20,13 @@ from crossgrid.kernels.analog_mvm.reads.periphery import on_host
 from crossgrid.kernels.backends import BackendName, backend_of
 from crossgrid.kernels.patches.unfold import channels_last
 
-from .bank import Floats, Index, TileBank
+from .bank import Floats, Index, Mask, TileBank
 from .layer_spec import LayerSpec, TileSpec
 
 Header = dict[str, Any]
 Arrays = list[NDArray]
 PartialSums = tuple[list[list[int]], Arrays]
+Gradients = tuple[Floats, Index]  # d[blocks, vectors, out], and which block each tile uses
 
 #: messages that make tiles work; a worker counts as waiting between the first and the last of them
 WORK = frozenset({"forward", "backward", "update"})
@@ -51,13 +52,14 @@ class Group:
 
 @dataclass(slots=True)
 class Kept:
-    """One forward pass that may be trained on: its inputs and, after the backward pass, its gradients."""
+    """One forward pass that may go backward: its inputs if it is trained on, and the gradients that came."""
 
-    x_XBI: list[Floats]  # one stack a group
+    x_XBI: list[Floats]  # one stack a group; none where the tiles do not learn from it
     w_TOI: list[Floats | None]  # the weights that this pass saw, where they were not the tiles' own
+    at_bound_TBO: list[Mask | None]  # results that stand at the ADC's bound, in groups where there are some
     image_shape: tuple[int, ...]
     channels_last: bool  # how the images were stored: their gradient is alike, so that nobody must convert it
-    d_XBO: list[list[Floats]] = field(default_factory=list)  # one entry a backward pass
+    gradients: dict[int, list[Gradients]] = field(default_factory=dict)  # of each backward pass, one a group
 
 
 class HostedLayer:
@@ -78,63 +80,92 @@ class HostedLayer:
         self.complete_columns = {column for column, count in in_column.items() if count == spec.rows}
         self.kept: dict[int, Kept] = {}
 
-    def forward(
-        self,
-        tick: int,
-        record: int | None,
-        feeds: Arrays,
-        modify: int | None = None,
-        vectors: bool = False,
-    ) -> PartialSums:
+    def forward(self, header: Header, feeds: Arrays) -> tuple[Header, Arrays]:
         """Read all tiles. ``feeds`` holds the input (features or image channels) of each hosted column.
 
         ``modify`` is the tick of a hardware-aware mini-batch, whose weights are modified for it; ``vectors``
         says that the feeds are the tiles' own input vectors, whatever the layer is.
         """
+        record, modify, learn = header["record"], header["modify"], header["learn"]
         feed = dict(zip(self.columns, feeds, strict=True))
-        stacks, weights, parts = [], [], {}
+        kept = Kept([], [], [], feeds[0].shape, channels_last(feeds[0]))
+        parts: dict[tuple[int, int], Floats] = {}
         for group in self.groups:
-            x_XBI = self._input_blocks(group.columns, feed, vectors, record is not None)
+            x_XBI = self._input_blocks(group.columns, feed, header["vectors"], learn)
             if modify is None and record is None:
                 group.bank.memory.release()  # nobody trains at present
             w_TOI = None if modify is None else group.bank.modified(modify)
-            y_TBO = on_host(group.bank.forward(x_XBI, group.x_of_tile, tick, w_TOI))
-            stacks.append(x_XBI)
-            weights.append(w_TOI)
+            read = x_XBI, group.x_of_tile, header["tick"], w_TOI
+            if record is None:
+                y_TBO = on_host(group.bank.forward(*read))
+            else:
+                y_TBO, bound_TB = group.bank.forward_with_bound(*read)
+                y_TBO = on_host(y_TBO)
+                kept.x_XBI += [x_XBI] if learn else []
+                kept.w_TOI.append(w_TOI)
+                kept.at_bound_TBO.append(_at_bound(y_TBO, bound_TB))
             parts.update({(t.row, t.column): y for t, y in zip(group.tiles, y_TBO, strict=True)})
         if record is not None:
-            self.kept[record] = Kept(stacks, weights, feeds[0].shape, channels_last(feeds[0]))
-        return _partial_sums(parts, self.complete_rows, along_row=True)
+            self.kept[record] = kept
+        index, sums = _partial_sums(parts, self.complete_rows, along_row=True)
+        blocks, masks = ([], []) if self.spec.learns else self._masks(kept)
+        return {"index": index, "at_bound": blocks}, sums + masks
 
-    def backward(self, tick: int, record: int, need_input: bool, gradients: Arrays) -> PartialSums:
-        """Keep the output gradients of each hosted row; read all tiles backward where asked for."""
-        gradient = dict(zip(self.rows, gradients, strict=True))
-        stacks = [_stacked([gradient[row] for row in group.rows]) for group in self.groups]
-        kept = self.kept[record]
-        if self.spec.learns:
-            kept.d_XBO.append(stacks)
-        if not need_input:
+    def _masks(self, kept: Kept) -> tuple[list[int], Arrays]:
+        """The blocks with results at the ADC's bound, and which: the digital trainer asks for them."""
+        found = [
+            (tile.block, mask_BO)
+            for group, mask_TBO in zip(self.groups, kept.at_bound_TBO, strict=False)
+            if mask_TBO is not None
+            for tile, mask_BO in zip(group.tiles, mask_TBO, strict=True)
+            if mask_BO.any()
+        ]
+        return [block for block, _ in found], [mask_BO for _, mask_BO in found]
+
+    def backward(self, header: Header, arrays: Arrays) -> PartialSums:
+        """Read all tiles backward where asked for; keep the gradients of each hosted row for an update.
+
+        Where the outputs are scaled, ``arrays`` holds each row's factors a after the gradients d: tiles read
+        a d and keep d / a, so that an update moves a W by d x^T whatever a is.
+        """
+        gradient = dict(zip(self.rows, arrays, strict=False))
+        factor = dict(zip(self.rows, arrays[len(self.rows) :], strict=False))
+        kept, parts = self.kept[header["record"]], {}
+        of_pass: list[Gradients] = []
+        for group, w_TOI, mask_TBO in zip(self.groups, kept.w_TOI, kept.at_bound_TBO, strict=True):
+            d_XBO = _stacked([gradient[row] for row in group.rows])
+            a_X1O = np.stack([factor[row] for row in group.rows])[:, None] if factor else None
+            if header["pass"] is not None:
+                of_pass.append(_seen(d_XBO if a_X1O is None else d_XBO / a_X1O, group, mask_TBO))
+            if header["need_input"]:
+                seen = _seen(d_XBO if a_X1O is None else d_XBO * a_X1O, group, mask_TBO)
+                z_TBI = on_host(group.bank.backward(*seen, header["tick"], w_TOI))
+                for tile, z_BI in zip(group.tiles, z_TBI, strict=True):
+                    parts[tile.row, tile.column] = self._input_gradient(tile, z_BI, kept)
+        if of_pass:
+            kept.gradients[header["pass"]] = of_pass
+        if not header["need_input"]:
             return [], []
-        parts = {}
-        for group, d_XBO, w_TOI in zip(self.groups, stacks, kept.w_TOI, strict=True):
-            z_TBI = on_host(group.bank.backward(d_XBO, group.d_of_tile, tick, w_TOI))
-            for tile, z_BI in zip(group.tiles, z_TBI, strict=True):
-                parts[tile.row, tile.column] = self._input_gradient(tile, z_BI, kept)
         return _partial_sums(parts, self.complete_columns, along_row=False)
 
-    def update(self, learning_rate: float, tick: int, records: Sequence[int]) -> None:
-        """Apply the kept passes ``records`` in order and forget them."""
-        passes = [self.kept.pop(record) for record in records]
+    def update(self, learning_rate: float, tick: int, passes: Sequence[tuple[int, int]]) -> None:
+        """Apply the kept passes (record, pass) in order and forget their records."""
+        applied = [(self.kept[record], number) for record, number in passes]
         for k, group in enumerate(self.groups):
-            x = [kept.x_XBI[k] for kept in passes for _ in kept.d_XBO]
-            d = [stacks[k] for kept in passes for stacks in kept.d_XBO]
+            x = [kept.x_XBI[k] for kept, _ in applied]
+            d, d_of_tile = _joined([kept.gradients[number][k] for kept, number in applied])
             x_XBI = x[0] if len(x) == 1 else np.concatenate(x, axis=1)
-            d_XBO = d[0] if len(d) == 1 else np.concatenate(d, axis=1)
-            group.bank.update(x_XBI, group.x_of_tile, d_XBO, group.d_of_tile, learning_rate, tick)
+            group.bank.update(x_XBI, group.x_of_tile, d, d_of_tile, learning_rate, tick)
+        for record in {record for record, _ in passes}:
+            del self.kept[record]
 
-    def forget(self, records: Sequence[int]) -> None:
-        for record in records:
-            self.kept.pop(record, None)
+    def forget(self, passes: Sequence[tuple[int, int | None]]) -> None:
+        """Drop whole records (record, None), or one pass's gradients (record, pass)."""
+        for record, number in passes:
+            if number is None:
+                self.kept.pop(record, None)
+            elif record in self.kept:
+                self.kept[record].gradients.pop(number, None)
 
     def by_tile(self) -> dict[int, tuple[Group, int]]:
         """For each hosted block its group and its place there."""
@@ -167,6 +198,32 @@ class HostedLayer:
 def _stacked(blocks: list[Floats]) -> Floats:
     """A copy of equal blocks, one after the other."""
     return np.stack(blocks) if len(blocks) > 1 else blocks[0][None].copy()
+
+
+def _at_bound(y_TBO: Floats, bound_TB: Floats | None) -> Mask | None:
+    """Which results stand at the ADC's bound; None where none does."""
+    if bound_TB is None:
+        return None
+    mask_TBO = np.abs(y_TBO) >= bound_TB[:, :, None]
+    return mask_TBO.view(np.uint8) if mask_TBO.any() else None
+
+
+def _seen(d_XBO: Floats, group: Group, mask_TBO: Mask | None) -> Gradients:
+    """The gradients that tiles see: none of a result at the ADC's bound, which does not follow its signal."""
+    if mask_TBO is None:
+        return d_XBO, group.d_of_tile
+    return np.where(mask_TBO, np.float32(0), d_XBO[group.d_of_tile]), np.arange(len(group.tiles))
+
+
+def _joined(gradients: list[Gradients]) -> Gradients:
+    """The gradients of several passes one after the other."""
+    if len(gradients) == 1:
+        return gradients[0]
+    of_tiles = [of_tile for _, of_tile in gradients]
+    if all(np.array_equal(of_tile, of_tiles[0]) for of_tile in of_tiles[1:]):
+        return np.concatenate([d_XBO for d_XBO, _ in gradients], axis=1), of_tiles[0]
+    each_TBO = [d_XBO[of_tile] for d_XBO, of_tile in gradients]
+    return np.concatenate(each_TBO, axis=1), np.arange(len(of_tiles[0]))
 
 
 def _partial_sums(
@@ -250,23 +307,18 @@ class TileWorker:
         return answer
 
     def _forward(self, header: Header, arrays: Arrays) -> tuple[Header, Arrays]:
-        layer = self.layers[header["layer"]]
-        index, out = layer.forward(
-            header["tick"], header["record"], arrays, header["modify"], header["vectors"]
-        )
-        return {"index": index}, out
+        return self.layers[header["layer"]].forward(header, arrays)
 
     def _backward(self, header: Header, arrays: Arrays) -> tuple[Header, Arrays]:
-        layer = self.layers[header["layer"]]
-        index, out = layer.backward(header["tick"], header["record"], header["need_input"], arrays)
+        index, out = self.layers[header["layer"]].backward(header, arrays)
         return {"index": index}, out
 
     def _update(self, header: Header, arrays: Arrays) -> tuple[Header, Arrays]:
-        self.layers[header["layer"]].update(header["learning_rate"], header["tick"], header["records"])
+        self.layers[header["layer"]].update(header["learning_rate"], header["tick"], header["passes"])
         return {}, []
 
     def _forget(self, header: Header, arrays: Arrays) -> tuple[Header, Arrays]:
-        self.layers[header["layer"]].forget(header["records"])
+        self.layers[header["layer"]].forget(header["passes"])
         return {}, []
 
     def _weights(self, header: Header, arrays: Arrays) -> tuple[Header, Arrays]:

@@ -69,12 +69,11 @@ class NodalPeriphery(Periphery):
         )
         self.networks = Networks(circuit, self.shape)
 
-    def read(
-        self, w_TOI: Array, x_XBI: Array, x_of_tile: NDArray[np.integer], tick: int
-    ) -> tuple[Array, ReadCounts]:
-        """Tile t reads the vectors x_XBI[x_of_tile[t]], the first of them at time ``tick``."""
+    def _read(
+        self, w_TOI: Array, x_XBI: Array, x_of_tile: NDArray[np.integer], tick: int, bounded: bool
+    ) -> tuple[Array, ReadCounts, Array | None]:
         w_TOI, x_XBI, x_of_tile = self._checked(w_TOI, x_XBI, x_of_tile)
-        return super().read(self.networks.effective(w_TOI), x_XBI, x_of_tile, tick)
+        return super()._read(self.networks.effective(w_TOI), x_XBI, x_of_tile, tick, bounded)
 
 
 def share_networks(one: Periphery, other: Periphery) -> None:

@@ -28,6 +28,7 @@ Array = NDArray[np.float32]
 Count = NDArray[np.int64]
 
 DIRECTIONS = ("forward", "backward")
+ROUNDING = np.float32(1 - 2**-20)  # of a bound that a result is compared with: executors round its factors
 
 
 class ReadCounts(NamedTuple):
@@ -75,6 +76,28 @@ class Periphery:
 
         On a card it takes arrays and tensors, and answers with a tensor there.
         """
+        y_TBL, counts, _ = self._read(w_TOI, x_XBI, x_of_tile, tick, False)
+        return y_TBL, counts
+
+    def read_with_bound(
+        self, w_TOI: Array, x_XBI: Array, x_of_tile: NDArray[np.integer], tick: int
+    ) -> tuple[Array, ReadCounts, Array | None]:
+        """As ``read``, and the ADC's bound for each tile and vector, [tiles, B], in the units of the results.
+
+        A result at it stands for any larger signal. It is infinite where a vector was not read (its scale
+        is 0), and None where the results have no bound.
+        """
+        y_TBL, counts, scale_N = self._read(w_TOI, x_XBI, x_of_tile, tick, self._has_bound)
+        if scale_N is None:
+            return y_TBL, counts, None
+        bound_N = scale_N * self.settings.out_scale * self.settings.out_bound
+        bound_N = np.where(bound_N > 0, bound_N * ROUNDING, np.float32(np.inf))
+        return y_TBL, counts, bound_N.reshape(y_TBL.shape[:2])
+
+    def _read(
+        self, w_TOI: Array, x_XBI: Array, x_of_tile: NDArray[np.integer], tick: int, bounded: bool
+    ) -> tuple[Array, ReadCounts, Array | None]:
+        """The results, what they took, and with ``bounded`` the scales of the vectors' last attempts."""
         w_TOI, x_XBI, x_of_tile = self._checked(w_TOI, x_XBI, x_of_tile)
         tiles, (blocks, batch) = len(w_TOI), x_XBI.shape[:2]
         x_RI = x_XBI.reshape(blocks * batch, self.length)
@@ -82,19 +105,28 @@ class Periphery:
         scale_R = self._scales(self.settings.scaling, x_RI)
         scale_M = scale_R if rows.shared else self._scales_by_tile(scale_R[rows.source_M], batch)
         y_NL, hits_N, clips_N, clips = self._attempt(w_TOI, x_RI, scale_M, rows, tick, 0)
+        y_TBL = y_NL.reshape(tiles, batch, self.lines)
+        last_N = None
+        if clips or bounded:
+            scale_N = scale_M[rows.input_first_T[:, None] + np.arange(batch)].reshape(-1)
+            last_N = np.array(on_host(scale_N)) if bounded else None
         if not clips:
-            return y_NL.reshape(tiles, batch, self.lines), _undisturbed(
-                tiles, batch, self.conversions_a_vector
-            )
+            return y_TBL, _undisturbed(tiles, batch, self.conversions_a_vector), last_N
         retries = np.zeros(tiles, np.int64)
         if len(self.factors) > 1 and hits_N.any():
-            scale_N = scale_M[rows.input_first_T[:, None] + np.arange(batch)].reshape(-1)
-            retries = self._manage_bounds(w_TOI, x_RI, x_of_tile, scale_N, tick, y_NL, hits_N, clips_N)
+            retries = self._manage_bounds(
+                w_TOI, x_RI, x_of_tile, scale_N, tick, y_NL, hits_N, clips_N, last_N
+            )
         clips_T = clips_N.reshape(tiles, batch).sum(axis=1)
         vectors_T = np.full(tiles, batch, np.int64)
         conversions_T = (vectors_T + retries) * self.conversions_a_vector
         counts = ReadCounts(clips_T, retries, vectors_T, conversions_T)
-        return y_NL.reshape(tiles, batch, self.lines), counts
+        return y_TBL, counts, last_N
+
+    @functools.cached_property
+    def _has_bound(self) -> bool:
+        """Whether a result has one bound that it can stand at."""
+        return bool(np.isfinite(self.settings.out_bound))
 
     @functools.cached_property
     def conversions_a_vector(self) -> int:
@@ -126,8 +158,12 @@ class Periphery:
         y_NL: Array,
         hits_N: NDArray[np.bool_],
         clips_N: Count,
+        last_N: Array | None,
     ) -> Count:
-        """Read the vectors that hit the ADC's bound again; how many further attempts each tile made."""
+        """Read the vectors that hit the ADC's bound again; how many further attempts each tile made.
+
+        ``last_N`` takes the scales of the last attempts.
+        """
         tiles, batch = len(w_TOI), len(y_NL) // len(w_TOI)
         retries = np.zeros(tiles, np.int64)
         pending = np.flatnonzero(hits_N)
@@ -139,6 +175,8 @@ class Periphery:
                 scale_P = self._scales(SCALE_NP_SUM, x_RI[rows.source_M])
             y_PL, hits_P, clips_P, _ = self._attempt(w_TOI, x_RI, scale_P, rows, tick, number)
             y_NL[pending], clips_N[pending] = y_PL, clips_P
+            if last_N is not None:
+                last_N[pending] = on_host(scale_P) * np.float32(self.factors[number])
             retries += np.bincount(tile_P, minlength=tiles)
             pending = pending[hits_P]
             if len(pending) == 0:

@@ -184,6 +184,11 @@ class SlicedPeriphery(Periphery):
         reads = io.passes * io.phases * io.row_groups(self.length)
         return (self.lines * io.slices + io.reference_columns) * reads
 
+    @property
+    def _has_bound(self) -> bool:  # type: ignore[override]
+        """Results are sums of many conversions, each with its own bound: none of them stands for the sum."""
+        return False
+
     def _column_io(self) -> IOParameters:
         """The periphery of one conversion, with weights and inputs in digits.
 
