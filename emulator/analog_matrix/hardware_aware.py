@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +28,7 @@ from ..tiles.bank import Floats
 from ..tiles.layer_spec import LayerSpec
 from .conversions import as_array, each_output, require_numbers
 from .input_range import InputRange
+from .mini_batch import current_mini_batch, recomputes
 from .output_scale import OutputScale
 from .product import HardwareAwareProduct, Reading
 from .tiles_module import refuse_meta, tiles_text
@@ -39,6 +41,11 @@ class Seen:
 
     memory: Tensor
     version: int
+
+    @classmethod
+    def of(cls, weight: Tensor) -> Seen:
+        """A tensor as it is now."""
+        return cls(weight.detach(), weight._version)
 
     def is_(self, weight: Tensor) -> bool:
         """Whether ``weight`` is that tensor, and nobody wrote to it since."""
@@ -53,6 +60,12 @@ class Programmed:
     digest: bytes  # of the weight that was programmed
     baseline: Floats | None = None  # the read-out that drift compensation compares with
     drifts: int = 0  # how often the devices were aged: addresses the noise of the reads
+    seconds: float | None = None  # their age, if they were aged
+
+    @property
+    def age(self) -> tuple[float, int] | None:
+        """As ``TileGrid.program`` takes it."""
+        return None if self.seconds is None else (self.seconds, self.drifts)
 
 
 class HardwareAwareTiles(nn.Module):
@@ -60,7 +73,11 @@ class HardwareAwareTiles(nn.Module):
 
     While training, the tiles hold the present weight, modified anew for every mini-batch, and any torch
     optimizer trains it. ``program`` writes it once, with the noise of the devices; ``drift`` ages what was
-    written. A product in evaluation mode uses what is on the tiles.
+    written. A product in evaluation mode reads what was programmed, whatever passes in training mode came
+    between: everything random has an address, so the tiles are given the same devices again. Once the weight
+    has changed it reads the new weight, and says so. (Training goes on from the weight that the trainer
+    holds, without the noise of a programming, as one does not train on the devices of a deployed chip;
+    aihwkit goes on from the noisy weight.)
     """
 
     alpha: Tensor  # drift compensation: a factor of the outputs
@@ -80,7 +97,10 @@ class HardwareAwareTiles(nn.Module):
         self.modifier_tick = 0
         self.programmings = 0
         self.programmed: Programmed | None = None
-        self.on_tiles: Seen | None = None  # the weight that the tiles hold
+        # what the tiles hold: the weight as it was, or a programming by its tick and its age
+        self.on_tiles: Seen | tuple[int, tuple[float, int] | None] | None = None
+        self.compared: tuple[Seen, bool] | None = None  # a weight, and whether it is the one programmed
+        self.drawn_for: tuple[object | None, Seen] | None = None  # mini-batch and weight last modified
 
     def parameter(self) -> TrainedWeight:
         """A parameter of the weight's shape, zero."""
@@ -90,7 +110,7 @@ class HardwareAwareTiles(nn.Module):
         """y[vectors, out] = W x + b of features x[B, in] or of the patches of images x[B, channels, ...]."""
         require_numbers(x)
         self._bring(weight)
-        modify = self._modify()
+        modify = self._modify(weight)
         r = None if self.input_range is None else self.input_range(x)
         keep = torch.is_grad_enabled()
         if not keep:
@@ -101,7 +121,7 @@ class HardwareAwareTiles(nn.Module):
         y: Tensor = HardwareAwareProduct.apply(x, weight, r, reading)
         if self.out_scale is not None and self.out_scale.learned is not None:
             y = y * self.out_scale.learned.to(y)
-        if self.programmed is not None and not self.training:
+        if not self.training and self._holds(weight):
             y = y * self.alpha.to(y)
         return y if bias is None else y + bias.to(y.dtype)
 
@@ -109,7 +129,7 @@ class HardwareAwareTiles(nn.Module):
         """A new weight was set: choose its output scale; whatever was programmed is gone."""
         if self.out_scale is not None:
             self.out_scale.fit(w_OI)
-        self.programmed = self.on_tiles = None
+        self.programmed = self.on_tiles = self.compared = None
 
     def means(self, weight: Tensor) -> Floats:
         """What the layer multiplies with where ``weight`` is its weight, [out, in]: s W."""
@@ -123,10 +143,10 @@ class HardwareAwareTiles(nn.Module):
         """Write the weight to the devices, with programming noise; time starts."""
         targets_OI = self._tidied(weight)
         self.memory.release()
-        self.grid.program(targets_OI, self.programmings, None)
         self.programmed = Programmed(self.programmings, digest_of(matrix_of(self.grid.spec, weight)))
+        self.compared = Seen.of(weight), True
         self.programmings += 1
-        self.on_tiles = None
+        self._place(self.programmed, targets_OI)
         self.alpha = torch.ones(())
         compensation = self.config.drift_compensation
         if compensation is not None:
@@ -141,15 +161,13 @@ class HardwareAwareTiles(nn.Module):
             raise NotProgrammedError(
                 f"{self.grid.spec.name}: drift before programming; call program_analog_weights() first"
             )
-        w_OI = matrix_of(self.grid.spec, weight)
-        if programmed.digest != digest_of(w_OI):
+        if not self._holds(weight):
             raise NotProgrammedError(
                 f"{self.grid.spec.name}: the weight changed since it was programmed; "
                 "call program_analog_weights() again"
             )
-        programmed.drifts += 1
-        later = (float(t_inference), programmed.drifts)
-        self.grid.program(self._held(w_OI), programmed.tick, later)
+        programmed.drifts, programmed.seconds = programmed.drifts + 1, float(t_inference)
+        self._place(programmed, self._held(matrix_of(self.grid.spec, weight)))
         compensation = self.config.drift_compensation
         if compensation is not None and programmed.baseline is not None:
             size = self.grid.spec.in_size
@@ -163,7 +181,7 @@ class HardwareAwareTiles(nn.Module):
         plain = self.grid.clock() | {
             "modifier_tick": self.modifier_tick,
             "programmings": self.programmings,
-            "programmed": None if p is None else [p.tick, p.drifts, p.digest],
+            "programmed": None if p is None else [p.tick, p.digest, p.drifts, p.seconds],
         }
         arrays = {"alpha": self.alpha.numpy(force=True), **self.grid.state()}
         return plain, arrays if p is None or p.baseline is None else {"baseline": p.baseline, **arrays}
@@ -176,14 +194,15 @@ class HardwareAwareTiles(nn.Module):
         baseline = tiles.pop("baseline", None)
         self.modifier_tick, self.programmings = plain["modifier_tick"], plain["programmings"]
         self.grid.load_state(tiles)
-        self.programmed = self.on_tiles = None
+        self.programmed = self.on_tiles = self.compared = self.drawn_for = None
         if plain["programmed"] is not None:
-            tick, drifts, digest = plain["programmed"]
-            self.programmed = Programmed(tick, digest, baseline, drifts)
+            tick, digest, drifts, seconds = plain["programmed"]
+            self.programmed = Programmed(tick, digest, baseline, drifts, seconds)
 
     def __getstate__(self) -> dict[str, Any]:
         """What copies and pickles hold: which tensor the tiles read last is true of this module alone."""
-        return {**super().__getstate__(), "on_tiles": None, "memory": Recycled()}
+        own = dict.fromkeys(("on_tiles", "compared", "drawn_for"))
+        return {**super().__getstate__(), **own, "memory": Recycled()}
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> HardwareAwareTiles:
         refuse_meta(self.grid, fn)
@@ -193,12 +212,33 @@ class HardwareAwareTiles(nn.Module):
         return tiles_text(self.grid)
 
     def _bring(self, weight: Tensor) -> None:
-        """Put the trained weight on the tiles unless they hold it, or hold what was programmed."""
-        if self.programmed is not None and not self.training:
-            return
-        if self.on_tiles is None or not self.on_tiles.is_(weight):
+        """Put on the tiles what this pass reads, unless they hold it."""
+        if self.programmed is not None and not self.training and self._holds(weight):
+            if self.on_tiles != (self.programmed.tick, self.programmed.age):
+                self._place(self.programmed, self._held(matrix_of(self.grid.spec, weight)))
+        elif not isinstance(self.on_tiles, Seen) or not self.on_tiles.is_(weight):
             self.grid.set_weights(self._tidied(weight))
-            self.on_tiles = Seen(weight.detach(), weight._version)
+            self.on_tiles = Seen.of(weight)
+
+    def _place(self, programmed: Programmed, targets_OI: Floats) -> None:
+        """Give the tiles what a programming of ``targets_OI`` left on the devices."""
+        self.grid.program(targets_OI, programmed.tick, programmed.age)
+        self.on_tiles = programmed.tick, programmed.age
+
+    def _holds(self, weight: Tensor) -> bool:
+        """Whether ``weight`` is what was programmed, bit for bit; a warning where it is no longer."""
+        if self.programmed is None:
+            return False
+        if self.compared is None or not self.compared[0].is_(weight):
+            same = self.programmed.digest == digest_of(matrix_of(self.grid.spec, weight))
+            self.compared = Seen.of(weight), same
+            if not (same or self.training):
+                warnings.warn(
+                    f"{self.grid.spec.name}: the weight changed since it was programmed; evaluation reads "
+                    "the new weight without programming noise and drift until program_analog_weights()",
+                    stacklevel=2,
+                )
+        return self.compared[1]
 
     def _held(self, w_OI: Floats) -> Floats:
         """What the tiles hold of a weight: W / a."""
@@ -233,12 +273,24 @@ class HardwareAwareTiles(nn.Module):
             np.clip(clipped_OI[block], -bound_O1, bound_O1, out=clipped_OI[block])
         return clipped_OI
 
-    def _modify(self) -> int | None:
-        """The tick of this mini-batch's modifier, or None where the weights are not modified."""
+    def _modify(self, weight: Tensor) -> int | None:
+        """The tick of this mini-batch's modifier, or None where the weights are not modified.
+
+        One draw serves a mini-batch, however often it reads the tiles, until its weight changes.
+        """
         modifier = self.config.modifier
         if modifier.type is WeightModifierType.NONE and modifier.pdrop == 0:
             return None
         if self.training:
-            self.modifier_tick += 1
+            present = current_mini_batch()
+            if not recomputes() and not self._drew(present, weight):
+                self.modifier_tick += 1
+                self.drawn_for = present, Seen.of(weight)
             return self.modifier_tick
-        return self.modifier_tick if modifier.enable_during_test and self.programmed is None else None
+        return self.modifier_tick if modifier.enable_during_test and not self._holds(weight) else None
+
+    def _drew(self, present: object | None, weight: Tensor) -> bool:
+        """Whether the last modification is that of the mini-batch ``present``."""
+        if present is None or self.drawn_for is None:
+            return False
+        return self.drawn_for[0] is present and self.drawn_for[1].is_(weight)

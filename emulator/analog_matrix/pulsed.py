@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from crossgrid.kernels.errors import ConfigError
+from crossgrid.kernels.devices import DriftParameter
+from crossgrid.kernels.errors import ConfigError, InputError
 
 from ..hosts.grid import TileGrid
 from ..tiles.bank import Floats
@@ -60,6 +62,25 @@ class PulsedTiles(nn.Module):
         w_OI = self.grid.weights()
         return w_OI if self.out_scale is None else w_OI * self.out_scale.factor()
 
+    def let_pass(self, time: float) -> None:
+        """Leave the devices alone for ``time``, in the units of their ``DriftParameter``.
+
+        As on a tile of its own, a call that finds a weight changed only notes it: its drift starts there.
+
+        Raises:
+            ConfigError: no device of the layer drifts.
+            InputError: ``time`` is negative, NaN or infinite.
+        """
+        spec = self.grid.spec
+        if not drifts(spec.rpu_config.device):
+            raise ConfigError(
+                f"{spec.name}: the devices of its {type(spec.rpu_config).__name__} do not drift; set "
+                "device.drift = cg.DriftParameter(nu=...), or build the layer with an InferenceRPUConfig"
+            )
+        if not (math.isfinite(time) and time >= 0):
+            raise InputError(f"{spec.name}: time = {time} must be finite and at least 0")
+        self.grid.let_pass(float(time))
+
     def changing(self) -> tuple[dict[str, Any], dict[str, NDArray]]:
         """What changes, in plain values and arrays: with it training goes on with the same bits."""
         return self.grid.clock(), self.grid.state()
@@ -75,3 +96,12 @@ class PulsedTiles(nn.Module):
 
     def extra_repr(self) -> str:
         return tiles_text(self.grid)
+
+
+def drifts(device: Any) -> bool:
+    """Whether a device, or one that a cell is made of, drifts when it is left alone."""
+    own = getattr(device, "drift", None)
+    if isinstance(own, DriftParameter) and own.active:
+        return True
+    members = [*getattr(device, "unit_cell_devices", ()), *filter(None, [getattr(device, "device", None)])]
+    return any(drifts(member) for member in members)

@@ -13,7 +13,7 @@ import itertools
 import math
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -35,11 +35,12 @@ ALONE = contextlib.nullcontext()
 
 @dataclass(slots=True)
 class Ticks:
-    """The layer's logical time, in vectors."""
+    """The layer's logical time, in vectors where nothing else is said."""
 
     forward: int = 0
     backward: int = 0
     update: int = 0
+    drift: int = 0  # times that time was let pass
 
 
 @dataclass(slots=True)
@@ -191,6 +192,13 @@ class TileGrid:
             p.record.applied = True
         self.apply_late(keep=self.update_delay)
 
+    def let_pass(self, time: float) -> None:
+        """Let pulsed devices that drift (``DriftParameter``) be left alone for ``time``."""
+        self.apply_late()
+        header: Header = {"op": "let_pass", "layer": self.layer, "tick": self.ticks.drift, "time": time}
+        self.ticks.drift += 1
+        self._ask_all(header)
+
     def apply_late(self, keep: int = 0) -> None:
         """Pulse the devices for all updates but the last ``keep``."""
         while len(self.late) > keep:
@@ -288,7 +296,7 @@ class TileGrid:
         """Which tiles these are, and the layer's logical time."""
         return {
             "key": self.spec.key,
-            "ticks": [self.ticks.forward, self.ticks.backward, self.ticks.update],
+            "ticks": [*astuple(self.ticks)],
             "blocks": [[*tile.shape] for tile in self.spec.tiles],
         }
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from crossgrid.kernels.errors import ConfigError
 
+from ..analog_matrix.mini_batch import mini_batch
 from ..nn.base import AnalogLayer
 from ..nn.kinds import digital_because
 from ..nn.matrix import AnalogMatrix
@@ -75,8 +76,21 @@ def program_analog_weights(model: nn.Module) -> None:
 
 
 def drift_analog_weights(model: nn.Module, t_inference: float = 0.0) -> None:
-    """Age all programmed layers to ``t_inference`` seconds after their programming."""
-    for matrix in _inference_matrices(model):
+    """Let time pass for all layers whose devices drift, see ``AnalogLayer.drift_analog_weights``.
+
+    Programmed layers age to ``t_inference`` seconds after their programming; devices that learn by pulses
+    and have a ``DriftParameter``, by another ``t_inference`` of its units.
+
+    Raises:
+        ConfigError: no device of the model drifts.
+    """
+    matrices = [matrix for _, matrix in require_analog(model) if matrix.ages]
+    if not matrices:
+        raise ConfigError(
+            f"{type(model).__name__} has no layer whose devices drift; convert it with InferenceRPUConfig, "
+            "or set device.drift = cg.DriftParameter(nu=...) in its configuration"
+        )
+    for matrix in matrices:
         matrix.drift(t_inference)
 
 
@@ -93,6 +107,11 @@ def _inference_matrices(model: nn.Module) -> list[AnalogMatrix]:
 class AnalogModel(nn.Module):
     """What a model with analog layers can do beside what its own class can: the roots of converted models."""
 
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """What the model computes; all reads of its tiles belong to one mini-batch (``modifier``)."""
+        with mini_batch():
+            return super().__call__(*args, **kwargs)
+
     def analog_layers(self) -> Iterator[AnalogLayer]:
         """The analog layers, in the model's order."""
         return (layer for _, layer in analog_layers(self))
@@ -102,7 +121,7 @@ class AnalogModel(nn.Module):
         program_analog_weights(self)
 
     def drift_analog_weights(self, t_inference: float = 0.0) -> None:
-        """Age the programmed weights to ``t_inference`` seconds after their programming."""
+        """Let time pass for all layers whose devices drift, see the function of this name."""
         drift_analog_weights(self, t_inference)
 
 

@@ -96,7 +96,11 @@ class AnalogTile:
         self.bank.program([*self._targets], 0, None)
 
     def drift_weights(self, t: float = 0.0) -> None:
-        """Age what was programmed by ``t`` seconds since then; pulsed devices pass ``t`` of their drift."""
+        """Age what was programmed to ``t`` seconds after; let another ``t`` pass for pulsed devices.
+
+        These drift by their ``DriftParameter``, in its units of time. A call that finds a weight changed (by
+        an update or by ``set_weights``) only notes it: its drift starts there, and the next call moves it.
+        """
         if not isinstance(self.rpu_config, InferenceRPUConfig):
             self.bank.cell.drift(float(t), self._tick("drift", 1))
             return

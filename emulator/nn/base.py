@@ -159,7 +159,18 @@ class AnalogLayer(nn.Module):
             matrix.program()
 
     def drift_analog_weights(self, t_inference: float = 0.0) -> None:
-        """Age the programmed weights by ``t_inference`` seconds since their programming."""
+        """Let time pass.
+
+        Args:
+            t_inference: with an ``InferenceRPUConfig`` the seconds since the programming. For devices that
+                learn by pulses, further time that they are left alone, in the units of their
+                ``DriftParameter``; as on an ``AnalogTile``, a call that finds a weight changed only notes it,
+                and its drift starts there.
+
+        Raises:
+            NotProgrammedError: nothing was programmed, or the weight changed since.
+            ConfigError: no device of the layer drifts.
+        """
         for matrix in self.matrices().values():
             matrix.drift(t_inference)
 

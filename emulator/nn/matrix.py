@@ -11,7 +11,7 @@ from torch import Tensor
 from crossgrid.kernels.errors import ConfigError
 
 from ..analog_matrix.hardware_aware import HardwareAwareTiles
-from ..analog_matrix.pulsed import PulsedTiles
+from ..analog_matrix.pulsed import PulsedTiles, drifts
 from ..analog_matrix.weights import AnalogContext, matrix_of, weight_of
 from ..config.rpu import RPUConfig
 from ..hosts.grid import TileGrid
@@ -125,17 +125,24 @@ class AnalogMatrix:
 
     def program(self) -> None:
         """Write the trained weight to the devices, with programming noise."""
-        self._inference_tiles("program").program(self.weight)
-
-    def drift(self, t_inference: float) -> None:
-        """Age the programmed weight by ``t_inference`` seconds since its programming."""
-        self._inference_tiles("drift").drift(self.weight, t_inference)
-
-    def _inference_tiles(self, what: str) -> HardwareAwareTiles:
         tiles = self.analog_tile
-        if isinstance(tiles, HardwareAwareTiles):
-            return tiles
-        raise ConfigError(
-            f"{self.grid.spec.name}: {type(self.rpu_config).__name__} has no noise model to {what} with; "
-            "build the layer with an InferenceRPUConfig"
-        )
+        if not isinstance(tiles, HardwareAwareTiles):
+            raise ConfigError(
+                f"{self.grid.spec.name}: {type(self.rpu_config).__name__} has no noise model to program "
+                "with; build the layer with an InferenceRPUConfig"
+            )
+        tiles.program(self.weight)
+
+    def drift(self, time: float) -> None:
+        """Age the programmed weight to ``time`` seconds after its programming; devices that learn by pulses,
+        by another ``time`` of their ``DriftParameter``."""
+        tiles = self.analog_tile
+        if isinstance(tiles, PulsedTiles):
+            tiles.let_pass(time)
+        else:
+            tiles.drift(self.weight, time)
+
+    @property
+    def ages(self) -> bool:
+        """Whether time changes the devices."""
+        return isinstance(self.analog_tile, HardwareAwareTiles) or drifts(self.rpu_config.device)

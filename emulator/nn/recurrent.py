@@ -19,6 +19,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from crossgrid.kernels.errors import ConfigError, InputError
 
+from ..analog_matrix.mini_batch import mini_batch
 from ..config.rpu import RPUConfig
 from .base import AnalogLayer
 from .inputs import eager, require_input
@@ -174,6 +175,7 @@ class AnalogRecurrent(AnalogLayer):
         y = PackedSequence(y_NH, x.batch_sizes, x.sorted_indices, x.unsorted_indices)
         return y, states[0] if self.states == 1 else states
 
+    @mini_batch()
     def _through(self, x_NI: Tensor, sizes: Sequence[int], first: State) -> tuple[Tensor, State]:
         """The outputs [N, directions x hidden] and the last states of all layers.
 

@@ -23,6 +23,7 @@ from crossgrid.chip import Chip, MappingPlan, converted_by
 from crossgrid.kernels.backends import BackendName
 from crossgrid.kernels.errors import ConfigError, CrossgridError
 
+from ..analog_matrix.mini_batch import mini_batch
 from ..config.rpu import FloatingPointRPUConfig, RPUConfig
 from ..errors import BackendError
 from ..hosts.executor import Executor, LocalExecutor, Placement
@@ -206,7 +207,8 @@ class Emulation:
         """
         _require_positive("micro_batches", micro_batches)
         optimizer.zero_grad()
-        loss = forward_backward(self.model, self._grids(), x, y, criterion, micro_batches)
+        with mini_batch():
+            loss = forward_backward(self.model, self._grids(), x, y, criterion, micro_batches)
         optimizer.step()
         self.totals.micro_batches += micro_batches
         self.record(loss)

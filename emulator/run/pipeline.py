@@ -13,7 +13,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeAlias, TypeVar
@@ -183,7 +183,7 @@ def run_pipelined(
     with _gates(grids, gates), ThreadPoolExecutor(depth) as pool:
         try:
             for number, job in zip(itertools.count(), jobs, strict=False):
-                running.append(pool.submit(_in_turn, job, number, gates))
+                running.append(pool.submit(copy_context().run, _in_turn, job, number, gates))
                 if len(running) > depth:
                     yield running.popleft().result()
             while running:

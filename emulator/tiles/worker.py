@@ -42,12 +42,24 @@ class Group:
     rows: list[int] = field(init=False)
     x_of_tile: Index = field(init=False)
     d_of_tile: Index = field(init=False)
+    _modified: tuple[int, Floats] | None = field(default=None, init=False)  # of the last mini-batch
 
     def __post_init__(self) -> None:
         self.columns = sorted({tile.column for tile in self.tiles})
         self.rows = sorted({tile.row for tile in self.tiles})
         self.x_of_tile = np.array([self.columns.index(tile.column) for tile in self.tiles], np.intp)
         self.d_of_tile = np.array([self.rows.index(tile.row) for tile in self.tiles], np.intp)
+
+    def modified(self, tick: int) -> Floats:
+        """The weights that the mini-batch ``tick`` sees: one stack for all its reads."""
+        if self._modified is None or self._modified[0] != tick:
+            self._modified = None  # its memory serves for the next one
+            self._modified = tick, self.bank.modified(tick)
+        return self._modified[1]
+
+    def forget_modified(self) -> None:
+        """The weights change, or nobody trains."""
+        self._modified = None
 
 
 @dataclass(slots=True)
@@ -93,8 +105,9 @@ class HostedLayer:
         for group in self.groups:
             x_XBI = self._input_blocks(group.columns, feed, header["vectors"], learn)
             if modify is None and record is None:
+                group.forget_modified()
                 group.bank.memory.release()  # nobody trains at present
-            w_TOI = None if modify is None else group.bank.modified(modify)
+            w_TOI = None if modify is None else group.modified(modify)
             read = x_XBI, group.x_of_tile, header["tick"], w_TOI
             if record is None:
                 y_TBO = on_host(group.bank.forward(*read))
@@ -288,6 +301,7 @@ class TileWorker:
             "weights": self._weights,
             "set_weights": self._set_weights,
             "program": self._program,
+            "let_pass": self._let_pass,
             "state": self._state,
             "load_state": self._load_state,
             "stats": self._stats,
@@ -330,6 +344,7 @@ class TileWorker:
     def _set_weights(self, header: Header, arrays: Arrays) -> tuple[Header, Arrays]:
         blocks = dict(zip(header["blocks"], arrays, strict=True))
         for group in self.layers[header["layer"]].groups:
+            group.forget_modified()
             group.bank.set_weights([blocks[tile.block] for tile in group.tiles])
         return {}, []
 
@@ -338,7 +353,13 @@ class TileWorker:
         drifted = None if header["drifted"] is None else (header["drifted"][0], header["drifted"][1])
         for group in self.layers[header["layer"]].groups:
             of_tiles = [targets[tile.block] for tile in group.tiles]
+            group.forget_modified()
             group.bank.program(of_tiles, header["programmed"], drifted)
+        return {}, []
+
+    def _let_pass(self, header: Header, arrays: Arrays) -> tuple[Header, Arrays]:
+        for group in self.layers[header["layer"]].groups:
+            group.bank.cell.drift(header["time"], header["tick"])
         return {}, []
 
     def _state(self, header: Header, arrays: Arrays) -> tuple[Header, Arrays]:
@@ -354,6 +375,7 @@ class TileWorker:
         for (block, name), values in zip(header["names"], arrays, strict=True):
             states.setdefault(block, {})[name] = values
         for group in self.layers[header["layer"]].groups:
+            group.forget_modified()
             group.bank.load_state([states[tile.block] for tile in group.tiles])
         return {}, []
 
