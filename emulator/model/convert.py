@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Collection
 from typing import Any
 
+import torch
 from torch import nn
 
 from crossgrid.kernels.errors import unknown
@@ -46,6 +47,7 @@ def convert_to_analog(
     exclude_modules: Collection[str] = (),
     specific_rpu_config_fun: Callable[[str, nn.Module, RPUConfig], RPUConfig | None] | None = None,
     inplace: bool = False,
+    seed: int | None = None,
 ) -> nn.Module:
     """``model`` with its linear, convolution and recurrent layers on analog tiles.
 
@@ -58,6 +60,9 @@ def convert_to_analog(
         specific_rpu_config_fun: called with (name, layer, a copy of rpu_config); returns the layer's own
             configuration, or None to leave the layer digital.
         inplace: change ``model`` itself.
+        seed: everything random follows from it and the layers' names and weights; if not given, from
+            torch's default generator as it stands. The generator is left there: the same model converted
+            again without a draw in between is the same chip. For other devices set another seed.
 
     Returns:
         The converted model, of its own class still, with the methods of ``AnalogModel`` beside its own (and
@@ -93,7 +98,10 @@ def convert_to_analog(
         )
         return analog[module]
 
-    model = as_analog(converted("", model))
+    with torch.random.fork_rng(devices=[]):  # layers start with weights of their own, and then take these
+        if seed is not None:
+            torch.default_generator.manual_seed(seed)
+        model = as_analog(converted("", model))
     _say_digital(model, exclude_modules, left=[m for m, made in analog.items() if m is made])
     return model
 

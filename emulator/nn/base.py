@@ -18,6 +18,7 @@ from ..analog_matrix.weights import AnalogContext, TrainedWeight
 from ..config.rpu import InferenceRPUConfig, RPUConfig, SingleRPUConfig
 from ..hosts.grid import TileGrid
 from ..tiles.layer_spec import LayerSpec, grid_of_blocks
+from .keys import new_key
 from .matrix import AnalogMatrix
 from .state import load_matrix, save_matrix
 
@@ -46,16 +47,13 @@ class AnalogLayer(nn.Module):
         bias: bool,
         groups: int = 1,
     ) -> None:
-        """Cut the one matrix into blocks, draw the devices and set the initial weights."""
-        key = int(torch.randint(2**63 - 1, ()).item()) if seed is None else seed
+        """Cut the one matrix into blocks, draw the devices and set the initial weights of the torch twin."""
+        key = new_key(type(self).__name__) if seed is None else seed
         (matrix,) = self.matrices().values()
         spec = self._spec(key, out_size, in_size, rpu_config, bias, patches, groups)
         self._add_matrix(matrix, spec, bias)
-        bound = in_size**-0.5  # as torch.nn.Linear and torch.nn.Conv2d start
-        matrix.set_weights(
-            torch.empty(out_size, in_size).uniform_(-bound, bound),
-            torch.empty(out_size).uniform_(-bound, bound) if bias else None,
-        )
+        start = self._twin(bias)
+        matrix.set_weights(start.weight, start.bias)
 
     def _spec(
         self, key: int, out_size: int, in_size: int, rpu_config: RPUConfig | None, bias: bool,
@@ -134,6 +132,11 @@ class AnalogLayer(nn.Module):
 
     def to_digital(self) -> nn.Module:
         """A torch layer with this layer's present weights."""
+        with torch.random.fork_rng(devices=[]):  # its own initial weights are replaced
+            return self._give_back(self._twin(self.bias is not None and self.bias is not False))
+
+    def _twin(self, bias: bool) -> Any:
+        """A torch layer of the same shape with new initial weights."""
         raise NotImplementedError
 
     def get_weights(self) -> tuple[Tensor, Tensor | None]:

@@ -13,6 +13,7 @@ from crossgrid.kernels.patches.unfold import Window
 from ..config.rpu import RPUConfig
 from .base import AnalogLayer
 from .inputs import eager, in_autocast_type, require_input
+from .keys import key_of
 
 Size = int | tuple[int, ...]
 
@@ -81,19 +82,16 @@ class _AnalogConv(AnalogLayer):
             )
         layer = cls(
             module.in_channels, module.out_channels, module.kernel_size, module.stride, module.padding,
-            module.dilation, module.groups, module.bias is not None, rpu_config,
+            module.dilation, module.groups, module.bias is not None, rpu_config, key_of(module, name),
         )  # fmt: skip
         layer._take_over(module, name)
         return layer
 
-    def to_digital(self) -> nn.Module:
-        """A torch layer with this layer's present weights."""
+    def _twin(self, bias: bool) -> nn.Module:
         make: Callable[..., nn.Conv1d | nn.Conv2d | nn.Conv3d] = self.digital
-        return self._give_back(
-            make(
-                self.in_channels, self.out_channels, self.kernel_size, self.stride, self.padding,
-                self.dilation, self.groups, self.bias is not None,
-            )
+        return make(
+            self.in_channels, self.out_channels, self.kernel_size, self.stride, self.padding,
+            self.dilation, self.groups, bias,
         )  # fmt: skip
 
     if TYPE_CHECKING:  # torch types a module's call as Any

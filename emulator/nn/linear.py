@@ -12,6 +12,7 @@ from crossgrid.kernels.errors import InputError
 from ..config.rpu import RPUConfig
 from .base import AnalogLayer
 from .inputs import eager, require_input
+from .keys import key_of
 
 
 class AnalogLinear(AnalogLayer):
@@ -46,7 +47,8 @@ class AnalogLinear(AnalogLayer):
     @classmethod
     def from_digital(cls, module: nn.Linear, rpu_config: RPUConfig, name: str) -> AnalogLinear:
         """The analog twin of a torch layer, with its weights."""
-        layer = cls(module.in_features, module.out_features, module.bias is not None, rpu_config)
+        key = key_of(module, name)
+        layer = cls(module.in_features, module.out_features, module.bias is not None, rpu_config, key)
         layer._take_over(module, name)
         return layer
 
@@ -54,15 +56,14 @@ class AnalogLinear(AnalogLayer):
     def from_transposed(cls, module: nn.Module, rpu_config: RPUConfig, name: str) -> AnalogLinear:
         """The analog twin of a Hugging Face ``Conv1D``: a linear layer that keeps its weight as [in, out]."""
         in_size, out_size = cast(Tensor, module.weight).shape
-        layer = cls(in_size, out_size, True, rpu_config, transposed=type(module))
+        layer = cls(in_size, out_size, True, rpu_config, key_of(module, name), type(module))
         layer._take_over(module, name)
         return layer
 
-    def to_digital(self) -> nn.Module:
-        """A torch layer with this layer's present weights."""
+    def _twin(self, bias: bool) -> nn.Module:
         if self.transposed is not None:
-            return self._give_back(self.transposed(self.out_features, self.in_features))
-        return self._give_back(nn.Linear(self.in_features, self.out_features, self.bias is not None))
+            return self.transposed(self.out_features, self.in_features)
+        return nn.Linear(self.in_features, self.out_features, bias)
 
     if TYPE_CHECKING:  # torch types a module's call as Any
 

@@ -23,6 +23,7 @@ from ..analog_matrix.mini_batch import mini_batch
 from ..config.rpu import RPUConfig
 from .base import AnalogLayer
 from .inputs import eager, require_input
+from .keys import key_of, new_key
 from .matrix import AnalogMatrix
 
 #: the tensors [B, hidden] that a layer carries from step to step
@@ -40,8 +41,7 @@ class AnalogRecurrent(AnalogLayer):
         dropout: the share of a layer's outputs that is dropped before the next layer while training.
         bidirectional: a second set of matrices reads the sequence backwards; outputs are side by side.
         rpu_config: as for ``AnalogLinear``.
-        seed: the keys of all matrices are drawn from it; if not given, from torch's generator, after the
-            initial weights.
+        seed: the keys of all matrices are drawn from it; they follow from torch's generator if not given.
         proj_size: of an LSTM: the state is projected to that many features; 0: it is not.
 
     Raises:
@@ -81,8 +81,8 @@ class AnalogRecurrent(AnalogLayer):
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         self.bias, self.batch_first, self.dropout = bias, batch_first, dropout
         self.bidirectional, self.proj_size = bidirectional, proj_size
-        start = self._twin()
-        keys = None if seed is None else torch.Generator().manual_seed(seed)
+        keys = torch.Generator().manual_seed(new_key(name) if seed is None else seed)
+        start = self._twin(bias)
         for weight, matrix in self.matrices().items():
             key = int(torch.randint(2**63 - 1, (), generator=keys).item())
             initial = getattr(start, weight)
@@ -266,27 +266,22 @@ class AnalogRecurrent(AnalogLayer):
     def from_digital(cls, module: nn.RNNBase, rpu_config: RPUConfig, name: str) -> AnalogRecurrent:
         """The analog twin of a torch network, with its weights."""
         assert isinstance(module, cls.digital)
-        layer = cls._like(module, rpu_config)
+        layer = cls._like(module, rpu_config, key_of(module, name))
         layer._take_over(module, name)
         return layer
 
     @classmethod
-    def _like(cls, module: nn.RNNBase, rpu_config: RPUConfig) -> AnalogRecurrent:
+    def _like(cls, module: nn.RNNBase, rpu_config: RPUConfig, seed: int) -> AnalogRecurrent:
         return cls(
             module.input_size, module.hidden_size, module.num_layers, module.bias, module.batch_first,
-            module.dropout, module.bidirectional, rpu_config, proj_size=module.proj_size,
+            module.dropout, module.bidirectional, rpu_config, seed, module.proj_size,
         )  # fmt: skip
 
-    def to_digital(self) -> nn.Module:
-        """A torch network with the present weights."""
-        return self._give_back(self._twin())
-
-    def _twin(self) -> nn.RNNBase:
-        """A torch network of the same shape."""
+    def _twin(self, bias: bool) -> nn.RNNBase:
         make: Callable[..., nn.RNNBase] = self.digital
         projected = {"proj_size": self.proj_size} if self.proj_size else {}  # a GRU takes no such argument
         return make(
-            self.input_size, self.hidden_size, self.num_layers, bias=self.bias, batch_first=self.batch_first,
+            self.input_size, self.hidden_size, self.num_layers, bias=bias, batch_first=self.batch_first,
             dropout=self.dropout, bidirectional=self.bidirectional, **projected,
         )  # fmt: skip
 
@@ -331,16 +326,16 @@ class AnalogRNN(AnalogRecurrent):
         return (torch.tanh(total) if self.nonlinearity == "tanh" else torch.relu(total),)
 
     @classmethod
-    def _like(cls, module: nn.RNNBase, rpu_config: RPUConfig) -> AnalogRNN:
+    def _like(cls, module: nn.RNNBase, rpu_config: RPUConfig, seed: int) -> AnalogRNN:
         assert isinstance(module, nn.RNN)
         return cls(
             module.input_size, module.hidden_size, module.num_layers, module.nonlinearity, module.bias,
-            module.batch_first, module.dropout, module.bidirectional, rpu_config,
+            module.batch_first, module.dropout, module.bidirectional, rpu_config, seed,
         )  # fmt: skip
 
-    def _twin(self) -> nn.RNNBase:
+    def _twin(self, bias: bool) -> nn.RNNBase:
         return nn.RNN(
-            self.input_size, self.hidden_size, self.num_layers, self.nonlinearity, self.bias,
+            self.input_size, self.hidden_size, self.num_layers, self.nonlinearity, bias,
             self.batch_first, self.dropout, self.bidirectional,
         )  # fmt: skip
 
