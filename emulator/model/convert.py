@@ -12,13 +12,14 @@ from torch import nn
 
 from crossgrid.kernels.errors import unknown
 
-from ..config.rpu import RPUConfig
+from ..config.rpu import InferenceRPUConfig, RPUConfig
 from ..nn.base import AnalogLayer
 from ..nn.conv import AnalogConv1d, AnalogConv2d, AnalogConv3d
 from ..nn.kinds import TRANSPOSED, digital_because, kind_of
 from ..nn.linear import AnalogLinear
 from ..nn.recurrent import AnalogGRU, AnalogLSTM, AnalogRNN
 from .analog_model import as_analog, as_digital
+from .tied import shared_parameters
 
 #: makes an analog layer from (digital layer, configuration, name in the model)
 Conversion = Callable[[Any, RPUConfig, str], AnalogLayer]
@@ -51,6 +52,8 @@ def convert_to_analog(
 ) -> nn.Module:
     """``model`` with its linear, convolution and recurrent layers on analog tiles.
 
+    A layer that shares a weight with another module stays tied: with an ``InferenceRPUConfig``, whose
+    weights are trained digitally, as an analog layer; otherwise it stays digital, and a warning says so.
     ``nn.MultiheadAttention`` stays digital: torch reads the weights of its projections past their modules.
 
     Args:
@@ -82,6 +85,7 @@ def convert_to_analog(
             raise unknown("module in exclude_modules", name, [n for n in names if n])
     model = model if inplace else copy.deepcopy(model)
 
+    shared = shared_parameters(model)
     analog: dict[nn.Module, nn.Module] = {}  # a layer that a model uses twice stays one layer
 
     def converted(name: str, module: nn.Module) -> nn.Module:
@@ -93,6 +97,9 @@ def convert_to_analog(
         config: RPUConfig | None = copy.deepcopy(rpu_config)
         if specific_rpu_config_fun is not None and config is not None:
             config = specific_rpu_config_fun(name, module, config)
+        if config is not None and module in shared and not isinstance(config, InferenceRPUConfig):
+            _say_tied(name, shared[module])
+            config = None
         analog[module] = (
             module if config is None else conversion(module, config, name or type(module).__name__)
         )
@@ -121,6 +128,17 @@ def _say_digital(model: nn.Module, excluded: Collection[str], left: list[nn.Modu
         warnings.warn(
             f"these layers stay digital: {named}; name them in exclude_modules if that is meant", stacklevel=3
         )
+
+
+def _say_tied(name: str, parameters: dict[str, list[str]]) -> None:
+    """A warning that a layer stays digital, so that what it shares stays shared."""
+    ties = "; ".join(f"its {own} is also {', '.join(others)}" for own, others in parameters.items())
+    warnings.warn(
+        f"layer {name} stays digital: {ties}, and devices that learn by pulses cannot share one; give it "
+        f"its own before converting ({name}.weight = nn.Parameter({name}.weight.detach().clone())), take an "
+        "InferenceRPUConfig, or name it in exclude_modules",
+        stacklevel=3,
+    )
 
 
 def convert_to_digital(model: nn.Module, *, inplace: bool = False) -> nn.Module:

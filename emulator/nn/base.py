@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import torch
 from torch import Tensor, nn
@@ -52,8 +52,12 @@ class AnalogLayer(nn.Module):
         (matrix,) = self.matrices().values()
         spec = self._spec(key, out_size, in_size, rpu_config, bias, patches, groups)
         self._add_matrix(matrix, spec, bias)
-        start = self._twin(bias)
-        matrix.set_weights(start.weight, start.bias)
+        self._start(matrix, bias)
+
+    def _start(self, matrix: AnalogMatrix, bias: bool) -> None:
+        """Take the initial weights of the torch twin, which goes at once: no frame that lives on holds it."""
+        twin = self._twin(bias)
+        matrix.set_weights(twin.weight, twin.bias)
 
     def _spec(
         self, key: int, out_size: int, in_size: int, rpu_config: RPUConfig | None, bias: bool,
@@ -99,13 +103,13 @@ class AnalogLayer(nn.Module):
             bias = getattr(module, matrix.bias_name, None)
             if isinstance(matrix.weight, AnalogContext):
                 matrix.weight.take_type(lambda t, like=weight: t.to(like.device, like.dtype))
-            else:
-                matrix.weight.data = matrix.weight.data.to(weight.device, weight.dtype)
+            else:  # the very parameter: who shares or optimizes it goes on doing so
+                setattr(self, key, weight)
             matrix.weight.requires_grad_(weight.requires_grad)
-            if isinstance(bias, Tensor) and matrix.bias is not None:
-                matrix.bias.data = matrix.bias.data.to(bias.device, bias.dtype)
-                matrix.bias.requires_grad_(bias.requires_grad)
-            matrix.set_weights(weight, bias)
+            if isinstance(bias, nn.Parameter):
+                setattr(self, matrix.bias_name, bias)
+            matrix.analog_tile.requires_grad_(weight.requires_grad)
+            matrix.set_weights(weight)
         self.train(module.training)
 
     def _give_back(self, module: nn.Module) -> nn.Module:
@@ -115,9 +119,7 @@ class AnalogLayer(nn.Module):
             parts = ((key, weight, matrix.weight), (matrix.bias_name, bias, matrix.bias))
             for name, values, like in parts:
                 if values is not None and like is not None:
-                    trains = like.requires_grad
-                    own = nn.Parameter(values.to(like.device, like.dtype), requires_grad=trains)
-                    setattr(module, name, own)
+                    setattr(module, name, _digital(like, values))
         return module.train(self.training)
 
     @property
@@ -232,6 +234,16 @@ class AnalogLayer(nn.Module):
             f"{type(self).__name__}: torch.jit.script cannot look into analog tiles; script "
             "cg.convert_to_digital(model)"
         )
+
+
+def _digital(parameter: Tensor, values: Tensor) -> nn.Parameter:
+    """A parameter of the values: the very one where it holds them, so that who shares it goes on doing so."""
+    holds_numbers = isinstance(parameter, nn.Parameter) and not isinstance(parameter, AnalogContext)
+    if holds_numbers and torch.equal(parameter.detach().to("cpu", torch.float32), values):
+        parameter.__class__ = nn.Parameter
+        return cast(nn.Parameter, parameter)
+    values = values.to(parameter.device, parameter.dtype)
+    return nn.Parameter(values, requires_grad=parameter.requires_grad)
 
 
 def _fitting(matrix: AnalogMatrix, value: nn.Parameter) -> nn.Parameter:
