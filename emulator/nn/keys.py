@@ -19,7 +19,7 @@ from ..analog_matrix.conversions import as_array
 
 def new_key(name: str, numbers: Iterable[Tensor] = ()) -> int:
     """A 63-bit key from the generator's state, a name and the numbers that a layer is to hold."""
-    digest = hashlib.blake2b(torch.get_rng_state().numpy(), digest_size=8)
+    digest = hashlib.blake2b(torch.get_rng_state().numpy().tobytes(), digest_size=8)
     digest.update(name.encode())
     for tensor in numbers:
         digest.update(as_array(tensor).tobytes())
