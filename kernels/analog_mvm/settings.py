@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ConfigError
+from . import formulas
 from .parameters import (
     AnalogMVType,
     BoundManagementType,
@@ -80,6 +81,7 @@ class Settings(NamedTuple):
     weight_noise_type: int
     w_noise: np.float32
     nonlinear: bool
+    alters_output: bool  # whether at_output changes anything
     out_asymmetry: np.float32
     out_noise: np.float32
     has_out_spread: bool
@@ -106,6 +108,7 @@ class Settings(NamedTuple):
 
 _TYPES: dict[str, type] = get_type_hints(Settings)
 RECORD = np.dtype([(name, {bool: np.bool_, int: np.int64}.get(kind, kind)) for name, kind in _TYPES.items()])
+_OF_OUTPUT = [name for name in formulas.at_output.__code__.co_names if name in _TYPES]  # what it reads
 NUMBERS = [name for name, kind in _TYPES.items() if kind is np.float32]
 Numbers: Any = namedtuple("Numbers", NUMBERS)  # type: ignore[misc]  # of as many names as there are
 
@@ -139,6 +142,7 @@ def settings_of(io: IOParameters, transposed: bool, stream: int, length: int) ->
         "has_offset": io.v_offset_std > 0 or io.r_series > 0,
         "weight_noise_type": _WEIGHT_NOISES[io.w_noise_type] if has_weight_noise else NO_WEIGHT_NOISE,
         "nonlinear": is_nonlinear(io),
+        "alters_output": any(getattr(io, name) != getattr(exact_io(1.0), name) for name in _OF_OUTPUT),
         "has_out_spread": io.out_noise > 0 and io.out_noise_std > 0,
         "out_step": out_step,
         "out_bound": out_bound,

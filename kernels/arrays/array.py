@@ -138,7 +138,7 @@ class DeviceArray:
         if self._card is not None:
             self._card.newer = True
         status = self.backend.pulsed_update.run(self.device, update, looks)
-        if status != Status.DONE:
+        if status:  # not DONE
             raise _refusal(status, learning_rate, pulsing)
         return pulses_T
 

@@ -152,38 +152,32 @@ def line_signal(settings, spread, block, draw, w, u, y):
 
 
 @stage
-def bend(spread, block, y):
-    """The non-linearity of the output."""
+def bend(settings, spread, block, y):
+    """The non-linearity of the output, and ``at_output``."""
     for r in range(block.rows):
-        first, slope = y.first + r * y.step, spread.slope_T[block.t]
-        for i in range(block.lines):
-            curvature = spread.curvature_TL[block.t, unsigned(block.line + i)]
-            y.data[unsigned(first + i)] = saturated(y.data[unsigned(first + i)], curvature, slope)
+        first = y.first + r * y.step
+        if settings.nonlinear:
+            slope = spread.slope_T[block.t]
+            for i in range(block.lines):
+                curvature = spread.curvature_TL[block.t, unsigned(block.line + i)]
+                y.data[unsigned(first + i)] = saturated(y.data[unsigned(first + i)], curvature, slope)
+        for i in range(first, first + block.lines):
+            y.data[unsigned(i)] = at_output(y.data[unsigned(i)], settings)
 
 
 @stage
 def add_output_noise(settings, spread, block, draw, y):
-    """``at_output``, and the noise."""
     normals = block_normals(block.k0, block.k1, OUTPUT_NOISE + draw, block.place)
     for r in range(block.rows):
         first, drawn = y.first + r * y.step, r * padded(block.lines, NORMALS)
         if settings.has_out_spread:
             for i in range(block.lines):
-                noise = spread.out_noise_TL[block.t, unsigned(block.line + i)] * normals[unsigned(drawn + i)]
-                y.data[unsigned(first + i)] = at_output(y.data[unsigned(first + i)], settings) + noise
+                y.data[unsigned(first + i)] += (
+                    spread.out_noise_TL[block.t, unsigned(block.line + i)] * normals[unsigned(drawn + i)]
+                )
         else:
             for i in range(block.lines):
-                noise = settings.out_noise * normals[unsigned(drawn + i)]
-                y.data[unsigned(first + i)] = at_output(y.data[unsigned(first + i)], settings) + noise
-
-
-@stage
-def without_noise(settings, block, y):
-    """``at_output`` alone."""
-    for r in range(block.rows):
-        first = y.first + r * y.step
-        for i in range(first, first + block.lines):
-            y.data[unsigned(i)] = at_output(y.data[unsigned(i)], settings)
+                y.data[unsigned(first + i)] += settings.out_noise * normals[unsigned(drawn + i)]
 
 
 @stage
@@ -200,12 +194,10 @@ def round_at_random(settings, block, draw, y):
 @stage
 def converted_output(settings, spread, block, draw, y, above, below):
     """The non-linear output stage and the ADC; counts of values beyond either bound are added."""
-    if settings.nonlinear:
-        bend(spread, block, y)
+    if settings.nonlinear or settings.alters_output:
+        bend(settings, spread, block, y)
     if settings.out_noise > 0:
         add_output_noise(settings, spread, block, draw, y)
-    else:
-        without_noise(settings, block, y)
     if settings.out_random:
         round_at_random(settings, block, draw, y)
     step = np.float32(0) if settings.out_random else settings.out_step

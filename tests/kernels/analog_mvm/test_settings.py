@@ -8,7 +8,7 @@ import numba
 import numpy as np
 import pytest
 
-from crossgrid.kernels.analog_mvm import IOParameters
+from crossgrid.kernels.analog_mvm import IOParameters, formulas
 from crossgrid.kernels.analog_mvm.settings import NUMBERS, RECORD, Settings, settings_of
 from crossgrid.kernels.machine.intrinsics import unpacked
 
@@ -56,3 +56,12 @@ def test_a_setting_of_a_parameters_name_is_that_parameter() -> None:
     settings = settings_of(io, False, 3, 100)
     for name in alike:
         assert getattr(settings, name) == np.float32(getattr(io, name))
+
+
+@pytest.mark.parametrize(("name", "alters"), [("default", False), ("perfect", False), ("much", True)])
+def test_what_leaves_outputs_alone_is_known_from_the_formula(name: str, alters: bool) -> None:
+    """A compiled read does without the stage; whatever ``at_output`` reads counts, now and later."""
+    settings = settings_of(CONFIGURATIONS[name], False, 3, 100)
+    assert settings.alters_output is alters
+    y = np.array([-1.0, 0.5], np.float32)
+    assert np.array_equal(formulas.at_output(y, settings), y) is not alters
