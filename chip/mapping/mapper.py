@@ -55,10 +55,10 @@ def map_layers(
         table={key: np.ascontiguousarray(table[key], dtype) for key, dtype in COLUMNS.items()},
         digital=tuple(digital),
     )
-    if count > 1:
-        from .partition import with_few_crossings
+    if count > 1 or strategy == "replicated":
+        from .copies_order import with_fast_order
 
-        plan = with_few_crossings(plan, chip)
+        plan = with_fast_order(plan, chip)
     if placement == "traffic":
         from .floor_plan import shorten_traffic
 

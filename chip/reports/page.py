@@ -103,14 +103,15 @@ def _fullest(traffic: Traffic) -> list[dict[str, Any]]:
         ("taken", loads.taken, network.bits_per_ns), ("crossing", loads.crossings, network.chip_bits_per_ns),
         ("entered", loads.entered, network.chip_bits_per_ns),
     )  # fmt: skip
-    found = []
+    found: list[tuple[float, float, str]] = []
     for kind, bits, rate in kinds:
         flat = bits.ravel()
         for where in np.argsort(-flat, kind="stable")[:FULLEST].tolist():
             if flat[where] > 0:
                 name = network.name_of(kind, where, loads.first)
-                found.append({"name": name, "bits": float(flat[where]), "ns": float(flat[where]) / rate})
-    return sorted(found, key=lambda entry: -entry["ns"])[:FULLEST]
+                found.append((float(flat[where]) / rate, float(flat[where]), name))
+    found.sort(key=lambda entry: -entry[0])
+    return [{"name": name, "bits": bits, "ns": ns} for ns, bits, name in found[:FULLEST]]
 
 
 def _drawn_tiles(plan: MappingPlan, limit: int) -> tuple[np.ndarray, list[int]]:

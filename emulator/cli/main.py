@@ -21,6 +21,7 @@ from crossgrid.kernels.errors import ConfigError, CrossgridError
 from ..shapes.zoo import ZOO, zoo_digital, zoo_layers
 from . import commands
 
+DEFAULT_STRATEGY = "per-layer"
 #: blocks up to which a page compares all strategies without being asked
 COMPARED_BLOCKS = 20_000
 
@@ -69,6 +70,10 @@ def _report(args: argparse.Namespace, chip: Chip, strategy: str) -> Report:
     if args.grouped != "separate":
         layers = tuple(replace(layer, grouped=args.grouped) for layer in layers)
     if getattr(args, "plan", None):
+        if args.strategy != DEFAULT_STRATEGY or args.chips is not None or args.placement != PLACEMENTS[0]:
+            raise ConfigError(
+                f"--plan {args.plan} is mapped already: leave out --strategy, --chips and --placement"
+            )
         plan = load_plan(args.plan)
         plan.check_model(layers)
         check_chip(plan, chip)
@@ -80,7 +85,7 @@ def _report(args: argparse.Namespace, chip: Chip, strategy: str) -> Report:
 def _model_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help=f"FILE.py:CALLABLE or one of {', '.join(ZOO)}")
     parser.add_argument(
-        "--strategy", default="per-layer", metavar="S", help=f"one of {', '.join(STRATEGIES)}"
+        "--strategy", default=DEFAULT_STRATEGY, metavar="S", help=f"one of {', '.join(STRATEGIES)}"
     )
     parser.add_argument(
         "--placement", default="row-major", metavar="P", help=f"one of {', '.join(PLACEMENTS)}"

@@ -264,3 +264,13 @@ def test_full_links_of_transformers_bound_their_interval() -> None:
         cost = cost_of(plan, load_chip("hermes-64"))
         assert cost.interval_ns / 1e3 == pytest.approx(interval_us, rel=1e-3)
         assert cost.bottleneck.startswith("link ")
+
+
+def test_more_chips_make_a_replicated_network_faster() -> None:
+    """An architect found 24 chips no faster than 16: all copies' traffic met at one chip's link."""
+    chip, layers = load_chip("hermes-64"), zoo_layers("resnet18")
+    intervals = [
+        cost_of(map_layers(layers, chip, "replicated", chips=n), chip).interval_ns for n in (4, 8, 16, 24)
+    ]
+    assert intervals == sorted(intervals, reverse=True)
+    assert intervals[-1] < 0.9 * intervals[-2]

@@ -97,6 +97,9 @@ def test_a_saved_plan_is_taken_for_its_own_model_and_chip_alone(tmp_path: Path, 
     capsys.readouterr()
     assert main(["map", "lenet5", "--chip", "demo-128", "--plan", plan, "--json", "-"]) == 0
     assert json.loads(capsys.readouterr().out)["strategy"] == "packed"
+    again = ["map", "lenet5", "--chip", "demo-128", "--plan", plan, "--strategy", "packed"]
+    assert main(again) == 2
+    assert "is mapped already: leave out --strategy" in capsys.readouterr().err
     assert main(["map", "resnet9", "--chip", "demo-128", "--plan", plan]) == 2
     assert "the plan belongs to another model: its layer 0 is 'conv1' (16 x 25)" in capsys.readouterr().err
     assert main(["map", "lenet5", "--chip", "hermes-64", "--plan", plan]) == 2
