@@ -93,6 +93,7 @@ from .emulator.model.convert import convert_to_digital as convert_to_digital
 from .emulator.model.optim import AnalogSGD as AnalogSGD
 from .emulator.model.sequential import AnalogSequential as AnalogSequential
 from .emulator.nn.analog_tile import AnalogTile as AnalogTile
+from .emulator.nn.attention import AnalogMultiheadAttention as AnalogMultiheadAttention
 from .emulator.nn.conv import AnalogConv1d as AnalogConv1d
 from .emulator.nn.conv import AnalogConv2d as AnalogConv2d
 from .emulator.nn.conv import AnalogConv3d as AnalogConv3d

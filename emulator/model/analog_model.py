@@ -32,10 +32,10 @@ def analog_matrices(model: nn.Module) -> Iterator[tuple[str, AnalogMatrix]]:
     for name, layer in analog_layers(model):
         matrices = layer.matrices()
         for weight, matrix in matrices.items():
-            if len(matrices) == 1:
+            if len(matrices) == 1 and not matrix.label:
                 yield name or type(layer).__name__, matrix
             else:
-                yield f"{name}.{weight}".lstrip("."), matrix
+                yield f"{name}.{matrix.label or weight}".lstrip("."), matrix
 
 
 def require_analog(model: nn.Module) -> list[tuple[str, AnalogMatrix]]:

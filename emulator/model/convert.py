@@ -13,6 +13,7 @@ from torch import nn
 from crossgrid.kernels.errors import unknown
 
 from ..config.rpu import InferenceRPUConfig, RPUConfig
+from ..nn.attention import AnalogMultiheadAttention
 from ..nn.base import AnalogLayer
 from ..nn.conv import AnalogConv1d, AnalogConv2d, AnalogConv3d
 from ..nn.kinds import TRANSPOSED, digital_because, kind_of
@@ -32,6 +33,7 @@ CONVERSIONS: dict[Any, Conversion] = {
     nn.RNN: AnalogRNN.from_digital,
     nn.LSTM: AnalogLSTM.from_digital,
     nn.GRU: AnalogGRU.from_digital,
+    nn.MultiheadAttention: AnalogMultiheadAttention.from_digital,
     TRANSPOSED: AnalogLinear.from_transposed,
 }
 
@@ -54,7 +56,6 @@ def convert_to_analog(
 
     A layer that shares a weight with another module stays tied: with an ``InferenceRPUConfig``, whose
     weights are trained digitally, as an analog layer; otherwise it stays digital, and a warning says so.
-    ``nn.MultiheadAttention`` stays digital: torch reads the weights of its projections past their modules.
 
     Args:
         model: any torch model. It is copied unless ``inplace``.

@@ -98,7 +98,8 @@ class AnalogLayer(nn.Module):
         """Be the torch layer ``module``, called ``name``: its numbers, types, devices, mode."""
         several = len(self.matrices()) > 1
         for key, matrix in self.matrices().items():
-            matrix.grid.rename(f"{name}.{key}".lstrip(".") if several else name)
+            several_or_named = several or matrix.label
+            matrix.grid.rename(f"{name}.{matrix.label or key}".lstrip(".") if several_or_named else name)
             weight = getattr(module, key)
             bias = getattr(module, matrix.bias_name, None)
             if isinstance(matrix.weight, AnalogContext):
@@ -181,7 +182,7 @@ class AnalogLayer(nn.Module):
 
     def _only(self) -> AnalogMatrix:
         matrices = self.matrices()
-        if len(matrices) > 1:
+        if "weight" not in matrices:
             raise ConfigError(
                 f"{type(self).__name__} has {len(matrices)} matrices ({', '.join(matrices)}); "
                 "take one of layer.matrices()"

@@ -30,6 +30,7 @@ class AnalogMatrix:
     weight_name: str
     bias_name: str
     tiles_name: str
+    label: str = ""  # what it is called in its layer, if not like its weight
 
     @property
     def weight(self) -> Tensor:
