@@ -14,6 +14,7 @@ from crossgrid.kernels.errors import ConfigError
 from ..config.rpu import RPUConfig
 from .base import AnalogLayer
 from .inputs import eager, require_input
+from .keys import key_of
 from .linear import AnalogLinear
 from .matrix import AnalogMatrix
 
@@ -57,14 +58,14 @@ class AnalogMultiheadAttention(AnalogLayer):
         self.batch_first, self.add_zero_attn = twin.batch_first, twin.add_zero_attn
         self._qkv_same_embed_dim = twin._qkv_same_embed_dim
         matrices = self.matrices()
+        keys = torch.Generator().manual_seed(key_of(twin, name))
         for weight, own in twin._parameters.items():
             if weight in matrices:
-                key = int(torch.randint(2**63 - 1, ()).item())
+                key = int(torch.randint(2**63 - 1, (), generator=keys).item())
                 spec = self._spec(key, *cast(Tensor, own).shape, rpu_config, bias=False)
                 self._add_matrix(matrices[weight], spec, bias=False)
             else:
-                copied = None if own is None else nn.Parameter(own.detach().clone(), own.requires_grad)
-                self.register_parameter(weight, copied)
+                self.register_parameter(weight, own)
         if twin.bias_k is None:  # torch has no parameters of these names then
             self.bias_k = self.bias_v = None
         digital: Any = twin.out_proj
@@ -187,15 +188,16 @@ class AnalogMultiheadAttention(AnalogLayer):
     def to_digital(self) -> nn.Module:
         """A torch layer with this layer's present weights."""
         has_bias, biases_kv = self.in_proj_bias is not None, self.bias_k is not None
-        twin = nn.MultiheadAttention(
-            self.embed_dim, self.num_heads, self.dropout, has_bias, biases_kv, self.add_zero_attn, self.kdim,
-            self.vdim, self.batch_first,
-        )  # fmt: skip
+        with torch.random.fork_rng(devices=[]):  # its own initial weights are replaced
+            twin = nn.MultiheadAttention(
+                self.embed_dim, self.num_heads, self.dropout, has_bias, biases_kv, self.add_zero_attn,
+                self.kdim, self.vdim, self.batch_first,
+            )  # fmt: skip
         self._give_back(twin)
         for name in ("in_proj_bias", "bias_k", "bias_v"):
             own = getattr(self, name)
             if own is not None:
-                setattr(twin, name, nn.Parameter(own.detach().clone(), own.requires_grad))
+                setattr(twin, name, own)
         out: Any = twin.out_proj
         self.out_proj._give_back(out)
         return twin.train(self.training)
