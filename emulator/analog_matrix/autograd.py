@@ -34,7 +34,7 @@ class AnalogProduct(torch.autograd.Function):
             y = y.mul_(scale.to(y))
         if bias is None:
             return y
-        return y.add_(bias) if y.dtype is bias.dtype else y + bias
+        return y.add_(bias.to(y.dtype))
 
     @staticmethod
     def backward(ctx: Any, d: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None, None]:

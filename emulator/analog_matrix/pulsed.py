@@ -48,7 +48,7 @@ class PulsedTiles(nn.Module):
             return analog_product(x, weight, bias, mapping)
         y = analog_product(x, weight, None, mapping)
         y = y * self.out_scale.learned.to(y)
-        return y if bias is None else y + bias
+        return y if bias is None else y + bias.to(y.dtype)
 
     def set_weights(self, w_OI: Floats) -> None:
         """Write the layer's weight; every device clips to its bounds."""

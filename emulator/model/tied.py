@@ -14,7 +14,7 @@ def shared_parameters(model: nn.Module) -> dict[nn.Module, dict[str, list[str]]]
     holders: dict[object, list[tuple[nn.Module, str, str]]] = {}
     for path, module in model.named_modules():
         for name, parameter in module._parameters.items():
-            if parameter is not None:
+            if parameter is not None and not isinstance(parameter, nn.parameter.UninitializedParameter):
                 memory = parameter.data_ptr() if not parameter.is_meta else 0
                 place = (parameter.device, memory) if memory else id(parameter)
                 holders.setdefault(place, []).append((module, name, f"{path}.{name}".lstrip(".")))
