@@ -7,6 +7,8 @@ import torch
 from torch import nn
 
 import crossgrid as cg
+from crossgrid.chip.cost.cost import cost_of
+from crossgrid.chip.cost.parts import energy_by_part
 
 
 def test_a_report_counts_and_costs() -> None:
@@ -39,3 +41,27 @@ def test_without_a_chip_there_is_no_cost() -> None:
     with cg.emulate(model) as running:
         assert running.report().events() is None
         assert "AnalogLinear" in str(running.report())
+
+
+@pytest.mark.parametrize("chip", ["hermes-64", "demo-128", "isaac"])
+def test_the_energy_of_a_run_is_that_of_its_plan(chip: str) -> None:
+    """Static power, links and all: an image costs what the plan says it costs, to 1 %."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 36, 10))
+    model = cg.convert_to_analog(net, cg.SingleRPUConfig(device=cg.IdealDevice()))
+    with cg.emulate(model, chip, example_input=(1, 1, 8, 8)) as running, torch.no_grad():
+        model(torch.rand(5, 1, 8, 8))
+        report = running.report()
+    events = report.events()
+    assert events is not None
+    assert report.plan is not None
+    assert report.chip is not None
+    planned = cost_of(report.plan, report.chip)
+    retried = sum(counters["retries"] for _, counters in report.samples)
+    assert retried == 0  # bound management reads again, which no plan foresees
+    run = energy_by_part(report.chip, events, report.plan.chips_used)
+    assert sum(run.values()) == pytest.approx(5 * planned.energy_pj, rel=0.01)
+    assert run == pytest.approx(
+        {part: 5 * energy for part, energy in planned.energy_by_part.items()}, rel=0.01
+    )
+    assert "left out: digital layers" in str(report)
