@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
 from torch import Tensor
-from torch.nn.functional import scaled_dot_product_attention
+from torch.nn.functional import one_hot, scaled_dot_product_attention
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -30,8 +31,9 @@ class Origin:
     layers: tuple[str, ...]
 
 
-class _AttentionInOnePlace(TorchFunctionMode):
-    """Lets torch's attention count as one operation, whatever a device makes of it."""
+class _Functions(TorchFunctionMode):
+    """Lets torch's attention count as one operation, whatever a device makes of it; and sees where values are
+    one of several classes: an expert's share of the tokens."""
 
     def __init__(self, trace: Trace) -> None:
         super().__init__()
@@ -40,6 +42,10 @@ class _AttentionInOnePlace(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
+        if func is one_hot:
+            result = func(*args, **(kwargs or {}))
+            self.trace.shares(result, 1.0 / result.shape[-1])
+            return result
         if func is not scaled_dot_product_attention:
             return func(*args, **(kwargs or {}))
         named = dict(zip(("query", "key", "value"), args, strict=False)) | (kwargs or {})
@@ -56,25 +62,27 @@ class Trace(TorchDispatchMode):
         self.joins: dict[str, dict[str, int]] = {}
         self.digital = DigitalCount()
         self._origins: dict[int, Origin] = {}
+        self._shares: dict[int, float] = {}  # by memory: which part of the values is not zero, on average
         self._kept: list[Tensor] = []  # memory that is freed could come back as another tensor's
         self._moment = 0
         self._inside = 0
-        self._attention = _AttentionInOnePlace(self)
+        self._functions = _Functions(self)
         self._mark(inputs, (OUTSIDE,))
 
     def __enter__(self) -> Any:
-        self._attention.__enter__()
+        self._functions.__enter__()
         return super().__enter__()
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
         super().__exit__(kind, error, trace)
-        self._attention.__exit__(kind, error, trace)
+        self._functions.__exit__(kind, error, trace)
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        result = func(*args, **(kwargs or {}))
         name = func.overloadpacket.__name__
+        places = self._expected(args[0]) if name == "nonzero" else None
+        result = func(*args, **(kwargs or {})) if places is None else places
         if not self._inside:
             self.digital.count(func, args, kwargs or {}, result)
         if not self._inside and not name.startswith("new_") and not name.endswith("_like"):
@@ -96,6 +104,18 @@ class Trace(TorchDispatchMode):
         self._inside -= 1
         self._moment += 1
         self._mark(_tensors(outputs), layers)
+
+    def shares(self, tensor: Tensor, share: float) -> None:
+        """Only ``share`` of the values of ``tensor`` are not zero, on average."""
+        self._kept.append(tensor)
+        self._shares[_memory(tensor)] = share
+
+    def _expected(self, tensor: Tensor) -> Tensor | None:
+        """As many places as are not zero on average, where the share is known and numbers are not."""
+        share = self._shares.get(_memory(tensor))
+        if not tensor.is_meta or share is None:
+            return None
+        return tensor.new_empty((max(1, round(share * tensor.numel())), tensor.dim()), dtype=torch.long)
 
     def attends(self, query: Tensor, key: Tensor, value: Tensor) -> None:
         """Attention is computed outside of layers."""
@@ -133,6 +153,12 @@ class Trace(TorchDispatchMode):
     def _follow(self, inputs: list[Tensor], results: list[Tensor]) -> None:
         values: dict[Origin, int] = {}
         for tensor in inputs:
+            share = self._shares.get(_memory(tensor))
+            for result in results:
+                if (
+                    share is not None and result.numel() == tensor.numel()
+                ):  # the same in another type or order
+                    self.shares(result, share)
             origin = self._origins.get(_memory(tensor))
             if origin is not None:
                 values[origin] = max(values.get(origin, 0), tensor.numel())

@@ -186,3 +186,33 @@ def test_mobilenet_is_built_as_people_build_it() -> None:
         costs[grouped] = cost_of(plan, chip)
     assert costs["diagonal"].interval_ns == costs["separate"].interval_ns
     assert costs["diagonal"].energy_pj < costs["separate"].energy_pj / 15
+
+
+class Experts(nn.Module):
+    """Two of eight experts for each token, chosen by a router, as Mixtral does it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = nn.Linear(16, 8, bias=False)
+        self.experts = nn.ModuleList(
+            nn.Sequential(nn.Linear(16, 32), nn.ReLU(), nn.Linear(32, 16)) for _ in range(8)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = x.reshape(-1, 16)
+        weights, chosen = torch.topk(torch.softmax(self.gate(tokens), -1), 2, dim=-1)
+        mask = functional.one_hot(chosen, num_classes=8).permute(2, 1, 0)
+        out = torch.zeros_like(tokens)
+        for number, expert in enumerate(self.experts):
+            rank, token = torch.where(mask[number])
+            out.index_add_(0, token, expert(tokens[token]) * weights[token, rank, None])
+        return out.reshape(x.shape)
+
+
+def test_a_router_s_experts_get_their_share_of_the_tokens() -> None:
+    """64 tokens, two experts each: an expert of eight gets sixteen, where numbers are not computed."""
+    layers = {layer.name: layer for layer in shapes_of(Experts(), (1, 64, 16)).layers}
+    assert layers["gate"].reuse == 64
+    assert {layer.reuse for name, layer in layers.items() if name.startswith("experts")} == {16}
+    assert len(layers) == 17
+    assert "experts.3.0" in layers["experts.3.2"].sources  # type: ignore[operator]
