@@ -108,7 +108,7 @@ class LazyWeight(torch.Tensor):
             return func(*args, **(kwargs or {}))
 
     @classmethod
-    def __torch_dispatch__(
+    def __torch_dispatch__(  # type: ignore[override]
         cls, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
@@ -175,12 +175,10 @@ def _written(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[L
         if argument.alias_info is None or not argument.alias_info.is_write:
             continue
         value = args[place] if place < len(args) and not argument.kwarg_only else kwargs.get(argument.name)
-        found += [v for v in (value if isinstance(value, (list, tuple)) else [value]) if _is_lazy(v)]
+        found += [
+            v for v in (value if isinstance(value, (list, tuple)) else [value]) if isinstance(v, LazyWeight)
+        ]
     return found
-
-
-def _is_lazy(value: Any) -> bool:
-    return isinstance(value, LazyWeight)
 
 
 class AnalogContext(LazyWeight, nn.Parameter):
@@ -202,7 +200,8 @@ class AnalogContext(LazyWeight, nn.Parameter):
         made = LazyWeight.__new__(cls, tiles, shape, torch.device(device), requires_grad=True)
         made.learners = weakref.WeakSet()
         made.register_hook(functools.partial(_refuse_gradient, tiles))
-        return made.requires_grad_(requires_grad)
+        made.requires_grad_(requires_grad)
+        return made
 
     @property
     def grid(self) -> TileGrid:

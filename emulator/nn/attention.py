@@ -62,7 +62,8 @@ class AnalogMultiheadAttention(AnalogLayer):
         for weight, own in twin._parameters.items():
             if weight in matrices:
                 key = int(torch.randint(2**63 - 1, (), generator=keys).item())
-                spec = self._spec(key, *cast(Tensor, own).shape, rpu_config, bias=False)
+                out_size, in_size = cast(Tensor, own).shape
+                spec = self._spec(key, out_size, in_size, rpu_config, bias=False)
                 self._add_matrix(matrices[weight], spec, bias=False)
             else:
                 self.register_parameter(weight, own)
@@ -122,7 +123,7 @@ class AnalogMultiheadAttention(AnalogLayer):
             y_BHLD = functional.scaled_dot_product_attention(
                 q_BHLD, k_BHSD, v_BHSD, mask, drop, is_causal=hinted
             )
-        y = self.out_proj(y_BHLD.permute(2, 0, 1, 3).flatten(2))
+        y = cast(nn.Module, self.out_proj)(y_BHLD.permute(2, 0, 1, 3).flatten(2))
         return (y.transpose(0, 1) if swaps else y if batched else y.squeeze(1)), weights
 
     def _projected(self, query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -140,7 +141,7 @@ class AnalogMultiheadAttention(AnalogLayer):
             found = [m(x) for m, x in zip(self.matrices().values(), (query, key, value), strict=True)]
         bias = self.in_proj_bias
         if bias is not None:
-            found = [y + b.to(y.dtype) for y, b in zip(found, bias.chunk(3), strict=True)]
+            found = [y + b.to(y.dtype) for y, b in zip(found, cast(Tensor, bias).chunk(3), strict=True)]
         return found[0], found[1], found[2]
 
     def _mask(self, q: Tensor, k: Tensor, padding: Tensor | None, mask: Tensor | None) -> Tensor | None:

@@ -103,7 +103,7 @@ class AnalogLayer(nn.Module):
             weight = getattr(module, key)
             bias = getattr(module, matrix.bias_name, None)
             if isinstance(matrix.weight, AnalogContext):
-                matrix.weight.take_type(lambda t, like=weight: t.to(like.device, like.dtype))
+                matrix.weight.take_type(_to(weight))
             else:  # the very parameter: who shares or optimizes it goes on doing so
                 setattr(self, key, weight)
             matrix.weight.requires_grad_(weight.requires_grad)
@@ -235,6 +235,11 @@ class AnalogLayer(nn.Module):
             f"{type(self).__name__}: torch.jit.script cannot look into analog tiles; script "
             "cg.convert_to_digital(model)"
         )
+
+
+def _to(like: Tensor) -> Callable[[Tensor], Tensor]:
+    """What moves tensors to the device and the type of ``like``."""
+    return lambda t: t.to(like.device, like.dtype)
 
 
 def _digital(parameter: Tensor, values: Tensor) -> nn.Parameter:

@@ -52,7 +52,7 @@ def require_input(name: str, x: Any) -> None:
             f"{name}: torch.func's transforms (vmap, grad, jvp, jacrev) cannot look into analog tiles; give "
             "the layer whole batches and differentiate with backward() or torch.autograd.grad"
         )
-    if torch.jit.is_tracing():
+    if torch.jit.is_tracing():  # type: ignore[attr-defined]
         raise ConfigError(
             f"{name}: torch.jit.trace cannot look into analog tiles; trace cg.convert_to_digital(model)"
         )

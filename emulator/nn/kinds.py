@@ -38,7 +38,7 @@ def why_digital(module: nn.Module) -> str | None:
         return "no analog layer for it"
     if is_parametrized(module) or set(module._parameters) != _plain(module):
         return "its weight is computed from others (parametrization, pruning): remove that first"
-    if any(isinstance(p, nn.parameter.UninitializedTensorMixin) for p in module.parameters(recurse=False)):
+    if any(isinstance(p, nn.parameter.UninitializedParameter) for p in module._parameters.values()):
         return "its weight has no shape yet: run the model once"
     if kind is not TRANSPOSED and type(module).forward is not kind.forward:
         return f"its class computes something else than {kind.__name__}"

@@ -87,7 +87,9 @@ class AnalogRecurrent(AnalogLayer):
             key = int(torch.randint(2**63 - 1, (), generator=keys).item())
             initial = getattr(start, weight)
             has_bias = bias and hasattr(start, matrix.bias_name)
-            self._add_matrix(matrix, self._spec(key, *initial.shape, rpu_config, bias), has_bias)
+            self._add_matrix(
+                matrix, self._spec(key, initial.shape[0], initial.shape[1], rpu_config, bias), has_bias
+            )
             matrix.set_weights(initial, getattr(start, matrix.bias_name) if has_bias else None)
         self._all_weights = list(start._all_weights)
         self._parameters = {name: self._parameters[name] for name in start._parameters}  # in torch's order
@@ -125,7 +127,7 @@ class AnalogRecurrent(AnalogLayer):
 
     if TYPE_CHECKING:  # torch types a module's call as Any
 
-        @overload
+        @overload  # type: ignore[no-overload-impl]
         def __call__(
             self, x: Tensor, state: Tensor | State | None = ...
         ) -> tuple[Tensor, Tensor | State]: ...
