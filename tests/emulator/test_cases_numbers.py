@@ -170,21 +170,24 @@ def test_output_scales_leave_every_optimizer_as_it_is(scale: str, optimizer: str
 
 @pytest.mark.parametrize("columnwise", [False, True])
 def test_output_scales_leave_pulsed_steps_as_they_are_in_the_mean(columnwise: bool) -> None:
-    """The mean of 400 devices' changes: dw_min 1e-4 of a change of 0.02, so its error is far below 1 %."""
+    """The mean of 400 devices' changes over 200 vectors, of half a pulse at least each.
+
+    Devices of a line share its train: the relative error of the mean is below 1 / sqrt(0.5 x 200 x 20), 2 %.
+    """
     torch.manual_seed(0)
     io = cg.IOParameters(is_perfect=True)
-    device = cg.ConstantStepDevice(dw_min=1e-4, w_max=9.0, w_min=-9.0)
+    device = cg.ConstantStepDevice(dw_min=5e-4, dw_min_dtod=0.0, w_max=9.0, w_min=-9.0)
     mapping = cg.MappingParameter(weight_scaling_omega=0.5, weight_scaling_columnwise=columnwise)
     config = cg.SingleRPUConfig(device=device, forward=io, backward=io, mapping=mapping)
     layer = cg.AnalogLinear(20, 20, bias=False, rpu_config=config)
     w = torch.rand(20, 20) * torch.linspace(0.02, 0.2, 20)[:, None]
     layer.set_weights(w)
     before = layer.get_weights()[0]
-    optimizer = cg.AnalogSGD(layer.parameters(), lr=0.01)
-    layer(torch.ones(2, 20)).sum().backward()
+    optimizer = cg.AnalogSGD(layer.parameters(), lr=1e-4)
+    layer(torch.ones(200, 20)).sum().backward()
     optimizer.step()
     change = (before - layer.get_weights()[0]).mean().item()
-    assert change == pytest.approx(0.02, rel=0.02)
+    assert change == pytest.approx(0.02, rel=0.1)
 
 
 def test_a_learned_output_scale_is_a_factor_of_its_own() -> None:
@@ -230,7 +233,7 @@ def test_a_modifier_draws_once_for_a_sequence() -> None:
     analog = cg.convert_to_analog(network, perfect(modifier=noise))
     h, _ = analog(torch.zeros(6, 1, 1), torch.ones(1, 1, 1))
     h = torch.cat([torch.ones(1), h.flatten()])
-    factors = h[1:] / h[:-1]
+    factors = (h[1:] / h[:-1]).detach()
     assert factors.numpy() == pytest.approx(factors[0].item(), rel=1e-5)
     assert abs(factors[0].item() - 1) > 1e-4
 
