@@ -94,7 +94,7 @@ def test_an_example_can_be_read_in_a_minute() -> None:
 def test_long_loops_show_a_bar_in_a_terminal_and_nothing_elsewhere(terminal: bool) -> None:
     pty = pytest.importorskip("pty", reason="this system has no terminals of that kind")
     code = (
-        "import torch, common; from crossgrid.emulator import progress; progress.LONG = -1.0\n"
+        "import torch, common; from crossgrid.emulator.run import progress; progress.LONG = -1.0\n"
         "batches = [(torch.ones(4, 2), torch.zeros(4, dtype=torch.long))] * 3\n"
         "common.evaluate(torch.nn.Linear(2, 2), batches, torch.nn.CrossEntropyLoss())"
     )

@@ -145,7 +145,7 @@ class Emulation:
             raise ConfigError(f"loss = {loss} is not finite; lower the learning rate")
         self.totals.loss = float(loss)
 
-    def infer(self, x: Tensor | Iterable[Any], micro_batch: int | None = None, depth: int = 2) -> Any:
+    def infer(self, x: Tensor | Iterable[Any], micro_batch: int | None = None, depth: int = 2) -> Tensor:
         """The model's outputs without gradients, in input order, pipelined through the tiles.
 
         Args:
@@ -155,7 +155,7 @@ class Emulation:
 
         Returns:
             What the model gives for the whole input, on the CPU: one tensor, or the tuple, mapping or
-            dataclass that it gives, joined tensor by tensor. The model computes in evaluation mode; every
+            dataclass that it gives, joined tensor by tensor (typed as what most give). The model computes in evaluation mode; every
             module's mode is left as it was.
         """
         _require_positive("depth", depth)

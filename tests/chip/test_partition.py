@@ -27,7 +27,7 @@ def chip_of(tiles: int, side: int = 4) -> Chip:
 
 def in_order(layers: list[LayerShape], chip: Chip, strategy: str = "per-layer") -> MappingPlan:
     """The plan with every chip filled before the next one."""
-    with mock.patch("crossgrid.chip.mapping.partition.with_few_crossings", lambda plan, chip: plan):
+    with mock.patch("crossgrid.chip.mapping.copies_order.with_few_crossings", lambda plan, chip: plan):
         return map_layers(layers, chip, strategy)
 
 

@@ -81,7 +81,7 @@ def check_restored() -> None:
             running.save(folder)
             wanted = running.infer(x)
         with cg.restore(folder, other, device="cuda") as running:
-            assert running.executor.worker.executor == "cuda"
+            assert running.executor.worker.device == "cuda"
             assert np.array_equal(weights_of(other), weights_of(model))
             torch.testing.assert_close(running.infer(x), wanted, rtol=0, atol=1e-4)
 
