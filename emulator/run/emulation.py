@@ -155,8 +155,8 @@ class Emulation:
 
         Returns:
             What the model gives for the whole input, on the CPU: one tensor, or the tuple, mapping or
-            dataclass that it gives, joined tensor by tensor (typed as what most give). The model computes in evaluation mode; every
-            module's mode is left as it was.
+            dataclass that it gives, joined tensor by tensor (typed as what most give). The model
+            computes in evaluation mode; every module's mode is left as it was.
         """
         _require_positive("depth", depth)
         if micro_batch is not None:
