@@ -17,6 +17,7 @@ from ..cost.events import mvm_interval_ns
 from ..description.adc import shortfall
 from ..description.spec import Chip
 from ..plan.plan import MappingPlan
+from .names import shortened
 from .page import notebook_html
 from .tables import bars, console, digital_table, layer_rows, mapping_table
 
@@ -269,7 +270,7 @@ def _write_layers(axis: Any, plan: MappingPlan, chip: int) -> None:
     tiles, first = np.unique(plan.table["tile"][on_chip], return_index=True)
     for tile, k in zip(tiles, on_chip[first], strict=True):
         row, column = divmod(int(tile) % (rows * columns), columns)
-        name = "\n".join(textwrap.wrap(plan.layers[int(plan.table["layer"][k])].name, 9)[-3:])
+        name = "\n".join(textwrap.wrap(shortened(plan.layers[int(plan.table["layer"][k])].name, 27), 9))
         bright = plan.tile_fill[np.searchsorted(plan.used_tiles, tile)] > BRIGHT
         axis.text(
             column, row, name, ha="center", va="center", fontsize=5, color="black" if bright else "white"

@@ -12,6 +12,7 @@ import numpy as np
 from ..cost.digital import DigitalCost
 from ..plan.digital import DigitalWork, merged
 from ..plan.plan import MappingPlan
+from .names import Name, shortened
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 MOST_ROWS = 120
 #: rows of digital work that the terminal shows
 DIGITAL_ROWS = 12
-NAME_WIDTH = 48
+#: headings of columns that hold words
+TEXTS = frozenset({"layer", "module", "kind", "from", "to", "why", "device"})
 
 
 def console() -> Console:
@@ -30,14 +32,6 @@ def console() -> Console:
 
     plain = Console()
     return plain if plain.is_terminal else Console(width=160)
-
-
-def shortened(name: str, width: int = NAME_WIDTH) -> str:
-    """``name`` with its middle left out where it is longer: what differs stands at its ends."""
-    if len(name) <= width:
-        return name
-    left = (width - 1) // 3
-    return f"{name[:left]}…{name[left + 1 - width :]}"
 
 
 def folded(rows: Sequence[dict[str, Any]]) -> list[tuple[dict[str, Any], int]]:
@@ -61,9 +55,8 @@ def bars(title: str, parts: Mapping[str, float], unit: str) -> str:
     lines = [f"{title}: {total:,.4g} {unit}"]
     for name, value in sorted(parts.items(), key=lambda item: -item[1]):
         if value > 0:
-            lines.append(
-                f"  {name:<24.24} {'█' * max(1, round(30 * value / total)):<30} {value / total:6.1%}"
-            )
+            bar = "█" * max(1, round(30 * value / total))
+            lines.append(f"  {shortened(name, 24):<24} {bar:<30} {value / total:6.1%}")
     return "\n".join(lines)
 
 
@@ -85,45 +78,49 @@ def layer_rows(plan: MappingPlan) -> list[dict[str, object]]:
     ]
 
 
-def mapping_table(plan: MappingPlan, reuse_known: bool = True) -> Table:
-    """A table for the terminal: which layer on which tiles, and how full they are."""
+def layer_table(title: str, *headings: str) -> Table:
+    """A table whose rows are named, without lines between its columns: they leave long names some room."""
+    from rich import box
     from rich.table import Table
 
+    table = Table(
+        title=title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False,
+        collapse_padding=True,
+    )  # fmt: skip
+    for heading in headings:
+        table.add_column(heading, justify="left" if heading in TEXTS else "right")
+    return table
+
+
+def mapping_table(plan: MappingPlan, reuse_known: bool = True) -> Table:
+    """A table for the terminal: which layer on which tiles, and how full they are.
+
+    What all layers have alike (one copy, a reuse that is not known) has no column.
+    """
     title = (
         f"{plan.chip}, {plan.strategy}: {plan.tiles_used} of {plan.tiles_available} tiles, "
         f"{plan.utilization:.1%} of their cells"
     )
-    table = Table(title=title, title_justify="left")
-    for column in (
-        "layer",
-        "rows (in)",
-        "columns (out)",
-        "tiles",
-        "copies",
-        "reuse",
-        "utilization",
-        "from",
-        "to",
-    ):
-        table.add_column(column, justify="left" if column in ("layer", "from", "to") else "right")
     rows = layer_rows(plan)
     for row, at in zip(rows, plan.layer_rows, strict=True):
         tiles = plan.table["tile"][at]
         row["from"], row["to"] = str(plan.address(tiles.min())), str(plan.address(tiles.max()))
+        row["full"] = f"{row['utilization']:.1%}"
+    counts = ["in", "out", "tiles", "copies", "reuse", "full"]
+    if not reuse_known:
+        counts.remove("reuse")
+    if plan.copies.max(initial=1) == 1:
+        counts.remove("copies")
+    table = layer_table(title, "layer", *counts, "from", "to")
     for row, count in folded(rows):
-        name = shortened(str(row["name"])) + (f" ({count} alike)" if count > 1 else "")
-        table.add_row(
-            name, str(row["in"]), str(row["out"]), str(row["tiles"]), str(row["copies"]),
-            str(row["reuse"]) if reuse_known else "–", f"{row['utilization']:.1%}",
-            str(row["from"]), str(row["to"]) if count == 1 else "…",
-        )  # fmt: skip
+        name = Name(str(row["name"]), f" ({count} alike)" if count > 1 else "")
+        last = str(row["to"]) if count == 1 else "…"
+        table.add_row(name, *(str(row[key]) for key in counts), str(row["from"]), last)
     return table
 
 
 def digital_table(works: Sequence[DigitalWork], cost: DigitalCost, share: float) -> Table | None:
     """What stays digital, the most multiplications first; None where everything is on tiles."""
-    from rich.table import Table
-
     if not works:
         return None
     counted = (
@@ -132,15 +129,16 @@ def digital_table(works: Sequence[DigitalWork], cost: DigitalCost, share: float)
     )
     if cost.unknown:
         counted = "how much, and which functions the model calls, an example input would tell"
-    table = Table(title=f"stays digital: {counted}", title_justify="left")
-    for column in ("module", "kind", "multiplications", "other operations", "values", "weights"):
-        table.add_column(column, justify="left" if column in ("module", "kind") else "right")
+    table = layer_table(
+        f"stays digital: {counted}",
+        "module", "kind", "multiplications", "other operations", "values", "weights",
+    )  # fmt: skip
     ranked = sorted(_alike(works), key=lambda work: -(work.macs or 0.0) - 1e-6 * (work.operations or 0.0))
     for work in ranked[:DIGITAL_ROWS]:
         counts = (
             "?" if count is None else f"{count:,.0f}" for count in (work.macs, work.operations, work.values)
         )
-        table.add_row(shortened(work.name) or "(the model)", work.kind, *counts, f"{work.weights:,}")
+        table.add_row(Name(work.name or "(the model)"), work.kind, *counts, f"{work.weights:,}")
     if len(ranked) > DIGITAL_ROWS:
         table.add_row(f"and {len(ranked) - DIGITAL_ROWS} more", "", "", "", "", "")
     return table

@@ -15,7 +15,8 @@ from crossgrid.chip.cost.cost import cost_of
 from crossgrid.chip.cost.events import Events, layer_events, traffic_events
 from crossgrid.chip.cost.parts import energy_by_part
 from crossgrid.chip.cost.traffic import traffic_of
-from crossgrid.chip.reports.tables import mapping_table
+from crossgrid.chip.reports.names import Name
+from crossgrid.chip.reports.tables import layer_table, mapping_table
 
 from ..tiles.layer_spec import LayerSpec
 from .metrics import TileSample, busy_share, waiting_share
@@ -64,11 +65,11 @@ class RunReport:
         """Layer -> tiles, used rows x columns, utilization."""
         if self.plan is not None:
             return mapping_table(self.plan, self.reuse_known)
-        table = Table(title="layers on tiles cut at the configuration's own size")
-        for heading in ("layer", "outputs x inputs", "tiles"):
-            table.add_column(heading)
+        table = layer_table(
+            "layers on tiles cut at the configuration's own size", "layer", "outputs x inputs", "tiles"
+        )
         for spec in self.specs:
-            table.add_row(spec.name, f"{spec.out_size} x {spec.in_size}", str(len(spec.tiles)))
+            table.add_row(Name(spec.name), f"{spec.out_size} x {spec.in_size}", str(len(spec.tiles)))
         return table
 
     def events(self) -> Events | None:
@@ -118,14 +119,10 @@ class RunReport:
         for labels, counters in self.samples:
             for name, value in counters.items():
                 totals[labels["layer"]][name] += value
-        table = Table(title="what the tiles have done")
-        table.add_column("layer")
-        for heading in COUNTED.values():
-            table.add_column(heading, justify="right")
-        table.add_column("seconds", justify="right")
+        table = layer_table("what the tiles have done", "layer", *COUNTED.values(), "seconds")
         for layer, counters in totals.items():
             seconds = sum(counters[f"{part}_seconds"] for part in ("forward", "backward", "update"))
-            table.add_row(layer, *(f"{counters[name]:,.0f}" for name in COUNTED), f"{seconds:.2f}")
+            table.add_row(Name(layer), *(f"{counters[name]:,.0f}" for name in COUNTED), f"{seconds:.2f}")
         return table
 
     def occupancy(self) -> Table | None:
@@ -136,12 +133,11 @@ class RunReport:
         if not any(counters["run_seconds"] for _, counters in self.samples):
             return None
         late = f"; updates are late by {self.update_delay} steps" if self.update_delay else ""
-        table = Table(title=f"how busy the tiles were{late}")
-        for heading in ("layer", "tiles", "busy", "busiest tile", "bubbles"):
-            table.add_column(heading, justify="left" if heading == "layer" else "right")
+        headings = "layer", "tiles", "busy", "busiest tile", "bubbles"
+        table = layer_table(f"how busy the tiles were{late}", *headings)
         for layer, tiles in by_layer.items():
             busy = [busy_share(counters) for counters in tiles]
             bubbles = sum(waiting_share(counters) for counters in tiles) / len(tiles)
             shares = (sum(busy) / len(busy), max(busy), bubbles)
-            table.add_row(layer, str(len(tiles)), *(f"{share:.1%}" for share in shares))
+            table.add_row(Name(layer), str(len(tiles)), *(f"{share:.1%}" for share in shares))
         return table

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 
 import pytest
+from rich.console import Console
 
 from crossgrid.chip import LayerShape, load_chip, map_layers
 from crossgrid.chip.cost.traffic import traffic_of
 from crossgrid.chip.description.load import presets
 from crossgrid.chip.reports.chip_report import chip_dict, print_chip, print_chips
+from crossgrid.chip.reports.names import shortened
 from crossgrid.chip.reports.page import floor_data, notebook_html, page
 from crossgrid.chip.reports.report import Report, draw_floor_plan, mapping_table
-from crossgrid.chip.reports.tables import shortened
+from crossgrid.chip.reports.tables import bars
 from crossgrid.emulator.shapes.zoo import zoo_layers
 
 
@@ -35,8 +38,6 @@ def test_plain_data_has_the_keys_that_are_relied_on() -> None:
 
 
 def test_terminal_table_names_every_layer() -> None:
-    from rich.console import Console
-
     console = Console(width=140, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
     console.print(mapping_table(report_of().plan))
     text = console.export_text()
@@ -137,9 +138,36 @@ def test_long_names_are_short_in_their_middle() -> None:
     assert shortened("fc", 40) == "fc"
 
 
-def test_many_layers_that_are_alike_are_one_row() -> None:
-    from rich.console import Console
+Q_PROJ = "model.layers.0.self_attn.q_proj"
 
+
+@pytest.mark.parametrize("width", [70, 80, 160])
+def test_tables_show_both_ends_of_a_name_at_any_width(width: int) -> None:
+    """A terminal of 80 columns leaves the names of a plan some twenty characters: both ends are there."""
+    names = [Q_PROJ, Q_PROJ.replace("q_proj", "k_proj"), Q_PROJ.replace("q_proj", "v_proj")]
+    table = mapping_table(map_layers([LayerShape(name, 64, 64) for name in names], "demo-128"))
+    console = Console(width=width, record=True, file=io.StringIO())
+    console.print(table)
+    lines = [line for line in console.export_text().splitlines() if "_proj" in line]
+    assert len(lines) == 3
+    for line, end in zip(lines, ("q_proj", "k_proj", "v_proj"), strict=True):
+        shown = line.split()[0]
+        assert shown.startswith("model")
+        assert shown.endswith(end)
+
+
+@pytest.mark.parametrize("width", range(1, 60))
+def test_a_shortened_name_fits(width: int) -> None:
+    assert len(shortened(Q_PROJ, width)) <= width
+
+
+def test_bars_show_both_ends_of_a_name() -> None:
+    line = bars("energy", {Q_PROJ: 2.0, "ADC": 1.0}, "pJ").splitlines()[1]
+    assert line.split()[0].startswith("model.l")
+    assert line.split()[0].endswith("attn.q_proj")
+
+
+def test_many_layers_that_are_alike_are_one_row() -> None:
     layers = [LayerShape(f"h.{k}.{part}", 16, 16) for k in range(200) for part in ("up", "down")]
     table = mapping_table(map_layers(layers, "demo-128"))
     console = Console(width=140, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
