@@ -25,6 +25,7 @@ from crossgrid.kernels.cells.transfer.config import (
 from crossgrid.kernels.cells.vector_cell import VectorUnitCell, VectorUnitCellUpdatePolicy
 from crossgrid.kernels.config import config, field
 from crossgrid.kernels.devices import PCMPresetDevice, PulsedDevice
+from crossgrid.kernels.pulsed_update.parameters import UpdateParameters
 
 
 def pcm_pair() -> list[PulsedDevice]:
@@ -58,26 +59,39 @@ def tiki_taka(device: PulsedDevice) -> TransferCompound:
     return TransferCompound(unit_cell_devices=twice(device), transfer_forward=transfer_read())
 
 
-def tiki_taka_v2(device: PulsedDevice) -> ChoppedTransferCompound:
+def tiki_taka_v2(
+    device: PulsedDevice, auto_granularity: float = 1000.0, fast_lr: float = 0.1
+) -> ChoppedTransferCompound:
     """TTv2: c-TTv2 with choppers that stand still."""
-    return chopped_tiki_taka_v2(device, in_chop_prob=0.0)
+    return chopped_tiki_taka_v2(device, 0.0, auto_granularity, fast_lr)
 
 
-def chopped_tiki_taka_v2(device: PulsedDevice, in_chop_prob: float = 0.01) -> ChoppedTransferCompound:
+def chopped_tiki_taka_v2(
+    device: PulsedDevice, in_chop_prob: float = 0.01, auto_granularity: float = 1000.0, fast_lr: float = 0.1
+) -> ChoppedTransferCompound:
     """c-TTv2."""
     return ChoppedTransferCompound(
         unit_cell_devices=twice(device), transfer_forward=transfer_read(), transfer_update=single_pulses(),
-        units_in_mbatch=False, in_chop_prob=in_chop_prob, fast_lr=0.5, auto_scale=True,
-        auto_granularity=1000.0,
+        units_in_mbatch=False, in_chop_prob=in_chop_prob, fast_lr=fast_lr, auto_scale=True,
+        auto_granularity=auto_granularity,
     )  # fmt: skip
 
 
-def agad(device: PulsedDevice) -> DynamicTransferCompound:
+def agad(
+    device: PulsedDevice, in_chop_prob: float, auto_granularity: float = 1000.0, fast_lr: float = 0.1,
+    tail_weightening: float = 5.0,
+) -> DynamicTransferCompound:  # fmt: skip
     """AGAD."""
     return DynamicTransferCompound(
         unit_cell_devices=twice(device), transfer_forward=transfer_read(), transfer_update=single_pulses(),
-        in_chop_prob=0.02, fast_lr=0.5, auto_scale=True, auto_granularity=1000.0, tail_weightening=5.0,
+        in_chop_prob=in_chop_prob, fast_lr=fast_lr, auto_scale=True, auto_granularity=auto_granularity,
+        tail_weightening=tail_weightening,
     )  # fmt: skip
+
+
+def long_trains() -> UpdateParameters:
+    """Trains of up to 100 pulses: devices whose steps are small take part of a larger update."""
+    return UpdateParameters(desired_bl=100)
 
 
 def mixed_precision(device: PulsedDevice | OneSidedUnitCell) -> MixedPrecisionCompound:

@@ -10,8 +10,18 @@ from numpy.typing import NDArray
 from ..backends import Backend
 from ..devices.base import PulsedDevice, dynamics
 from ..errors import ConfigError, InputError
-from ..pulsed_update.arguments import EVERY_VECTOR, Devices, Looks, Pulsing, Side, Status, Update, Vectors
-from ..pulsed_update.parameters import MAX_PULSES, PulseType, UpdateParameters
+from ..pulsed_update.arguments import (
+    EVERY_VECTOR,
+    Devices,
+    Looks,
+    Pulsing,
+    Side,
+    Status,
+    Update,
+    Vectors,
+    in_parts,
+)
+from ..pulsed_update.parameters import PulseType, UpdateParameters
 from ..pulsed_update.rule import make_rule
 from ..rng import Stream, new_key, tile_key
 from .cell import Array, Keys, check_finite, not_finite
@@ -135,6 +145,8 @@ class DeviceArray:
             self._devices, vectors, pulsing, self.keys_T2 if train_keys_T2 is None else train_keys_T2,
             EVERY_VECTOR if active_TB is None else active_TB, pulses_T,
         )  # fmt: skip
+        if pulsing.rule.parts > 1:
+            update, looks = in_parts(update, looks)
         if self._card is not None:
             self._card.newer = True
         status = self.backend.pulsed_update.run(self.device, update, looks)
@@ -258,6 +270,7 @@ def _refusal(status: int, learning_rate: float, pulsing: Pulsing) -> ConfigError
     if status == Status.TOO_LONG:
         return ConfigError(
             f"learning rate {learning_rate:g} with steps of {pulsing.granularity:g} asks for trains of more "
-            f"than {MAX_PULSES} pulses; set UpdateParameters.fixed_bl or update_management, or lower the rate"
+            f"than {pulsing.rule.longest:g} pulses; set UpdateParameters.fixed_bl or update_management, or "
+            "lower the rate"
         )
     return not_finite("x" if status == Status.BAD_X else "d")

@@ -105,3 +105,25 @@ class Update(NamedTuple):
     train_keys_T2: Any  # whose trains they are
     active_TB: NDArray[np.uint8]  # 0 for vectors that a tile does not take part in; empty: in all
     pulses_T: NDArray[np.int64]  # the pulses of each tile are added to it
+
+
+def in_parts(order: Update, looks: Looks | None) -> tuple[Update, Looks | None]:
+    """An update whose trains are cut into parts: each vector is there once for every part, one after another.
+
+    A tick of the whole becomes as many ticks of parts, so no two draws share an address.
+    """
+    vectors, pulsing = order.vectors, order.pulsing
+    parts = pulsing.rule.parts
+    repeated = vectors._replace(x_XBI=_repeated(vectors.x_XBI, parts), d_DBO=_repeated(vectors.d_DBO, parts))
+    whole = order._replace(
+        vectors=repeated,
+        pulsing=pulsing._replace(tick=pulsing.tick * parts),
+        active_TB=np.repeat(order.active_TB, parts, axis=1),
+    )
+    return whole, None if looks is None else looks._replace(after_N=looks.after_N * parts)
+
+
+def _repeated(values_NBL: Any, times: int) -> Any:
+    if isinstance(values_NBL, np.ndarray):
+        return np.repeat(values_NBL, times, axis=1)
+    return values_NBL.repeat_interleave(times, dim=1)

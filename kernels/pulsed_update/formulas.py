@@ -27,6 +27,12 @@ def train_length(x_max: Any, d_max: Any, rate: Any, granularity: Any, desired: A
     return m.where(idle, 0.0, length)
 
 
+def part_length(length: Any, part: Any, parts: Any) -> Any:
+    """Slots of one of the ``parts`` of a train: words of 31 are filled one after the other."""
+    own = m.maximum(m.minimum(length - 31.0 * part, 31.0), 0.0)
+    return m.where(parts > 1, own, length)
+
+
 def train_scale(
     x_max: Any, d_max: Any, rate: Any, granularity: Any, desired: Any, rule: Any, length: Any
 ) -> Any:

@@ -13,7 +13,6 @@ from ..rng.formulas import normal_pair, unit_interval
 from ..rng.naive import philox4x32
 from . import formulas
 from .arguments import Looks, Pulsing, Side, Status, Update, Vectors
-from .parameters import MAX_PULSES
 from .rule import FINER, SECOND_PASS, Rule
 
 Array = NDArray[np.float32]
@@ -156,16 +155,17 @@ def see_pulsed(tile: Tile, pulsed_OI: NDArray[np.bool_], tick: int, extra: int) 
     tile.seen_OI[row, column] = tile.w_OI[row, column] + tile.write_noise * xi
 
 
-def pulse_vector(tile: Tile, x_I: Array, d_O: Array, pulsing: Pulsing, tick: int) -> int:
-    """Pulse one vector into one tile, in place; returns the number of pulses."""
+def pulse_vector(tile: Tile, x_I: Array, d_O: Array, pulsing: Pulsing, number: int) -> int:
+    """Pulse vector ``number`` into one tile, in place; returns the number of pulses."""
     rule, extra = pulsing.rule, pulsing.extra
     x_max, d_max = np.abs(x_I).max(), np.abs(d_O).max() * rule.grad_scale
     plan = (x_max, d_max, f32(abs(pulsing.rate)), pulsing.granularity, rule.desired, rule.scaling)
     length = formulas.train_length(*plan)
-    if length == 0:
+    slots = int(formulas.part_length(length, f32(number % rule.parts), rule.parts))
+    if slots == 0:
         return 0
-    scales = formulas.train_scale(*plan, length)
-    counts = coincidences(x_I, d_O, int(length), scales, rule, tile.train_key_2, tick, extra)
+    scales, tick = formulas.train_scale(*plan, length), pulsing.tick + number
+    counts = coincidences(x_I, d_O, slots, scales, rule, tile.train_key_2, tick, extra)
     up = np.signbit(d_O)[:, None] ^ np.signbit(x_I)[None, :] ^ bool(pulsing.rate < 0)
     if pulsing.side == Side.UP:
         counts = np.where(up, counts, 0)
@@ -185,7 +185,7 @@ def run(device: Any, order: Update, looks: Looks | None = None) -> Status:
         return Status.BAD_X
     if not np.isfinite(vectors.d_DBO).all():
         return Status.BAD_D
-    if _longest(vectors, pulsing) > MAX_PULSES:
+    if _longest(vectors, pulsing) > pulsing.rule.longest:
         return Status.TOO_LONG
     for t in range(len(devices.w_TOI)):
         tile = Tile(
@@ -195,7 +195,7 @@ def run(device: Any, order: Update, looks: Looks | None = None) -> Status:
         for b in range(vectors.batch):
             if order.active_TB.size == 0 or order.active_TB[t, b]:
                 x_I, d_O = vectors.x_XBI[vectors.x_of_T[t], b], vectors.d_DBO[vectors.d_of_T[t], b]
-                order.pulses_T[t] += pulse_vector(tile, x_I, d_O, pulsing, pulsing.tick + b)
+                order.pulses_T[t] += pulse_vector(tile, x_I, d_O, pulsing, b)
     return Status.DONE
 
 

@@ -8,7 +8,8 @@ from typing import ClassVar
 
 from ..config import Config, config, field
 
-MAX_PULSES = 31  # a pulse train is one 32-bit word, its top bit the sign of the line
+WORD_PULSES = 31  # of a pulse train in one 32-bit word, whose top bit is the sign of the line
+MAX_PULSES = 32 * WORD_PULSES  # a longer train is cut into parts, each a word
 
 
 class PulseType(Enum):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import functools
+import math
 from typing import NamedTuple
 
 import numpy as np
 
-from .parameters import PulseType, UpdateParameters
+from .parameters import MAX_PULSES, WORD_PULSES, PulseType, UpdateParameters
 
 MODES = {
     PulseType.STOCHASTIC_COMPRESSED: 0,
@@ -29,6 +30,8 @@ class Rule(NamedTuple):
     x_step: np.float32  # widths that the probabilities are rounded to; 0: none
     d_step: np.float32
     jitter: int  # 1: stochastic rounding
+    parts: int  # that a random train is cut into, each pulsed as a vector of its own
+    longest: np.float32  # train that all parts together have room for
 
 
 def make_rule(own: UpdateParameters) -> Rule:
@@ -49,4 +52,9 @@ def _rule(
     mode: int, scaling: int, desired: int, grad_scale: float, steps: tuple[float, float], jitter: bool
 ) -> Rule:
     x_step, d_step = (np.float32(max(step, 0.0)) for step in steps)
-    return Rule(mode, scaling, np.float32(desired), np.float32(grad_scale), x_step, d_step, int(jitter))
+    parts = math.ceil(desired / WORD_PULSES) if mode <= 1 else 1  # others are counts, not slots
+    longest = parts * WORD_PULSES if mode <= 1 else MAX_PULSES
+    return Rule(
+        mode, scaling, np.float32(desired), np.float32(grad_scale), x_step, d_step, int(jitter), parts,
+        np.float32(longest),
+    )  # fmt: skip

@@ -13,8 +13,9 @@ from crossgrid.kernels.devices.presets import (
     ReRamESPresetDevice,
     ReRamSBPresetDevice,
 )
+from crossgrid.kernels.pulsed_update.parameters import UpdateParameters
 
-from ..cell_presets import agad
+from ..cell_presets import agad, long_trains
 from .base import CellPreset
 
 
@@ -22,39 +23,43 @@ from .base import CellPreset
 class AGADReRamESPreset(CellPreset):
     """AGAD (Rasch et al., 2024) on two ReRamESPresetDevice (Gong et al., 2018)."""
 
-    device: Config = field(factory=lambda: agad(ReRamESPresetDevice()))
+    device: Config = field(factory=lambda: agad(ReRamESPresetDevice(), 0.02, fast_lr=0.5))
 
 
 @config
 class AGADReRamSBPreset(CellPreset):
     """AGAD (Rasch et al., 2024) on two ReRamSBPresetDevice (Gong et al., 2018)."""
 
-    device: Config = field(factory=lambda: agad(ReRamSBPresetDevice()))
+    device: Config = field(
+        factory=lambda: agad(ReRamSBPresetDevice(subtract_symmetry_point=True), 0.02, fast_lr=0.5)
+    )
 
 
 @config
 class AGADCapacitorPreset(CellPreset):
     """AGAD (Rasch et al., 2024) on two CapacitorPresetDevice (Li et al., 2018)."""
 
-    device: Config = field(factory=lambda: agad(CapacitorPresetDevice()))
+    device: Config = field(factory=lambda: agad(CapacitorPresetDevice(), 0.01, tail_weightening=20.0))
 
 
 @config
 class AGADEcRamPreset(CellPreset):
     """AGAD (Rasch et al., 2024) on two EcRamPresetDevice (Tang et al., 2018)."""
 
-    device: Config = field(factory=lambda: agad(EcRamPresetDevice()))
+    device: Config = field(factory=lambda: agad(EcRamPresetDevice(), 0.005, 750.0, tail_weightening=50.0))
 
 
 @config
 class AGADEcRamMOPreset(CellPreset):
     """AGAD (Rasch et al., 2024) on two EcRamMOPresetDevice (Kim et al., 2019)."""
 
-    device: Config = field(factory=lambda: agad(EcRamMOPresetDevice()))
+    device: Config = field(factory=lambda: agad(EcRamMOPresetDevice(), 0.005, 500.0, tail_weightening=50.0))
+    update: UpdateParameters = field(factory=long_trains)
 
 
 @config
 class AGADIdealizedPreset(CellPreset):
     """AGAD (Rasch et al., 2024) on two IdealizedPresetDevice (Rasch et al., 2019)."""
 
-    device: Config = field(factory=lambda: agad(IdealizedPresetDevice()))
+    device: Config = field(factory=lambda: agad(IdealizedPresetDevice(), 0.005, 500.0, tail_weightening=50.0))
+    update: UpdateParameters = field(factory=long_trains)

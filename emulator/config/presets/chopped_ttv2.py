@@ -13,8 +13,9 @@ from crossgrid.kernels.devices.presets import (
     ReRamESPresetDevice,
     ReRamSBPresetDevice,
 )
+from crossgrid.kernels.pulsed_update.parameters import UpdateParameters
 
-from ..cell_presets import chopped_tiki_taka_v2
+from ..cell_presets import chopped_tiki_taka_v2, long_trains
 from .base import CellPreset
 
 
@@ -22,14 +23,16 @@ from .base import CellPreset
 class ChoppedTTv2ReRamESPreset(CellPreset):
     """c-TTv2 (Rasch et al., 2024) on two ReRamESPresetDevice (Gong et al., 2018)."""
 
-    device: Config = field(factory=lambda: chopped_tiki_taka_v2(ReRamESPresetDevice()))
+    device: Config = field(factory=lambda: chopped_tiki_taka_v2(ReRamESPresetDevice(), fast_lr=0.5))
 
 
 @config
 class ChoppedTTv2ReRamSBPreset(CellPreset):
     """c-TTv2 (Rasch et al., 2024) on two ReRamSBPresetDevice (Gong et al., 2018)."""
 
-    device: Config = field(factory=lambda: chopped_tiki_taka_v2(ReRamSBPresetDevice()))
+    device: Config = field(
+        factory=lambda: chopped_tiki_taka_v2(ReRamSBPresetDevice(subtract_symmetry_point=True), fast_lr=0.5)
+    )
 
 
 @config
@@ -43,18 +46,23 @@ class ChoppedTTv2CapacitorPreset(CellPreset):
 class ChoppedTTv2EcRamPreset(CellPreset):
     """c-TTv2 (Rasch et al., 2024) on two EcRamPresetDevice (Tang et al., 2018)."""
 
-    device: Config = field(factory=lambda: chopped_tiki_taka_v2(EcRamPresetDevice()))
+    device: Config = field(
+        factory=lambda: chopped_tiki_taka_v2(EcRamPresetDevice(), auto_granularity=500.0, fast_lr=1.0)
+    )
+    update: UpdateParameters = field(factory=long_trains)
 
 
 @config
 class ChoppedTTv2EcRamMOPreset(CellPreset):
     """c-TTv2 (Rasch et al., 2024) on two EcRamMOPresetDevice (Kim et al., 2019)."""
 
-    device: Config = field(factory=lambda: chopped_tiki_taka_v2(EcRamMOPresetDevice()))
+    device: Config = field(factory=lambda: chopped_tiki_taka_v2(EcRamMOPresetDevice(), 0.001, 500.0))
+    update: UpdateParameters = field(factory=long_trains)
 
 
 @config
 class ChoppedTTv2IdealizedPreset(CellPreset):
     """c-TTv2 (Rasch et al., 2024) on two IdealizedPresetDevice (Rasch et al., 2019)."""
 
-    device: Config = field(factory=lambda: chopped_tiki_taka_v2(IdealizedPresetDevice()))
+    device: Config = field(factory=lambda: chopped_tiki_taka_v2(IdealizedPresetDevice(), 0.001, 500.0))
+    update: UpdateParameters = field(factory=long_trains)

@@ -29,7 +29,7 @@ class TikiTakaReRamESPreset(CellPreset):
 class TikiTakaReRamSBPreset(CellPreset):
     """Tiki-Taka (Gokmen and Haensch, 2020) on two ReRamSBPresetDevice (Gong et al., 2018)."""
 
-    device: Config = field(factory=lambda: tiki_taka(ReRamSBPresetDevice()))
+    device: Config = field(factory=lambda: tiki_taka(ReRamSBPresetDevice(subtract_symmetry_point=True)))
 
 
 @config

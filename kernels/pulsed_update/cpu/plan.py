@@ -19,6 +19,7 @@ VECTORS = 512  # whose magnitudes are one task
 
 train_length = compiled(formulas.train_length)
 train_scale = compiled(formulas.train_scale)
+part_length = compiled(formulas.part_length)
 
 
 class Plan(NamedTuple):
@@ -59,11 +60,13 @@ def plan_vectors(vectors, active_TB, rule, rate, granularity, own, plan):
             length = train_length(x_max, d_max, rate, granularity, rule.desired, rule.scaling)
             if active_TB.size > 0 and active_TB[t, own.start + b] == 0:
                 length = np.float32(0.0)
-            if length > np.float32(31.0):
+            if length > rule.longest:
                 return TOO_LONG, 0
             of_d, of_x = train_scale(x_max, d_max, rate, granularity, rule.desired, rule.scaling, length)
-            plan.lengths_TB[t, own.start + b] = np.int32(length)
-            longest = max(longest, np.int32(length))
+            part = np.float32((own.start + b) % rule.parts)
+            slots = np.int32(part_length(length, part, rule.parts))
+            plan.lengths_TB[t, own.start + b] = slots
+            longest = max(longest, slots)
             plan.scales_2TB[0, t, own.start + b] = of_x
             plan.scales_2TB[1, t, own.start + b] = of_d
     return DONE, longest

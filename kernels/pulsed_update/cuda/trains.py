@@ -19,6 +19,7 @@ _SECOND, _FINER = tl.constexpr(SECOND_PASS), tl.constexpr(FINER)
 
 train_length = jitted(formulas.train_length)
 train_scale = jitted(formulas.train_scale)
+part_length = jitted(formulas.part_length)
 quantised = jitted(formulas.quantised)
 train_margin, fires = jitted(formulas.train_margin), jitted(formulas.fires)
 surely, perhaps = jitted(formulas.surely), jitted(formulas.perhaps)
@@ -59,6 +60,7 @@ class Trained(NamedTuple):
     mode: int
     jitter: bool
     has_active: bool
+    parts: int
     block: int
 
 
@@ -88,6 +90,7 @@ class Scaling(NamedTuple):
     grad_scale: Any
     x_step: Any
     d_step: Any
+    longest: Any  # train that there is room for
 
 
 class Draw(NamedTuple):
@@ -148,7 +151,7 @@ def line_codes(
 
 @triton.jit
 def train_kernel(vectors, active, keys, tick_of_first, codes, shape, scaling, extra, HOW: tl.constexpr):
-    """Trains of vector b of tile t. The length is -1 or -2 where x or d is not finite."""
+    """Trains of vector b of tile t. The length is -1 or -2 where x or d is not finite, -3 if too long."""
     t, b = tl.program_id(0), tl.program_id(1)
     batch, columns, rows = shape.vectors, shape.columns, shape.rows
     x_values = vectors.x_XBI + (tl.load(vectors.x_of_T + t) * batch + b) * columns
@@ -161,7 +164,8 @@ def train_kernel(vectors, active, keys, tick_of_first, codes, shape, scaling, ex
     if HOW.has_active:
         planned = tl.where(tl.load(active + t * batch + b) == 0, 0.0, planned)
     of_d, of_x = train_scale(x_max, d_max, rate, granularity, desired, HOW.scaling, planned)
-    length = planned.to(tl.int32)
+    length = part_length(planned, (b % HOW.parts).to(tl.float32), HOW.parts).to(tl.int32)
+    length = tl.where(planned > scaling.longest, -3, length)
     length = tl.where(d_bits >= 0x7F800000, -2, length)
     length = tl.where(x_bits >= 0x7F800000, -1, length)
     at = (t * batch + b).to(tl.int64)

@@ -15,7 +15,6 @@ from ...devices.base import parameters_type
 from ...rng.cuda import jitted
 from ..arguments import Looks, Status, Update, Vectors
 from ..cpu.exact import update_exactly
-from ..parameters import MAX_PULSES
 from .steps import Stepped, step_kernel
 from .trains import Codes, Scaling, Shape, Trained, train_kernel
 
@@ -49,22 +48,20 @@ def run(device: Any, order: Update, looks: Looks | None = None) -> Status:
     shape, lengths = Shape(batch, columns, rows), codes.lengths
     scaling = Scaling(
         float(abs(pulsing.rate)), float(pulsing.granularity), float(rule.desired), float(rule.grad_scale),
-        float(rule.x_step), float(rule.d_step),
+        float(rule.x_step), float(rule.d_step), float(rule.longest),
     )  # fmt: skip
     has_active = order.active_TB.size > 0
     trained = Trained(
-        rule.scaling, rule.mode, bool(rule.jitter), has_active,
+        rule.scaling, rule.mode, bool(rule.jitter), has_active, rule.parts,
         min(1024, triton.next_power_of_2(max(rows, columns))),
     )  # fmt: skip
     train_kernel[(tiles, batch)](
         Vectors(*(there(each) for each in vectors)), there(order.active_TB) if has_active else lengths,
         there(order.train_keys_T2), ticks, codes, shape, scaling, pulsing.extra, HOW=trained,
     )  # fmt: skip
-    shortest, longest = int(lengths.min()), int(lengths.max())
+    shortest = int(lengths.min())
     if shortest < 0:
         return Status(-shortest)
-    if longest > MAX_PULSES:
-        return Status.TOO_LONG
     pulses = torch.empty(tiles * rows, dtype=torch.int32, device=where)
     stepped = Stepped(
         rule.mode, pulsing.side, bool(pulsing.noisy), bool(pulsing.aggregates), bool(devices.write_noise > 0),

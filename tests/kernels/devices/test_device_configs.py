@@ -20,7 +20,7 @@ INDEX = np.zeros(1, np.int64)
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: UpdateParameters(desired_bl=32), "UpdateParameters.desired_bl = 32 must be at most 31"),
+        (lambda: UpdateParameters(desired_bl=993), "UpdateParameters.desired_bl = 993 must be at most 992"),
         (lambda: UpdateParameters(desired_bl=0), "UpdateParameters.desired_bl"),
         (lambda: devices.ConstantStepDevice(dw_min=-0.1), "ConstantStepDevice.dw_min = -0.1 must be above 0"),
         (

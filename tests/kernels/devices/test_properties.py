@@ -35,7 +35,7 @@ FIELDS = {
 PULSED = [kind for kind in PulseType if kind is not PulseType.NONE]
 TRAINS = {
     "pulse_type": st.sampled_from(PULSED),
-    "desired_bl": st.integers(1, 31),
+    "desired_bl": st.integers(1, 100),
     "update_bl_management": st.booleans(),
     "update_management": st.booleans(),
     "res": st.sampled_from([0.0, 0.1]),

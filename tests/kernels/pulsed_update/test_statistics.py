@@ -126,3 +126,46 @@ def test_soft_bounds_settle_at_the_symmetry_point():
     # stationary: each of 1200 weights spreads by about sqrt(step * bound / 4) = 0.04; rows and columns are
     # correlated, so count 30 independent ones
     assert abs(cell.weights.mean() - point) < 4.5 * 0.04 / math.sqrt(30)
+
+
+@pytest.mark.parametrize(
+    "kind", [PulseType.STOCHASTIC_COMPRESSED, PulseType.STOCHASTIC, PulseType.MEAN_COUNT]
+)
+@pytest.mark.parametrize("slots", [31, 32, 100, 992])
+def test_a_train_of_any_length_has_its_slots(kind, slots):
+    """Where every line fires in every slot, a crosspoint gets one pulse a slot."""
+    device = ConstantStepDevice(dw_min=0.001, dw_min_std=0.0, **EXACT_DEVICE, **WIDE)
+    trains = {"desired_bl": slots, "update_management": False, "update_bl_management": False}
+    cell = build_cell(device, UpdateParameters(pulse_type=kind, **trains), keys(1), 2, 3)
+    index, x, d = np.zeros(1, np.int64), np.ones((1, 2, 3), np.float32), -np.ones((1, 2, 2), np.float32)
+    done = cell.update(x, index, d, index, 0.001 * slots, 0)  # A = B = 1
+    assert done.pulses.tolist() == [2 * 6 * slots]
+    assert cell.weights == pytest.approx(0.002 * slots, rel=1e-4)
+
+
+def test_a_long_train_makes_a_change_that_a_short_one_cuts_off():
+    """x = d = 1 at rate 0.08 asks for 80 steps of 0.001: of 31 slots all fire, of 100 there are 80."""
+    device = ConstantStepDevice(dw_min=0.001, dw_min_std=0.0, **EXACT_DEVICE, **WIDE)
+    index, one = np.zeros(1, np.int64), np.ones((1, 1, 1), np.float32)
+    pulses = {}
+    for slots in (31, 100):
+        cell = build_cell(device, UpdateParameters(desired_bl=slots), keys(1), 1, 1)
+        pulses[slots] = int(cell.update(one, index, -one, index, 0.08, 7).pulses[0])
+    assert pulses == {31: 31, 100: 80}
+
+
+def test_the_parts_of_a_train_are_independent():
+    """Of 124 slots, each of four parts has 31: the counts' variance is that of independent slots."""
+    tiles, slots = 4000, 124
+    device = ConstantStepDevice(dw_min=0.001, dw_min_std=0.0, **EXACT_DEVICE, **WIDE)
+    trains = {"desired_bl": slots, "update_management": False, "update_bl_management": False}
+    cell = build_cell(device, UpdateParameters(**trains), keys(tiles), 1, 1)
+    index, one = np.zeros(tiles, np.int64), np.ones((1, 1, 1), np.float32)
+    p = 0.25  # of a coincidence: A = B = 1/2
+    counts = cell.update(one, index, -one, index, 0.001 * slots * p, 3).pulses
+    mean, variance = slots * p, slots * p * (1 - p)
+    assert abs(counts.mean() - mean) < 4.5 * math.sqrt(variance / tiles)
+    assert abs(counts.var() - variance) < 4.5 * variance * math.sqrt(2 / tiles)
+    cell.update(one, index, -one, index, 0.001 * slots * p, 4)  # the next tick: other draws
+    again = np.rint(cell.weights[:, 0, 0] / 0.001) - counts
+    assert abs(np.corrcoef(counts, again)[0, 1]) < 4.5 / math.sqrt(tiles)

@@ -42,8 +42,10 @@ def test_numpy_and_numba_agree_after_a_hundred_updates():
         {"update_bl_management": False, "update_management": False, "fixed_bl": False},
         {"res": 0.05, "sto_round": True, "x_res_implicit": 0.1, "d_res_implicit": 0.1},
         {"res": 0.05, "x_res_implicit": 0.1, "um_grad_scale": 0.5},
+        {"desired_bl": 100, "update_bl_management": False},
+        {"desired_bl": 100, "res": 0.05, "sto_round": True, "x_res_implicit": 0.1, "d_res_implicit": 0.1},
     ],
-    ids=["ublm", "um", "fixed", "free", "rounded-stochastically", "rounded"],
+    ids=["ublm", "um", "fixed", "free", "rounded-stochastically", "rounded", "long", "long-rounded"],
 )
 def test_numpy_and_numba_agree_for_every_pulse_type_and_setting(kind, settings):
     parameters = UpdateParameters(pulse_type=kind, **settings)

@@ -77,6 +77,9 @@ def main() -> None:
     rounding = UpdateParameters(res=0.1, sto_round=True)
     check_update(DEVICES["constant"], rounding, **small, rate=0.02)
     print("agrees: rounding", flush=True)
+    long = UpdateParameters(desired_bl=40, update_bl_management=False)
+    check_update(DEVICES["constant"], long, **small, rate=0.02)
+    print("agrees: trains in parts", flush=True)
 
 
 if __name__ == "__main__":
