@@ -24,7 +24,7 @@ CODES = trains.Codes("*i32", "*i32", "*i32", "*i32")
 TYPES = {
     "vectors": Vectors("*fp32", "*i64", "*fp32", "*i64"), "active": "*u8", "keys": "*i32", "pulses": "*i32",
     "tick_of_first": "*i64", "codes": CODES, "shape": trains.Shape("i32", "i32", "i32"),
-    "scaling": trains.Scaling("fp32", "fp32", "fp32", "fp32", "fp32", "fp32"),
+    "scaling": trains.Scaling("fp32", "fp32", "fp32", "fp32", "fp32", "fp32", "fp32"),
 }  # fmt: skip
 
 
@@ -41,7 +41,7 @@ def main() -> None:
     """One line for every kernel that compiles."""
     architecture = int(sys.argv[1])
     for kind, mode in MODES.items():
-        how = trains.Trained(scaling=6, mode=mode, jitter=True, has_active=True, block=256)
+        how = trains.Trained(scaling=6, mode=mode, jitter=True, has_active=True, parts=4, block=256)
         print(kind.name, len(cubin(trains.train_kernel, {"HOW": how}, architecture)), flush=True)
     for name, device in DEVICES.items():
         how = steps.Stepped(
