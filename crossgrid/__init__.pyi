@@ -82,6 +82,7 @@ from .emulator.config.rpu import SingleRPUConfig as SingleRPUConfig
 from .emulator.config.rpu import UnitCellRPUConfig as UnitCellRPUConfig
 from .emulator.errors import BackendError as BackendError
 from .emulator.errors import PortError as PortError
+from .emulator.errors import ProtocolError as ProtocolError
 from .emulator.errors import TileError as TileError
 from .emulator.model.analog_model import AnalogModel as AnalogModel
 from .emulator.model.analog_model import analog_weights as analog_weights

@@ -13,11 +13,15 @@ class TileError(BackendError):
     """A tile's process died, hangs or failed; the message names tile, layer and node."""
 
 
+class ProtocolError(BackendError):
+    """A message between processes is malformed, foreign, or of another version of the protocol."""
+
+
 class PortError(CrossgridError, OSError):
     """The port that was asked for cannot be taken."""
 
 
 #: errors that a worker may raise and a driver raises again under the same name
 BY_NAME: dict[str, type[CrossgridError]] = {
-    error.__name__: error for error in (ConfigError, InputError, UnknownNameError, TileError)
+    error.__name__: error for error in (ConfigError, InputError, ProtocolError, UnknownNameError, TileError)
 }

@@ -18,10 +18,11 @@ import zmq
 from crossgrid.kernels.backends import BackendName
 from crossgrid.kernels.machine.lean_numba import load_only
 
-from ..tiles.worker import Arrays, Header, TileWorker
+from ..tiles.messages import REQUESTS, Failed, Process, Reply, Stop, Usage
+from ..tiles.worker import TileWorker
 from .addresses import ActorAddress, DriverAddress, Endpoint, Flow
 from .packing import Part
-from .wire import send, unpack
+from .wire import Letter, receive, send
 
 
 class TileActor:
@@ -70,23 +71,22 @@ class TileActor:
 
     def serve(self) -> None:
         """Answer messages until one says stop."""
-        while True:
-            frames = self.requests.recv_multipart(copy=False)
-            header, arrays = unpack([frame.buffer for frame in frames])
-            if header["op"] == "stop":
-                break
-            wanted = header["wanted"]
+        while not isinstance((letter := receive(self.requests, REQUESTS)).content, Stop):
             try:
-                answer, out = self.answer(header, arrays)
+                reply = self.answer(letter.content)
             except Exception as error:
-                answer, out = {"error": type(error).__name__, "message": str(error)}, []
-            if wanted or "error" in answer:
-                send(self.replies, {**answer, "id": header["id"], "from": self.number, "wanted": wanted}, out)
+                reply = Failed(type(error).__name__, str(error))
+            if letter.wanted or isinstance(reply, Failed):
+                send(self.replies, Letter(reply, letter.number, letter.wanted, self.number))
         for socket in (self.requests, self.replies):
             socket.close(linger=0)
 
-    def answer(self, header: Header, arrays: Arrays) -> tuple[Header, Arrays]:
-        """The reply to one message."""
-        if header["op"] == "process":
-            return {"pid": os.getpid(), "cpu_seconds": time.process_time()}, []
-        return self.worker.handle(header, arrays)
+    def answer(self, message: Any) -> Reply:
+        """The reply to one message; to one that could not be read, why."""
+        match message:
+            case Failed():
+                return message
+            case Process():
+                return Usage(os.getpid(), time.process_time())
+            case _:
+                return self.worker.handle(message)

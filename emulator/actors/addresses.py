@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import zmq
 
+from .wire import FRAME_BYTES
+
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
@@ -23,7 +25,11 @@ class Flow:
     buffer_bytes: int  # of the sockets in the kernel
 
     def apply(self, socket: zmq.Socket[bytes]) -> None:
-        """Set the limits on a socket that is not bound or connected yet."""
+        """Set the limits on a socket that is not bound or connected yet.
+
+        A peer that announces a larger frame is cut off before memory is taken for it.
+        """
+        socket.maxmsgsize = FRAME_BYTES
         socket.sndhwm = socket.rcvhwm = self.high_water
         socket.sndbuf = socket.rcvbuf = self.buffer_bytes
 

@@ -22,15 +22,15 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 from crossgrid.kernels.backends import BackendName
 from crossgrid.kernels.errors import CrossgridError
 
-from ..errors import BY_NAME, BackendError, TileError
-from ..hosts.executor import Placement
+from ..errors import BY_NAME, BackendError, ProtocolError, TileError
+from ..hosts.executor import Hosting, Ticket
 from ..tiles.layer_spec import LayerSpec
-from ..tiles.worker import Arrays, Header
+from ..tiles.messages import Answer, Failed, Message, Process, Stop, answer_to
 from .actor import TileActor
 from .addresses import ActorAddress
 from .mailbox import Mailbox, flow_of
 from .packing import ActorPlan, Node, plan_actors
-from .wire import pack, send
+from .wire import Letter, send
 
 #: seconds that Ray may take to start the first actor, and each further one, on a busy machine
 START_SECONDS, START_SECONDS_EACH = 120.0, 4.0
@@ -63,10 +63,10 @@ class Waiting:
     executor: RayExecutor
     host: int
     number: int
-    failures: bool  # whether to be told what a posted message failed with
+    answer: type  # the reply that it gets if it is obeyed
 
-    def result(self) -> tuple[Header, Arrays]:
-        return self.executor.wait(self.host, self.number, self.failures)
+    def result(self, failures: bool = True) -> Any:
+        return self.executor.wait(self.host, self.number, self.answer, failures)
 
 
 class RayExecutor:
@@ -98,10 +98,10 @@ class RayExecutor:
         except BaseException:
             self.close()
             raise
-        self.placements: list[Placement] = [{} for _ in specs]
+        self.hostings: list[Hosting] = [{} for _ in specs]
         for number, plan in enumerate(plans):
             for layer, _, blocks in plan.parts:
-                self.placements[layer][number] = blocks
+                self.hostings[layer][number] = blocks
 
     def _start_actors(self, plans: Sequence[ActorPlan]) -> None:
         here = ray.get_runtime_context().get_node_id()
@@ -158,38 +158,26 @@ class RayExecutor:
     def _start_seconds(self, actors: int) -> float:
         return max(self.timeout_s, START_SECONDS + START_SECONDS_EACH * actors)
 
-    def submit(self, host: int, header: Header, arrays: Arrays) -> Waiting:
-        """Send a message to an actor and expect a reply.
+    def submit(self, host: int, message: Message[Answer], wanted: bool = True) -> Ticket[Answer]:
+        """Send a message to an actor, and wait while that has as many messages waiting as it may have.
 
-        Counters are asked for by whoever scrapes the metrics, who is not to be told of a failed update.
+        Of one whose reply is not ``wanted`` the failure is raised by a later wait; see also ``settle``.
         """
-        number = self._send(host, header, arrays, wanted=True)
-        return Waiting(self, host, number, failures=header["op"] != "stats")
-
-    def post(self, host: int, header: Header, arrays: Arrays) -> None:
-        """Send a message that needs no reply; if it fails, the next wait on this actor raises.
-
-        But for waits for counters; see ``settle``.
-        """
-        self._send(host, header, arrays, wanted=False)
-
-    def _send(self, number: int, header: Header, arrays: Arrays, wanted: bool) -> int:
-        """Send, and wait while the actor has as many messages waiting as it may have."""
-        host = self.hosts[number]
+        number, actor = host, self.hosts[host]
         assert self.mailbox is not None
         since = time.monotonic()
-        with host.lock:
-            host.sent += 1
-            message = {**header, "id": host.sent, "wanted": wanted}
-            while host.failure is None:
+        with actor.lock:
+            actor.sent += 1
+            letter = Letter(message, actor.sent, wanted)
+            while actor.failure is None:
                 try:
-                    send(host.socket, message, arrays, zmq.NOBLOCK)
+                    send(actor.socket, letter, zmq.NOBLOCK)
                 except zmq.Again:
                     self.mailbox.receive_waiting(0.05)
                     self._look_after(number, since)
                 else:
-                    return host.sent
-            raise host.failure
+                    return Waiting(self, number, letter.number, answer_to(message))
+            raise actor.failure
 
     def settle(self) -> CrossgridError | None:
         """Wait until all that was posted is done; what it failed with, if nobody was told yet."""
@@ -197,18 +185,19 @@ class RayExecutor:
         errors: list[CrossgridError] = []
         for number in range(len(self.hosts)):
             try:
-                self.wait(number, self._send(number, {"op": "process"}, [], wanted=True), failures=False)
+                self.submit(number, Process()).result(failures=False)
             except BackendError as error:
                 errors.append(error)
-            while (header := self.mailbox.failure(number)) is not None:
-                errors.append(self._error(number, header))
+            while (failed := self.mailbox.failure(number)) is not None:
+                errors.append(self._error(number, failed))
         return errors[0] if errors else None
 
-    def wait(self, number: int, message: int, failures: bool = True) -> tuple[Header, Arrays]:
-        """The reply to a message, or the error that it ended with; see ``post`` for ``failures``.
+    def wait(self, number: int, message: int, answer: type, failures: bool) -> Any:
+        """The reply to a message, or the error that it ended with; see ``Ticket`` for ``failures``.
 
         Raises:
             TileError: the actor died or did not answer in time.
+            ProtocolError: the reply cannot be read, or is none to this message.
         """
         host = self.hosts[number]
         assert self.mailbox is not None
@@ -218,14 +207,19 @@ class RayExecutor:
             if host.failure is not None:
                 raise host.failure
         posted = self.mailbox.failure(number) if failures else None
-        header, arrays = reply
-        if posted is not None or "error" in header:
-            raise self._error(number, posted or header)
-        return header, arrays
+        if posted is not None:
+            raise self._error(number, posted)
+        if isinstance(reply, Failed):
+            raise self._error(number, reply)
+        if not isinstance(reply, answer):
+            raise ProtocolError(
+                f"{host.where} replied with {type(reply).__name__} where {answer.__name__} was asked for"
+            )
+        return reply
 
-    def _error(self, number: int, header: Header) -> CrossgridError:
+    def _error(self, number: int, failed: Failed) -> CrossgridError:
         """What an actor failed with, as it is raised here."""
-        return BY_NAME.get(header["error"], TileError)(f"{self.hosts[number].label}: {header['message']}")
+        return BY_NAME.get(failed.error, TileError)(f"{self.hosts[number].label}: {failed.text}")
 
     def _look_after(self, number: int, since: float) -> None:
         """Note that an actor died, or that it said nothing for too long while we waited."""
@@ -249,8 +243,8 @@ class RayExecutor:
 
     def processes(self) -> list[dict[str, float]]:
         """Each actor's process: ``pid`` and the ``cpu_seconds`` that it has used."""
-        tickets = [self.submit(number, {"op": "process"}, []) for number in range(len(self.hosts))]
-        return [{k: header[k] for k in ("pid", "cpu_seconds")} for header, _ in (t.result() for t in tickets)]
+        tickets = [self.submit(number, Process()) for number in range(len(self.hosts))]
+        return [{"pid": used.pid, "cpu_seconds": used.cpu_seconds} for used in (t.result() for t in tickets)]
 
     def close(self) -> None:
         """End all actors, wait until they are gone, and stop Ray where this executor started it."""
@@ -261,7 +255,7 @@ class RayExecutor:
         for host in self.hosts:
             host.failure = host.failure or TileError("the emulation has ended; its tiles answer no more")
             with host.lock, contextlib.suppress(zmq.ZMQError):  # a scrape of the metrics may be under way
-                host.socket.send_multipart(pack({"op": "stop"}, []), flags=zmq.NOBLOCK)
+                send(host.socket, Letter(Stop(), 0, False), zmq.NOBLOCK)
         if listening and running:
             ray.wait(listening, num_returns=len(listening), timeout=5)
         for host in self.hosts:

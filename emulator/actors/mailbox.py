@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import deque
@@ -12,12 +13,12 @@ import ray
 import zmq
 
 from ..errors import BackendError
-from ..tiles.worker import Arrays, Header
+from ..tiles.messages import REPLIES, Failed, Reply
 from .addresses import DriverAddress, Endpoint, Flow
 from .packing import Part
-from .wire import unpack
+from .wire import Letter, receive
 
-Reply = tuple[Header, Arrays]
+LOG = logging.getLogger("crossgrid")
 
 #: vectors of a message that the limits are sized for
 VECTORS = 64
@@ -49,7 +50,7 @@ class Mailbox:
         """Listen in ``directory``, and, unless the driver's node is ``alone``, on the network."""
         self.heard: dict[int, float] = {}  # when each actor said something last
         self._replies: dict[tuple[int, int], Reply] = {}
-        self._failures: dict[int, deque[Header]] = {}
+        self._failures: dict[int, deque[Failed]] = {}
         self._arrived = threading.Condition()
         self._receiving = False
         self._closed = False
@@ -113,7 +114,7 @@ class Mailbox:
         for socket in self._sockets:
             socket.close(linger=0)
 
-    def failure(self, actor: int) -> Header | None:
+    def failure(self, actor: int) -> Failed | None:
         """The first failure of a message to that actor that nobody waited for and nobody was told of.
 
         An actor answers in order: after the reply to a message, the failures of all before it are here.
@@ -124,18 +125,17 @@ class Mailbox:
 
     def _receive(self, seconds: float) -> None:
         """Receive what comes first; only the one thread that set ``_receiving`` is here."""
-        received: list[Reply] = []
+        received: list[Letter] = []
         try:
             for socket in self._ready(seconds):
-                frames = socket.recv_multipart(copy=False)
-                received.append(unpack([frame.buffer for frame in frames]))
+                received.append(receive(socket, REPLIES))
         except zmq.Again:
             pass  # nothing came
         finally:
             with self._arrived:
                 self._receiving = False
-                for header, arrays in received:
-                    self._deliver(header, arrays)
+                for letter in received:
+                    self._deliver(letter)
                 self._arrived.notify_all()
 
     def _ready(self, seconds: float) -> list[Any]:
@@ -144,10 +144,13 @@ class Mailbox:
             return self._sockets
         return [socket for socket, _ in self._poller.poll(round(seconds * 1e3))]
 
-    def _deliver(self, header: Header, arrays: Arrays) -> None:
-        actor = header["from"]
+    def _deliver(self, letter: Letter) -> None:
+        actor, reply = letter.sender, letter.content
+        if letter.number == 0:  # of no message of ours: somebody else wrote to the actor, or to us
+            LOG.warning("actor %d: %s", actor, getattr(reply, "text", reply))
+            return
         self.heard[actor] = time.monotonic()
-        if header["wanted"]:
-            self._replies[actor, header["id"]] = header, arrays
-        else:  # only failures come back without being asked for
-            self._failures.setdefault(actor, deque()).append(header)
+        if letter.wanted:
+            self._replies[actor, letter.number] = reply
+        elif isinstance(reply, Failed):  # only failures come back without being asked for
+            self._failures.setdefault(actor, deque()).append(reply)

@@ -1,52 +1,220 @@
-"""The messages between the driver and its tile actors: a msgpack header, then the raw arrays.
+"""Messages as bytes: how the protocol of ``tiles/messages.py`` crosses the border of a process.
 
-A message is a list of frames: the packed header, whose ``"arrays"`` entry describes each array, followed
-by one frame an array. Nothing is pickled; large arrays are not copied.
+A letter is a list of frames. The first is an envelope of fixed layout, the same in every version of the
+protocol, so that whoever sent a letter that cannot be read is told so; behind it, in msgpack, stand the name
+of the message and its fields, where an array stands as its type and shape. Every further frame is an array.
+Nothing is pickled, large arrays are not copied, and what was received is checked before it is used.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import functools
+import math
+import struct
+import types
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 import msgpack
 import numpy as np
 import zmq
 from numpy.typing import NDArray
 
+from crossgrid.kernels.errors import InputError
+
+from ..errors import ProtocolError
+from ..tiles.messages import VERSION, Failed, fields_of
+from ..tiles.values import as_array
+
 #: below this many bytes a copy is cheaper than zmq's bookkeeping for a shared frame
 COPY_BYTES = 65536
 
-#: the types that may cross: float32 tensors, counters and keys
+#: the most that a frame, the header, a letter and an array may have; a socket cuts off who announces more
+FRAME_BYTES, HEADER_BYTES, FRAMES, AXES = 1 << 32, 1 << 26, 1 << 20, 8
+
+#: an envelope: four letters, version, whether a reply is wanted, the actor that sends, number of the message
+ENVELOPE, MAGIC = struct.Struct("<4sHBxIQ"), b"xgrd"
+
 DTYPES = {"f4": np.float32, "f8": np.float64, "i8": np.int64, "i4": np.int32, "u4": np.uint32, "u1": np.uint8}
 
-
-def pack(header: dict[str, Any], arrays: Sequence[NDArray]) -> list[Any]:
-    """The frames of a message."""
-    described = [[array.dtype.str[1:], list(array.shape)] for array in arrays]
-    for (dtype, _), array in zip(described, arrays, strict=True):
-        assert dtype in DTYPES, f"an array of {array.dtype} cannot be sent"
-    head = msgpack.packb({**header, "arrays": described})
-    return [head, *(np.ascontiguousarray(array).data for array in arrays)]
+Check = Callable[[Any], bool]
 
 
-def unpack(frames: Sequence[Any]) -> tuple[dict[str, Any], list[NDArray]]:
-    """The header and arrays of a message; the arrays are read-only views of their frames."""
-    header = msgpack.unpackb(memoryview(frames[0]), strict_map_key=False)
-    arrays = [
-        np.frombuffer(frame, DTYPES[dtype]).reshape(shape)
-        for (dtype, shape), frame in zip(header.pop("arrays"), frames[1:], strict=True)
-    ]
-    return header, arrays
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A message or a reply on its way between processes."""
+
+    content: Any  # of the protocol; ``Failed`` where it could not be read
+    number: int  # of the message, or of the message that this replies to; 0 where it could not be read
+    wanted: bool  # whether the sender of the message waits for its reply
+    sender: int = 0  # number of the actor that replies
 
 
-def send(
-    socket: zmq.Socket[bytes], header: dict[str, Any], arrays: Sequence[NDArray], flags: int = 0
-) -> None:
-    """Send one message; large arrays are shared with ZeroMQ until they are on their way.
+def encode(letter: Letter, version: int = VERSION) -> list[Any]:
+    """The frames of a letter.
+
+    Raises:
+        InputError: an array is larger than a frame may be.
+        ProtocolError: an array is of another type than its field.
+    """
+    content, arrays, body = letter.content, [], {}
+    kind: Any = type(content)
+    for name, check in _checks(kind).items():
+        value = getattr(content, name)
+        if isinstance(check, frozenset):
+            of_field = [as_array(each) for each in value]
+            value = [(each.dtype.str[1:], each.shape) for each in of_field]
+            if not all(dtype in check for dtype, _ in value):
+                raise ProtocolError(
+                    f"{kind.__name__}.{name} takes arrays of {[*check]}; it has {value!r:.80}"
+                )
+            arrays += [np.ascontiguousarray(each) for each in of_field]
+        body[name] = value
+    largest = max((array.nbytes for array in arrays), default=0)
+    if largest > FRAME_BYTES or len(arrays) >= FRAMES:
+        raise InputError(
+            f"{kind.__name__} with {len(arrays)} arrays, the largest of {largest} bytes, cannot be sent: at "
+            f"most {FRAMES - 1} arrays of {FRAME_BYTES} bytes can; use smaller batches"
+        )
+    envelope = ENVELOPE.pack(MAGIC, version, letter.wanted, letter.sender, letter.number)
+    head = envelope + msgpack.packb((kind.__name__, body))
+    return [head, *(array.data if array.nbytes else b"" for array in arrays)]
+
+
+def decode(frames: Sequence[Any], kinds: Mapping[str, type]) -> Letter:
+    """The letter of ``frames``, one of ``kinds``; arrays are read-only views of their frames.
+
+    What cannot be read is a letter too: its content is ``Failed`` and says why.
+    """
+    number, wanted, sender = 0, False, 0
+    try:
+        head = memoryview(frames[0]) if frames else memoryview(b"")
+        if len(head) < ENVELOPE.size or head[:4] != MAGIC:
+            raise ProtocolError(f"{len(head)} bytes from {bytes(head[:8])!r} on are no message of crossgrid")
+        _, version, wish, sender, number = ENVELOPE.unpack_from(head)
+        wanted = wish == 1
+        if version != VERSION:
+            raise ProtocolError(
+                f"a message of the protocol's version {version} cannot be read here, where it has version "
+                f"{VERSION}: install one version of crossgrid on all nodes"
+            )
+        return Letter(_content(head[ENVELOPE.size :], frames[1:], kinds), number, wanted, sender)
+    except ProtocolError as error:
+        return Letter(Failed(type(error).__name__, str(error)), number, wanted, sender)
+
+
+def _content(header: memoryview, frames: Sequence[Any], kinds: Mapping[str, type]) -> Any:
+    if len(header) > HEADER_BYTES:
+        raise ProtocolError(f"a header of {len(header)} bytes is refused; at most {HEADER_BYTES} are read")
+    try:
+        name, body = msgpack.unpackb(header, strict_map_key=False, use_list=False)
+        kind = kinds.get(name)
+    except (ValueError, TypeError, OverflowError, RecursionError, msgpack.UnpackException) as error:
+        raise ProtocolError(f"a header of {len(header)} bytes cannot be read: {error!r:.200}") from error
+    if kind is None or not isinstance(body, dict):
+        raise ProtocolError(f"unknown message {name!r:.80}; known are {', '.join(kinds)}")
+    checks = _checks(kind)
+    if body.keys() != checks.keys():
+        raise ProtocolError(f"{name} has fields {[*body]!r:.200}; its fields are {', '.join(checks)}")
+    taken = 0
+    for field, check in checks.items():
+        value = body[field]
+        if isinstance(check, frozenset):
+            body[field] = _arrays(f"{name}.{field}", value, frames[taken:], check)
+            taken += len(value)
+        elif not check(value):
+            raise ProtocolError(f"{name}.{field} = {value!r:.80} is not of type {_written(kind, field)}")
+    if taken != len(frames):
+        raise ProtocolError(f"{name} describes {taken} arrays and comes with {len(frames)}")
+    return kind(**body)
+
+
+def _arrays(where: str, described: Any, frames: Sequence[Any], dtypes: frozenset[str]) -> list[NDArray[Any]]:
+    """Views of frames as the header describes them, once each description is found to be true."""
+    if not isinstance(described, tuple) or len(described) > len(frames):
+        raise ProtocolError(f"{where} describes {described!r:.80} and has {len(frames)} frames for it")
+    arrays = []
+    for entry, frame in zip(described, frames, strict=False):
+        if not _DESCRIPTION(entry) or entry[0] not in dtypes:
+            raise ProtocolError(
+                f"{where} has an array {entry!r:.80}; it takes one of {sorted(dtypes)} and a shape"
+            )
+        dtype, shape = np.dtype(DTYPES[entry[0]]), entry[1]
+        size, most = memoryview(frame).nbytes, math.prod(max(length, 1) for length in shape)
+        if math.prod(shape) * dtype.itemsize != size or len(shape) > AXES or most > FRAME_BYTES:
+            raise ProtocolError(f"{where} describes an array {entry!r:.80} and its frame has {size} bytes")
+        arrays.append(np.frombuffer(frame, dtype).reshape(shape) if size else np.empty(shape, dtype))
+    return arrays
+
+
+@functools.cache
+def _checks(kind: Any) -> dict[str, Any]:
+    """For each field of a message how to check a value that was received; for arrays the types allowed."""
+    hints = get_type_hints(kind, include_extras=True)
+    return {name: _check_of(hints[name]) for name in fields_of(kind)}
+
+
+def _check_of(hint: Any) -> Any:
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        if get_origin(inner[0]) is list:
+            return frozenset(inner[1].split())
+        return lambda value: type(value) is int and 0 <= value < 1 << 63
+    if origin in (Union, types.UnionType):
+        options = [_check_of(option) for option in inner]
+        return lambda value: any(option(value) for option in options)
+    if origin is tuple and inner[-1] is Ellipsis:
+        item = _check_of(inner[0])
+        return lambda value: type(value) is tuple and all(map(item, value))
+    if origin is tuple:
+        items = [_check_of(each) for each in inner]
+        return lambda value: (
+            type(value) is tuple
+            and len(value) == len(items)
+            and all(check(each) for check, each in zip(items, value, strict=True))
+        )
+    if origin is dict:
+        key, of_key = (_check_of(each) for each in inner)
+        return lambda value: type(value) is dict and all(map(key, value)) and all(map(of_key, value.values()))
+    if hint is float:
+        return lambda value: type(value) is float and math.isfinite(value)
+    if hint is int:
+        return lambda value: type(value) is int and abs(value) < 1 << 63
+    return lambda value: type(value) is hint  # bool, str and None
+
+
+_DESCRIPTION: Check = _check_of(tuple[str, tuple[Annotated[int, "count"], ...]])
+
+
+def _written(kind: type, field: str) -> str:
+    """The annotation of a field as it stands in the protocol's file."""
+    annotation: str = kind.__annotations__[field]
+    return annotation
+
+
+def send(socket: zmq.Socket[bytes], letter: Letter, flags: int = 0) -> None:
+    """Send one letter; large arrays are shared with ZeroMQ until they are on their way.
 
     Raises:
         zmq.Again: with ``zmq.NOBLOCK``, where the socket is full.
+        InputError: an array is larger than a frame may be.
     """
-    large = any(array.nbytes > COPY_BYTES for array in arrays)
-    socket.send_multipart(pack(header, arrays), flags=flags, copy=not large)
+    frames = encode(letter)
+    large = any(memoryview(frame).nbytes > COPY_BYTES for frame in frames)
+    socket.send_multipart(frames, flags=flags, copy=not large)
+
+
+def receive(socket: zmq.Socket[Any], kinds: Mapping[str, type]) -> Letter:
+    """The next letter, one of ``kinds``; of one with too many frames the rest is dropped.
+
+    Raises:
+        zmq.Again: nothing came within the socket's time.
+    """
+    frame: Any = socket.recv(copy=False)
+    frames = [frame.buffer]
+    while frame.more:
+        frame = socket.recv(copy=False)
+        if len(frames) <= FRAMES:
+            frames.append(frame.buffer)
+    return decode(frames, kinds)

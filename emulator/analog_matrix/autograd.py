@@ -9,13 +9,16 @@ from torch import Tensor
 
 from crossgrid.kernels.errors import ConfigError
 
-from .conversions import as_array, as_tensor, each_output
+from .conversions import as_tensor, as_values, each_output
 from .waiting import PulsesWaiting
 from .weights import AnalogContext
 
 
 class AnalogProduct(torch.autograd.Function):
     """y[vectors, out] = a W x + b; backward z = W^T a d on the same tiles, and d kept for their update.
+
+    Tiles compute in float32, wherever they are; features x[B, in] or images x[B, channels, ...] may be of any
+    floating type, on any device, and y is of the same.
 
     The bias b and the factor a, of all outputs or of each, are digital. To compute with them here takes half
     as long as in nodes of their own in torch's graph.
@@ -26,7 +29,7 @@ class AnalogProduct(torch.autograd.Function):
         ctx: Any, x: Tensor, context: AnalogContext, bias: Tensor | None, scale: Tensor | None, keep: bool
     ) -> Tensor:
         of_input, learn, _, _, _ = ctx.needs_input_grad
-        y_BO, record = context.grid.forward(as_array(x), keep and (of_input or learn), learn=keep and learn)
+        y_BO, record = context.grid.forward(as_values(x), keep and (of_input or learn), learn=keep and learn)
         ctx.record, ctx.context, ctx.shape = record, context, tuple(x.shape)
         ctx.scale_O = None if scale is None else each_output(scale, context.grid.spec.out_size)
         y = as_tensor(y_BO, x)
@@ -43,7 +46,7 @@ class AnalogProduct(torch.autograd.Function):
         gradient = z = None
         if ctx.record is not None:
             shape = ctx.shape if of_input else None
-            z_array, kept = context.grid.backward(ctx.record, as_array(d), shape, ctx.scale_O, keep=learns)
+            z_array, kept = context.grid.backward(ctx.record, as_values(d), shape, ctx.scale_O, keep=learns)
             gradient = None if kept is None else PulsesWaiting([kept], context)
             z = None if z_array is None else once(as_tensor(z_array, d), d, context)
         return z, gradient, d.sum(0) if of_bias else None, None, None
@@ -72,15 +75,3 @@ def once(values: Tensor, d: Tensor, weight: Tensor) -> Tensor:
     name = weight.grid.spec.name if isinstance(weight, AnalogContext) else "analog tiles"
     again: Tensor = Once.apply(values, name, d, weight)
     return again
-
-
-def analog_product(
-    x: Tensor, context: AnalogContext, bias: Tensor | None, scale: Tensor | None = None
-) -> Tensor:
-    """The tiles' scaled product with x[B, in] or images x[B, channels, ...], plus a bias: [vectors, out].
-
-    Tiles compute in float32, in processes of their own; x may be of any floating type, on any device, and
-    the product is of the same.
-    """
-    y: Tensor = AnalogProduct.apply(x, context, bias, scale, torch.is_grad_enabled())
-    return y

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -24,10 +26,17 @@ def as_array(x: Tensor) -> np.ndarray:
     return x.contiguous().numpy()
 
 
-def as_tensor(values: np.ndarray, like: Tensor) -> Tensor:
-    """A float32 array as a tensor of the type and on the device of another, without a copy where possible."""
-    x = torch.from_numpy(values)
-    return x if like.dtype is torch.float32 and like.is_cpu else x.to(like.device, like.dtype)
+def as_values(x: Tensor) -> Any:
+    """What tiles are given to read: the tensor itself where it is on a card, else its values as an array."""
+    if not x.is_cuda:
+        return as_array(x)
+    return x.detach().to(torch.float32).contiguous()
+
+
+def as_tensor(values: Any, like: Tensor) -> Tensor:
+    """What tiles answered, of the type and on the device of a tensor, without a copy where possible."""
+    x = torch.from_numpy(values) if isinstance(values, np.ndarray) else values
+    return x if like.dtype is torch.float32 and like.device == x.device else x.to(like.device, like.dtype)
 
 
 def require_numbers(x: Tensor) -> None:

@@ -17,7 +17,7 @@ from ..config.rpu import InputRangeParameter
 from ..hosts.grid import TileGrid
 from ..tiles.layer_spec import LayerSpec
 from .autograd import once
-from .conversions import as_array, as_tensor, each_output
+from .conversions import as_array, as_tensor, as_values, each_output
 from .input_range import range_gradient
 
 FEW_VECTORS = 32  # of more, a BLAS is the faster one
@@ -50,7 +50,7 @@ class HardwareAwareProduct(torch.autograd.Function):
         seen = x if ctx.r is None else _clipped(x, ctx.r) / ctx.r
         of_input, of_weight, of_range, _ = ctx.needs_input_grad
         keep = reading.keep and (of_input or of_weight or of_range)
-        y_BO, ctx.record = reading.grid.forward(as_array(seen), keep, reading.modify)
+        y_BO, ctx.record = reading.grid.forward(as_values(seen), keep, reading.modify)
         ctx.reading, ctx.shape = reading, tuple(x.shape)
         if keep:
             ctx.save_for_backward(x, weight)
@@ -82,7 +82,7 @@ def _read_backward(ctx: Any, d: Tensor) -> Tensor:
     """z = W~^T d, shaped like the input."""
     grid, scale = ctx.reading.grid, ctx.reading.scale
     scale_O = None if scale is None else each_output(scale, grid.spec.out_size)
-    z, _ = grid.backward(ctx.record, as_array(d), ctx.shape, scale_O)
+    z, _ = grid.backward(ctx.record, as_values(d), ctx.shape, scale_O)
     return as_tensor(z, d)
 
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -15,7 +16,7 @@ from crossgrid.kernels.errors import ConfigError, InputError
 from ..hosts.grid import TileGrid
 from ..tiles.bank import Floats
 from ..tiles.layer_spec import LayerSpec
-from .autograd import analog_product
+from .autograd import AnalogProduct
 from .output_scale import OutputScale
 from .tiles_module import refuse_meta, tiles_text
 from .weights import AnalogContext
@@ -43,11 +44,13 @@ class PulsedTiles(nn.Module):
                 "their own; write it to them with layer.set_weights(w), or convert with an "
                 "InferenceRPUConfig, whose tiles read any weight"
             )
-        mapping = None if self.out_scale is None else self.out_scale.mapping
-        if self.out_scale is None or self.out_scale.learned is None:
-            return analog_product(x, weight, bias, mapping)
-        y = analog_product(x, weight, None, mapping)
-        y = y * self.out_scale.learned.to(y)
+        scale, keep = self.out_scale, torch.is_grad_enabled()
+        mapping = None if scale is None else scale.mapping
+        learned = None if scale is None else scale.learned
+        y: Tensor = AnalogProduct.apply(x, weight, bias if learned is None else None, mapping, keep)
+        if learned is None:
+            return y
+        y = y * learned.to(y)
         return y if bias is None else y + bias.to(y.dtype)
 
     def set_weights(self, w_OI: Floats) -> None:

@@ -8,39 +8,44 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar, cast
 
 from crossgrid.kernels.backends import BackendName
 from crossgrid.kernels.errors import CrossgridError
 
 from ..tiles.layer_spec import LayerSpec
-from ..tiles.worker import Arrays, Header, TileWorker
+from ..tiles.messages import Answer, Message
+from ..tiles.worker import TileWorker
 
-#: a layer's tiles by host: for each host number the blocks that it holds
-Placement = dict[int, list[int]]
+#: which of a layer's blocks each host holds, by the host's number
+Hosting = dict[int, list[int]]
+
+Answered_co = TypeVar("Answered_co", covariant=True)
 
 
-class Ticket(Protocol):
+class Ticket(Protocol[Answered_co]):
     """A message on its way."""
 
-    def result(self) -> tuple[Header, Arrays]:
-        """Wait for the reply. An error in the worker is raised here."""
+    def result(self, failures: bool = True) -> Answered_co:
+        """Wait for the reply. An error in the worker is raised here.
+
+        With ``failures`` so is that of a message before it that wanted no reply.
+        """
         ...
 
 
 class Executor(Protocol):
-    """Hosts that answer messages."""
+    """Hosts that obey messages."""
 
-    def submit(self, host: int, header: Header, arrays: Arrays) -> Ticket:
-        """Send a message to a host. Messages to one host are answered in order."""
-        ...
+    def submit(self, host: int, message: Message[Answer], wanted: bool = True) -> Ticket[Answer]:
+        """Send a message to a host. Messages to one host are obeyed in order.
 
-    def post(self, host: int, header: Header, arrays: Arrays) -> None:
-        """Send a message that needs no reply. Its failure is raised by a later ``result()``."""
+        One whose reply is not ``wanted`` is not waited for; its failure is raised by a later ``result()``.
+        """
         ...
 
     def settle(self) -> CrossgridError | None:
-        """Wait until all that was posted is done; what it failed with, if nobody was told yet."""
+        """Wait until all that was sent is done; what it failed with, if nobody was told yet."""
         ...
 
     def forgive(self) -> None:
@@ -53,12 +58,12 @@ class Executor(Protocol):
 
 
 @dataclass(slots=True)
-class Answered:
+class Answered(Generic[Answer]):
     """The ticket of a message that was answered at once."""
 
-    reply: tuple[Header, Arrays]
+    reply: Answer
 
-    def result(self) -> tuple[Header, Arrays]:
+    def result(self, failures: bool = True) -> Answer:
         return self.reply
 
 
@@ -72,22 +77,20 @@ class LocalExecutor:
         self.worker = TileWorker(device)
         self.lock = threading.Lock()
 
-    def place(self, layer: int, spec: LayerSpec) -> Placement:
+    def place(self, layer: int, spec: LayerSpec) -> Hosting:
         """Build all tiles of a layer here."""
         blocks = [tile.block for tile in spec.tiles]
         self.worker.host(layer, spec, blocks)
         return {0: blocks}
 
-    def submit(self, host: int, header: dict[str, Any], arrays: Arrays) -> Answered:
+    def submit(self, host: int, message: Message[Answer], wanted: bool = True) -> Answered[Answer]:
         assert host == 0
         with self.lock:
-            return Answered(self.worker.handle(header, arrays))
-
-    def post(self, host: int, header: dict[str, Any], arrays: Arrays) -> None:
-        self.submit(host, header, arrays)
+            reply: Any = self.worker.handle(message)
+        return Answered(cast(Answer, reply))
 
     def settle(self) -> None:
-        """What is posted is done at once, and raises."""
+        """What is sent is done at once, and raises."""
 
     def forgive(self) -> None:
         """A worker in this process is never too slow."""

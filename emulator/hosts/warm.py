@@ -21,8 +21,9 @@ from crossgrid.kernels.arrays.warm import warm as warm_devices
 from crossgrid.kernels.patches.unfold import Window
 
 from ..config.rpu import SingleRPUConfig, update_of
+from ..tiles.layer import HostedLayer
 from ..tiles.layer_spec import LayerSpec, TileSpec
-from ..tiles.worker import TileWorker
+from ..tiles.messages import Backward, Forward, Update
 
 CONFIG = SingleRPUConfig()
 
@@ -50,20 +51,17 @@ def _exercise(spec: LayerSpec) -> None:
     small = replace(
         spec, name="warm", key=0, out_size=2, in_size=in_size, rows=1, columns=1, tiles=tiles, groups=1
     )
-    worker = TileWorker()
-    worker.host(0, small, [0])
-    layer = worker.layers[0]
+    layer = HostedLayer(small, [0])
     shape: tuple[int, ...] = (VECTORS, 3)
     if patches is not None:  # the smallest image, of one position
         shape += tuple(d * (k - 1) + 1 for k, d in zip(patches.kernel, patches.dilation, strict=True))
     x = np.full(shape, 0.5, np.float32)
-    forward = {"tick": 0, "record": 0, "learn": spec.learns, "modify": None, "vectors": False}
-    _, outputs = layer.forward(forward, [x])
-    backward = {"tick": 0, "record": 0, "pass": 0 if spec.learns else None, "need_input": True}
-    layer.backward(backward, [np.full(outputs[0].shape, 0.1, np.float32)])
+    sums = layer.forward(Forward(0, 0, 0, spec.learns, None, False, [x]))
+    d = np.full(sums.parts[0].shape, 0.1, np.float32)
+    layer.backward(Backward(0, 0, 0, 0 if spec.learns else None, True, [d], []))
     if spec.learns:
-        layer.update(0.01, 0, [(0, 0)])
-    worker.stats()
+        layer.update(Update(0, 0, 0.01, ((0, 0),)))
+    layer.counters({})
 
 
 def compile_modules() -> None:

@@ -43,7 +43,7 @@ class AnalogTile:
     def forward(self, x: Tensor) -> Tensor:
         """y[B, out] = W x[B, in] through DAC and ADC, with noise."""
         x_BI = self._rows("x", x, self.in_size)
-        y_TBO = self.bank.forward(x_BI[None], ONE, self._tick("forward", len(x_BI)))
+        y_TBO, _ = self.bank.forward(x_BI[None], ONE, self._tick("forward", len(x_BI)))
         return torch.from_numpy(y_TBO[0])
 
     def backward(self, d: Tensor) -> Tensor:

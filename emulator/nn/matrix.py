@@ -16,6 +16,7 @@ from ..analog_matrix.weights import AnalogContext, matrix_of, weight_of
 from ..config.rpu import RPUConfig
 from ..hosts.grid import TileGrid
 from ..tiles.bank import Floats
+from ..tiles.values import require_finite
 from .inputs import in_autocast_type
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ class AnalogMatrix:
             self._set_bias(torch.as_tensor(bias).detach())
         flat = tuple(weight.shape) != spec.weight_shape
         w_OI = matrix_of(spec, weight_of(spec, weight.cpu().float().numpy()) if flat else weight)
-        self.grid.require_finite("weight", w_OI)
+        require_finite(self.grid.spec.name, "weight", w_OI)
         tiles = self.analog_tile
         if isinstance(tiles, PulsedTiles):
             tiles.set_weights(w_OI)

@@ -26,7 +26,7 @@ from crossgrid.kernels.errors import ConfigError, CrossgridError
 from ..analog_matrix.mini_batch import mini_batch
 from ..config.rpu import FloatingPointRPUConfig, RPUConfig
 from ..errors import BackendError
-from ..hosts.executor import Executor, LocalExecutor, Placement
+from ..hosts.executor import Executor, Hosting, LocalExecutor
 from ..hosts.grid import TileGrid
 from ..hosts.warm import warm_kernels
 from ..model.analog_model import analog_weights, require_analog
@@ -34,6 +34,7 @@ from ..nn.listening import Listener
 from ..nn.matrix import AnalogMatrix
 from ..shapes.analog import FirstBatch
 from ..tiles.layer_spec import LayerSpec, TileSpec, placed
+from ..tiles.messages import ReadWeights
 from .checkpoint import Resume, save
 from .joining import flatten, join
 from .metrics import MetricsServer, RunCollector, RunTotals, TileSample
@@ -73,8 +74,8 @@ class Emulation:
         specs = [self._spec(name, layer) for name, layer in self._layers]
         homes = [layer.grid for _, layer in self._layers]
         try:
-            self.executor, placements = self._place(specs)
-            self._move_in(specs, placements)
+            self.executor, hostings = self._place(specs)
+            self._move_in(specs, hostings)
             if self.resume is not None:
                 self.resume.load(self)
             collector = RunCollector(self.totals, self.tile_samples)
@@ -131,11 +132,11 @@ class Emulation:
         found: dict[str, dict[str, Tensor]] = {}
         for name, layer in self._layers:
             tiles = layer.grid.spec.tiles
-            replies, _ = layer.grid.living("weights")
+            replies, _ = layer.grid.ask_reachable(ReadWeights(layer.grid.layer))
             found[name] = {
                 tiles[block].label: torch.from_numpy(np.array(values))
-                for header, arrays in replies
-                for block, values in zip(header["blocks"], arrays, strict=True)
+                for reply in replies
+                for block, values in zip(reply.blocks, reply.w, strict=True)
             }
         return found
 
@@ -245,7 +246,7 @@ class Emulation:
             return replace(old, name=name, tiles=_labelled(old.tiles, name))
         return placed(old, name, self.plan, _with_periphery(old.rpu_config, self.chip))
 
-    def _place(self, specs: list[LayerSpec]) -> tuple[Executor, list[Placement]]:
+    def _place(self, specs: list[LayerSpec]) -> tuple[Executor, list[Hosting]]:
         if self.backend == "local":
             local = LocalExecutor(self.device)
             self.totals.actors = 1
@@ -255,13 +256,13 @@ class Emulation:
         warm_kernels(specs)
         executor = RayExecutor(specs, self.tiles_per_actor, self.timeout_s, self.device)
         self.totals.actors = len(executor.hosts)
-        return executor, executor.placements
+        return executor, executor.hostings
 
-    def _move_in(self, specs: list[LayerSpec], placements: list[Placement]) -> None:
+    def _move_in(self, specs: list[LayerSpec], hostings: list[Hosting]) -> None:
         assert self.executor is not None
         for number, ((_, layer), spec) in enumerate(zip(self._layers, specs, strict=True)):
             old = layer.grid
-            grid = TileGrid(spec, self.executor, number, placements[number], copy.copy(old.ticks))
+            grid = TileGrid(spec, self.executor, number, hostings[number], copy.copy(old.ticks))
             grid.update_delay = self.update_delay
             if _same_tiles(old.spec, spec):
                 grid.load_state(old.state())

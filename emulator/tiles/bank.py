@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossgrid.kernels.analog_mvm import periphery, share_networks
-from crossgrid.kernels.analog_mvm.reads.periphery import ReadCounts
 from crossgrid.kernels.arrays.build import build_cell
 from crossgrid.kernels.arrays.exact import ExactCell
 from crossgrid.kernels.backends import BackendName, backend_of
@@ -106,32 +105,26 @@ class TileBank:
             out_TOI=None if self.backend.on_card else self.memory.empty(w_TOI.shape),
         )  # fmt: skip
 
-    def forward(self, x_XBI: Floats, x_of_tile: Index, tick: int, w_TOI: Floats | None = None) -> Floats:
+    def forward(
+        self, x_XBI: Floats, x_of_tile: Index, tick: int, w_TOI: Floats | None = None, bounded: bool = False
+    ) -> tuple[Floats, Floats | None]:
         """y[tiles, B, out] = W x of each tile's own input block, through DAC and ADC.
 
-        ``w_TOI`` stands in for the tiles' own weights where a mini-batch sees others.
+        ``w_TOI`` stands in for the tiles' own weights where a mini-batch sees others. With ``bounded``
+        also the ADC's bound [tiles, B] in the units of y; None where results have none.
         """
         start = time.perf_counter()
         weights_TOI = self.cell.weights if w_TOI is None else w_TOI
-        y_TBO, counts = self.forward_read.read(weights_TOI, x_XBI, x_of_tile, tick)
-        self._count(start, x_XBI.shape[1], counts)
-        return y_TBO
-
-    def forward_with_bound(
-        self, x_XBI: Floats, x_of_tile: Index, tick: int, w_TOI: Floats | None = None
-    ) -> tuple[Floats, Floats | None]:
-        """As ``forward``, and the ADC's bound [tiles, B] in the units of y; None where results have none."""
-        start = time.perf_counter()
-        weights_TOI = self.cell.weights if w_TOI is None else w_TOI
-        y_TBO, counts, bound_TB = self.forward_read.read_with_bound(weights_TOI, x_XBI, x_of_tile, tick)
-        self._count(start, x_XBI.shape[1], counts)
-        return y_TBO, bound_TB
-
-    def _count(self, start: float, vectors: int, counts: ReadCounts) -> None:
-        self.forwards.add(start, vectors)
+        bound_TB = None
+        if bounded:
+            y_TBO, counts, bound_TB = self.forward_read.read_with_bound(weights_TOI, x_XBI, x_of_tile, tick)
+        else:
+            y_TBO, counts = self.forward_read.read(weights_TOI, x_XBI, x_of_tile, tick)
+        self.forwards.add(start, x_XBI.shape[1])
         self.stats.adc_clips += counts.adc_clips
         self.stats.retries += counts.retries
         self.stats.conversions += counts.conversions
+        return y_TBO, bound_TB
 
     def backward(self, d_XBO: Floats, d_of_tile: Index, tick: int, w_TOI: Floats | None = None) -> Floats:
         """z[tiles, B, in] = W^T d of each tile's own output block, through DAC and ADC."""

@@ -92,6 +92,15 @@ class LayerSpec:
         group, place = divmod(column, self.columns)
         return self.tiles[group * self.rows * self.columns + place]
 
+    def tile_out(self, row: int) -> TileSpec:
+        """The first tile of block ``row`` of the outputs."""
+        return self.tiles[row * self.columns]
+
+    def outputs(self, row: int) -> slice:
+        """The outputs that block ``row`` of them holds."""
+        tile = self.tile_out(row)
+        return slice(tile.out_start, tile.out_stop)
+
     def shape(self, name: str) -> LayerShape:
         """What a mapper places for the layer ``name``: its matrix, block-diagonal where it has groups."""
         return _layer_shape(name, self.out_size, self.in_size, self.groups, self.rpu_config)

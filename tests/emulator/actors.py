@@ -10,7 +10,7 @@ from typing import Any
 import ray.cloudpickle
 
 from crossgrid.emulator.actors.actor import TileActor
-from crossgrid.emulator.tiles.worker import Arrays, Header
+from crossgrid.emulator.tiles.messages import Reply
 
 ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # Ray's processes cannot import it
 
@@ -23,7 +23,7 @@ class DelayedActor(TileActor):
         time.sleep(self.random.uniform(0.0, 0.3))
         super().__init__(number, *args)
 
-    def answer(self, header: Header, arrays: Arrays) -> tuple[Header, Arrays]:
+    def answer(self, message: Any) -> Reply:
         """The reply, a few milliseconds late."""
         time.sleep(self.random.expovariate(1 / 0.003))
-        return super().answer(header, arrays)
+        return super().answer(message)

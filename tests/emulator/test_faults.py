@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 import crossgrid as cg
+from crossgrid.emulator.tiles.messages import Forward
 
 pytestmark = pytest.mark.usefixtures("ray_session")
 
@@ -98,12 +99,10 @@ def test_a_slow_actor_does_not_fill_the_drivers_memory() -> None:
             executor.timeout_s = 2.0
             os.kill(pid_of(running, 0), signal.SIGSTOP)
             before = me.memory_info().rss
-            header = {
-                "op": "forward", "layer": 0, "tick": 0, "record": None, "modify": None, "vectors": False,
-            }  # fmt: skip
+            message = Forward(0, 0, None, False, None, False, [np.ones((1024, 1024), np.float32)])
             try:
                 for _ in range(400):
-                    executor.submit(0, header, [np.ones((1024, 1024), np.float32)])
+                    executor.submit(0, message)
             finally:
                 grown.append(me.memory_info().rss - before)
 

@@ -6,9 +6,11 @@ import json
 import shutil
 import socket
 import subprocess
+import sys
 import time
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -17,6 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from torch import nn
 
 import crossgrid as cg
+from crossgrid.emulator.tiles.bank import TileBank
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -139,3 +142,28 @@ def _ask(port: int, query: str) -> float:
             return float(result[0]["value"][1])
         time.sleep(0.5)
     raise AssertionError(f"Prometheus found nothing for {query} within a minute")
+
+
+def test_a_scrape_looks_at_every_bank_once() -> None:
+    """Each layer is asked for its own tiles alone: three layers, of which one has tiles of two shapes."""
+    mapping = cg.MappingParameter(max_output_size=8, max_input_size=16)
+    model = cg.convert_to_analog(
+        nn.Sequential(nn.Linear(16, 16), nn.Linear(16, 15), nn.Linear(15, 4)),
+        cg.SingleRPUConfig(mapping=mapping),
+    )
+    looks: list[int] = []
+
+    def count(frame: Any, event: str, _: Any) -> None:
+        if event == "call" and frame.f_code is TileBank.look.__code__:
+            looks.append(id(frame.f_locals["self"]))
+
+    with cg.emulate(model) as running:
+        banks = [group.bank for layer in running.executor.worker.layers.values() for group in layer.groups]
+        sys.setprofile(count)
+        try:
+            samples = running.tile_samples()
+        finally:
+            sys.setprofile(None)
+    assert len(banks) == 4
+    assert sorted(looks) == sorted(map(id, banks))
+    assert len(samples) == 5

@@ -1,0 +1,413 @@
+"""HostedLayer: the tiles of one layer that live in one worker, in banks of equal tiles."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crossgrid.kernels.backends import BackendName, backend_of
+from crossgrid.kernels.patches.unfold import channels_last
+
+from ..errors import ProtocolError
+from .bank import Floats, Index, Mask, TileBank
+from .layer_spec import LayerSpec, TileSpec
+from .messages import (
+    Backward,
+    Drift,
+    Forward,
+    LetPass,
+    LoadState,
+    Program,
+    State,
+    Sums,
+    Update,
+    Weights,
+    WriteWeights,
+)
+from .values import as_array, as_kind_of, library, stacked
+
+Gradients = tuple[Floats, Index]  # d[blocks, vectors, out], and which block each tile uses
+
+
+@dataclass(slots=True)
+class Group:
+    """Equal tiles of one layer in one bank, and which input and output block each of them uses."""
+
+    bank: TileBank
+    tiles: list[TileSpec]
+    columns: list[int] = field(init=False)
+    rows: list[int] = field(init=False)
+    x_of_tile: Index = field(init=False)
+    d_of_tile: Index = field(init=False)
+    _modified: tuple[int, Floats] | None = field(default=None, init=False)  # of the last mini-batch
+
+    def __post_init__(self) -> None:
+        self.columns = sorted({tile.column for tile in self.tiles})
+        self.rows = sorted({tile.row for tile in self.tiles})
+        self.x_of_tile = np.array([self.columns.index(tile.column) for tile in self.tiles], np.intp)
+        self.d_of_tile = np.array([self.rows.index(tile.row) for tile in self.tiles], np.intp)
+
+    def modified(self, tick: int) -> Floats:
+        """The weights that the mini-batch ``tick`` sees: one stack for all its reads."""
+        if self._modified is None or self._modified[0] != tick:
+            self._modified = None  # its memory serves for the next one
+            self._modified = tick, self.bank.modified(tick)
+        return self._modified[1]
+
+    def forget_modified(self) -> None:
+        """The weights change, or nobody trains."""
+        self._modified = None
+
+
+@dataclass(slots=True)
+class Kept:
+    """One forward pass that may go backward: its inputs if it is trained on, and the gradients that came."""
+
+    x_XBI: list[Floats]  # one stack a group; none where the tiles do not learn from it
+    w_TOI: list[Floats | None]  # the weights that this pass saw, where they were not the tiles' own
+    at_bound_TBO: list[Mask | None]  # results that stand at the ADC's bound, in groups where there are some
+    vectors: int
+    image_shape: tuple[int, ...]
+    channels_last: bool  # how the images were stored: their gradient is alike, so that nobody must convert it
+    gradients: dict[int, list[Gradients]] = field(default_factory=dict)  # of each backward pass, one a group
+
+
+class HostedLayer:
+    """The tiles of one layer that live in this worker.
+
+    Every method that a message comes to checks it whole before anything changes.
+    """
+
+    def __init__(self, spec: LayerSpec, blocks: Sequence[int], device: BackendName = "cpu") -> None:
+        self.spec, self.backend = spec, backend_of(device)
+        tiles = [spec.tiles[block] for block in sorted(blocks)]
+        self.groups = []
+        for shape in sorted({tile.shape for tile in tiles}, reverse=True):
+            alike = [tile for tile in tiles if tile.shape == shape]
+            bank = TileBank(spec.key, [t.block for t in alike], *shape, spec.rpu_config, device)
+            self.groups.append(Group(bank, alike))
+        self.columns = sorted({tile.column for tile in tiles})
+        self.rows = sorted({tile.row for tile in tiles})
+        in_row, in_column = Counter(tile.row for tile in tiles), Counter(tile.column for tile in tiles)
+        self.complete_rows = {row for row, count in in_row.items() if count == spec.columns}
+        self.complete_columns = {column for column, count in in_column.items() if count == spec.rows}
+        # the width of each hosted block: of an input that features or images give, of a vector, of a gradient
+        self.feed_widths = [last - first for first, last in map(spec.channels, self.columns)]
+        self.in_widths = [spec.tile_in(column).shape[1] for column in self.columns]
+        self.out_widths = [spec.tile_out(row).shape[0] for row in self.rows]
+        self.kept: dict[int, Kept] = {}
+
+    def forward(self, message: Forward) -> Sums:
+        """Read all tiles: y = W x."""
+        record, modify, learn = message.record, message.modify, message.learn
+        feed = self._feeds(message)
+        first = next(iter(feed.values()))
+        kept = Kept([], [], [], 0, tuple(first.shape), isinstance(first, np.ndarray) and channels_last(first))
+        parts: dict[tuple[int, int], Floats] = {}
+        for group in self.groups:
+            x_XBI = self._input_blocks(group.columns, feed, message.vectors, learn)
+            if modify is None and record is None:
+                group.forget_modified()
+                group.bank.memory.release()  # nobody trains at present
+            w_TOI = None if modify is None else group.modified(modify)
+            y_TBO, bound_TB = group.bank.forward(
+                x_XBI, group.x_of_tile, message.tick, w_TOI, bounded=record is not None
+            )
+            if record is not None:
+                kept.x_XBI += [x_XBI] if learn else []
+                kept.w_TOI.append(w_TOI)
+                kept.at_bound_TBO.append(_at_bound(y_TBO, bound_TB))
+                kept.vectors = x_XBI.shape[1]
+            for k, tile in enumerate(group.tiles):
+                parts[tile.row, tile.column] = y_TBO[k]
+        if record is not None:
+            self.kept[record] = kept
+        blocks, masks = ((), []) if self.spec.learns else self._masks(kept)
+        return Sums(*_partial_sums(parts, self.complete_rows, along_row=True), blocks, masks)
+
+    def _feeds(self, message: Forward) -> dict[int, Floats]:
+        """The input of each hosted column, where the tiles compute; images where they are unfolded."""
+        name, axes, patches = f"Forward of {self.spec.name}: x", 2, None
+        if message.modify is not None and self.spec.learns:
+            raise ProtocolError(f"{name}: its weights are pulsed, not modified for a mini-batch")
+        if self.spec.patches is not None and not message.vectors:
+            patches, axes = self.spec.patches, 2 + len(self.spec.patches.kernel)
+        widths = self.in_widths if message.vectors else self.feed_widths
+        require_widths(name, message.x, widths, axes)
+        x = self._where_tiles_are(message.x) if patches is None else [as_array(each) for each in message.x]
+        return dict(zip(self.columns, x, strict=True))
+
+    def _where_tiles_are(self, values: list[Any]) -> list[Any]:
+        """Values as the tiles' kernels take them: arrays on a processor, tensors on a card."""
+        if not self.backend.on_card:
+            return [as_array(each) for each in values]
+        return [self.backend.analog_mvm.ready(each, np.float32) for each in values]
+
+    def _masks(self, kept: Kept) -> tuple[tuple[int, ...], list[Mask]]:
+        """The blocks with results at the ADC's bound, and which: the digital trainer asks for them."""
+        found = [
+            (tile.block, mask_BO)
+            for group, mask_TBO in zip(self.groups, kept.at_bound_TBO, strict=False)
+            if mask_TBO is not None
+            for tile, mask_BO in zip(group.tiles, mask_TBO, strict=True)
+            if mask_BO.any()
+        ]
+        return tuple(block for block, _ in found), [as_array(mask_BO) for _, mask_BO in found]
+
+    def backward(self, message: Backward) -> Sums:
+        """Read all tiles backward where asked for; keep the gradients of each hosted row for an update.
+
+        Where the outputs are scaled, tiles read a d and keep d / a, so that an update moves a W by d x^T
+        whatever a is.
+        """
+        kept = self._kept(message.record)
+        gradient, factor = self._gradients(message, kept)
+        parts: dict[tuple[int, int], Floats] = {}
+        of_pass: list[Gradients] = []
+        for group, w_TOI, mask_TBO in zip(self.groups, kept.w_TOI, kept.at_bound_TBO, strict=True):
+            d_XBO = stacked([gradient[row] for row in group.rows])
+            a_X1O = None
+            if factor:
+                a_X1O = as_kind_of(stacked([factor[row] for row in group.rows])[:, None], d_XBO)
+            if message.number is not None:
+                of_pass.append(_seen(d_XBO if a_X1O is None else d_XBO / a_X1O, group, mask_TBO))
+            if message.read:
+                seen = _seen(d_XBO if a_X1O is None else d_XBO * a_X1O, group, mask_TBO)
+                z_TBI = group.bank.backward(*seen, message.tick, w_TOI)
+                for k, tile in enumerate(group.tiles):
+                    parts[tile.row, tile.column] = self._input_gradient(tile, z_TBI[k], kept)
+        if message.number is not None:
+            kept.gradients[message.number] = of_pass
+        if not message.read:
+            return Sums((), (), [], (), [])
+        return Sums(*_partial_sums(parts, self.complete_columns, along_row=False), (), [])
+
+    def _gradients(self, message: Backward, kept: Kept) -> tuple[dict[int, Floats], dict[int, Floats]]:
+        """The gradients and factors of each hosted row, where the tiles compute."""
+        name = f"Backward of {self.spec.name}:"
+        require_widths(f"{name} d", message.d, self.out_widths, 2)
+        if len(message.d[0]) != kept.vectors:
+            raise ProtocolError(
+                f"{name} d has {len(message.d[0])} vectors; record {message.record} has {kept.vectors}"
+            )
+        if message.a:
+            require_widths(f"{name} a", message.a, self.out_widths, 1)
+        if message.number is not None and not kept.x_XBI:
+            raise ProtocolError(f"{name} record {message.record} was not kept to learn from")
+        gradients, factors = self._where_tiles_are(message.d), self._where_tiles_are(message.a)
+        return dict(zip(self.rows, gradients, strict=True)), dict(zip(self.rows, factors, strict=False))
+
+    def update(self, message: Update) -> None:
+        """Apply kept passes in order and forget their records."""
+        applied = [(self._kept(record), number) for record, number in message.passes]
+        missing = [
+            p
+            for p, (kept, number) in zip(message.passes, applied, strict=True)
+            if number not in kept.gradients
+        ]
+        if missing or not applied:
+            raise ProtocolError(
+                f"Update of {self.spec.name}: of its passes {missing!r:.80} are not kept, or there are none"
+            )
+        for k, group in enumerate(self.groups):
+            x = [kept.x_XBI[k] for kept, _ in applied]
+            d_XBO, d_of_tile = _joined([kept.gradients[number][k] for kept, number in applied])
+            x_XBI = x[0] if len(x) == 1 else library(x[0]).concatenate(x, axis=1)
+            group.bank.update(x_XBI, group.x_of_tile, d_XBO, d_of_tile, message.learning_rate, message.tick)
+        for record in {record for record, _ in message.passes}:
+            del self.kept[record]
+
+    def forget(self, passes: Sequence[tuple[int, int | None]]) -> None:
+        """Drop whole records (record, None), or one pass's gradients (record, number)."""
+        for record, number in passes:
+            if number is None:
+                self.kept.pop(record, None)
+            elif record in self.kept:
+                self.kept[record].gradients.pop(number, None)
+
+    def weights(self) -> Weights:
+        """What the tiles hold: copies, as they go on changing."""
+        tiles = self._by_block()
+        held = [as_array(group.bank.cell.weights[k]).copy() for group, k in tiles.values()]
+        return Weights(tuple(tiles), held)
+
+    def set_weights(self, message: WriteWeights) -> None:
+        """Write all tiles' weights; every device clips to its own bounds."""
+        w_of_block = self._of_all_blocks("WriteWeights", message.blocks, message.w)
+        for group in self.groups:
+            group.forget_modified()
+            group.bank.set_weights([w_of_block[tile.block] for tile in group.tiles])
+
+    def program(self, message: Program | Drift) -> None:
+        """Hold what programming leaves: right after it, or some time later."""
+        if self.spec.learns:
+            raise ProtocolError(f"{self.spec.name}: its weights are pulsed, not programmed")
+        targets = self._of_all_blocks(type(message).__name__, message.blocks, message.targets)
+        drifted = (message.seconds, message.tick) if isinstance(message, Drift) else None
+        for group in self.groups:
+            group.forget_modified()
+            group.bank.program([targets[tile.block] for tile in group.tiles], message.programmed, drifted)
+
+    def let_pass(self, message: LetPass) -> None:
+        """Let devices that drift be left alone for a while."""
+        for group in self.groups:
+            group.bank.cell.drift(message.time, message.tick)
+
+    def _of_all_blocks(
+        self, what: str, blocks: Sequence[int], w: Sequence[Floats]
+    ) -> dict[int, NDArray[np.float32]]:
+        """The matrix of each hosted block, or an error where they are not all there."""
+        given = dict(zip(blocks, w, strict=True))
+        shapes = {tile.block: tile.shape for group in self.groups for tile in group.tiles}
+        wrong = {block: tuple(w_OI.shape) for block, w_OI in given.items() if w_OI.shape != shapes.get(block)}
+        if wrong or given.keys() != shapes.keys():
+            raise ProtocolError(
+                f"{what} of {self.spec.name}: blocks {[*given]!r:.80}, of shapes {wrong!r:.80}, do not fit; "
+                f"hosted are {shapes!r:.200}"
+            )
+        return {block: as_array(w_OI) for block, w_OI in given.items()}
+
+    def state(self) -> State:
+        """Everything that changes in the tiles."""
+        named = [
+            ((block, name), values)
+            for block, (group, k) in self._by_block().items()
+            for name, values in group.bank.state(k).items()
+        ]
+        return State(tuple(name for name, _ in named), [values for _, values in named])
+
+    def load_state(self, message: LoadState) -> None:
+        """Take over the states of all tiles."""
+        states: dict[int, dict[str, NDArray[Any]]] = {}
+        for (block, name), values in zip(message.names, message.values, strict=True):
+            states.setdefault(block, {})[name] = as_array(values)
+        for block, (group, k) in self._by_block().items():
+            shapes = {name: values.shape for name, values in group.bank.state(k).items()}
+            given = {name: values.shape for name, values in states.get(block, {}).items()}
+            if given != shapes:
+                raise ProtocolError(
+                    f"LoadState of {self.spec.name}: the state of block {block} has {given!r:.200}; "
+                    f"it must have {shapes!r:.200}"
+                )
+        for group in self.groups:
+            group.forget_modified()
+            group.bank.load_state([states[tile.block] for tile in group.tiles])
+
+    def counters(self, of_process: Mapping[str, float]) -> dict[int, dict[str, float]]:
+        """What each block's tile has done, with what all tiles of the process share."""
+        found: dict[int, dict[str, float]] = {}
+        for group in self.groups:
+            stats = group.bank.look()
+            for k, tile in enumerate(group.tiles):
+                counted = {f.name: float(getattr(stats, f.name)[k]) for f in fields(stats)}
+                found[tile.block] = {**counted, **of_process}
+        return found
+
+    def _by_block(self) -> dict[int, tuple[Group, int]]:
+        """For each hosted block its group and its place there."""
+        return {tile.block: (group, k) for group in self.groups for k, tile in enumerate(group.tiles)}
+
+    def _kept(self, record: int) -> Kept:
+        if record not in self.kept:
+            raise ProtocolError(
+                f"{self.spec.name}: record {record} is not kept here; run the forward pass again"
+            )
+        return self.kept[record]
+
+    def _input_blocks(
+        self, columns: list[int], feed: Mapping[int, Floats], vectors: bool, keep: bool
+    ) -> Floats:
+        """x[columns, B, in] of some columns; a copy of the feeds where it is to be kept."""
+        patches = None if vectors else self.spec.patches
+        if patches is None:
+            blocks = [feed[c] for c in columns]
+            return blocks[0][None] if len(blocks) == 1 and not keep else stacked(blocks)
+        blocks = [
+            self.backend.patches.unfold(as_array(feed[c]), patches)[:, self.spec.features(c)] for c in columns
+        ]
+        return blocks[0][None] if len(blocks) == 1 else np.stack(blocks)
+
+    def _input_gradient(self, tile: TileSpec, z_BI: Floats, kept: Kept) -> Floats:
+        patches = self.spec.patches
+        if patches is None:
+            return z_BI
+        first, last = self.spec.channels(tile.column)
+        z_BI = as_array(z_BI)
+        if z_BI.shape[1] != (last - first) * patches.size:
+            full = np.zeros((z_BI.shape[0], (last - first) * patches.size), np.float32)
+            full[:, self.spec.features(tile.column)] = z_BI
+            z_BI = full
+        batch, _, *size = kept.image_shape
+        return self.backend.patches.fold(
+            z_BI, batch, last - first, tuple(size), patches, last=kept.channels_last
+        )
+
+
+def require_widths(name: str, values: Sequence[Any], widths: Sequence[int], axes: int) -> None:
+    """An error unless there is a value of each width, all with ``axes`` axes and alike in the others."""
+    shapes = [tuple(each.shape) for each in values]
+    across = 0 if axes == 1 else 1
+    wanted = [(*shapes[0][:across], width, *shapes[0][across + 1 :]) for width in widths] if shapes else []
+    if shapes != wanted or len(shapes) != len(widths) or any(len(shape) != axes for shape in shapes):
+        raise ProtocolError(
+            f"{name} has shapes {shapes!r:.120}; it must be {len(widths)} arrays of {axes} axes that "
+            f"differ in axis {across} alone: {[*widths]!r:.80}"
+        )
+
+
+def _at_bound(y_TBO: Floats, bound_TB: Floats | None) -> Mask | None:
+    """Which results stand at the ADC's bound; None where none does."""
+    if bound_TB is None:
+        return None
+    mask_TBO = abs(y_TBO) >= as_kind_of(bound_TB, y_TBO)[:, :, None]
+    return mask_TBO.view(library(y_TBO).uint8) if mask_TBO.any() else None
+
+
+def _seen(d_XBO: Floats, group: Group, mask_TBO: Mask | None) -> Gradients:
+    """The gradients that tiles see: none of a result at the ADC's bound, which does not follow its signal."""
+    if mask_TBO is None:
+        return d_XBO, group.d_of_tile
+    d_TBO = as_kind_of(d_XBO, mask_TBO)[group.d_of_tile]
+    return library(d_TBO).where(mask_TBO > 0, 0.0, d_TBO), np.arange(len(group.tiles))
+
+
+def _joined(gradients: list[Gradients]) -> Gradients:
+    """The gradients of several passes one after the other."""
+    if len(gradients) == 1:
+        return gradients[0]
+    join = library(gradients[0][0]).concatenate
+    of_tiles = [of_tile for _, of_tile in gradients]
+    if all(np.array_equal(of_tile, of_tiles[0]) for of_tile in of_tiles[1:]):
+        return join([d_XBO for d_XBO, _ in gradients], axis=1), of_tiles[0]
+    each_TBO = [d_XBO[of_tile] for d_XBO, of_tile in gradients]
+    return join(each_TBO, axis=1), np.arange(len(of_tiles[0]))
+
+
+def _partial_sums(
+    parts: Mapping[tuple[int, int], Floats], complete: set[int], *, along_row: bool
+) -> tuple[tuple[int, ...], tuple[int, ...], list[Floats]]:
+    """Add what can be added here, always in block order, so that the sum never depends on the host.
+
+    Lines, places and sums as in ``Sums``: a row (backward: a column) that is hosted completely gives one
+    array; of the others every part goes to the front-end, which adds them in the same order.
+    """
+    if len(parts) == 1 and len(complete) == 1:
+        return (*complete,), (-1,), [*parts.values()]
+    lines: list[int] = []
+    places: list[int] = []
+    sums: list[Floats] = []
+    for row, column in sorted(parts) if along_row else sorted(parts, key=lambda rc: (rc[1], rc[0])):
+        line, place = (row, column) if along_row else (column, row)
+        part = parts[row, column]
+        if line in complete and lines and lines[-1] == line:
+            sums[-1] = sums[-1] + part
+        else:
+            lines.append(line)
+            places.append(-1 if line in complete else place)
+            sums.append(part)
+    return tuple(lines), tuple(places), sums

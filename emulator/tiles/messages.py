@@ -1,0 +1,278 @@
+"""The protocol between a layer's front-end and the hosts of its tiles: every message and every reply.
+
+Who sends and who reads stands in a message's docstring. The front-end is ``TileGrid`` (``hosts/grid.py``);
+``Process`` and ``Stop`` are the executor's of actors (``actors/executor.py``). ``TileWorker.handle``
+(``worker.py``) reads messages, whoever sent one reads its reply. In one process they are passed as they are;
+between processes ``actors/wire.py`` encodes them: a field's annotation is its type on the wire.
+
+A field of arrays is a list of them: numpy arrays, or tensors where the tiles share a process with torch.
+Whoever changes a message here gives the protocol a new ``VERSION``: those of another one are refused.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Annotated, Any, Generic, TypeAlias, TypeVar, get_args
+
+from ..errors import ProtocolError
+
+VERSION = 1
+
+#: a whole number from 0 to 2^63 - 1: layers, blocks, records, ticks, counters
+Count = Annotated[int, "count"]
+#: float32 arrays or tensors
+Floats = Annotated[list[Any], "f4"]
+#: uint8 arrays, 1 where something is so
+Masks = Annotated[list[Any], "u1"]
+#: arrays of the types that a tile's state has
+States = Annotated[list[Any], "f4 f8 i8 i4 u4 u1"]
+
+Answer = TypeVar("Answer")
+
+
+class Message(Generic[Answer]):
+    """What the hosts of tiles are told or asked; ``Message[Weights]`` is answered by ``Weights``."""
+
+    __slots__ = ()
+
+
+def _require_pairs(what: str, names: Any, arrays: Any) -> None:
+    """An error where arrays do not belong to ``names`` one by one."""
+    if len(names) != len(arrays):
+        raise ProtocolError(f"{what} names {len(names)} arrays and holds {len(arrays)}; send one for each")
+
+
+# replies
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """It is done; there is nothing to say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Why a message was not obeyed; the front-end raises it again (``errors.BY_NAME``)."""
+
+    error: str  # name of its class
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """Partial sums of a read, for ``TileGrid`` to add.
+
+    A line is a row of blocks (of a backward read a column). Where this host has all blocks of it, their sum
+    is complete and its place is -1; else there is a part of every block, at the block's place in the line.
+    """
+
+    lines: tuple[Count, ...]  # of each part
+    places: tuple[int, ...]  # of each part
+    parts: Floats
+    clipped: tuple[Count, ...]  # blocks with results at the ADC's bound; those of pulsed tiles are not told
+    masks: Masks  # of each of these blocks [vectors, out]: which results
+
+    def __post_init__(self) -> None:
+        _require_pairs("Sums", self.lines, self.parts)
+        _require_pairs("Sums", self.places, self.parts)
+        _require_pairs("Sums", self.clipped, self.masks)
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """What tiles hold, w[out, in] of each block, without the noise of reads."""
+
+    blocks: tuple[Count, ...]
+    w: Floats
+
+    def __post_init__(self) -> None:
+        _require_pairs("Weights", self.blocks, self.w)
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Everything that changes in a layer's tiles here."""
+
+    names: tuple[tuple[Count, str], ...]  # of each array: its block, what it is
+    values: States
+
+    def __post_init__(self) -> None:
+        _require_pairs("State", self.names, self.values)
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """What each block's tile has done since it was built, by the names of ``TileStats``."""
+
+    tiles: dict[Count, dict[str, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """The process of an actor."""
+
+    pid: Count
+    cpu_seconds: float
+
+
+# messages
+
+
+@dataclass(frozen=True, slots=True)
+class Forward(Message[Sums]):
+    """``TileGrid.forward`` and ``read_vectors`` -> ``HostedLayer.forward``: read the tiles, y = W x."""
+
+    layer: Count
+    tick: Count  # of the first vector
+    record: Count | None  # number under which to remember the pass, to go backward through it
+    learn: bool  # whether a pulsed update may follow, for which inputs are kept too
+    modify: Count | None  # tick of a hardware-aware mini-batch, for which the weights are modified
+    vectors: bool  # whether ``x`` holds the tiles' own input vectors, whatever the layer is
+    x: Floats  # of each hosted column of blocks: features [B, in], or images [B, channels, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Backward(Message[Sums]):
+    """``TileGrid.backward`` -> ``HostedLayer.backward``: read z = W^T a d; keep d / a for an update."""
+
+    layer: Count
+    tick: Count  # of the first vector
+    record: Count  # the forward pass that this one goes back through
+    number: Count | None  # under which to keep the gradients for an update
+    read: bool  # whether z is wanted
+    d: Floats  # of each hosted row of blocks: gradients [vectors, out]
+    a: Floats  # of each hosted row the factors [out] of its outputs, y = a W x; none where they have none
+
+
+@dataclass(frozen=True, slots=True)
+class Update(Message[Done]):
+    """``TileGrid.update`` -> ``HostedLayer.update``: pulse the devices for kept passes, and forget those."""
+
+    layer: Count
+    tick: Count  # of the first vector
+    learning_rate: float
+    passes: tuple[tuple[Count, Count], ...]  # (record, number of its gradients), in the order of updates
+
+
+@dataclass(frozen=True, slots=True)
+class Forget(Message[Done]):
+    """``TileGrid.forward`` -> ``HostedLayer.forget``: nobody can ask for these passes any more."""
+
+    layer: Count
+    passes: tuple[tuple[Count, Count | None], ...]  # (record, number of its gradients; None: all of it)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadWeights(Message[Weights]):
+    """``TileGrid.weights`` and ``Emulation.tile_weights`` -> ``HostedLayer.weights``."""
+
+    layer: Count
+
+
+@dataclass(frozen=True, slots=True)
+class WriteWeights(Message[Done]):
+    """``TileGrid.set_weights`` -> ``HostedLayer.set_weights``: write the tiles, clipped to their bounds."""
+
+    layer: Count
+    blocks: tuple[Count, ...]
+    w: Floats  # of each block [out, in]
+
+    def __post_init__(self) -> None:
+        _require_pairs("WriteWeights", self.blocks, self.w)
+
+
+@dataclass(frozen=True, slots=True)
+class Program(Message[Done]):
+    """``TileGrid.program`` -> ``HostedLayer.program``: write targets with the noise of programming."""
+
+    layer: Count
+    blocks: tuple[Count, ...]
+    targets: Floats  # of each block [out, in]
+    programmed: Count  # tick of the programming
+
+    def __post_init__(self) -> None:
+        _require_pairs("Program", self.blocks, self.targets)
+
+
+@dataclass(frozen=True, slots=True)
+class Drift(Message[Done]):
+    """``TileGrid.program`` -> ``HostedLayer.program``: hold what a programming left, some time later."""
+
+    layer: Count
+    blocks: tuple[Count, ...]
+    targets: Floats  # what was programmed: of each block [out, in]
+    programmed: Count  # tick of the programming
+    seconds: float  # since then
+    tick: Count  # of the drift's own noise
+
+    def __post_init__(self) -> None:
+        _require_pairs("Drift", self.blocks, self.targets)
+
+
+@dataclass(frozen=True, slots=True)
+class LetPass(Message[Done]):
+    """``TileGrid.let_pass`` -> ``HostedLayer.let_pass``: devices that drift are left alone for a while."""
+
+    layer: Count
+    tick: Count  # how often that was before
+    time: float  # in units of the drift's time
+
+
+@dataclass(frozen=True, slots=True)
+class ReadState(Message[State]):
+    """``TileGrid.state`` and ``rescue`` -> ``HostedLayer.state``: for a checkpoint, or to move."""
+
+    layer: Count
+
+
+@dataclass(frozen=True, slots=True)
+class LoadState(Message[Done]):
+    """``TileGrid.load_state`` -> ``HostedLayer.load_state``: go on as the tiles that gave this state."""
+
+    layer: Count
+    names: tuple[tuple[Count, str], ...]  # of each array: its block, what it is
+    values: States
+
+    def __post_init__(self) -> None:
+        _require_pairs("LoadState", self.names, self.values)
+
+
+@dataclass(frozen=True, slots=True)
+class Stats(Message[Counters]):
+    """``TileGrid.stats`` -> ``HostedLayer.counters``: what the tiles of this one layer have done."""
+
+    layer: Count
+
+
+@dataclass(frozen=True, slots=True)
+class Process(Message[Usage]):
+    """``RayExecutor.processes`` and ``settle`` -> ``TileActor.answer``: what the process has used."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stop(Message[Done]):
+    """``RayExecutor.close`` -> ``TileActor.serve``: end; there is no answer."""
+
+
+Request: TypeAlias = (
+    Forward | Backward | Update | Forget | ReadWeights | WriteWeights | Program | Drift | LetPass
+    | ReadState | LoadState | Stats | Process | Stop
+)  # fmt: skip
+Reply: TypeAlias = Done | Failed | Sums | Weights | State | Counters | Usage
+
+#: messages and replies by their names on the wire
+REQUESTS: dict[str, type] = {kind.__name__: kind for kind in get_args(Request)}
+REPLIES: dict[str, type] = {kind.__name__: kind for kind in get_args(Reply)}
+
+
+def answer_to(message: Message[Any]) -> type:
+    """The reply that ``message`` gets when it is obeyed."""
+    kind: Any = type(message)
+    answer: type = get_args(kind.__orig_bases__[0])[0]
+    return answer
+
+
+def fields_of(kind: type) -> list[str]:
+    """The names of a message's fields, in their order."""
+    return [field.name for field in dataclasses.fields(kind)]

@@ -1,0 +1,59 @@
+"""Arrays or tensors: what a layer's values are, and the few things that differ between the two.
+
+Where tiles share a process with torch, values may be tensors, on a card or not; a tile's own process knows
+numpy alone. So torch is never imported here: whoever holds a tensor has loaded it.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crossgrid.kernels.errors import InputError
+from crossgrid.kernels.finite import all_finite
+
+
+def library(values: Any) -> Any:
+    """numpy, or torch for a tensor: what both call alike (``stack``, ``where``, ...) is called through it."""
+    return np if isinstance(values, np.ndarray) else sys.modules["torch"]
+
+
+def as_array(values: Any) -> NDArray[Any]:
+    """The values as an array: of a tensor on this host without a copy."""
+    if isinstance(values, np.ndarray):
+        return values
+    array: NDArray[Any] = values.detach().cpu().numpy()
+    return array
+
+
+def as_kind_of(values: NDArray[Any], other: Any) -> Any:
+    """An array as it is, or, where ``other`` is a tensor, as a tensor on its device."""
+    return values if isinstance(other, np.ndarray) else library(other).as_tensor(values, device=other.device)
+
+
+def stacked(blocks: list[Any]) -> Any:
+    """A copy of equal blocks, one after the other, along a new first axis."""
+    return library(blocks[0]).stack(blocks)
+
+
+def require_finite(owner: str, what: str, values: Any) -> None:
+    """Refuse NaN and infinity before anything reaches a tile: the one check at the door.
+
+    Raises:
+        InputError: how many entries of the ``what`` of ``owner`` are not finite.
+    """
+    if getattr(values, "is_cuda", False):
+        finite = bool(library(values).isfinite(values).all())
+    else:
+        values = as_array(values)
+        finite = all_finite(np.asarray(values, np.float32).ravel("K"))
+    if not finite:
+        host = as_array(values)
+        bad = int(host.size - np.isfinite(host).sum())
+        raise InputError(
+            f"{owner}: {bad} of {host.size} entries of the {what} are NaN or infinite; "
+            "a tile's converters need finite numbers: check the data and lower the learning rate"
+        )
