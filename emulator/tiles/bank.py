@@ -116,10 +116,9 @@ class TileBank:
         start = time.perf_counter()
         weights_TOI = self.cell.weights if w_TOI is None else w_TOI
         bound_TB = None
-        if bounded:
-            y_TBO, counts, bound_TB = self.forward_read.read_with_bound(weights_TOI, x_XBI, x_of_tile, tick)
-        else:
-            y_TBO, counts = self.forward_read.read(weights_TOI, x_XBI, x_of_tile, tick)
+        if bounded and self.forward_read.has_bound:
+            bound_TB = np.empty((self.tiles, x_XBI.shape[1]), np.float32)
+        y_TBO, counts = self.forward_read.read(weights_TOI, x_XBI, x_of_tile, tick, bound_TB)
         self.forwards.add(start, x_XBI.shape[1])
         self.stats.adc_clips += counts.adc_clips
         self.stats.retries += counts.retries

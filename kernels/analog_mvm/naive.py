@@ -29,7 +29,7 @@ from .settings import (
 )
 from .spread import Spread, line_normals, line_words
 
-__all__ = ["attempt", "prepare", "ready", "scales"]
+__all__ = ["attempt", "prepare", "ready", "scales", "worth_threads"]
 
 Array = NDArray[np.float32]
 
@@ -37,6 +37,11 @@ Array = NDArray[np.float32]
 def prepare(settings: Settings) -> Settings:
     """Settings as the other functions take them: as they are."""
     return settings
+
+
+def worth_threads(vectors: int, lines: int, length: int) -> bool:
+    """Whether an attempt at so many vectors gains from several threads: numpy takes its own."""
+    return False
 
 
 def scales(prepared: Settings, scaling: int, x_RI: Array) -> tuple[Array, bool]:
@@ -71,6 +76,7 @@ def attempt(
     factor: float,
     tick: int,
     number: int,
+    threads: bool = False,
 ) -> tuple[Array, NDArray[np.bool_], NDArray[np.int64], int]:
     """Read ``rows`` once: y_NL, whether a row hit the ADC's bound, how many of its values did; of all."""
     settings = prepared

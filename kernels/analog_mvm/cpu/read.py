@@ -12,7 +12,7 @@ import numpy as np
 
 from ...machine.jit import kernel
 from ..rows import ready
-from ..settings import ANALOG_SUM, DIGITAL_SUM, ONE_PASS, SECOND_PASS, Settings
+from ..settings import ANALOG_SUM, DIGITAL_SUM, ONE_PASS, SECOND_PASS
 from .inputs import convert_task, scales_kernel
 from .lines import Place
 from .product import View
@@ -189,7 +189,7 @@ def attempt_in_parallel(tasks, chunk, cut, settings, spread, rows, operands, tur
 
 
 @kernel
-def attempt_kernel(record, spread, keys_T2, w_TOI, x_RI, scale_M, rows, factor, tick, number, in_parallel):
+def attempt(record, spread, keys_T2, w_TOI, x_RI, scale_M, rows, factor, tick, number, in_parallel):
     """One attempt at ``rows``; see ``naive.attempt``."""
     settings = settings_in(record)
     tiles, out_size, in_size = w_TOI.shape
@@ -230,27 +230,14 @@ def attempt_kernel(record, spread, keys_T2, w_TOI, x_RI, scale_M, rows, factor, 
     return y_NL, hits_N, clips_N, total
 
 
-class Prepared(NamedTuple):
-    """Settings, and the same as the kernels take them."""
-
-    settings: Settings
-    record: Any
-
-
 def prepare(settings):
-    return Prepared(settings, settings.packed())
+    """Settings as the kernels take them."""
+    return settings.packed()
 
 
-def scales(prepared, scaling, x_RI):
-    """The scale of every vector (its largest magnitude for SCALE_AVERAGE); whether all is finite."""
-    return scales_kernel(prepared.record, scaling, x_RI)
+def worth_threads(vectors, lines, length):
+    """Whether an attempt at so many vectors gains from several threads."""
+    return vectors * lines * (length + LINE_WORK) > SERIAL_WORK and numba.get_num_threads() > 1
 
 
-def attempt(prepared, spread, keys_T2, w_TOI, x_RI, scale_M, rows, factor, tick, number):
-    """One attempt at ``rows``; see ``naive.attempt``."""
-    lines, length = (w_TOI.shape[2], w_TOI.shape[1]) if prepared.settings.transposed else w_TOI.shape[1:]
-    work = len(rows.vector_N) * lines * (length + LINE_WORK)
-    in_parallel = work > SERIAL_WORK and numba.get_num_threads() > 1
-    return attempt_kernel(
-        prepared.record, spread, keys_T2, w_TOI, x_RI, scale_M, rows, factor, tick, number, in_parallel
-    )
+scales = scales_kernel

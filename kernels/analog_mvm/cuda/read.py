@@ -99,6 +99,11 @@ def prepare(settings: Settings) -> Prepared:
     return Prepared(settings, settings.numbers)
 
 
+def worth_threads(vectors: int, lines: int, length: int) -> bool:
+    """Whether an attempt at so many vectors gains from several threads of a processor: never."""
+    return False
+
+
 def scales(prepared: Prepared, scaling: int, x_RI: Tensor) -> tuple[Tensor, bool]:
     """The scale of every vector (its largest magnitude for SCALE_AVERAGE); whether all is finite."""
     vectors, length = x_RI.shape
@@ -116,7 +121,7 @@ def scales(prepared: Prepared, scaling: int, x_RI: Tensor) -> tuple[Tensor, bool
 
 def attempt(
     prepared: Prepared, spread: Spread, keys_T2: NDArray[np.uint32], w_TOI: Any, x_RI: Any,
-    scale_M: Any, rows: Rows, factor: float, tick: int, number: int,
+    scale_M: Any, rows: Rows, factor: float, tick: int, number: int, threads: bool = False,
 ) -> tuple[Tensor, NDArray[np.bool_], NDArray[np.int64], int]:  # fmt: skip
     """One attempt at ``rows``, see ``naive.attempt``; results stay on the card, counts do not."""
     settings = prepared.settings

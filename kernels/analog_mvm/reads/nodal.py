@@ -69,11 +69,17 @@ class NodalPeriphery(Periphery):
         )
         self.networks = Networks(circuit, self.shape)
 
-    def _read(
-        self, w_TOI: Array, x_XBI: Array, x_of_tile: NDArray[np.integer], tick: int, bounded: bool
-    ) -> tuple[Array, ReadCounts, Array | None]:
+    def read(
+        self,
+        w_TOI: Array,
+        x_XBI: Array,
+        x_of_tile: NDArray[np.integer],
+        tick: int,
+        bound_TB: Array | None = None,
+    ) -> tuple[Array, ReadCounts]:
+        """As ``Periphery.read``, of the weights that the network of wires leaves."""
         w_TOI, x_XBI, x_of_tile = self._checked(w_TOI, x_XBI, x_of_tile)
-        return super()._read(self.networks.effective(w_TOI), x_XBI, x_of_tile, tick, bounded)
+        return super().read(self.networks.effective(w_TOI), x_XBI, x_of_tile, tick, bound_TB)
 
 
 def share_networks(one: Periphery, other: Periphery) -> None:

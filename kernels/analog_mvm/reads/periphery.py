@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -66,65 +67,60 @@ class Periphery:
         self.factors = attempt_factors(io, backward)
         self.average_T = np.full(len(self.keys_T2), -1.0, np.float32)  # of max|x|; below 0 before the first
         self._kernels = backend.analog_mvm
-        self._prepared = self._kernels.prepare(self.settings)
+        prepared = self._kernels.prepare(self.settings)
+        # bound here so that a read enters its kernels at once
+        self._scales = functools.partial(self._kernels.scales, prepared)
+        self._attempt: Callable[..., Any] = functools.partial(
+            self._kernels.attempt, prepared, self.spread, self.keys_T2
+        )
         self._all_rows: tuple[Any, Rows] | None = None
 
     def read(
-        self, w_TOI: Array, x_XBI: Array, x_of_tile: NDArray[np.integer], tick: int
+        self,
+        w_TOI: Array,
+        x_XBI: Array,
+        x_of_tile: NDArray[np.integer],
+        tick: int,
+        bound_TB: Array | None = None,
     ) -> tuple[Array, ReadCounts]:
         """Tile t reads the vectors x_XBI[x_of_tile[t]], the first of them at time ``tick``.
 
-        On a card it takes arrays and tensors, and answers with a tensor there.
+        On a card it takes arrays and tensors, and answers with a tensor there. ``bound_TB`` takes the ADC's
+        bound for each tile and vector in the units of the results: a result at it stands for any larger
+        signal. It is infinite where a vector was not read (its scale is 0). See ``has_bound``.
         """
-        y_TBL, counts, _ = self._read(w_TOI, x_XBI, x_of_tile, tick, False)
-        return y_TBL, counts
-
-    def read_with_bound(
-        self, w_TOI: Array, x_XBI: Array, x_of_tile: NDArray[np.integer], tick: int
-    ) -> tuple[Array, ReadCounts, Array | None]:
-        """As ``read``, and the ADC's bound for each tile and vector, [tiles, B], in the units of the results.
-
-        A result at it stands for any larger signal. It is infinite where a vector was not read (its scale
-        is 0), and None where the results have no bound.
-        """
-        y_TBL, counts, scale_N = self._read(w_TOI, x_XBI, x_of_tile, tick, self._has_bound)
-        if scale_N is None:
-            return y_TBL, counts, None
-        bound_N = scale_N * self.settings.out_scale * self.settings.out_bound
-        bound_N = np.where(bound_N > 0, bound_N * ROUNDING, np.float32(np.inf))
-        return y_TBL, counts, bound_N.reshape(y_TBL.shape[:2])
-
-    def _read(
-        self, w_TOI: Array, x_XBI: Array, x_of_tile: NDArray[np.integer], tick: int, bounded: bool
-    ) -> tuple[Array, ReadCounts, Array | None]:
-        """The results, what they took, and with ``bounded`` the scales of the vectors' last attempts."""
         w_TOI, x_XBI, x_of_tile = self._checked(w_TOI, x_XBI, x_of_tile)
         tiles, (blocks, batch) = len(w_TOI), x_XBI.shape[:2]
         x_RI = x_XBI.reshape(blocks * batch, self.length)
         rows = self._rows_of_all(batch, x_of_tile, blocks)
-        scale_R = self._scales(self.settings.scaling, x_RI)
+        scale_R, finite = self._scales(self.settings.scaling, x_RI)
+        if not finite:
+            raise _not_finite(x_RI)
         scale_M = scale_R if rows.shared else self._scales_by_tile(scale_R[rows.source_M], batch)
-        y_NL, hits_N, clips_N, clips = self._attempt(w_TOI, x_RI, scale_M, rows, tick, 0)
+        threads = self._kernels.worth_threads(tiles * batch, self.lines, self.length)
+        y_NL, hits_N, clips_N, clips = self._attempt(w_TOI, x_RI, scale_M, rows, 1.0, tick, 0, threads)
         y_TBL = y_NL.reshape(tiles, batch, self.lines)
         last_N = None
-        if clips or bounded:
+        if clips or bound_TB is not None:
             scale_N = scale_M[rows.input_first_T[:, None] + np.arange(batch)].reshape(-1)
-            last_N = np.array(on_host(scale_N)) if bounded else None
-        if not clips:
-            return y_TBL, _undisturbed(tiles, batch, self.conversions_a_vector), last_N
-        retries = np.zeros(tiles, np.int64)
-        if len(self.factors) > 1 and hits_N.any():
-            retries = self._manage_bounds(
-                w_TOI, x_RI, x_of_tile, scale_N, tick, y_NL, hits_N, clips_N, last_N
-            )
-        clips_T = clips_N.reshape(tiles, batch).sum(axis=1)
-        vectors_T = np.full(tiles, batch, np.int64)
-        conversions_T = (vectors_T + retries) * self.conversions_a_vector
-        counts = ReadCounts(clips_T, retries, vectors_T, conversions_T)
-        return y_TBL, counts, last_N
+            last_N = None if bound_TB is None else np.array(on_host(scale_N))
+        counts = _undisturbed(tiles, batch, self.conversions_a_vector)
+        if clips:
+            retries = np.zeros(tiles, np.int64)
+            if len(self.factors) > 1 and hits_N.any():
+                retries = self._manage_bounds(
+                    w_TOI, x_RI, x_of_tile, scale_N, tick, y_NL, hits_N, clips_N, last_N
+                )
+            clips_T = clips_N.reshape(tiles, batch).sum(axis=1)
+            conversions_T = (counts.vectors + retries) * self.conversions_a_vector
+            counts = ReadCounts(clips_T, retries, counts.vectors, conversions_T)
+        if bound_TB is not None and last_N is not None:
+            bound_N = last_N * self.settings.out_scale * self.settings.out_bound
+            bound_TB.reshape(-1)[:] = np.where(bound_N > 0, bound_N * ROUNDING, np.float32(np.inf))
+        return y_TBL, counts
 
     @functools.cached_property
-    def _has_bound(self) -> bool:
+    def has_bound(self) -> bool:
         """Whether a result has one bound that it can stand at."""
         return bool(np.isfinite(self.settings.out_bound))
 
@@ -139,14 +135,6 @@ class Periphery:
 
     def load_state(self, state: dict[str, Array]) -> None:
         self.average_T[:] = state["average_T"]
-
-    def _attempt(
-        self, w_TOI: Array, x_RI: Array, scale_M: Array, rows: Rows, tick: int, number: int
-    ) -> tuple[Array, NDArray[np.bool_], Count, int]:
-        return self._kernels.attempt(
-            self._prepared, self.spread, self.keys_T2, w_TOI, x_RI, scale_M, rows, self.factors[number],
-            tick, number,
-        )  # fmt: skip
 
     def _manage_bounds(
         self,
@@ -172,27 +160,20 @@ class Periphery:
             rows = some_rows(tile_P, vector_P, tiles, batch, x_of_tile)
             scale_P = scale_N[pending]
             if uses_np_sum(self.io, number):
-                scale_P = self._scales(SCALE_NP_SUM, x_RI[rows.source_M])
-            y_PL, hits_P, clips_P, _ = self._attempt(w_TOI, x_RI, scale_P, rows, tick, number)
+                scale_P, _ = self._scales(SCALE_NP_SUM, x_RI[rows.source_M])
+            factor = self.factors[number]
+            threads = self._kernels.worth_threads(len(pending), self.lines, self.length)
+            y_PL, hits_P, clips_P, _ = self._attempt(
+                w_TOI, x_RI, scale_P, rows, factor, tick, number, threads
+            )
             y_NL[pending], clips_N[pending] = y_PL, clips_P
             if last_N is not None:
-                last_N[pending] = on_host(scale_P) * np.float32(self.factors[number])
+                last_N[pending] = on_host(scale_P) * np.float32(factor)
             retries += np.bincount(tile_P, minlength=tiles)
             pending = pending[hits_P]
             if len(pending) == 0:
                 break
         return retries
-
-    def _scales(self, scaling: int, x_RI: Array) -> Array:
-        alpha_R, finite = self._kernels.scales(self._prepared, scaling, x_RI)
-        if not finite:
-            x_RI = on_host(x_RI)
-            row, line = np.argwhere(~np.isfinite(x_RI))[0]
-            raise InputError(
-                f"input {line} of vector {row} is {x_RI[row, line]}; a tile reads finite numbers only: "
-                "look for a diverging loss or a division by zero before this layer"
-            )
-        return alpha_R
 
     def _scales_by_tile(self, scale_N: Array, batch: int) -> Array:
         """Scales of rows that tiles do not share; a running average advances from vector to vector."""
@@ -235,6 +216,16 @@ class Periphery:
                 f"its last dimension must be {self.length}"
             )
         return w_TOI, x_XBI, block_of_tile
+
+
+def _not_finite(x_RI: Any) -> InputError:
+    """The error for inputs among which some are not finite."""
+    x_RI = on_host(x_RI)
+    row, line = np.argwhere(~np.isfinite(x_RI))[0]
+    return InputError(
+        f"input {line} of vector {row} is {x_RI[row, line]}; a tile reads finite numbers only: "
+        "look for a diverging loss or a division by zero before this layer"
+    )
 
 
 @functools.lru_cache(maxsize=1024)  # of the batches of a large network's layers

@@ -165,6 +165,7 @@ class SlicedPeriphery(Periphery):
         backend: Backend = CPU,
     ) -> None:
         super().__init__(io, keys_T2, out_size, in_size, direction, backend)
+        self._attempt = self._attempt_slices
         column_io = self._column_io()
         settings = settings_of(column_io, self.settings.transposed, self.settings.stream, self.length)
         settings = settings._replace(out_step=np.float32(io.adc_step), out_bound=np.float32(io.adc_limit))
@@ -185,7 +186,7 @@ class SlicedPeriphery(Periphery):
         return (self.lines * io.slices + io.reference_columns) * reads
 
     @property
-    def _has_bound(self) -> bool:  # type: ignore[override]
+    def has_bound(self) -> bool:  # type: ignore[override]
         """Results are sums of many conversions, each with its own bound: none of them stands for the sum."""
         return False
 
@@ -239,8 +240,16 @@ class SlicedPeriphery(Periphery):
         """A key for every slice of every tile in pass ``number``: conversions share no noise."""
         return np.stack([_derived(key, number, v, 1) for v in range(variants) for key in self.keys_T2])
 
-    def _attempt(
-        self, w_TOI: Array, x_RI: Array, scale_M: Array, rows: Rows, tick: int, number: int
+    def _attempt_slices(
+        self,
+        w_TOI: Array,
+        x_RI: Array,
+        scale_M: Array,
+        rows: Rows,
+        factor: float,
+        tick: int,
+        number: int,
+        _threads: bool,
     ) -> tuple[Array, NDArray[np.bool_], Count, int]:
         """One attempt at ``rows``, as ``naive.attempt``.
 
@@ -248,7 +257,7 @@ class SlicedPeriphery(Periphery):
         """
         io = self.io
         w_TOI, x_RI = on_host(w_TOI), on_host(x_RI)
-        scale_M = on_host(scale_M) * np.float32(self.factors[number])
+        scale_M = on_host(scale_M) * np.float32(factor)
         codes_MI = self._codes(x_RI, scale_M, rows, tick, number)
         parts_VTOI, part_factors = weight_digits(w_TOI, io)
         count = len(rows.vector_N)
@@ -256,15 +265,16 @@ class SlicedPeriphery(Periphery):
         hits_N, clips_N = np.zeros(count, bool), np.zeros(count, np.int64)
         stacked_TOI, stacked_rows = parts_VTOI.reshape(-1, *w_TOI.shape[1:]), _stacked(rows, len(parts_VTOI))
         ones_M = np.ones(len(codes_MI), np.float32)
+        threads = self._kernels.worth_threads(len(stacked_rows.vector_N), self.lines, self.length)
         reads = self._reads(codes_MI, rows, tick, number)
-        for keys_V2, (driven_MI, factor) in zip(self._columns.keys_PV2, reads, strict=True):
+        for keys_V2, (driven_MI, weight) in zip(self._columns.keys_PV2, reads, strict=True):
             y_KL, hits_K, clips_K, _ = self._kernels.attempt(
                 self._columns.prepared, self._columns.spread, keys_V2, stacked_TOI,
-                driven_MI, ones_M, stacked_rows, 1.0, tick, number,
+                driven_MI, ones_M, stacked_rows, 1.0, tick, number, threads,
             )  # fmt: skip
             y_VNL = on_host(y_KL).reshape(len(part_factors), count, self.lines)
             for part_factor, y_NL in zip(part_factors, y_VNL, strict=True):
-                total_NL += (factor * part_factor) * y_NL.astype(np.float64)
+                total_NL += (weight * part_factor) * y_NL.astype(np.float64)
             hits_N |= hits_K.reshape(-1, count).any(axis=0)
             clips_N += clips_K.reshape(-1, count).sum(axis=0)
         at_N = rows.input_first_T.repeat(np.diff(rows.first_T1)) + np.arange(count)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...arrays.array import DeviceArray
 from ...arrays.cell import Array, Keys, UpdateCounts, checked_vectors
 from ...backends import Backend
 from ...pulsed_update.arguments import Looks, Vectors
@@ -35,6 +34,10 @@ class Pulses:
     rate: float
     granularity: float
     tick: int
+
+    def part(self, start: int, stop: int) -> Pulses:
+        """Those of the vectors start .. stop."""
+        return replace(self, vectors=part(self.vectors, start, stop), tick=self.tick + start)
 
 
 class TransferCell(Members):
@@ -116,7 +119,9 @@ class TransferCell(Members):
             self._reads[level] += reads.count
             wanted_TNM, rate = self.rule.writes(level, read_TNM, reads, learning_rate)
             pulses = self._as_pulses(wanted_TNM, reads, rate, self.members[level + 1].granularity)
-        return pulses_T + self._pulse(self.members[-1], pulses)
+        return pulses_T + self.members[-1].pulse(
+            pulses.vectors, pulses.parameters, pulses.rate, pulses.tick, granularity=pulses.granularity
+        )
 
     def _due(self, level: int, batch: int) -> NDArray[np.int64]:
         """The vectors of a mini-batch after which array ``level`` is transferred."""
@@ -142,16 +147,6 @@ class TransferCell(Members):
         lines_TEn = (start_TE[:, :, None] + np.arange(n)) % self.lines
         return Reads(first, np.repeat(after_E, n), np.ascontiguousarray(lines_TEn.reshape(tiles, -1)))
 
-    def _pulse(
-        self, member: DeviceArray, pulses: Pulses, start: int = 0, stop: int | None = None,
-        looks: Looks | None = None,
-    ) -> Any:  # fmt: skip
-        stop = pulses.vectors.batch if stop is None else stop
-        return member.pulse(
-            part(pulses.vectors, start, stop), pulses.parameters, pulses.rate, pulses.tick + start,
-            granularity=pulses.granularity, looks=looks,
-        )  # fmt: skip
-
     def _pulse_and_read(
         self, level: int, pulses: Pulses, reads: Reads, reader: LineReader
     ) -> tuple[Array, NDArray[np.int64]]:
@@ -162,12 +157,18 @@ class TransferCell(Members):
         at_once = self.backend.notes_looks and resets_TN is None and not reader.whole
         if at_once and reads.count >= LOOKS_WORTH_A_KERNEL and not pulses.parameters.exact:
             looks = Looks(reads.after_N, reads.lines_TN, self.compound.transfer_columns, lines_TNM)
-            fired_T = self._pulse(member, pulses, looks=looks)
+            fired_T = member.pulse(
+                pulses.vectors, pulses.parameters, pulses.rate, pulses.tick,
+                granularity=pulses.granularity, looks=looks,
+            )  # fmt: skip
             return reader.read(lines_TNM, reads.first), fired_T
         fired_T, done = np.zeros(self.shape[0], np.int64), 0
         for n, after in enumerate(reads.after_N):
             if after > done:
-                fired_T += self._pulse(member, pulses, done, after)
+                some = pulses.part(done, int(after))
+                fired_T += member.pulse(
+                    some.vectors, some.parameters, some.rate, some.tick, granularity=some.granularity
+                )
                 done = int(after)
             line_T = reads.lines_TN[:, n]
             if reader.whole:
@@ -180,7 +181,10 @@ class TransferCell(Members):
                 mask_TOI = np.zeros(self.shape, np.bool_)
                 mask_TOI[tiles, :, line_T] = resets_TN[:, n, None]
                 member.reset(reads.first + n, extra=_TRANSFER, mask_TOI=mask_TOI)
-        fired_T += self._pulse(member, pulses, done)
+        rest = pulses.part(done, pulses.vectors.batch)
+        fired_T += member.pulse(
+            rest.vectors, rest.parameters, rest.rate, rest.tick, granularity=rest.granularity
+        )
         return lines_TNM if reader.whole else reader.read(lines_TNM, reads.first), fired_T
 
     def _resets(self, level: int, reads: Reads) -> NDArray[np.bool_] | None:
