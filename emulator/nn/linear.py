@@ -11,7 +11,7 @@ from crossgrid.kernels.errors import InputError
 
 from ..config.rpu import RPUConfig
 from .base import AnalogLayer
-from .inputs import eager, require_input
+from .inputs import eager, in_autocast_type, require_input
 from .keys import key_of
 
 
@@ -78,7 +78,11 @@ class AnalogLinear(AnalogLayer):
             raise InputError(
                 f"{name}: input of shape {tuple(x.shape)}; its last dimension must be {self.in_features} wide"
             )
-        return self._only()(x)
+        x = in_autocast_type(x)
+        if x.dim() == 2:
+            return cast(Tensor, self.analog_tile(x, self.weight, self.bias))
+        rows = self.analog_tile(x.reshape(-1, self.in_features), self.weight, self.bias)
+        return cast(Tensor, rows.reshape(*x.shape[:-1], self.out_features))
 
     def extra_repr(self) -> str:
         bias = self.bias is not None

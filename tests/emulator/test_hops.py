@@ -108,8 +108,7 @@ def test_a_forward_pass_enters_its_kernel_after_few_hops(device: str) -> None:
     layer = layer_of(DEVICES[device][0]())
     x = torch.linspace(-0.5, 0.5, 12).reshape(2, 6)
     chain, kernel = deepest(lambda: layer(x))
-    assert chain[0].co_name == "forward"
-    assert chain[0].co_filename.endswith("nn/linear.py")
+    assert any(code.co_name == "forward" and code.co_filename.endswith("nn/linear.py") for code in chain[:2])
     assert len(chain) <= FORWARD_HOPS, f"{len(chain)} hops:\n{walk(chain, kernel)}"
 
 

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 import crossgrid as cg
+from crossgrid.emulator.tiles.messages import ReadWeights
 
 LAYERS = {
     "two groups": (lambda: nn.Conv2d(4, 6, (3, 2), padding=1, groups=2), (2, 4, 5, 6)),
@@ -139,8 +140,8 @@ def test_devices_between_groups_are_programmed_and_noisy() -> None:
     layer = cg.AnalogConv2d(4, 8, 3, groups=4, rpu_config=diagonal(), seed=4)
     layer.eval()
     layer.program_analog_weights()
-    ((_, arrays),) = layer.grid.living("weights")[0]
-    (held,) = arrays
+    (reply,), _ = layer.grid.ask_reachable(ReadWeights(layer.grid.layer))
+    (held,) = reply.w
     assert held.shape == (8, 36)
     between = torch.ones(8, 36, dtype=torch.bool)
     for group in range(4):
