@@ -31,6 +31,7 @@ class AnalogLayer(nn.Module):
     """
 
     weight: Tensor
+    analog_tile: nn.Module  # of the matrix ``weight``
     bias: Any  # the parameter, None, or, of a layer with several matrices, whether it has any
 
     def matrices(self) -> dict[str, AnalogMatrix]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar
 
 from torch import Tensor, nn
 
@@ -112,7 +112,7 @@ class _AnalogConv(AnalogLayer):
                 f"channels and {self.dimensions} spatial dimensions are needed"
             )
         spatial = patches.output_size(tuple(images.shape[2:]))
-        rows = cast(nn.Module, self.analog_tile)(
+        rows = self.analog_tile(
             in_autocast_type(images), self.weight, self.bias
         )  # [B x positions, out_channels]
         y = rows.reshape(images.shape[0], *spatial, self.out_channels).movedim(-1, 1)
