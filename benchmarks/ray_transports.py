@@ -12,6 +12,8 @@ import numpy as np
 import ray
 import zmq
 
+from crossgrid.emulator.tiles.messages import REPLIES, REQUESTS, Done, Stop, Weights, WriteWeights
+
 ROUNDS = 60
 
 
@@ -48,15 +50,16 @@ class Echo:
 
     def serve(self, directory: str) -> None:
         """Answer on a socket until a message is empty, as a tile actor does."""
-        from crossgrid.emulator.actors.wire import send, unpack
+        from crossgrid.emulator.actors.wire import Letter, receive, send
 
         socket: Any = zmq.Context.instance().socket(zmq.PAIR)
         socket.bind(f"ipc://{directory}/{ray.get_runtime_context().get_actor_id()}")
         while True:
-            header, arrays = unpack([frame.buffer for frame in socket.recv_multipart(copy=False)])
-            if not arrays:
+            letter = receive(socket, REQUESTS)
+            if isinstance(letter.content, Stop):
                 break
-            send(socket, {}, arrays if header["back"] else [])
+            back = Weights((0,), letter.content.w) if letter.wanted else Done()
+            send(socket, Letter(back, letter.number, wanted=False))
         socket.close(linger=0)
 
 
@@ -74,20 +77,20 @@ class Sockets:
             self.sockets.append(socket)
 
     def ask(self, x: np.ndarray, back: bool) -> None:
-        """Send ``x`` to all and wait for all."""
-        from crossgrid.emulator.actors.wire import send, unpack
+        """Send ``x`` to all, as weights that they shall keep, and wait for all; ``back``: for ``x`` again."""
+        from crossgrid.emulator.actors.wire import Letter, receive, send
 
         for socket in self.sockets:
-            send(socket, {"back": back}, [x])
+            send(socket, Letter(WriteWeights(0, (0,), [x]), number=0, wanted=back))
         for socket in self.sockets:
-            unpack([frame.buffer for frame in socket.recv_multipart(copy=False)])
+            receive(socket, REPLIES)
 
     def close(self) -> None:
         """End the actors."""
-        from crossgrid.emulator.actors.wire import send
+        from crossgrid.emulator.actors.wire import Letter, send
 
         for socket in self.sockets:
-            send(socket, {}, [])
+            send(socket, Letter(Stop(), number=0, wanted=False))
         ray.get(self.serving)
         for socket in self.sockets:
             socket.close(linger=0)

@@ -29,6 +29,7 @@ from .messages import (
     Weights,
     WriteWeights,
 )
+from .sums import partial_sums
 from .values import as_array, as_kind_of, library, stacked
 
 Gradients = tuple[Floats, Index]  # d[blocks, vectors, out], and which block each tile uses
@@ -128,7 +129,7 @@ class HostedLayer:
         if record is not None:
             self.kept[record] = kept
         blocks, masks = ((), []) if self.spec.learns else self._masks(kept)
-        return Sums(*_partial_sums(parts, self.complete_rows, along_row=True), blocks, masks)
+        return Sums(*partial_sums(parts, self.complete_rows, along_row=True), blocks, masks)
 
     def _feeds(self, message: Forward) -> dict[int, Floats]:
         """The input of each hosted column, where the tiles compute; images where they are unfolded."""
@@ -185,7 +186,7 @@ class HostedLayer:
             kept.gradients[message.number] = of_pass
         if not message.read:
             return Sums((), (), [], (), [])
-        return Sums(*_partial_sums(parts, self.complete_columns, along_row=False), (), [])
+        return Sums(*partial_sums(parts, self.complete_columns, along_row=False), (), [])
 
     def _gradients(self, message: Backward, kept: Kept) -> tuple[dict[int, Floats], dict[int, Floats]]:
         """The gradients and factors of each hosted row, where the tiles compute."""
@@ -386,28 +387,3 @@ def _joined(gradients: list[Gradients]) -> Gradients:
         return join([d_XBO for d_XBO, _ in gradients], axis=1), of_tiles[0]
     each_TBO = [d_XBO[of_tile] for d_XBO, of_tile in gradients]
     return join(each_TBO, axis=1), np.arange(len(of_tiles[0]))
-
-
-def _partial_sums(
-    parts: Mapping[tuple[int, int], Floats], complete: set[int], *, along_row: bool
-) -> tuple[tuple[int, ...], tuple[int, ...], list[Floats]]:
-    """Add what can be added here, always in block order, so that the sum never depends on the host.
-
-    Lines, places and sums as in ``Sums``: a row (backward: a column) that is hosted completely gives one
-    array; of the others every part goes to the front-end, which adds them in the same order.
-    """
-    if len(parts) == 1 and len(complete) == 1:
-        return (*complete,), (-1,), [*parts.values()]
-    lines: list[int] = []
-    places: list[int] = []
-    sums: list[Floats] = []
-    for row, column in sorted(parts) if along_row else sorted(parts, key=lambda rc: (rc[1], rc[0])):
-        line, place = (row, column) if along_row else (column, row)
-        part = parts[row, column]
-        if line in complete and lines and lines[-1] == line:
-            sums[-1] = sums[-1] + part
-        else:
-            lines.append(line)
-            places.append(-1 if line in complete else place)
-            sums.append(part)
-    return tuple(lines), tuple(places), sums
