@@ -40,9 +40,9 @@ def larger_sum(x_RI, r):
 
 
 @kernel
-def scales_kernel(record, scaling, x_RI):
+def scales_kernel(prepared, scaling, x_RI):
     """See ``naive.scales``."""
-    settings = settings_in(record)
+    settings = settings_in(prepared)
     alpha_R = np.empty(len(x_RI), np.float32)
     bits_of_all, length, finite = x_RI.reshape(-1).view(np.int32), x_RI.shape[1], True
     for r in range(len(x_RI)):

@@ -189,9 +189,9 @@ def attempt_in_parallel(tasks, chunk, cut, settings, spread, rows, operands, tur
 
 
 @kernel
-def attempt(record, spread, keys_T2, w_TOI, x_RI, scale_M, rows, factor, tick, number, in_parallel):
+def attempt(prepared, spread, keys_T2, w_TOI, x_RI, scale_M, rows, factor, tick, number, in_parallel):
     """One attempt at ``rows``; see ``naive.attempt``."""
-    settings = settings_in(record)
+    settings = settings_in(prepared)
     tiles, out_size, in_size = w_TOI.shape
     lines, length = (in_size, out_size) if settings.transposed else (out_size, in_size)
     line_block = WIDE_BLOCK if settings.transposed and tiles * lines >= MANY_LINES else LINE_BLOCK
