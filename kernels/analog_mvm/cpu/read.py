@@ -189,7 +189,7 @@ def attempt_in_parallel(tasks, chunk, cut, settings, spread, rows, operands, tur
 
 
 @kernel
-def attempt(prepared, spread, keys_T2, w_TOI, x_RI, scale_M, rows, factor, tick, number, in_parallel):
+def attempt(prepared, spread, keys_T2, w_TOI, x_RI, scale_M, rows, factor, tick, number, threads):
     """One attempt at ``rows``; see ``naive.attempt``."""
     settings = settings_in(prepared)
     tiles, out_size, in_size = w_TOI.shape
@@ -209,7 +209,7 @@ def attempt(prepared, spread, keys_T2, w_TOI, x_RI, scale_M, rows, factor, tick,
     turn = Turn(np.float32(factor), tick, number)
     chunk = max(CHUNK // length, 1)
     tasks = tiles * line_blocks * cut.row_blocks
-    if in_parallel:
+    if threads:
         attempt_in_parallel(tasks, chunk, cut, settings, spread, rows, operands, turn, out)
     else:
         for task in range((len(scale_M) + chunk - 1) // chunk):
