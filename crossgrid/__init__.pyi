@@ -5,6 +5,7 @@ from .chip import LayerShape as LayerShape
 from .chip import MappingPlan as MappingPlan
 from .chip import load_chip as load_chip
 from .chip import map_layers as map_layers
+from .chip.reports.report import draw_floor_plan as draw_floor_plan
 from .emulator.analog_matrix.weights import AnalogContext as AnalogContext
 from .emulator.config.cell_presets import PCMPresetUnitCell as PCMPresetUnitCell
 from .emulator.config.presets.agad import AGADCapacitorPreset as AGADCapacitorPreset
@@ -105,6 +106,7 @@ from .emulator.nn.recurrent import AnalogRNN as AnalogRNN
 from .emulator.run.emulate import emulate as emulate
 from .emulator.run.emulate import restore as restore
 from .emulator.run.emulation import Emulation as Emulation
+from .emulator.run.progress import progress_bar as progress_bar
 from .kernels.analog_mvm.parameters import AnalogMVMType as AnalogMVMType
 from .kernels.analog_mvm.parameters import BoundManagementType as BoundManagementType
 from .kernels.analog_mvm.parameters import IOParameters as IOParameters

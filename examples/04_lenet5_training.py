@@ -8,7 +8,6 @@ from lenet5 import LeNet5
 from torch import nn
 
 import crossgrid as cg
-from crossgrid.chip.reports.report import draw_floor_plan
 
 BATCH, LEARNING_RATE = 8, 0.01
 
@@ -51,7 +50,7 @@ def main() -> None:
     errors = [1 - accuracy for accuracy in accuracies]
     plot_curves(args.results / "test_error.png", "test error", {"test": errors})
     if running.plan is not None:
-        draw_floor_plan(running.plan, args.results / "tiles.png")
+        cg.draw_floor_plan(running.plan, args.results / "tiles.png")
     save_results(
         args, model, started, loss=train_losses, test_loss=test_losses, accuracy=accuracies,
         test_error=errors, tiles=running.totals.tiles,

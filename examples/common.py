@@ -19,7 +19,6 @@ import torch
 from torch.utils.data import DataLoader, TensorDataset
 
 import crossgrid as cg
-from crossgrid.emulator.run.progress import progress_bar
 
 #: public mirrors of MNIST's four files, and the MD5 sums that they are published with
 MIRRORS = (
@@ -124,7 +123,7 @@ def _mnist_file(name: str, folder: Path | None) -> bytes:
 
 def shown(loader: DataLoader, title: str) -> Iterator[Any]:
     """The batches of ``loader``, with a bar in the terminal where they take long."""
-    with progress_bar(title, len(loader)) as advance:
+    with cg.progress_bar(title, len(loader)) as advance:
         for batch in loader:
             yield batch
             advance()

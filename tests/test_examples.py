@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from common import mnist
 
 ROOT = Path(__file__).parent.parent
 SIMPLE = [
@@ -132,9 +133,6 @@ def test_a_small_mnist_of_our_own_is_read(tmp_path: Path) -> None:
     "CROSSGRID_MNIST" not in os.environ, reason="CROSSGRID_MNIST names no folder of MNIST's files"
 )
 def test_the_real_mnist_is_what_it_should_be() -> None:
-    sys.path.insert(0, str(ROOT / "examples"))
-    from common import mnist
-
     (x, y), (x_test, y_test) = mnist(Path(os.environ["CROSSGRID_MNIST"]))
     assert x.shape == (60000, 1, 28, 28)
     assert x_test.shape == (10000, 1, 28, 28)

@@ -1,32 +1,15 @@
-"""The command ``crossgrid``. A further command is one more entry of ``COMMANDS``."""
+"""The command ``crossgrid``: all its commands. A further one is one more entry of ``COMMANDS``."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
 
-from crossgrid.chip.description.load import load_chip, presets
-from crossgrid.chip.description.spec import Chip
-from crossgrid.chip.mapping.mapper import PLACEMENTS, map_layers
-from crossgrid.chip.mapping.strategies import STRATEGIES
-from crossgrid.chip.plan.digital import DigitalWork
-from crossgrid.chip.plan.plan import GROUPED, LayerShape, MappingPlan, check_chip
-from crossgrid.kernels.errors import ConfigError, CrossgridError
+from crossgrid.kernels.errors import CrossgridError
 
-from ..shapes.zoo import ZOO, zoo_digital, zoo_layers
-from . import commands
-
-DEFAULT_STRATEGY = "per-layer"
-#: blocks up to which a page compares all strategies without being asked
-COMPARED_BLOCKS = 20_000
-
-if TYPE_CHECKING:
-    from crossgrid.chip.reports.report import Report
+from . import plans, running
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +23,7 @@ class Command:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; errors that a user can mend are one line."""
-    parser = argparse.ArgumentParser(prog="crossgrid", description=__doc__.splitlines()[0].replace("``", ""))
+    parser = argparse.ArgumentParser(prog="crossgrid", description="Analog crossbar chips, emulated.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, command in COMMANDS.items():
         command.arguments(commands.add_parser(name, help=command.help, description=command.help))
@@ -52,193 +35,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
 
 
-def model_shapes(model: str) -> tuple[tuple[LayerShape, ...], tuple[DigitalWork, ...]]:
-    """Layers, and what stays digital, of a name of the zoo or of ``file.py:callable``."""
-    if ":" not in model:
-        return zoo_layers(model), zoo_digital(model)
-    from ..shapes.digital import load_shapes
-
-    found = load_shapes(model)
-    return found.layers, found.digital
-
-
-def _report(args: argparse.Namespace, chip: Chip, strategy: str) -> Report:
-    from crossgrid.chip.plan.file import load_plan
-    from crossgrid.chip.reports.report import Report
-
-    layers, digital = model_shapes(args.model)
-    if args.grouped != "separate":
-        layers = tuple(replace(layer, grouped=args.grouped) for layer in layers)
-    if getattr(args, "plan", None):
-        if args.strategy != DEFAULT_STRATEGY or args.chips is not None or args.placement != PLACEMENTS[0]:
-            raise ConfigError(
-                f"--plan {args.plan} is mapped already: leave out --strategy, --chips and --placement"
-            )
-        plan = load_plan(args.plan)
-        plan.check_model(layers)
-        check_chip(plan, chip)
-    else:
-        plan = map_layers(layers, chip, strategy, args.chips, args.placement, digital)
-    return Report.of(plan, chip, args.model)
-
-
-def _model_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", metavar="MODEL", help=f"FILE.py:CALLABLE or one of {', '.join(ZOO)}")
-    parser.add_argument(
-        "--strategy", default=DEFAULT_STRATEGY, metavar="S", help=f"one of {', '.join(STRATEGIES)}"
-    )
-    parser.add_argument(
-        "--placement", default="row-major", metavar="P", help=f"one of {', '.join(PLACEMENTS)}"
-    )
-    parser.add_argument(
-        "--grouped", default="separate", choices=GROUPED,
-        help="groups of a convolution on tiles of their own, or side by side along a tile's diagonal",
-    )  # fmt: skip
-    parser.add_argument(
-        "--chips", type=int, metavar="N", help="chips to use; as many as are needed by default"
-    )
-    parser.add_argument("--json", metavar="FILE", help="write the report as JSON; - is the terminal")
-    parser.add_argument("--html", metavar="FILE", help="write one self-contained page")
-
-
-def _map_arguments(parser: argparse.ArgumentParser) -> None:
-    _model_arguments(parser)
-    parser.add_argument(
-        "--chip", required=True, metavar="CHIP", help="a YAML file or a chip of 'crossgrid chips'"
-    )
-    parser.add_argument("--save", metavar="PLAN", help="write the plan (msgpack)")
-    parser.add_argument("--plan", metavar="PLAN", help="take a saved plan instead of mapping")
-    parser.add_argument("--png", metavar="FILE", help="draw the floor plan")
-    parser.add_argument("--neurosim", metavar="FILE", help="write the layers as NeuroSim's NetWork.csv")
-    parser.add_argument("--zigzag", metavar="FILE", help="write workload and hardware as ZigZag's YAML")
-    parser.add_argument("--why", metavar="LAYER", help="say why the blocks of a layer are where they are")
-
-
-def _run_map(args: argparse.Namespace) -> int:
-    from crossgrid.chip.files import export
-    from crossgrid.chip.plan.file import save_plan
-    from crossgrid.chip.reports.page import write_page
-    from crossgrid.chip.reports.report import draw_floor_plan
-
-    report = _report(args, load_chip(args.chip), args.strategy)
-    if args.save:
-        save_plan(report.plan, args.save)
-    if args.html:
-        write_page(args.html, [report, *_other_strategies(args, report)])
-    if args.png:
-        draw_floor_plan(report.plan, args.png)
-    if args.neurosim:
-        Path(args.neurosim).write_text(export.neurosim_csv(report.plan.layers), encoding="utf-8")
-    if args.zigzag:
-        Path(args.zigzag).write_text(export.zigzag_yaml(report.plan, report.chip), encoding="utf-8")
-    if args.why:
-        _print_why(report.plan, args.why)
-    elif args.json != "-":
-        report.print()
-    if args.json:
-        _write_json(args.json, report.as_dict())
-    return 0
-
-
-def _other_strategies(args: argparse.Namespace, report: Report) -> list[Report]:
-    """Reports of the other strategies, for a page that compares them; of a large model there are none."""
-    if len(report.plan) > COMPARED_BLOCKS or args.plan:
-        return []
-    others = []
-    for strategy in STRATEGIES:
-        if strategy != report.plan.strategy:
-            try:
-                others.append(_report(args, report.chip, strategy))
-            except CrossgridError:  # with so few chips this one does not fit
-                continue
-    return others
-
-
-def _print_why(plan: MappingPlan, layer: str) -> None:
-    for block in plan.blocks_of(layer):
-        extent = f"[{block.out_start}:{block.out_stop}, {block.in_start}:{block.in_stop}]"
-        print(f"{block.layer}{extent} on {block.tile}: {block.why}")
-
-
-def _write_json(target: str, data: Any) -> None:
-    text = json.dumps(data, indent=1)
-    if target == "-":
-        print(text)
-    else:
-        Path(target).write_text(text + "\n", encoding="utf-8")
-
-
-def _chips_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", nargs="?", metavar="NAME", help="show this chip (or YAML file) alone")
-    parser.add_argument("--json", metavar="FILE", help="write what is shown as JSON; - is the terminal")
-
-
-def _run_chips(args: argparse.Namespace) -> int:
-    from crossgrid.chip.reports.chip_report import chip_dict, print_chip, print_chips
-
-    chips = [load_chip(args.name)] if args.name else [load_chip(name) for name in presets()]
-    if args.json != "-":
-        print_chip(chips[0]) if args.name else print_chips(chips)
-    if args.json:
-        shown = [chip_dict(chip) for chip in chips]
-        _write_json(args.json, shown[0] if args.name else shown)
-    return 0
-
-
-def _compare_arguments(parser: argparse.ArgumentParser) -> None:
-    _model_arguments(parser)
-    parser.add_argument("--chip", action="append", required=True, metavar="CHIP", help="a chip; give several")
-    parser.add_argument("--all-strategies", action="store_true", help="every strategy on every chip")
-
-
-def _run_compare(args: argparse.Namespace) -> int:
-    from crossgrid.chip.reports.page import write_page
-    from crossgrid.chip.reports.report import print_comparison
-
-    strategies = list(STRATEGIES) if args.all_strategies else [args.strategy]
-    chips = [load_chip(chip) for chip in args.chip]
-    model_shapes(args.model)  # what is wrong with the model is no chip's fault
-    reports, missing = [], []
-    for chip in chips:
-        for strategy in strategies:
-            try:
-                reports.append(_report(args, chip, strategy))
-            except CrossgridError as error:
-                missing.append({"chip": chip.name, "strategy": strategy, "error": str(error)})
-    if not reports:
-        raise ConfigError(f"no row of the comparison fits: {missing[0]['error']}")
-    if args.json != "-":
-        print_comparison(reports)
-        for row in missing:
-            print(f"left out: {row['chip']}, {row['strategy']}: {row['error']}")
-    if args.html:
-        write_page(args.html, reports)
-    if args.json:
-        _write_json(args.json, [*(report.as_dict() for report in reports), *missing])
-    return 0
-
-
-def _diff_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("before", metavar="PLAN")
-    parser.add_argument("after", metavar="PLAN")
-
-
-def _run_diff(args: argparse.Namespace) -> int:
-    from crossgrid.chip.plan.file import diff_plans, load_plan
-
-    for line in diff_plans(load_plan(args.before), load_plan(args.after)):
-        print(line)
-    return 0
-
-
 COMMANDS: dict[str, Command] = {
-    "map": Command("map a model onto a chip: tiles, utilization, cost", _map_arguments, _run_map),
-    "compare": Command("map a model onto several chips", _compare_arguments, _run_compare),
-    "chips": Command("list the chips that are described, or show one", _chips_arguments, _run_chips),
-    "diff": Command("say what two saved plans differ in", _diff_arguments, _run_diff),
-    "demo": Command("train LeNet5 on a chip's tiles", commands.demo_arguments, commands.run_demo),
-    "doctor": Command("look at what this machine has", commands.doctor_arguments, commands.run_doctor),
-    "bench": Command("run a benchmark", commands.bench_arguments, commands.run_bench),
+    "map": Command("map a model onto a chip: tiles, utilization, cost", plans.map_arguments, plans.run_map),
+    "compare": Command("map a model onto several chips", plans.compare_arguments, plans.run_compare),
+    "chips": Command(
+        "list the chips that are described, or show one", plans.chips_arguments, plans.run_chips
+    ),
+    "diff": Command("say what two saved plans differ in", plans.diff_arguments, plans.run_diff),
+    "demo": Command("train LeNet5 on a chip's tiles", running.demo_arguments, running.run_demo),
+    "doctor": Command("look at what this machine has", running.doctor_arguments, running.run_doctor),
+    "bench": Command("run a benchmark", running.bench_arguments, running.run_bench),
 }
 
 if __name__ == "__main__":
