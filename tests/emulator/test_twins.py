@@ -7,19 +7,16 @@ differs on purpose, the test says by what.
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from twin_cases import CASES, IN_SIZE, OUT_SIZE, RATE, configuration, numbers
 
 import crossgrid as cg
 
 GOLDEN_FOLDER = Path(__file__).parents[1] / "golden"
-sys.path.insert(0, str(GOLDEN_FOLDER))
-
-from twin_cases import CASES, IN_SIZE, OUT_SIZE, RATE, configuration, numbers  # noqa: E402
 
 GOLDEN = json.loads((GOLDEN_FOLDER / "twins.json").read_text(encoding="utf-8"))["cases"]
 CLOSE = {"rtol": 1e-5, "atol": 2e-6}  # float32 sums of six products of order one
