@@ -105,7 +105,7 @@ def _weight_gradient(ctx: Any, x: Tensor, d_BO: Tensor) -> Tensor:
 
 def _shaped(gradient_OI: Tensor, weight: Tensor, grid: TileGrid) -> Tensor:
     """The gradient as torch keeps the weight."""
-    gradient = gradient_OI.t() if grid.spec.transposed else gradient_OI.reshape(weight.shape)
+    gradient: Tensor = grid.spec.weight(gradient_OI)
     return gradient.to(weight.dtype)
 
 

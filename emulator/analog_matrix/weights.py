@@ -44,9 +44,7 @@ class Tiles(Protocol):
 
 def matrix_of(spec: LayerSpec, weight: Tensor) -> Floats:
     """A weight of torch's shape as W[out, in] in float32, without a copy where possible."""
-    if spec.transposed:
-        weight = weight.t()
-    w_OI: Floats = np.ascontiguousarray(as_array(weight).reshape(spec.out_size, spec.in_size))
+    w_OI: Floats = np.ascontiguousarray(spec.matrix(as_array(weight)))
     return w_OI
 
 
@@ -57,8 +55,8 @@ def digest_of(w_OI: Floats) -> bytes:
 
 def weight_of(spec: LayerSpec, w_OI: Floats) -> Tensor:
     """W[out, in] as a float32 tensor of the shape in which torch keeps the layer's weight."""
-    w = torch.from_numpy(w_OI)
-    return w.t().contiguous() if spec.transposed else w.reshape(spec.weight_shape)
+    weight: Tensor = spec.weight(torch.from_numpy(w_OI))
+    return weight.contiguous()
 
 
 #: a step from a weight to a part of it

@@ -15,10 +15,17 @@ from crossgrid.kernels.errors import unknown
 from ..config.rpu import InferenceRPUConfig, RPUConfig
 from ..nn.attention import AnalogMultiheadAttention
 from ..nn.base import AnalogLayer
-from ..nn.conv import AnalogConv1d, AnalogConv2d, AnalogConv3d
+from ..nn.bilinear import AnalogBilinear
+from ..nn.convolution.conv import AnalogConv1d, AnalogConv2d, AnalogConv3d
+from ..nn.convolution.transposed import (
+    AnalogConvTranspose1d,
+    AnalogConvTranspose2d,
+    AnalogConvTranspose3d,
+)
 from ..nn.kinds import TRANSPOSED, digital_because, kind_of
 from ..nn.linear import AnalogLinear
-from ..nn.recurrent import AnalogGRU, AnalogLSTM, AnalogRNN
+from ..nn.recurrent.cells import AnalogGRUCell, AnalogLSTMCell, AnalogRNNCell
+from ..nn.recurrent.network import AnalogGRU, AnalogLSTM, AnalogRNN
 from .analog_model import as_analog, as_digital
 from .tied import shared_parameters
 
@@ -30,9 +37,16 @@ CONVERSIONS: dict[Any, Conversion] = {
     nn.Conv1d: AnalogConv1d.from_digital,
     nn.Conv2d: AnalogConv2d.from_digital,
     nn.Conv3d: AnalogConv3d.from_digital,
+    nn.ConvTranspose1d: AnalogConvTranspose1d.from_digital,
+    nn.ConvTranspose2d: AnalogConvTranspose2d.from_digital,
+    nn.ConvTranspose3d: AnalogConvTranspose3d.from_digital,
     nn.RNN: AnalogRNN.from_digital,
     nn.LSTM: AnalogLSTM.from_digital,
     nn.GRU: AnalogGRU.from_digital,
+    nn.RNNCell: AnalogRNNCell.from_digital,
+    nn.LSTMCell: AnalogLSTMCell.from_digital,
+    nn.GRUCell: AnalogGRUCell.from_digital,
+    nn.Bilinear: AnalogBilinear.from_digital,
     nn.MultiheadAttention: AnalogMultiheadAttention.from_digital,
     TRANSPOSED: AnalogLinear.from_transposed,
 }

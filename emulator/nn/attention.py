@@ -64,7 +64,7 @@ class AnalogMultiheadAttention(AnalogLayer):
                 key = int(torch.randint(2**63 - 1, (), generator=keys).item())
                 out_size, in_size = cast(Tensor, own).shape
                 spec = self._spec(key, out_size, in_size, rpu_config, bias=False)
-                self._add_matrix(matrices[weight], spec, bias=False)
+                self._add_matrix(matrices[weight], spec, None)
             else:
                 self.register_parameter(weight, own)
         if twin.bias_k is None:  # torch has no parameters of these names then

@@ -38,22 +38,11 @@ class AnalogLayer(nn.Module):
         """The matrices by their weights' names."""
         return {"weight": AnalogMatrix(self, "weight", "bias", "analog_tile")}
 
-    def _build(
-        self,
-        out_size: int,
-        in_size: int,
-        patches: Window | None,
-        rpu_config: RPUConfig | None,
-        seed: int | None,
-        bias: bool,
-        groups: int = 1,
-    ) -> None:
-        """Cut the one matrix into blocks, draw the devices and set the initial weights of the torch twin."""
-        key = new_key(type(self).__name__) if seed is None else seed
+    def _build(self, spec: LayerSpec, biases: int | None) -> None:
+        """Draw the devices of the one matrix and set the initial weights of the torch twin."""
         (matrix,) = self.matrices().values()
-        spec = self._spec(key, out_size, in_size, rpu_config, bias, patches, groups)
-        self._add_matrix(matrix, spec, bias)
-        self._start(matrix, bias)
+        self._add_matrix(matrix, spec, biases)
+        self._start(matrix, biases is not None)
 
     def _start(self, matrix: AnalogMatrix, bias: bool) -> None:
         """Take the initial weights of the torch twin, which goes at once: no frame that lives on holds it."""
@@ -61,11 +50,13 @@ class AnalogLayer(nn.Module):
         matrix.set_weights(twin.weight, twin.bias)
 
     def _spec(
-        self, key: int, out_size: int, in_size: int, rpu_config: RPUConfig | None, bias: bool,
-        patches: Window | None = None, groups: int = 1,
+        self, seed: int | None, out_size: int, in_size: int, rpu_config: RPUConfig | None, bias: bool,
+        patches: Window | None = None, groups: int = 1, kept: tuple[int, ...] | None = None,
+        inputs_first: bool = False,
     ) -> LayerSpec:  # fmt: skip
         """A matrix of this layer, cut into blocks."""
         name = type(self).__name__
+        key = new_key(name) if seed is None else seed
         for what, size in (("outputs", out_size), ("inputs", in_size)):
             if size < 1:
                 raise ConfigError(
@@ -81,17 +72,16 @@ class AnalogLayer(nn.Module):
                 "would move the devices of others on its tile; use 'separate', or an InferenceRPUConfig"
             )
         cut, rows, columns = grid_of_blocks(name, out_size, in_size, config, groups)
-        transposed = getattr(self, "transposed", None) is not None
         return LayerSpec(
-            name, key, out_size, in_size, rows, columns, cut, patches, config, groups, transposed
+            name, key, out_size, in_size, rows, columns, cut, patches, config, groups, kept, inputs_first
         )
 
-    def _add_matrix(self, matrix: AnalogMatrix, spec: LayerSpec, bias: bool) -> None:
-        """Draw the devices of a matrix and register its parameters; weights and bias are zero."""
+    def _add_matrix(self, matrix: AnalogMatrix, spec: LayerSpec, biases: int | None) -> None:
+        """Draw the devices of a matrix and register its parameters: a weight and ``biases`` biases, zero."""
         tiles = PulsedTiles(spec) if spec.learns else HardwareAwareTiles(spec)
         self.register_parameter(matrix.weight_name, tiles.parameter())
-        if bias or matrix.bias_name == "bias":
-            zeros = nn.Parameter(torch.zeros(spec.out_size)) if bias else None
+        if biases is not None or matrix.bias_name == "bias":
+            zeros = None if biases is None else nn.Parameter(torch.zeros(biases))
             self.register_parameter(matrix.bias_name, zeros)
         self.add_module(matrix.tiles_name, tiles)
 

@@ -56,6 +56,11 @@ def require_input(name: str, x: Any) -> None:
         raise ConfigError(
             f"{name}: torch.jit.trace cannot look into analog tiles; trace cg.convert_to_digital(model)"
         )
+    if x.is_nested:
+        raise InputError(
+            f"{name}: a nested tensor; tiles read vectors of one shape: x.to_padded_tensor(0.0), with a mask "
+            "where the model takes one"
+        )
     if not x.is_floating_point():
         what = "complex" if x.is_complex() else str(x.dtype)
         raise InputError(

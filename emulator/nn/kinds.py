@@ -12,7 +12,8 @@ from torch.nn.utils.parametrize import is_parametrized
 
 #: torch's layers that have an analog twin
 KINDS: tuple[type[nn.Module], ...] = (
-    nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.RNN, nn.LSTM, nn.GRU, nn.MultiheadAttention,
+    nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d,
+    nn.RNN, nn.LSTM, nn.GRU, nn.RNNCell, nn.LSTMCell, nn.GRUCell, nn.MultiheadAttention, nn.Bilinear,
 )  # fmt: skip
 
 #: torch's layers that multiply by a weight matrix
@@ -86,4 +87,6 @@ def _plain(module: nn.Module) -> set[str]:
             "in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight", "in_proj_bias",
             "bias_k", "bias_v",
         } & {*module._parameters}  # fmt: skip
+    if isinstance(module, nn.RNNCellBase):
+        return {"weight_ih", "weight_hh", "bias_ih", "bias_hh"}
     return {"weight", "bias"}

@@ -42,7 +42,12 @@ class AnalogLinear(AnalogLayer):
     ) -> None:
         super().__init__()
         self.in_features, self.out_features, self.transposed = in_features, out_features, transposed
-        self._build(out_features, in_features, None, rpu_config, seed, bias)
+        inputs_first = transposed is not None
+        kept = (in_features, out_features) if inputs_first else None
+        spec = self._spec(
+            seed, out_features, in_features, rpu_config, bias, kept=kept, inputs_first=inputs_first
+        )
+        self._build(spec, out_features if bias else None)
 
     @classmethod
     def from_digital(cls, module: nn.Linear, rpu_config: RPUConfig, name: str) -> AnalogLinear:

@@ -65,11 +65,15 @@ class AnalogMatrix:
 
     def __call__(self, x: Tensor) -> Tensor:
         """y[..., out] = W x + b of x[..., in]."""
+        return self.product(x, self.bias)
+
+    def product(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
+        """y[..., out] = W x of x[..., in], plus ``bias`` [out] if there is one."""
         x = in_autocast_type(x)
         spec = self.grid.spec
         if x.dim() == 2:
-            return cast(Tensor, self.analog_tile(x, self.weight, self.bias))
-        y = self.analog_tile(x.reshape(-1, spec.in_size), self.weight, self.bias)
+            return cast(Tensor, self.analog_tile(x, self.weight, bias))
+        y = self.analog_tile(x.reshape(-1, spec.in_size), self.weight, bias)
         return cast(Tensor, y.reshape(*x.shape[:-1], spec.out_size))
 
     def matrix_weights(self) -> Floats:

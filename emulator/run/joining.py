@@ -15,7 +15,7 @@ from torch.utils._pytree import SUPPORTED_NODES, tree_flatten, tree_unflatten
 
 from crossgrid.kernels.errors import ConfigError
 
-from ..nn.recurrent import AnalogRecurrent
+from ..nn.recurrent.network import AnalogRecurrent
 
 
 def flatten(tree: Any) -> tuple[list[Any], Callable[[Sequence[Any]], Any]]:

@@ -20,6 +20,7 @@ from crossgrid.kernels.errors import ConfigError
 
 from ..hosts.grid import TileGrid
 from ..nn.base import AnalogLayer
+from ..nn.convolution.conv import AnalogConv2d
 from ..nn.listening import Listener
 from ..nn.matrix import AnalogMatrix
 from .counting import ModelShapes, named_only
@@ -110,11 +111,11 @@ class _Watcher:
     def _count(self, name: str, layer: AnalogMatrix, x: Tensor) -> None:
         self.seen.add(name)
         spec, geometry = layer.grid.spec, None
-        if spec.patches is not None and len(spec.patches.kernel) == 2:
-            channels = spec.in_size // spec.patches.size * spec.groups
+        if spec.patches is not None and isinstance(layer.layer, AnalogConv2d):
+            channels, size = spec.in_size // spec.patches.size * spec.groups, tuple(x.shape[2:])
             geometry = Convolution(
-                channels, _pair(spec.patches.kernel), _pair(spec.patches.stride), _pair(x.shape[2:]),
-                _pair(spec.patches.output_size(tuple(x.shape[2:]))),
+                channels, _pair(spec.patches.kernel), _pair(spec.patches.stride),
+                _pair(layer.layer.border.without(size)), _pair(spec.patches.output_size(size)),
             )  # fmt: skip
         self.shapes[name] = replace(spec.shape(name), convolution=geometry)
         self.vectors[name] = self.vectors.get(name, 0) + _rows(layer, x)

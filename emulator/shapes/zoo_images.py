@@ -178,8 +178,8 @@ def mobilenet_v2() -> tuple[LayerShape, ...]:
 def unet() -> tuple[LayerShape, ...]:
     """A U-Net (Ronneberger et al., MICCAI 2015) that keeps images at 256 x 256: in colour, two classes.
 
-    Its transposed convolutions stay digital (``unet_work``): each decoder reads the layer below, made wide
-    by one, and the encoder of its size.
+    Each decoder reads the encoder of its size and the layer below, which a transposed convolution of 2 x 2
+    makes wide: a pixel is a vector, and becomes four.
     """
     layers: list[LayerShape] = []
     channels, size, widths = 3, 256, (64, 128, 256, 512, 1024)
@@ -189,21 +189,21 @@ def unet() -> tuple[LayerShape, ...]:
         layers.append(_conv(f"down{level}.conv2", width, width, 3, size, pooled=pooled))
         channels, size = width, size // 2 if pooled else size
     for level, width in reversed(list(enumerate(widths[:-1]))):
+        wide = LayerShape(f"up{level}.transposed", 4 * width, 2 * width, size**2)
+        layers.append(wide)
         size *= 2
         first = _conv(f"up{level}.conv1", 2 * width, width, 3, size)
-        layers.append(replace(first, sources=(f"down{level}.conv2", layers[-1].name)))
+        layers.append(replace(first, sources=(f"down{level}.conv2", wide.name)))
         layers.append(_conv(f"up{level}.conv2", width, width, 3, size))
     return (*layers, _conv("out", 64, 2, 1, size))
 
 
 def unet_work() -> tuple[DigitalWork, ...]:
-    """What stays digital of the U-Net: transposed convolutions of 2 x 2 besides what follows its layers."""
-    works = list(image_work(unet()))
+    """What stays digital of the U-Net: what follows its layers, and placing their windows."""
+    works = list(image_work([layer for layer in unet() if layer.convolution is not None]))
     for level, width in enumerate((64, 128, 256, 512)):
-        weights, positions = 2 * width * width * 4, (256 >> level + 1) ** 2
-        values = float(positions * (2 * width + 4 * width))
-        name, macs = f"up{level}.transposed", float(weights * positions)
-        works.append(DigitalWork(name, "convolution", macs, 0.0, values, weights))
+        values = float(4 * width * (256 >> level + 1) ** 2)
+        works.append(DigitalWork(f"up{level}.transposed", "elementwise", 0.0, values, 2 * values))
     return tuple(works)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,16 +55,31 @@ class LayerSpec:
     patches: Window | None  # of a convolution: how its kernel moves
     rpu_config: RPUConfig
     groups: int = 1
-    transposed: bool = False  # torch keeps the weight as [in, out]
+    kept: tuple[int, ...] | None = None  # torch's shape of the weight, where it is not the matrix's
+    inputs_first: bool = (
+        False  # torch's shape begins with the inputs of all groups: [in, out of a group, ...]
+    )
 
     @property
     def weight_shape(self) -> tuple[int, ...]:
         """The shape in which torch keeps the layer's weight."""
-        if self.transposed:
-            return self.in_size, self.out_size
+        if self.kept is not None:
+            return self.kept
         if self.patches is None:
             return self.out_size, self.in_size
         return self.out_size, self.in_size // self.patches.size, *self.patches.kernel
+
+    def matrix(self, weight: Any) -> Any:
+        """W[out, in] of a weight (an array or a tensor) of torch's shape."""
+        if self.inputs_first:
+            weight = weight.reshape(self.groups, self.in_size, -1).swapaxes(1, 2)
+        return weight.reshape(self.out_size, self.in_size)
+
+    def weight(self, w_OI: Any) -> Any:
+        """The weight as torch shapes it, of the matrix W[out, in]: the way back."""
+        if self.inputs_first:
+            w_OI = w_OI.reshape(self.groups, -1, self.in_size).swapaxes(1, 2)
+        return w_OI.reshape(self.weight_shape)
 
     @property
     def learns(self) -> bool:

@@ -7,10 +7,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch_contract import BEHAVIOURS, CONFIGS, LAYERS
+from torch_contract import BEHAVIOURS, CONFIGS, LAYERS, Twice
 
 import crossgrid as cg
 
+#: what is done to a layer by its parameter's own name
+OF_A_LAYER_ITSELF = {
+    "pruning, while it computes the weight", "pruning, made permanent", "parametrization",
+    "assigning a parameter",
+}  # fmt: skip
 DOCUMENT = Path(__file__).parents[2] / "docs" / "torch.md"
 
 
@@ -31,6 +36,18 @@ def test_an_analog_layer_is_a_torch_layer_or_says_so(layer: str, config: str, be
     with pytest.raises((cg.ConfigError, cg.InputError), match=refused) as told:
         act(analog, twin, x)
     assert len(str(told.value).splitlines()) == 1
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("behaviour", [name for name in BEHAVIOURS if name not in OF_A_LAYER_ITSELF])
+@pytest.mark.parametrize("config", CONFIGS)
+def test_a_bilinear_form_within_a_model(config: str, behaviour: str) -> None:
+    torch.manual_seed(0)
+    twin, x = Twice(), torch.randn(3, 5)
+    analog = cg.convert_to_analog(copy.deepcopy(twin), CONFIGS[config]())
+    act, pulsed, inference = BEHAVIOURS[behaviour]
+    if not (pulsed if config == "exact twin" else inference):
+        act(analog, twin, x)
 
 
 def test_the_table_of_behaviours_is_documented() -> None:

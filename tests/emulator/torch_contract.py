@@ -15,14 +15,37 @@ from torch.utils._pytree import tree_leaves
 
 import crossgrid as cg
 
+
+class Twice(nn.Module):
+    """A bilinear form of one input."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.form = nn.Bilinear(5, 5, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.form(x, x)
+
+
 LAYERS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "Linear": (lambda: nn.Linear(5, 4), (3, 5)),
     "Conv1d": (lambda: nn.Conv1d(2, 4, 3, padding=1), (3, 2, 6)),
     "Conv2d": (lambda: nn.Conv2d(4, 4, 3, groups=2), (2, 4, 5, 5)),
     "Conv3d": (lambda: nn.Conv3d(2, 3, 2), (2, 2, 3, 3, 3)),
+    "Conv1d, same, circular": (
+        lambda: nn.Conv1d(2, 4, 3, padding="same", padding_mode="circular"),
+        (3, 2, 6),
+    ),
+    "Conv2d, reflect": (lambda: nn.Conv2d(2, 4, 3, 2, padding=2, padding_mode="reflect"), (2, 2, 5, 5)),
+    "ConvTranspose1d": (lambda: nn.ConvTranspose1d(2, 4, 3, dilation=2), (3, 2, 6)),
+    "ConvTranspose2d": (lambda: nn.ConvTranspose2d(4, 4, 3, 2, 1, 1, groups=2), (2, 4, 3, 3)),
+    "ConvTranspose3d": (lambda: nn.ConvTranspose3d(2, 3, 2, stride=2), (2, 2, 2, 2, 2)),
     "RNN": (lambda: nn.RNN(5, 4), (3, 2, 5)),
     "LSTM": (lambda: nn.LSTM(5, 4, bidirectional=True), (3, 2, 5)),
     "GRU": (lambda: nn.GRU(5, 4, num_layers=2, batch_first=True), (2, 3, 5)),
+    "RNNCell": (lambda: nn.RNNCell(5, 4), (3, 5)),
+    "LSTMCell": (lambda: nn.LSTMCell(5, 4), (3, 5)),
+    "GRUCell": (lambda: nn.GRUCell(5, 4), (3, 5)),
 }
 
 CONFIGS: dict[str, Callable[[], Any]] = {
@@ -43,6 +66,10 @@ def close(analog: Any, twin: Any, tolerance: float = 1e-5) -> None:
 
 def weight_of(layer: nn.Module) -> tuple[str, Tensor]:
     return next(iter(layer.named_parameters()))
+
+
+def config_of(analog: nn.Module) -> Any:
+    return next(module.rpu_config for module in analog.modules() if hasattr(module, "rpu_config"))
 
 
 def forward(analog: nn.Module, twin: nn.Module, x: Tensor) -> None:
@@ -128,7 +155,7 @@ def plain_state(analog: nn.Module, twin: nn.Module, x: Tensor) -> None:
     file = io.BytesIO()
     torch.save(state, file)
     file.seek(0)
-    other = cg.convert_to_analog(copy.deepcopy(twin), analog.rpu_config)
+    other = cg.convert_to_analog(copy.deepcopy(twin), config_of(analog))
     with torch.no_grad():
         weight_of(other)[1].zero_()
     other.load_state_dict(torch.load(file, weights_only=True))
@@ -251,6 +278,10 @@ def complex_input(analog: nn.Module, twin: nn.Module, x: Tensor) -> None:
     analog(x + 0j)
 
 
+def nested(analog: nn.Module, twin: nn.Module, x: Tensor) -> None:
+    analog(torch.nested.as_nested_tensor([*x]))
+
+
 PULSED = "another tensor stands in the place of its weight"
 
 #: behaviour -> what is done, what the exact twin refuses it with, what inference does ("" = as torch)
@@ -281,5 +312,6 @@ BEHAVIOURS: dict[str, tuple[Callable[..., None], str, str]] = {
     "torch.fx": (traced, "torch.fx cannot look", "torch.fx cannot look"),
     "torch.jit": (scripted, "torch.jit.script cannot look", "torch.jit.script cannot look"),
     "torch.export": (exported, "torch.export and fake tensors", "torch.export and fake tensors"),
+    "nested tensor": (nested, "a nested tensor", "a nested tensor"),
     "complex input": (complex_input, "an input of complex numbers", "an input of complex numbers"),
 }

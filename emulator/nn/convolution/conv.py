@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, ClassVar
 
 from torch import Tensor, nn
 
-from crossgrid.kernels.errors import ConfigError, InputError
+from crossgrid.kernels.errors import InputError
 from crossgrid.kernels.patches.unfold import Window
 
-from ..config.rpu import RPUConfig
-from .base import AnalogLayer
-from .inputs import eager, in_autocast_type, require_input
-from .keys import key_of
-
-Size = int | tuple[int, ...]
+from ...config.rpu import RPUConfig
+from ..base import AnalogLayer
+from ..inputs import eager, in_autocast_type, require_input
+from ..keys import key_of
+from .border import Border
+from .sizes import Size, each_axis, require_groups
 
 
 class _AnalogConv(AnalogLayer):
@@ -23,13 +23,15 @@ class _AnalogConv(AnalogLayer):
 
     Args:
         in_channels, out_channels: channels of input and output images.
-        kernel_size, stride, padding, dilation: one number or one a spatial dimension.
+        kernel_size, stride, padding, dilation: one number or one a spatial dimension; padding also "same"
+            or "valid".
         groups: parts of the channels that do not see each other; as many as channels: depthwise. Each
             part's kernels W[out / groups, in / groups x kernel] are cut for themselves, no tile is shared:
             an array's pulses would also move the devices between a part's inputs and another's outputs.
             For inference several can share one (``mapping.grouped = "diagonal"``).
         bias: add a digital bias.
         rpu_config, seed: as for ``AnalogLinear``.
+        padding_mode: what stands around an image: "zeros", "reflect", "replicate" or "circular".
     """
 
     dimensions: ClassVar[int]
@@ -41,48 +43,38 @@ class _AnalogConv(AnalogLayer):
         out_channels: int,
         kernel_size: Size,
         stride: Size = 1,
-        padding: Size = 0,
+        padding: Size | str = 0,
         dilation: Size = 1,
         groups: int = 1,
         bias: bool = True,
         rpu_config: RPUConfig | None = None,
         seed: int | None = None,
+        padding_mode: str = "zeros",
     ) -> None:
         super().__init__()
-        if groups < 1 or in_channels % groups or out_channels % groups:
-            raise ConfigError(
-                f"{type(self).__name__}: groups = {groups} must divide in_channels = {in_channels} and "
-                f"out_channels = {out_channels}"
-            )
+        name, axes = type(self).__name__, self.dimensions
+        require_groups(name, groups, in_channels, out_channels)
         self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
-        self.kernel_size, self.stride = self._each("kernel_size", kernel_size), self._each("stride", stride)
-        self.padding, self.dilation = self._each("padding", padding), self._each("dilation", dilation)
-        patches = Window(self.kernel_size, self.stride, self.padding, self.dilation)
+        self.kernel_size = each_axis(name, "kernel_size", kernel_size, axes)
+        self.stride = each_axis(name, "stride", stride, axes)
+        self.dilation = each_axis(name, "dilation", dilation, axes)
+        self.padding = padding if isinstance(padding, str) else each_axis(name, "padding", padding, axes, 0)
+        self.padding_mode = padding_mode
+        border = Border.of(name, self.padding, padding_mode, self.kernel_size, self.stride, self.dilation)
+        self.border = border
+        patches = Window(self.kernel_size, self.stride, border.in_window, self.dilation)
         in_size = in_channels // groups * patches.size
-        self._build(out_channels, in_size, patches, rpu_config, seed, bias, groups)
-
-    def _each(self, name: str, value: Size) -> tuple[int, ...]:
-        values = (value,) * self.dimensions if isinstance(value, int) else tuple(value)
-        least = 0 if name == "padding" else 1
-        if len(values) != self.dimensions or any(not isinstance(v, int) or v < least for v in values):
-            raise ConfigError(
-                f"{type(self).__name__}: {name} = {value!r} must be {self.dimensions} whole numbers, "
-                f"each at least {least}"
-            )
-        return values
+        spec = self._spec(seed, out_channels, in_size, rpu_config, bias, patches, groups)
+        self._build(spec, out_channels if bias else None)
 
     @classmethod
     def from_digital(cls, module: nn.Module, rpu_config: RPUConfig, name: str) -> _AnalogConv:
         """The analog twin of a torch layer, with its weights."""
         assert isinstance(module, cls.digital)
-        if module.padding_mode != "zeros" or isinstance(module.padding, str):
-            raise ConfigError(
-                f"{name}: padding {module.padding!r} with mode '{module.padding_mode}' cannot be unfolded; "
-                "use a number with mode 'zeros', or exclude the layer"
-            )
         layer = cls(
             module.in_channels, module.out_channels, module.kernel_size, module.stride, module.padding,
             module.dilation, module.groups, module.bias is not None, rpu_config, key_of(module, name),
+            module.padding_mode,
         )  # fmt: skip
         layer._take_over(module, name)
         return layer
@@ -91,7 +83,7 @@ class _AnalogConv(AnalogLayer):
         make: Callable[..., nn.Conv1d | nn.Conv2d | nn.Conv3d] = self.digital
         return make(
             self.in_channels, self.out_channels, self.kernel_size, self.stride, self.padding,
-            self.dilation, self.groups, bias,
+            self.dilation, self.groups, bias, self.padding_mode,
         )  # fmt: skip
 
     if TYPE_CHECKING:  # torch types a module's call as Any
@@ -111,18 +103,19 @@ class _AnalogConv(AnalogLayer):
                 f"{self.grid.spec.name}: input of shape {tuple(x.shape)}; images with {self.in_channels} "
                 f"channels and {self.dimensions} spatial dimensions are needed"
             )
+        images = self.border.around(in_autocast_type(images))
         spatial = patches.output_size(tuple(images.shape[2:]))
-        rows = self.analog_tile(
-            in_autocast_type(images), self.weight, self.bias
-        )  # [B x positions, out_channels]
+        rows = self.analog_tile(images, self.weight, self.bias)  # [B x positions, out]
         y = rows.reshape(images.shape[0], *spatial, self.out_channels).movedim(-1, 1)
         return y if batched else y.squeeze(0)
 
     def extra_repr(self) -> str:
         text = f"{self.in_channels}, {self.out_channels}"
         text += f", kernel_size={self.kernel_size}, stride={self.stride}"
-        if any(self.padding):
-            text += f", padding={self.padding}"
+        if isinstance(self.padding, str) or any(self.padding):
+            text += f", padding={self.padding!r}"
+        if self.padding_mode != "zeros":
+            text += f", padding_mode={self.padding_mode!r}"
         if any(d != 1 for d in self.dilation):
             text += f", dilation={self.dilation}"
         if self.groups != 1:

@@ -19,15 +19,13 @@ from torch.nn.utils.rnn import PackedSequence
 
 from crossgrid.kernels.errors import ConfigError, InputError
 
-from ..analog_matrix.mini_batch import mini_batch
-from ..config.rpu import RPUConfig
-from .base import AnalogLayer
-from .inputs import eager, require_input
-from .keys import key_of, new_key
-from .matrix import AnalogMatrix
-
-#: the tensors [B, hidden] that a layer carries from step to step
-State = tuple[Tensor, ...]
+from ...analog_matrix.mini_batch import mini_batch
+from ...config.rpu import RPUConfig
+from ..base import AnalogLayer
+from ..inputs import eager, require_input
+from ..keys import key_of, new_key
+from ..matrix import AnalogMatrix
+from .steps import State, gru_step, lstm_step, require_nonlinearity, rnn_step
 
 
 class AnalogRecurrent(AnalogLayer):
@@ -87,9 +85,8 @@ class AnalogRecurrent(AnalogLayer):
             key = int(torch.randint(2**63 - 1, (), generator=keys).item())
             initial = getattr(start, weight)
             has_bias = bias and hasattr(start, matrix.bias_name)
-            self._add_matrix(
-                matrix, self._spec(key, initial.shape[0], initial.shape[1], rpu_config, bias), has_bias
-            )
+            spec = self._spec(key, initial.shape[0], initial.shape[1], rpu_config, bias)
+            self._add_matrix(matrix, spec, initial.shape[0] if has_bias else None)
             matrix.set_weights(initial, getattr(start, matrix.bias_name) if has_bias else None)
         self._all_weights = list(start._all_weights)
         self._parameters = {name: self._parameters[name] for name in start._parameters}  # in torch's order
@@ -302,6 +299,7 @@ class AnalogRNN(AnalogRecurrent):
 
     gates = 1
     digital = nn.RNN
+    nonlinearity: str
 
     def __init__(
         self,
@@ -316,16 +314,14 @@ class AnalogRNN(AnalogRecurrent):
         rpu_config: RPUConfig | None = None,
         seed: int | None = None,
     ) -> None:
-        if nonlinearity not in ("tanh", "relu"):
-            raise ConfigError(f"AnalogRNN: nonlinearity = {nonlinearity!r} must be 'tanh' or 'relu'")
+        require_nonlinearity(type(self).__name__, nonlinearity)
         object.__setattr__(self, "nonlinearity", nonlinearity)  # the start of the weights asks for it
         super().__init__(
             input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, rpu_config, seed
         )
 
     def step(self, from_input: Tensor, from_state: Tensor, state: State) -> State:
-        total = from_input + from_state
-        return (torch.tanh(total) if self.nonlinearity == "tanh" else torch.relu(total),)
+        return rnn_step(from_input, from_state, self.nonlinearity)
 
     @classmethod
     def _like(cls, module: nn.RNNBase, rpu_config: RPUConfig, seed: int) -> AnalogRNN:
@@ -343,29 +339,20 @@ class AnalogRNN(AnalogRecurrent):
 
 
 class AnalogLSTM(AnalogRecurrent):
-    """Gates i, f, g, o of W_ih x + W_hh h + b: c' = s(f) c + s(i) tanh(g), h' = s(o) tanh(c'), s the sigmoid.
-
-    Its state is a pair (h, c), as torch's.
-    """
+    """Gates i, f, g, o of W_ih x + W_hh h + b, see ``lstm_step``. Its state is a pair (h, c), as torch's."""
 
     gates, states = 4, 2
     digital = nn.LSTM
 
     def step(self, from_input: Tensor, from_state: Tensor, state: State) -> State:
-        i, f, g, o = (from_input + from_state).chunk(4, dim=-1)
-        c = torch.sigmoid(f) * state[1] + torch.sigmoid(i) * torch.tanh(g)
-        return torch.sigmoid(o) * torch.tanh(c), c
+        return lstm_step(from_input, from_state, state)
 
 
 class AnalogGRU(AnalogRecurrent):
-    """Gates r, z, n: n = tanh(x_n + s(r) h_n) with what both matrices read, h' = (1 - s(z)) n + s(z) h."""
+    """Gates r, z, n of what both matrices read, see ``gru_step``."""
 
     gates = 3
     digital = nn.GRU
 
     def step(self, from_input: Tensor, from_state: Tensor, state: State) -> State:
-        x_r, x_z, x_n = from_input.chunk(3, dim=-1)
-        h_r, h_z, h_n = from_state.chunk(3, dim=-1)
-        z = torch.sigmoid(x_z + h_z)
-        n = torch.tanh(x_n + torch.sigmoid(x_r + h_r) * h_n)
-        return ((1 - z) * n + z * state[0],)
+        return gru_step(from_input, from_state, state)

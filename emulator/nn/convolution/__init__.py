@@ -1,0 +1,1 @@
+"""Convolutions on tiles, and what turns them round."""

@@ -1,0 +1,1 @@
+"""Recurrent networks and cells whose matrices sit on tiles."""
