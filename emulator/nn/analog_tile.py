@@ -14,6 +14,7 @@ from crossgrid.kernels.inference import NotProgrammedError
 from ..analog_matrix.conversions import as_array
 from ..config.rpu import InferenceRPUConfig, RPUConfig
 from ..tiles.bank import Floats, TileBank
+from ..tiles.values import require_finite
 
 ONE = np.zeros(1, np.intp)
 
@@ -73,8 +74,7 @@ class AnalogTile:
             raise InputError(
                 f"weights of shape {w_OI.shape} cannot be set, the tile is {(self.out_size, self.in_size)}"
             )
-        if not np.isfinite(w_OI).all():
-            raise InputError("weights hold NaN or infinity; a device needs finite numbers")
+        require_finite("AnalogTile", "weight", w_OI)
         self.bank.cell.set_weights(w_OI[None])
 
     def get_hidden_parameters(self) -> dict[str, Tensor]:
@@ -117,6 +117,5 @@ class AnalogTile:
         if x.dim() != 2 or x.shape[1] != width:
             raise InputError(f"{name} has shape {tuple(x.shape)}; it must be [vectors, {width}]")
         rows = as_array(x)
-        if not np.isfinite(rows).all():
-            raise InputError(f"{name} holds NaN or infinity; converters need finite numbers")
+        require_finite("AnalogTile", name, rows)
         return rows

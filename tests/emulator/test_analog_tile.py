@@ -70,7 +70,10 @@ def test_an_inference_tile_drifts() -> None:
         (lambda t: t.backward(torch.ones(3)), r"d has shape \(3,\)"),
         (lambda t: t.update(torch.ones(2, 5), torch.ones(1, 3), 0.1), "x has 2 vectors and d 1"),
         (lambda t: t.update(torch.ones(1, 5), torch.ones(1, 3), float("nan")), "learning_rate = nan"),
-        (lambda t: t.forward(torch.full((1, 5), float("nan"))), "NaN or infinity"),
+        (
+            lambda t: t.forward(torch.full((1, 5), float("nan"))),
+            "5 of 5 entries of the x are NaN or infinite",
+        ),
         (lambda t: t.set_weights(torch.ones(5, 3)), r"the tile is \(3, 5\)"),
         (lambda t: t.program_weights(), "InferenceRPUConfig"),
     ],
