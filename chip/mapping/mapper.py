@@ -8,6 +8,7 @@ import numpy as np
 
 from crossgrid.kernels.errors import ConfigError, unknown
 
+from ..description.checks import MOST_TILES
 from ..description.load import load_chip
 from ..description.spec import Chip
 from ..plan.digital import DigitalWork
@@ -17,6 +18,9 @@ from .cutting import cut
 from .strategies import STRATEGIES
 
 __all__ = ["Block", "LayerShape", "MappingPlan", "TileAddress", "cut", "map_layers"]
+
+#: blocks of a plan: as many take some ten gigabytes while they are costed
+MOST_BLOCKS = 1 << 25
 
 PLACEMENTS = ("row-major", "traffic")
 
@@ -36,6 +40,7 @@ def map_layers(
     chip = load_chip(chip)
     shapes = tuple(layers)
     _check(shapes, strategy, chips, placement)
+    _check_size(shapes, chip, chips)
     plan_of = STRATEGIES[strategy]
     table = plan_of(shapes, chip, chips)
     needed = int(table["tile"].max(initial=-1)) + 1
@@ -83,6 +88,23 @@ def _check(layers: Sequence[LayerShape], strategy: str, chips: int | None, place
             raise ConfigError(f"two layers have the name '{layer.name}'; give every layer its own")
         seen.add(layer.name)
     check_names(layers)
+
+
+def _check_size(layers: Sequence[LayerShape], chip: Chip, chips: int | None) -> None:
+    """Refuse what no memory holds before it is cut."""
+    if chips is not None and chips * chip.tiles > MOST_TILES:
+        raise ConfigError(
+            f"chips = {chips}: with {chip.tiles} tiles each they are more than {MOST_TILES} tiles; give fewer"
+        )
+    blocks = 0
+    for layer in layers:
+        height, width = layer.out // layer.groups, layer.in_ // layer.groups
+        blocks += layer.groups * -(-height // chip.tile_out) * -(-width // chip.tile_in)
+    if blocks > MOST_BLOCKS:
+        raise ConfigError(
+            f"the model needs about {blocks:,} tiles of {chip.tile_out} x {chip.tile_in} weights, a plan has "
+            f"at most {MOST_BLOCKS:,}; map a part of it, or take a chip with larger tiles"
+        )
 
 
 def _does_not_fit(chip: Chip, needed: int, chips: int, count: int, strategy: str) -> str:

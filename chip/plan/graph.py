@@ -77,7 +77,7 @@ def check_names(layers: Sequence[LayerShape]) -> None:
 
 
 def _numbers(layers: Sequence[LayerShape]) -> dict[str, int]:
-    return {OUTSIDE: -1} | {layer.name: k for k, layer in enumerate(layers)}
+    return {layer.name: k for k, layer in enumerate(layers)} | {OUTSIDE: -1}
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,6 +51,11 @@ class Convolution:
     pooled: bool = False  # a pooling layer follows
 
 
+#: of a layer's outputs and inputs: a plan counts them in 32 bits
+MOST_LINES = 2**31 - 1
+#: of a layer's vectors and steps: counts are exact as floating-point numbers
+MOST_VECTORS = 2**53
+
 #: how the groups of a convolution are laid onto tiles
 GROUPED = ("separate", "diagonal")
 
@@ -94,6 +99,11 @@ class LayerShape:
             if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
                 raise ConfigError(
                     f"layer '{self.name}': {key.rstrip('_')} = {value!r} must be an integer of at least 1"
+                )
+            most = MOST_LINES if key in ("out", "in_", "groups") else MOST_VECTORS
+            if int(value) > most:
+                raise ConfigError(
+                    f"layer '{self.name}': {key.rstrip('_')} = {value} must be at most {most}; split it"
                 )
             object.__setattr__(self, key, int(value))
         if self.out % self.groups or self.in_ % self.groups:

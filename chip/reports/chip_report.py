@@ -81,7 +81,7 @@ def print_chip(chip: Chip) -> None:
     """One chip: what it is, its grid, its parts with the sources of their figures."""
     shown = console()
     best = peak(chip)
-    shown.print(f"[bold]{chip.name}[/bold]: {chip.title}")
+    shown.print(f"{chip.name}: {chip.title}", style="bold")
     for reference in chip.reference:
         shown.print(f"  {reference}", style="dim")
     shown.print(

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from crossgrid.kernels.errors import ConfigError
+
 from ..cost.cost import Cost, cost_of
 from ..cost.digital import DigitalCost, digital_cost
 from ..cost.events import mvm_interval_ns
@@ -215,12 +217,18 @@ def draw_floor_plan(plan: MappingPlan, path: str | Path, color: str = "utilizati
     matplotlib.use("Agg", force=False)
     from matplotlib.figure import Figure
 
+    form = Path(path).suffix[1:].lower() or "png"
+    known = Figure().canvas.get_supported_filetypes()
+    if form not in known:
+        raise ConfigError(
+            f"picture '{path}': '{form}' is no format of pictures; give one of {', '.join(known)}"
+        )
     rows, columns = plan.grid
     shown = min(plan.chips_used, 16)  # more chips than that are unreadable on one picture
     across = int(np.ceil(np.sqrt(shown)))
     down = -(-shown // across)
     picture = Figure(
-        figsize=(1.5 + 5 * across, 0.6 + 5 * down * max(0.3, rows / columns)), layout="constrained"
+        figsize=(1.5 + 5 * across, 0.6 + 5 * down * min(max(0.3, rows / columns), 4.0)), layout="constrained"
     )
     axes = np.atleast_1d(picture.subplots(down, across, squeeze=False)).ravel()
     values = _tile_values(plan, color)
@@ -239,7 +247,7 @@ def draw_floor_plan(plan: MappingPlan, path: str | Path, color: str = "utilizati
             _write_layers(axis, plan, chip)
     picture.suptitle(f"{plan.chip}, {plan.strategy}: tiles by {color}", fontsize=11)
     picture.colorbar(image, ax=axes.tolist(), shrink=0.8, label=color)
-    picture.savefig(path, dpi=110, format=Path(path).suffix[1:] or "png")
+    picture.savefig(path, dpi=110, format=form)
     return Path(path)
 
 
@@ -273,5 +281,12 @@ def _write_layers(axis: Any, plan: MappingPlan, chip: int) -> None:
         name = "\n".join(textwrap.wrap(shortened(plan.layers[int(plan.table["layer"][k])].name, 27), 9))
         bright = plan.tile_fill[np.searchsorted(plan.used_tiles, tile)] > BRIGHT
         axis.text(
-            column, row, name, ha="center", va="center", fontsize=5, color="black" if bright else "white"
+            column,
+            row,
+            name,
+            ha="center",
+            va="center",
+            fontsize=5,
+            color="black" if bright else "white",
+            parse_math=False,
         )

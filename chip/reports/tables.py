@@ -27,11 +27,12 @@ TEXTS = frozenset({"layer", "module", "kind", "from", "to", "why", "device"})
 
 
 def console() -> Console:
-    """The terminal; what is piped into a file is not cut to 80 columns."""
+    """The terminal, to which the names of a user's layers are no markup; what is piped into a file is not cut
+    to 80 columns."""
     from rich.console import Console
 
-    plain = Console()
-    return plain if plain.is_terminal else Console(width=160)
+    plain = Console(markup=False)
+    return plain if plain.is_terminal else Console(markup=False, width=160)
 
 
 def folded(rows: Sequence[dict[str, Any]]) -> list[tuple[dict[str, Any], int]]:

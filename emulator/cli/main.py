@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -30,9 +31,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     try:
         return COMMANDS[args.command].run(args)
+    except BrokenPipeError:  # who reads has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except (CrossgridError, OSError) as error:
         print(f"crossgrid: error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("crossgrid: interrupted", file=sys.stderr)
+        return 130
 
 
 COMMANDS: dict[str, Command] = {

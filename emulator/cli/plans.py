@@ -6,7 +6,7 @@ import argparse
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from crossgrid.chip.description.load import load_chip, presets
 from crossgrid.chip.description.spec import Chip
@@ -26,33 +26,41 @@ if TYPE_CHECKING:
     from crossgrid.chip.reports.report import Report
 
 
-def model_shapes(model: str) -> tuple[tuple[LayerShape, ...], tuple[DigitalWork, ...]]:
-    """Layers, and what stays digital, of a name of the zoo or of ``file.py:callable``."""
-    if ":" not in model:
-        return zoo_layers(model), zoo_digital(model)
-    from ..shapes.digital import load_shapes
+class Model(NamedTuple):
+    """What a mapper takes: layers, and what stays digital."""
 
-    found = load_shapes(model)
-    return found.layers, found.digital
+    layers: tuple[LayerShape, ...]
+    digital: tuple[DigitalWork, ...]
 
 
-def _report(args: argparse.Namespace, chip: Chip, strategy: str) -> Report:
+def model_shapes(args: argparse.Namespace) -> Model:
+    """Of a name of the zoo or of ``file.py:callable``, which is asked once."""
+    if ":" not in args.model:
+        layers, digital = zoo_layers(args.model), zoo_digital(args.model)
+    else:
+        from ..shapes.loading import load_shapes
+
+        found = load_shapes(args.model)
+        layers, digital = found.layers, found.digital
+    if args.grouped != "separate":
+        layers = tuple(replace(layer, grouped=args.grouped) for layer in layers)
+    return Model(layers, digital)
+
+
+def _report(args: argparse.Namespace, model: Model, chip: Chip, strategy: str) -> Report:
     from crossgrid.chip.plan.file import load_plan
     from crossgrid.chip.reports.report import Report
 
-    layers, digital = model_shapes(args.model)
-    if args.grouped != "separate":
-        layers = tuple(replace(layer, grouped=args.grouped) for layer in layers)
     if getattr(args, "plan", None):
         if args.strategy != DEFAULT_STRATEGY or args.chips is not None or args.placement != PLACEMENTS[0]:
             raise ConfigError(
                 f"--plan {args.plan} is mapped already: leave out --strategy, --chips and --placement"
             )
         plan = load_plan(args.plan)
-        plan.check_model(layers)
+        plan.check_model(model.layers)
         check_chip(plan, chip)
     else:
-        plan = map_layers(layers, chip, strategy, args.chips, args.placement, digital)
+        plan = map_layers(model.layers, chip, strategy, args.chips, args.placement, model.digital)
     return Report.of(plan, chip, args.model)
 
 
@@ -95,11 +103,12 @@ def run_map(args: argparse.Namespace) -> int:
     from crossgrid.chip.reports.page import write_page
     from crossgrid.chip.reports.report import draw_floor_plan
 
-    report = _report(args, load_chip(args.chip), args.strategy)
+    chip, model = load_chip(args.chip), model_shapes(args)
+    report = _report(args, model, chip, args.strategy)
     if args.save:
         save_plan(report.plan, args.save)
     if args.html:
-        write_page(args.html, [report, *_other_strategies(args, report)])
+        write_page(args.html, [report, *_other_strategies(args, model, report)])
     if args.png:
         draw_floor_plan(report.plan, args.png)
     if args.neurosim:
@@ -115,7 +124,7 @@ def run_map(args: argparse.Namespace) -> int:
     return 0
 
 
-def _other_strategies(args: argparse.Namespace, report: Report) -> list[Report]:
+def _other_strategies(args: argparse.Namespace, model: Model, report: Report) -> list[Report]:
     """Reports of the other strategies, for a page that compares them; of a large model there are none."""
     if len(report.plan) > COMPARED_BLOCKS or args.plan:
         return []
@@ -123,7 +132,7 @@ def _other_strategies(args: argparse.Namespace, report: Report) -> list[Report]:
     for strategy in STRATEGIES:
         if strategy != report.plan.strategy:
             try:
-                others.append(_report(args, report.chip, strategy))
+                others.append(_report(args, model, report.chip, strategy))
             except CrossgridError:  # with so few chips this one does not fit
                 continue
     return others
@@ -174,12 +183,12 @@ def run_compare(args: argparse.Namespace) -> int:
 
     strategies = list(STRATEGIES) if args.all_strategies else [args.strategy]
     chips = [load_chip(chip) for chip in args.chip]
-    model_shapes(args.model)  # what is wrong with the model is no chip's fault
+    model = model_shapes(args)
     reports, missing = [], []
     for chip in chips:
         for strategy in strategies:
             try:
-                reports.append(_report(args, chip, strategy))
+                reports.append(_report(args, model, chip, strategy))
             except CrossgridError as error:
                 missing.append({"chip": chip.name, "strategy": strategy, "error": str(error)})
     if not reports:

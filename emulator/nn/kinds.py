@@ -41,6 +41,8 @@ def why_digital(module: nn.Module) -> str | None:
         return "its weight is computed from others (parametrization, pruning): remove that first"
     if any(isinstance(p, nn.parameter.UninitializedParameter) for p in module._parameters.values()):
         return "its weight has no shape yet: run the model once"
+    if any(p is not None and p.is_complex() for p in module._parameters.values()):
+        return "its weights are complex numbers"
     if kind is not TRANSPOSED and type(module).forward is not kind.forward:
         return f"its class computes something else than {kind.__name__}"
     return None

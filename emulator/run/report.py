@@ -55,7 +55,7 @@ class RunReport:
         return self._recorded().export_html(inline_styles=True)
 
     def _recorded(self) -> Console:
-        console = Console(width=110, record=True, file=io.StringIO())
+        console = Console(width=110, record=True, markup=False, file=io.StringIO())
         for table in (self.mapping(), self.activity(), self.occupancy(), self.energy()):
             if table is not None:
                 console.print(table)

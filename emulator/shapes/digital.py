@@ -7,11 +7,9 @@ outputs it reads (``tracing``).
 
 from __future__ import annotations
 
-import importlib.util
-import sys
+import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,14 +18,15 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 from torch.utils.hooks import RemovableHandle
 
 from crossgrid.chip import LayerShape
-from crossgrid.kernels.errors import ConfigError, nearest
+from crossgrid.kernels.errors import ConfigError
 
-from ..nn.kinds import placed_layers
+from ..nn.kinds import TRANSPOSED, kind_of, placed_layers
+from .attempts import attempt, on_meta_or_else
 from .counting import ModelShapes, named_only
 from .matrices import last_matrices, matrices_of, steps_of, vectors_of, work_inside
 from .tracing import Trace
 
-Shape = Sequence[int]
+Layers = Sequence[tuple[str, nn.Module]]
 
 
 def layers_of(model: nn.Module, example: Any = None) -> tuple[LayerShape, ...]:
@@ -39,29 +38,63 @@ def layers_of(model: nn.Module, example: Any = None) -> tuple[LayerShape, ...]:
 
 
 def shapes_of(model: nn.Module, example: Any = None) -> ModelShapes:
-    """The layers of ``model`` as ``layers_of`` gives them, and all else that it computes."""
+    """The layers of ``model`` as ``layers_of`` gives them, and all else that it computes.
+
+    A model that is a layer itself has no name: its layer is called as its analog twin's class.
+
+    Raises:
+        ConfigError: the model or the example cannot be used; one line says why.
+    """
+    found = attempt(
+        lambda: _named(model) if example is None else _traced(model, example),
+        f"the layers of a {type(model).__name__} cannot be read",
+        "give a module that torch runs, and one batch as it takes it",
+    )
+    layers = (shape if shape.name else replace(shape, name=_twin(model)) for shape in found.layers)
+    return ModelShapes(tuple(layers), found.digital)
+
+
+def _twin(layer: nn.Module) -> str:
+    """The name of the class that takes a layer's place."""
+    kind = kind_of(layer)
+    return "AnalogLinear" if kind is TRANSPOSED else f"Analog{kind.__name__}"
+
+
+def _named(model: nn.Module) -> ModelShapes:
+    """Without an example: layers in the order in which they are defined."""
+    for name, parameter in model.named_parameters():
+        if nn.parameter.is_lazy(parameter):
+            raise ConfigError(
+                f"'{name}' has no shape yet: return an example input with the model, which tells it"
+            )
     layers = list(placed_layers(model))
-    if example is None:
-        shapes = tuple(shape for name, module in layers for shape in matrices_of(name, module, 1, None))
-        return ModelShapes(shapes, named_only(model, {name for name, _ in layers}))
-    inputs = _on_meta(example)
-    watcher = _Watcher(tuple(_tensors(inputs)))
-    shown = ", ".join(str(tuple(tensor.shape)) for tensor in _tensors(inputs))
+    shapes = tuple(shape for name, module in layers for shape in matrices_of(name, module, 1, None))
+    return ModelShapes(shapes, named_only(model, {name for name, _ in layers}))
+
+
+def _traced(model: nn.Module, example: Any) -> ModelShapes:
+    """With an example: it passes through the model on the meta device and is watched."""
+    inputs, named = _inputs_of(model, _on_meta(example))
+    tensors = _tensors((inputs, named))
     model = model.to("meta")
-    handles = []
-    for name, module in layers:
-        handles += watcher.watch(name, module)
-    try:
-        with torch.no_grad(), watcher.trace.digital.watching(model), watcher.trace:
-            _attempt(
-                lambda: model(*inputs), f"an example of shape {shown} fails",
-                "give one batch as the model takes it; where the model's path depends on numbers, which are "
-                "not computed here, return the model alone",
-            )  # fmt: skip
-    finally:
-        for handle in handles:
-            handle.remove()
-    batch = len(_tensors(inputs)[0])
+
+    def run() -> None:
+        with torch.no_grad():
+            model(*inputs, **named)
+
+    def watched() -> tuple[_Watcher, Layers]:
+        if any(nn.parameter.is_lazy(parameter) for parameter in model.parameters()):
+            run()  # gives lazy parameters their shapes
+        layers = list(placed_layers(model))
+        return _watched(model, layers, tensors, run), layers
+
+    shown = ", ".join(str(tuple(tensor.shape)) for tensor in tensors)
+    watcher, layers = attempt(
+        lambda: on_meta_or_else(watched), f"an example of shape {shown} fails",
+        "give one batch as the model takes it; where the model's path depends on numbers, which are not "
+        "computed here, return the model alone",
+    )  # fmt: skip
+    batch = len(tensors[0])
     missed = [
         _per_input(shape, batch)
         for name, module in layers
@@ -70,6 +103,21 @@ def shapes_of(model: nn.Module, example: Any = None) -> ModelShapes:
     ]
     found = (watcher.trace.wired(_per_input(shape, batch), batch) for shape in watcher.found.values())
     return ModelShapes((*found, *missed), watcher.trace.digital.found(batch))
+
+
+def _watched(model: nn.Module, layers: Layers, inputs: Sequence[Tensor], run: Callable[[], None]) -> _Watcher:
+    """What was seen while ``run`` passed ``inputs`` through the model."""
+    watcher = _Watcher(tuple(inputs))
+    handles: list[RemovableHandle] = []
+    try:
+        for name, module in layers:
+            handles += watcher.watch(name, module)
+        with watcher.trace.digital.watching(model), watcher.trace:
+            run()
+    finally:
+        for handle in handles:
+            handle.remove()
+    return watcher
 
 
 class _Watcher:
@@ -85,6 +133,8 @@ class _Watcher:
         """Hooks before and after ``module``."""
 
         def before(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            if any(tensor.is_complex() for tensor in _tensors((args, kwargs))):
+                raise ConfigError(f"layer '{name}' reads complex numbers; tiles multiply real ones")
             self._reading.append(self.trace.enter((args, kwargs)))
 
         def after(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
@@ -117,80 +167,41 @@ class _Watcher:
         self.trace.leave(output, last_matrices(module, shapes))
 
 
-def load_layers(text: str) -> tuple[LayerShape, ...]:
-    """The layers of ``file.py:callable``: it returns a model, or it and an example input or its shape.
-
-    Raises:
-        ConfigError: the file, its callable or the model cannot be used; one line says why.
-    """
-    return load_shapes(text).layers
-
-
-def load_shapes(text: str) -> ModelShapes:
-    """The layers and the digital work of ``file.py:callable``."""
-    path, _, name = text.rpartition(":")
-    if not path or not Path(path).is_file():
-        raise ConfigError(
-            f"model '{text}': no file '{path or text}'; give FILE.py:CALLABLE or a name of the zoo"
-        )
-    module = _load(text, path)
-    make = getattr(module, name, None)
-    if not callable(make):
-        known = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
-        raise ConfigError(f"model '{text}': {path} has no callable '{name}': {nearest(name, known)}")
-    with torch.device("meta"):
-        made = _attempt(
-            make, f"model '{text}': {name}() fails",
-            "give a function without arguments that returns a model, or a model and an example input",
-        )  # fmt: skip
-    model, example = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
-    if not isinstance(model, nn.Module):
-        raise ConfigError(
-            f"model '{text}': {name}() returned a {type(model).__name__}, not a torch.nn.Module"
-        )
-    return shapes_of(model, example)
-
-
-def _load(text: str, path: str) -> Any:
-    """The module that the file ``path`` defines."""
-    spec = importlib.util.spec_from_file_location(Path(path).stem, path)
-    if spec is None or spec.loader is None:
-        raise ConfigError(f"model '{text}': '{path}' is no Python file; give FILE.py:CALLABLE")
-    module, loader = importlib.util.module_from_spec(spec), spec.loader
-    sys.path.insert(0, str(Path(path).resolve().parent))
+def _inputs_of(model: nn.Module, inputs: tuple[Any, ...]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Inputs by place and by name: a mapping of the names that the model's ``forward`` takes is by name."""
+    if len(inputs) != 1 or not isinstance(inputs[0], dict):
+        return inputs, {}
     try:
-        _attempt(
-            lambda: loader.exec_module(module), f"model '{text}': {path} cannot be loaded",
-            "it must run by itself in this environment: python " + path,
-        )  # fmt: skip
-    finally:
-        sys.path.pop(0)
-    return module
-
-
-def _attempt(work: Callable[[], Any], what: str, way_out: str) -> Any:
-    """What ``work``, a user's code, gives; its failure in one line."""
-    try:
-        return work()
-    except ConfigError:
-        raise
-    except (Exception, SystemExit) as error:
-        words = " ".join(str(error).split())
-        raise ConfigError(f"{what} ({type(error).__name__}: {words}); {way_out}") from error
+        inspect.signature(model.forward).bind(**inputs[0])
+    except TypeError:  # it takes the mapping itself
+        return inputs, {}
+    return (), inputs[0]
 
 
 def _on_meta(example: Any) -> tuple[Any, ...]:
     """The model's inputs on the meta device: an example, several, or the shape of one."""
+    parts: Any = example
     if isinstance(example, Tensor) or not isinstance(example, (tuple, list)):
-        example = (example,)
+        parts = (example,)
     elif example and all(isinstance(size, int) and not isinstance(size, bool) for size in example):
-        example = (torch.empty(tuple(example), device="meta"),)
-    inputs = tuple(tree_map_only(Tensor, lambda tensor: tensor.to("meta"), part) for part in example)
+        parts = attempt(
+            lambda: (torch.empty(tuple(example), device="meta"),), "no example input has such a shape",
+            "give positive sizes, the batch first",
+        )  # fmt: skip
+    inputs = tuple(
+        attempt(
+            lambda part=part: tree_map_only(Tensor, lambda tensor: tensor.to("meta"), part),  # type: ignore[misc]
+            "the example input has no shape that could be followed", "give dense tensors",
+        )
+        for part in parts
+    )  # fmt: skip
     tensors = _tensors(inputs)
     if not tensors or tensors[0].dim() == 0 or not len(tensors[0]):
+        shapes = ", ".join(str(tuple(tensor.shape)) for tensor in tensors)
+        shown = type(example).__name__ + (f", shape {shapes}," if shapes else "")
         raise ConfigError(
-            f"example input {example!r:.60} holds no batch; give a tensor with at least one sample, a "
-            "tuple of what the model takes, or the shape of one"
+            f"example input of type {shown} holds no batch; "
+            "give a tensor with at least one sample, a tuple of what the model takes, or the shape of one"
         )
     return inputs
 

@@ -22,13 +22,13 @@ TURNED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 def vectors_of(module: nn.Module, inputs: Sequence[Tensor], result: Tensor) -> int:
     """How often the weight matrix is multiplied: output values over outputs of one vector."""
     if isinstance(module, TURNED):
-        return inputs[0].numel() // module.in_channels
+        return inputs[0].numel() // max(int(module.in_channels), 1)
     if _is_convolution(module):
-        return result.numel() // int(module.out_channels)  # type: ignore[arg-type]
+        return result.numel() // max(int(module.out_channels), 1)  # type: ignore[arg-type]
     if isinstance(module, nn.RNNBase):
         width = module.proj_size or module.hidden_size
         return result.numel() // (width * (2 if module.bidirectional else 1))
-    return result.numel() // int(result.shape[-1])
+    return result.numel() // max(int(result.shape[-1]), 1)
 
 
 def work_inside(

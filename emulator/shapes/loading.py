@@ -1,0 +1,71 @@
+"""A model from a user's file: ``FILE.py:CALLABLE`` to its layers and its digital work."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from crossgrid.chip import LayerShape
+from crossgrid.kernels.errors import ConfigError, nearest
+
+from .attempts import attempt, on_meta_or_else
+from .counting import ModelShapes
+from .digital import shapes_of
+
+
+def load_layers(text: str) -> tuple[LayerShape, ...]:
+    """The layers of ``file.py:callable``: it returns a model, or it and an example input or its shape.
+
+    Raises:
+        ConfigError: the file, its callable or the model cannot be used; one line says why.
+    """
+    return load_shapes(text).layers
+
+
+def load_shapes(text: str) -> ModelShapes:
+    """The layers and the digital work of ``file.py:callable``."""
+    path, _, name = text.rpartition(":")
+    if not path or not Path(path).is_file():
+        raise ConfigError(
+            f"model '{text}': no file '{path or text}'; give FILE.py:CALLABLE or a name of the zoo"
+        )
+    module = _load(text, path)
+    make = vars(module).get(name)
+    if not callable(make):
+        known = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
+        raise ConfigError(f"model '{text}': {path} has no callable '{name}': {nearest(name, known)}")
+    made = attempt(
+        lambda: on_meta_or_else(make), f"model '{text}': {name}() fails",
+        "give a function without arguments that returns a model, or a model and an example input",
+    )  # fmt: skip
+    model, example = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
+    if not isinstance(model, nn.Module):
+        raise ConfigError(
+            f"model '{text}': {name}() returned a {type(model).__name__}, not a torch.nn.Module"
+        )
+    return shapes_of(model, example)
+
+
+def _load(text: str, path: str) -> Any:
+    """The module that the file ``path`` defines."""
+    name = f"model_of_{Path(path).stem}"  # hides no module of another file's
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ConfigError(f"model '{text}': '{path}' is no Python file; give FILE.py:CALLABLE")
+    module, loader = importlib.util.module_from_spec(spec), spec.loader
+    folder = str(Path(path).resolve().parent)
+    sys.path.insert(0, folder)
+    sys.modules[name] = module  # dataclasses and pickle look a class's module up
+    try:
+        attempt(
+            lambda: loader.exec_module(module), f"model '{text}': {path} cannot be loaded",
+            "it must run by itself in this environment: python " + path,
+        )  # fmt: skip
+    finally:
+        if folder in sys.path:
+            sys.path.remove(folder)
+    return module
