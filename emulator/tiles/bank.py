@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossgrid.kernels.analog_mvm import periphery, share_networks
+from crossgrid.kernels.analog_mvm.rows import NO_BLOCK
 from crossgrid.kernels.arrays.build import build_cell
 from crossgrid.kernels.arrays.exact import ExactCell
 from crossgrid.kernels.backends import BackendName, backend_of
@@ -110,16 +111,18 @@ class TileBank:
     ) -> tuple[Floats, Floats | None]:
         """y[tiles, B, out] = W x of each tile's own input block, through DAC and ADC.
 
-        ``w_TOI`` stands in for the tiles' own weights where a mini-batch sees others. With ``bounded``
-        also the ADC's bound [tiles, B] in the units of y; None where results have none.
+        Tiles of block NO_BLOCK are not read, and not among the results. ``w_TOI`` stands in for the tiles'
+        own weights where a mini-batch sees others. With ``bounded`` also the ADC's bound [tiles, B] in the
+        units of y; None where results have none.
         """
         start = time.perf_counter()
         weights_TOI = self.cell.weights if w_TOI is None else w_TOI
         bound_TB = None
         if bounded and self.forward_read.has_bound:
-            bound_TB = np.empty((self.tiles, x_XBI.shape[1]), np.float32)
+            bound_TB = np.empty((np.count_nonzero(x_of_tile != NO_BLOCK), x_XBI.shape[1]), np.float32)
         y_TBO, counts = self.forward_read.read(weights_TOI, x_XBI, x_of_tile, tick, bound_TB)
-        self.forwards.add(start, x_XBI.shape[1])
+        self.forwards.add(start, 0)
+        self.stats.forward_count += counts.vectors
         self.stats.adc_clips += counts.adc_clips
         self.stats.retries += counts.retries
         self.stats.conversions += counts.conversions
@@ -183,7 +186,7 @@ class TileBank:
     def look(self) -> TileStats:
         """The statistics, with saturation counted now."""
         stats = self.stats
-        stats.forward_seconds[:], stats.forward_count[:] = self._each(self.forwards)
+        stats.forward_seconds[:], _ = self._each(self.forwards)
         stats.backward_seconds[:], stats.backward_count[:] = self._each(self.backwards)
         stats.update_seconds[:], stats.update_count[:] = self._each(self.updates)
         stats.saturated[:] = self.cell.saturated()

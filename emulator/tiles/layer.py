@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from crossgrid.kernels.analog_mvm.rows import NO_BLOCK
 from crossgrid.kernels.backends import BackendName, backend_of
 from crossgrid.kernels.patches.unfold import channels_last
 
@@ -52,6 +53,15 @@ class Group:
         self.rows = sorted({tile.row for tile in self.tiles})
         self.x_of_tile = np.array([self.columns.index(tile.column) for tile in self.tiles], np.intp)
         self.d_of_tile = np.array([self.rows.index(tile.row) for tile in self.tiles], np.intp)
+
+    def reading(self, feed: Mapping[int, Floats]) -> tuple[list[TileSpec], list[int], Index]:
+        """The tiles whose columns are fed, these columns, and which of them each tile of the bank reads."""
+        if all(column in feed for column in self.columns):
+            return self.tiles, self.columns, self.x_of_tile
+        columns = [column for column in self.columns if column in feed]
+        block = {column: k for k, column in enumerate(columns)}
+        x_of_tile = np.array([block.get(tile.column, NO_BLOCK) for tile in self.tiles], np.intp)
+        return [tile for tile in self.tiles if tile.column in block], columns, x_of_tile
 
     def modified(self, tick: int) -> Floats:
         """The weights that the mini-batch ``tick`` sees: one stack for all its reads."""
@@ -111,20 +121,23 @@ class HostedLayer:
         kept = Kept([], [], [], 0, tuple(first.shape), isinstance(first, np.ndarray) and channels_last(first))
         parts: dict[tuple[int, int], Floats] = {}
         for group in self.groups:
-            x_XBI = self._input_blocks(group.columns, feed, message.vectors, learn)
+            tiles, columns, x_of_tile = group.reading(feed)
+            if not tiles:
+                continue
+            x_XBI = self._input_blocks(columns, feed, message.columns is not None, learn)
             if modify is None and record is None:
                 group.forget_modified()
                 group.bank.memory.release()  # nobody trains at present
             w_TOI = None if modify is None else group.modified(modify)
             y_TBO, bound_TB = group.bank.forward(
-                x_XBI, group.x_of_tile, message.tick, w_TOI, bounded=record is not None
+                x_XBI, x_of_tile, message.tick, w_TOI, bounded=record is not None
             )
             if record is not None:
                 kept.x_XBI += [x_XBI] if learn else []
                 kept.w_TOI.append(w_TOI)
                 kept.at_bound_TBO.append(_at_bound(y_TBO, bound_TB))
                 kept.vectors = x_XBI.shape[1]
-            for k, tile in enumerate(group.tiles):
+            for k, tile in enumerate(tiles):
                 parts[tile.row, tile.column] = y_TBO[k]
         if record is not None:
             self.kept[record] = kept
@@ -136,12 +149,25 @@ class HostedLayer:
         name, axes, patches = f"Forward of {self.spec.name}: x", 2, None
         if message.modify is not None and self.spec.learns:
             raise ProtocolError(f"{name}: its weights are pulsed, not modified for a mini-batch")
-        if self.spec.patches is not None and not message.vectors:
+        columns, widths = self.columns, self.feed_widths
+        if message.columns is not None:
+            columns, widths = self._vectors_of(message.columns, message.record)
+        elif self.spec.patches is not None:
             patches, axes = self.spec.patches, 2 + len(self.spec.patches.kernel)
-        widths = self.in_widths if message.vectors else self.feed_widths
         require_widths(name, message.x, widths, axes)
         x = self._where_tiles_are(message.x) if patches is None else [as_array(each) for each in message.x]
-        return dict(zip(self.columns, x, strict=True))
+        return dict(zip(columns, x, strict=True))
+
+    def _vectors_of(self, columns: Sequence[int], record: int | None) -> tuple[list[int], list[int]]:
+        """Hosted columns that are read alone, and their widths."""
+        if not columns or not set(columns) <= set(self.columns) or len({*columns}) < len(columns):
+            raise ProtocolError(
+                f"Forward of {self.spec.name}: columns {[*columns]!r:.80} of blocks are read, {self.columns} "
+                "are here"
+            )
+        if record is not None:
+            raise ProtocolError(f"Forward of {self.spec.name}: a read of some columns alone is not recorded")
+        return [*columns], [self.in_widths[self.columns.index(column)] for column in columns]
 
     def _where_tiles_are(self, values: list[Any]) -> list[Any]:
         """Values as the tiles' kernels take them: arrays on a processor, tensors on a card."""

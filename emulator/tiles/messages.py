@@ -17,7 +17,7 @@ from typing import Annotated, Any, Generic, TypeAlias, TypeVar, get_args
 
 from ..errors import ProtocolError
 
-VERSION = 1
+VERSION = 2
 
 #: a whole number from 0 to 2^63 - 1: layers, blocks, records, ticks, counters
 Count = Annotated[int, "count"]
@@ -128,8 +128,8 @@ class Forward(Message[Sums]):
     record: Count | None  # number under which to remember the pass, to go backward through it
     learn: bool  # whether a pulsed update may follow, for which inputs are kept too
     modify: Count | None  # tick of a hardware-aware mini-batch, for which the weights are modified
-    vectors: bool  # whether ``x`` holds the tiles' own input vectors, whatever the layer is
-    x: Floats  # of each hosted column of blocks: features [B, in], or images [B, channels, ...]
+    columns: tuple[Count, ...] | None  # of blocks whose tiles alone are read, by plain vectors; None: all
+    x: Floats  # of each column: features [B, in], or images [B, channels, ...]; or these vectors [B, in]
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,14 +28,18 @@ class Rows(NamedTuple):
     shared: bool
 
 
-def all_rows(tiles: int, batch: int, x_of_tile: Index, blocks: int, shared: bool) -> Rows:
-    """Every vector of every tile; with ``shared`` an input row serves all tiles that read its block."""
-    vector = np.tile(np.arange(batch), tiles)
-    first = np.arange(tiles + 1) * batch
+NO_BLOCK = -1  # of the inputs: the tile is not read
+
+
+def all_rows(batch: int, x_of_tile: Index, blocks: int, shared: bool) -> Rows:
+    """Every vector of every tile that reads; with ``shared`` an input row serves all that read its block."""
+    read_T = x_of_tile != NO_BLOCK
+    vector = np.tile(np.arange(batch), read_T.sum())
+    first = np.append(0, np.cumsum(read_T)) * batch
     if shared:
         source = np.arange(blocks * batch)
         return Rows(first, vector, x_of_tile * batch, source, source * 0, source % max(batch, 1), True)
-    tile = np.repeat(np.arange(tiles), batch)
+    tile = np.repeat(np.flatnonzero(read_T), batch)
     return Rows(first, vector, first[:-1], x_of_tile[tile] * batch + vector, tile, vector, False)
 
 

@@ -152,6 +152,12 @@ def settings_of(io: IOParameters, transposed: bool, stream: int, length: int) ->
     return Settings(**{name: _TYPES[name](value) for name, value in found.items()})
 
 
+def silent_at_zero(io: IOParameters) -> bool:
+    """Whether a vector of zeros gives zeros and leaves nothing behind: its scale is 0, so it is not read."""
+    managed = (NoiseManagementType.ABS_MAX, NoiseManagementType.MAX, NoiseManagementType.ABS_MAX_NP_SUM)
+    return io.perfect or (io.noise_management in managed and io.inp_noise == 0)
+
+
 def exact_io(out_scale: float) -> IOParameters:
     """A periphery that leaves the product as it is."""
     return IOParameters(

@@ -19,6 +19,7 @@ from ..backends import CPU, Backend
 from ..errors import CrossgridError, InputError
 from ..rng import Stream
 from .draws import Draws
+from .fused import is_fused, leave
 from .noise.base import BaseNoiseModel
 from .noise.converters import ConductanceScale
 
@@ -60,6 +61,8 @@ def program(
 def programmed_weights(state: ProgrammedState, *, out_TOI: Array | None = None) -> Array:
     """The weights right after programming, before any drift."""
     out_TOI = np.empty_like(state.targets_TOI) if out_TOI is None else out_TOI
+    if is_fused(state.model, state.backend):
+        return _left(state, None, out_TOI)
     for part in _parts(state):
         g = part.programmed()
         part.of(out_TOI)[...] = state.model.g_converter.convert_back_to_weights(g, part.scale)
@@ -85,6 +88,8 @@ def weights_at(
     if not (math.isfinite(t_inference) and t_inference >= 0.0):
         raise InputError(f"t_inference = {t_inference} s must be finite and at least 0")
     out_TOI = np.empty_like(state.targets_TOI) if out_TOI is None else out_TOI
+    if is_fused(state.model, state.backend) and not reconvert:
+        return _left(state, (t_inference, tick), out_TOI)
     if reconvert:
         programmed_TOI = programmed_weights(state)
         scales = tuple(state.model.g_converter.scale_of(w_OI) for w_OI in programmed_TOI)
@@ -96,6 +101,13 @@ def weights_at(
             scale, g_prog = part.scale, part.programmed()
         g = part.drifted(g_prog, t_inference, tick)
         part.of(out_TOI)[...] = state.model.g_converter.convert_back_to_weights(g, scale)
+    return out_TOI
+
+
+def _left(state: ProgrammedState, drifted: tuple[float, int] | None, out_TOI: Array) -> Array:
+    """What is left on the devices, by the compiled kernel of the model."""
+    out_TOI[...] = state.targets_TOI
+    leave(state.model, out_TOI, state.scales_T, state.keys_T2, state.tick, drifted)
     return out_TOI
 
 

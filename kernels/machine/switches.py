@@ -1,8 +1,8 @@
 """Tricks that can be switched off one by one, to find out whether one of them is at fault.
 
-``CROSSGRID_PLAIN`` names those to do without, separated by commas: ``pages`` (memory that is used again) and
-``lean_numba`` (a numba that only loads). It is read once, when this module is. Kernels as a whole are
-replaced by readable ones with ``emulate(..., device="naive")``.
+``CROSSGRID_PLAIN`` names those to do without, separated by commas: ``pages`` (memory that is used again),
+``lean_numba`` (a numba that only loads) and ``fused`` (noise models as one kernel). It is read once, when
+this module is. Kernels as a whole are replaced by readable ones with ``emulate(..., device="naive")``.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 
 from ..errors import unknown
 
-TRICKS = ("lean_numba", "pages")
+TRICKS = ("fused", "lean_numba", "pages")
 
 
 def chosen(names: str) -> frozenset[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import numba
 import numpy as np
@@ -19,11 +20,11 @@ _LOW = np.uint64(0xFFFFFFFF)
 
 
 @functools.cache
-def compiled(formula: Formula) -> Formula:
-    """``formula``, and those that it calls, compiled by numba for float32 scalars."""
-    uses: dict[str, object] = {name: compiled(helper) for name, helper in helpers(formula).items()}
+def compiled(formula: Formula, m: Any = numba_math) -> Formula:
+    """``formula``, and those that it calls, by numba for float32 scalars; ``m`` is the mathematics."""
+    uses: dict[str, object] = {name: compiled(helper, m) for name, helper in helpers(formula).items()}
     uses.update({name: np.float32(value) for name, value in constants(formula).items()})
-    bound = with_float32_literals(rebind(formula, numba_math, uses))
+    bound = with_float32_literals(rebind(formula, m, uses))
     return numba.njit(error_model="numpy", forceinline=True)(bound)
 
 

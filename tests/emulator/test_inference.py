@@ -172,6 +172,27 @@ def test_weights_drift_and_compensation_restores_the_mean_output() -> None:
     assert outputs["PerColumnDriftCompensation"] == pytest.approx(1.0, abs=0.02)
 
 
+@pytest.mark.parametrize(
+    "forward",
+    [cg.IOParameters(), cg.IOParameters(inp_noise=0.1), cg.IOParameters(is_perfect=True)],
+    ids=["default", "noise of inputs", "perfect"],
+)
+def test_a_read_of_some_inputs_is_that_of_the_whole_layer(forward: cg.IOParameters) -> None:
+    """Tiles whose inputs are all zero are passed over where that changes nothing."""
+    rpu_config = pcm(forward=forward, mapping=cg.MappingParameter(max_input_size=6, max_output_size=4))
+    grid, other = (
+        cg.AnalogLinear(20, 9, bias=False, rpu_config=rpu_config, seed=3).analog_tile.grid for _ in range(2)
+    )
+    w_OI = np.random.default_rng(1).normal(0, 0.3, (9, 20)).astype(np.float32)
+    for each in (grid, other):
+        each.set_weights(w_OI)
+    for first, last in ((0, 5), (4, 11), (19, 20), (3, 3)):  # of one column of tiles, of two, and nothing
+        x_BI = np.zeros((4, 20), np.float32)
+        x_BI[:, first:last] = 0.5
+        np.testing.assert_array_equal(grid.read_vectors(x_BI), other.forward(x_BI, keep=False)[0])
+    assert grid.ticks == other.ticks
+
+
 def test_a_training_pass_uses_the_trained_weight_not_the_programmed_one() -> None:
     layer = cg.AnalogLinear(6, 4, bias=False, rpu_config=pcm())
     x = torch.eye(6)

@@ -24,6 +24,7 @@ from .lines import Place, block_normals, block_uniforms
 from .stages import at_input, clipped, quantised, quantised_at_random, settings_in, stage, unsigned
 
 LONG_ROW = 128  # inputs of a vector that are converted in a loop of its own
+SEVERAL = -1  # as the only input of a vector: there are several, or they are too few to look for it
 
 compiled = numba.njit(error_model="numpy")
 number_sum_scale = formula(formulas.number_sum_scale)
@@ -126,7 +127,24 @@ def convert_rows(settings, rows, operands, turn, first, stop):
 
 
 @compiled
+def only_input(u_MI, m):
+    """Which input of row ``m`` alone is not zero, 0 where none is; SEVERAL where several are not."""
+    only = np.int64(0)
+    found = False
+    for i in range(u_MI.shape[1]):
+        if u_MI[m, i] != 0:
+            if found:
+                return np.int64(SEVERAL)
+            only, found = np.int64(i), True
+    return only
+
+
+@compiled
 def convert_task(task, chunk, settings, rows, operands, turn):
-    """``convert_rows`` for one chunk of input rows."""
+    """``convert_rows`` for one chunk of input rows, and the only input of each."""
     first = task * chunk
-    convert_rows(settings, rows, operands, turn, first, min(first + chunk, len(operands.scale_M)))
+    stop = min(first + chunk, len(operands.scale_M))
+    convert_rows(settings, rows, operands, turn, first, stop)
+    long = operands.u_MI.shape[1] >= LONG_ROW
+    for m in range(first, stop):
+        operands.only_M[m] = only_input(operands.u_MI, m) if long else SEVERAL

@@ -13,7 +13,7 @@ import numpy as np
 from ...machine.jit import kernel
 from ..rows import ready
 from ..settings import ANALOG_SUM, DIGITAL_SUM, ONE_PASS, SECOND_PASS
-from .inputs import convert_task, scales_kernel
+from .inputs import SEVERAL, convert_task, scales_kernel
 from .lines import Place
 from .product import View
 from .stages import Block, converted_output, line_signal, settings_in, stage, unsigned
@@ -103,6 +103,7 @@ class Operands(NamedTuple):
     x_RI: Any
     scale_M: Any
     u_MI: Any
+    only_M: Any  # the only input of a row that is not zero, or SEVERAL
 
 
 class Turn(NamedTuple):
@@ -140,6 +141,14 @@ class Part(NamedTuple):
 
 
 @compiled
+def one_input_each(only_R):
+    dense = False
+    for r in range(len(only_R)):
+        dense = dense or only_R[r] == SEVERAL
+    return not dense
+
+
+@compiled
 def read_part(settings, spread, rows, operands, turn, out, part, k):
     """All stages of one part, whose lines are block ``k``."""
     t, n, count, line, lines = part
@@ -147,8 +156,9 @@ def read_part(settings, spread, rows, operands, turn, out, part, k):
     out_size, in_size = w_TOI.shape[1:]
     length = out_size if settings.transposed else in_size
     place = Place(settings.stream, turn.number, turn.tick, rows.vector_N, n, count, line, lines)
-    block = Block(t, line, lines, count, length, key[0], key[1], place)
     m = rows.input_first_T[t] + n - rows.first_T1[t]
+    only_R = operands.only_M[m : m + count]
+    block = Block(t, line, lines, count, length, key[0], key[1], place, only_R, one_input_each(only_R))
     w_first = t * out_size * in_size + (line if settings.transposed else line * in_size)
     w = View(w_TOI.reshape(-1), w_first, in_size)
     u = View(u_MI.reshape(-1), m * length, length)
@@ -205,7 +215,9 @@ def attempt(prepared, spread, keys_T2, w_TOI, x_RI, scale_M, rows, factor, tick,
     above_KN = np.empty((line_blocks, len(y_NL)), np.int32)
     below_KN = np.empty((line_blocks, len(y_NL)), np.int32)
     u_MI = np.empty((len(scale_M), length), np.float32)
-    operands, out = Operands(keys_T2, w_TOI, x_RI, scale_M, u_MI), Outputs(y_NL, above_KN, below_KN)
+    only_M = np.empty(len(scale_M), np.int64)
+    operands = Operands(keys_T2, w_TOI, x_RI, scale_M, u_MI, only_M)
+    out = Outputs(y_NL, above_KN, below_KN)
     turn = Turn(np.float32(factor), tick, number)
     chunk = max(CHUNK // length, 1)
     tasks = tiles * line_blocks * cut.row_blocks

@@ -13,7 +13,7 @@ from ...backends import CPU, Backend
 from ...errors import InputError, unknown
 from ...rng import Stream
 from ..parameters import IOParameters, NoiseManagementType
-from ..rows import Rows, all_rows, ready, some_rows
+from ..rows import NO_BLOCK, Rows, all_rows, ready, some_rows
 from ..settings import (
     AVERAGE_DECAY,
     DIGITAL_SUM,
@@ -73,7 +73,7 @@ class Periphery:
         self._attempt: Callable[..., Any] = functools.partial(
             self._kernels.attempt, prepared, self.spread, self.keys_T2
         )
-        self._all_rows: tuple[Any, Rows] | None = None
+        self._all_rows: tuple[Any, Rows, Count] | None = None
 
     def read(
         self,
@@ -85,39 +85,45 @@ class Periphery:
     ) -> tuple[Array, ReadCounts]:
         """Tile t reads the vectors x_XBI[x_of_tile[t]], the first of them at time ``tick``.
 
+        A tile of block NO_BLOCK is not read: results are those of the others, in order, its counts zero.
         On a card it takes arrays and tensors, and answers with a tensor there. ``bound_TB`` takes the ADC's
-        bound for each tile and vector in the units of the results: a result at it stands for any larger
+        bound for each read tile and vector in the units of the results: a result at it stands for any larger
         signal. It is infinite where a vector was not read (its scale is 0). See ``has_bound``.
         """
         w_TOI, x_XBI, x_of_tile = self._checked(w_TOI, x_XBI, x_of_tile)
-        tiles, (blocks, batch) = len(w_TOI), x_XBI.shape[:2]
+        blocks, batch = x_XBI.shape[:2]
         x_RI = x_XBI.reshape(blocks * batch, self.length)
-        rows = self._rows_of_all(batch, x_of_tile, blocks)
+        rows, tile_Q = self._rows_of_all(batch, x_of_tile, blocks)
         scale_R, finite = self._scales(self.settings.scaling, x_RI)
         if not finite:
             raise _not_finite(x_RI)
-        scale_M = scale_R if rows.shared else self._scales_by_tile(scale_R[rows.source_M], batch)
-        threads = self._kernels.worth_threads(tiles * batch, self.lines, self.length)
+        scale_M = scale_R if rows.shared else self._scales_by_tile(scale_R[rows.source_M], tile_Q, batch)
+        threads = self._kernels.worth_threads(len(tile_Q) * batch, self.lines, self.length)
         y_NL, hits_N, clips_N, clips = self._attempt(w_TOI, x_RI, scale_M, rows, 1.0, tick, 0, threads)
-        y_TBL = y_NL.reshape(tiles, batch, self.lines)
+        y_QBL = y_NL.reshape(len(tile_Q), batch, self.lines)
         last_N = None
         if clips or bound_TB is not None:
-            scale_N = scale_M[rows.input_first_T[:, None] + np.arange(batch)].reshape(-1)
+            scale_N = scale_M[rows.input_first_T[tile_Q, None] + np.arange(batch)].reshape(-1)
             last_N = None if bound_TB is None else np.array(on_host(scale_N))
-        counts = _undisturbed(tiles, batch, self.conversions_a_vector)
-        if clips:
-            retries = np.zeros(tiles, np.int64)
+        counts = _undisturbed(len(w_TOI), batch, self.conversions_a_vector)
+        if clips or len(tile_Q) < len(w_TOI):
+            retries_Q = np.zeros(len(tile_Q), np.int64)
             if len(self.factors) > 1 and hits_N.any():
-                retries = self._manage_bounds(
+                retries_Q = self._manage_bounds(
                     w_TOI, x_RI, x_of_tile, scale_N, tick, y_NL, hits_N, clips_N, last_N
                 )
-            clips_T = clips_N.reshape(tiles, batch).sum(axis=1)
-            conversions_T = (counts.vectors + retries) * self.conversions_a_vector
-            counts = ReadCounts(clips_T, retries, counts.vectors, conversions_T)
+            clips_Q = clips_N.reshape(len(tile_Q), batch).sum(axis=1)
+            counts = self._counts(tile_Q, clips_Q, retries_Q, batch)
         if bound_TB is not None and last_N is not None:
             bound_N = last_N * self.settings.out_scale * self.settings.out_bound
             bound_TB.reshape(-1)[:] = np.where(bound_N > 0, bound_N * ROUNDING, np.float32(np.inf))
-        return y_TBL, counts
+        return y_QBL, counts
+
+    def _counts(self, tile_Q: Count, clips_Q: Count, retries_Q: Count, batch: int) -> ReadCounts:
+        """What a read by the tiles ``tile_Q`` took, for each tile."""
+        clips_T, retries_T, vectors_T = np.zeros((3, self.shape[0]), np.int64)
+        clips_T[tile_Q], retries_T[tile_Q], vectors_T[tile_Q] = clips_Q, retries_Q, batch
+        return ReadCounts(clips_T, retries_T, vectors_T, (vectors_T + retries_T) * self.conversions_a_vector)
 
     @functools.cached_property
     def has_bound(self) -> bool:
@@ -148,16 +154,17 @@ class Periphery:
         clips_N: Count,
         last_N: Array | None,
     ) -> Count:
-        """Read the vectors that hit the ADC's bound again; how many further attempts each tile made.
+        """Read the vectors that hit the ADC's bound again; how many further attempts each read tile made.
 
         ``last_N`` takes the scales of the last attempts.
         """
-        tiles, batch = len(w_TOI), len(y_NL) // len(w_TOI)
-        retries = np.zeros(tiles, np.int64)
+        tile_Q = np.flatnonzero(x_of_tile != NO_BLOCK)
+        tiles, batch = len(w_TOI), len(y_NL) // len(tile_Q)
+        retries_Q = np.zeros(len(tile_Q), np.int64)
         pending = np.flatnonzero(hits_N)
         for number in range(1, len(self.factors)):
-            tile_P, vector_P = pending // batch, pending % batch
-            rows = some_rows(tile_P, vector_P, tiles, batch, x_of_tile)
+            place_P, vector_P = pending // batch, pending % batch
+            rows = some_rows(tile_Q[place_P], vector_P, tiles, batch, x_of_tile)
             scale_P = scale_N[pending]
             if uses_np_sum(self.io, number):
                 scale_P, _ = self._scales(SCALE_NP_SUM, x_RI[rows.source_M])
@@ -169,38 +176,40 @@ class Periphery:
             y_NL[pending], clips_N[pending] = y_PL, clips_P
             if last_N is not None:
                 last_N[pending] = on_host(scale_P) * np.float32(factor)
-            retries += np.bincount(tile_P, minlength=tiles)
+            retries_Q += np.bincount(place_P, minlength=len(tile_Q))
             pending = pending[hits_P]
             if len(pending) == 0:
                 break
-        return retries
+        return retries_Q
 
-    def _scales_by_tile(self, scale_N: Array, batch: int) -> Array:
+    def _scales_by_tile(self, scale_N: Array, tile_Q: Count, batch: int) -> Array:
         """Scales of rows that tiles do not share; a running average advances from vector to vector."""
         if self.settings.scaling != SCALE_AVERAGE:
             return scale_N
-        scale_TB = on_host(scale_N).reshape(-1, batch).copy()
-        decay = np.float32(AVERAGE_DECAY)
+        scale_QB = on_host(scale_N).reshape(-1, batch).copy()
+        average_Q, decay = self.average_T[tile_Q], np.float32(AVERAGE_DECAY)
         for b in range(batch):
-            average = self.average_T + decay * (scale_TB[:, b] - self.average_T)
-            self.average_T[:] = np.where(self.average_T < 0, scale_TB[:, b], average)
-            scale_TB[:, b] = self.average_T
-        scale_by_tile: Array = self._kernels.ready(scale_TB.reshape(-1), np.float32)
+            moved_Q = average_Q + decay * (scale_QB[:, b] - average_Q)
+            average_Q = np.where(average_Q < 0, scale_QB[:, b], moved_Q)
+            scale_QB[:, b] = average_Q
+        self.average_T[tile_Q] = average_Q
+        scale_by_tile: Array = self._kernels.ready(scale_QB.reshape(-1), np.float32)
         return scale_by_tile
 
-    def _rows_of_all(self, batch: int, x_of_tile: Count, blocks: int) -> Rows:
+    def _rows_of_all(self, batch: int, x_of_tile: Count, blocks: int) -> tuple[Rows, Count]:
+        """The rows of all vectors, and which tiles read."""
         key = (batch, blocks, x_of_tile.tobytes())
         if self._all_rows is None or self._all_rows[0] != key:
             if len(x_of_tile) != self.shape[0] or not all(
-                0 <= block < blocks for block in x_of_tile.tolist()
+                NO_BLOCK <= block < blocks for block in x_of_tile.tolist()
             ):
                 raise InputError(
                     f"x_of_tile = {x_of_tile.tolist()} must give each of {self.shape[0]} tiles one of "
                     f"{blocks} input blocks"
                 )
-            shared = not self.settings.per_tile_inputs
-            self._all_rows = key, all_rows(self.shape[0], batch, x_of_tile, blocks, shared)
-        return self._all_rows[1]
+            rows = all_rows(batch, x_of_tile, blocks, not self.settings.per_tile_inputs)
+            self._all_rows = key, rows, np.flatnonzero(x_of_tile != NO_BLOCK)
+        return self._all_rows[1:]
 
     def _checked(
         self, w_TOI: Array, x_XBI: Array, x_of_tile: NDArray[np.integer]

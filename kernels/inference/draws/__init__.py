@@ -21,6 +21,11 @@ CONDUCTANCES = 16  # of one crosspoint, at most
 REQUESTS = 16  # for each conductance, at most
 
 
+def address(stream: int, tick: int, conductance: int, request: int = 0) -> tuple[np.uint32, np.uint32]:
+    """Counter words 2 and 3 of the ``request``-th draw for one conductance of each crosspoint."""
+    return counter_high(stream, tick, REQUESTS * conductance + request)
+
+
 class Draws:
     """The random numbers that a noise model may ask for, for one conductance of each crosspoint.
 
@@ -28,7 +33,7 @@ class Draws:
     numbers, on any machine and whatever rows are asked for at once.
     """
 
-    __slots__ = ("_extra", "_first_row", "_kernels", "_key", "_requests", "_shape", "_stream", "_tick")
+    __slots__ = ("_conductance", "_first_row", "_kernels", "_key", "_requests", "_shape", "_stream", "_tick")
 
     def __init__(
         self,
@@ -45,7 +50,7 @@ class Draws:
         self._key, self._stream, self._tick = key, stream, tick
         self._first_row, self._shape = first_row, shape
         self._kernels: ModuleType = backend.rows
-        self._extra, self._requests = REQUESTS * conductance, 0
+        self._conductance, self._requests = conductance, 0
 
     def normal(self) -> NDArray[np.float32]:
         """Standard normals [rows, in]."""
@@ -58,7 +63,7 @@ class Draws:
     def _draw(self, kernel: Callable[..., None]) -> NDArray[np.float32]:
         if self._requests == REQUESTS:
             raise ConfigError(f"a noise model may draw {REQUESTS} times for each conductance, not more")
-        low, high = counter_high(self._stream, self._tick, self._extra + self._requests)
+        low, high = address(self._stream, self._tick, self._conductance, self._requests)
         self._requests += 1
         out_OI = np.empty(self._shape, np.float32)
         kernel(out_OI, self._key[0], self._key[1], np.uint32(self._first_row), low, high)

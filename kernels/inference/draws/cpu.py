@@ -20,6 +20,18 @@ def row_words(words, counters, k0, k1, row, low, high):
 
 
 @kernel
+def row_normals(drawn, words, k0, k1, row, low, high):
+    """Fill ``drawn`` [8 counters] with the normals of a row; ``words`` has room for half as many."""
+    counters = len(drawn) // 8
+    row_words(words, counters, k0, k1, row, low, high)
+    for k in range(4):
+        for j in range(counters):
+            a, b = normal_pair(words[k * counters + j])
+            drawn[2 * k * counters + j] = a
+            drawn[(2 * k + 1) * counters + j] = b
+
+
+@kernel
 def normals(out_OI, k0, k1, first_row, low, high):
     """Fill ``out_OI`` with standard normals."""
     rows, columns = out_OI.shape
@@ -27,12 +39,7 @@ def normals(out_OI, k0, k1, first_row, low, high):
     words = np.empty(4 * counters, np.uint32)
     drawn = np.empty(8 * counters, np.float32)
     for i in range(rows):
-        row_words(words, counters, k0, k1, np.uint32(first_row + np.uint32(i)), low, high)
-        for k in range(4):
-            for j in range(counters):
-                a, b = normal_pair(words[k * counters + j])
-                drawn[2 * k * counters + j] = a
-                drawn[(2 * k + 1) * counters + j] = b
+        row_normals(drawn, words, k0, k1, np.uint32(first_row + np.uint32(i)), low, high)
         for j in range(columns):
             out_OI[i, j] = drawn[j]
 

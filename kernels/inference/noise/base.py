@@ -63,11 +63,16 @@ def polynomial(coefficients: Sequence[float], x: Array) -> Array:
     return total
 
 
+def log_age(t_s: float, t_0_s: float) -> np.float32:
+    """-ln(t / t_0), 0 before t_0."""
+    return np.float32(-math.log(t_s / t_0_s)) if t_s > t_0_s else ZERO
+
+
 def power_law(g_prog: Array, nu: Array, t_s: float, t_0_s: float) -> Array:
     """g (t / t_0)^(-nu) for t > t_0."""
     if t_s <= t_0_s:
         return g_prog
-    return g_prog * np.exp(nu * np.float32(-math.log(t_s / t_0_s)))
+    return g_prog * np.exp(nu * log_age(t_s, t_0_s))
 
 
 def read_spread(t_s: float, t_read_s: float) -> np.float32:

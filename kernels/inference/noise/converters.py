@@ -56,7 +56,7 @@ def check_range(converter: str, g_min: float, g_max: float) -> None:
 
 def largest(w_OI: Array) -> np.float32:
     """The largest magnitude, at least ``SMALLEST_W_MAX``."""
-    return np.float32(max(np.max(np.abs(w_OI)), SMALLEST_W_MAX))
+    return np.float32(max(np.max(w_OI), -np.min(w_OI), SMALLEST_W_MAX))
 
 
 @config

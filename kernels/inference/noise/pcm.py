@@ -8,16 +8,7 @@ from ...config import config, field
 from ...errors import ConfigError
 from ..draws import Draws
 from ..pcm import formulas as law
-from .base import (
-    SMALLEST_RELATIVE,
-    ZERO,
-    Array,
-    BaseNoiseModel,
-    converter_for,
-    polynomial,
-    power_law,
-    read_spread,
-)
+from .base import ZERO, Array, BaseNoiseModel, converter_for, log_age, polynomial, power_law, read_spread
 from .converters import BaseConductanceConverter
 
 FITTED_G_MAX_US = 25.0
@@ -76,25 +67,23 @@ class PCMLikeNoiseModel(BaseNoiseModel):
         assert self.prog_coeff_g_max_reference is not None
         sigma_us = polynomial(self.prog_coeff, g_target / np.float32(self.g_max))
         factor = self.prog_noise_scale * self.g_max / self.prog_coeff_g_max_reference
-        return np.maximum(g_target + np.float32(factor) * sigma_us * draws.normal(), ZERO)
+        g: Array = law.programmed(g_target, sigma_us, np.float32(factor), draws.normal())
+        return g
 
     def generate_drift_coefficients(self, g_target: Array, draws: Draws) -> Array:
-        log_x = self._log_relative(g_target)
-        nu: Array = np.abs(law.exponent_mean(log_x) + law.exponent_std(log_x) * draws.normal())
-        return nu * np.float32(self.drift_scale)
+        log_x = law.log_relative(g_target, np.float32(self.g_max))
+        nu: Array = law.drift_exponent(log_x, np.float32(self.drift_scale), draws.normal())
+        return nu
 
     def apply_drift_noise_to_conductance(
         self, g_prog: Array, drift_coefficients: Array, t_inference: float, draws: Draws
     ) -> Array:
         t_s = t_inference + self.t_0
-        drifted = power_law(g_prog, drift_coefficients, t_s, self.t_0)
+        drifted = law.drifted(g_prog, drift_coefficients, log_age(t_s, self.t_0))
         spread = np.float32(self.read_noise_scale) * read_spread(t_s, self.t_read)
-        strength = law.read_noise(self._log_relative(g_prog))
-        return np.maximum(drifted + drifted * strength * spread * draws.normal(), ZERO)
-
-    def _log_relative(self, g: Array) -> Array:
-        assert self.g_max is not None
-        return np.log(np.maximum(np.abs(g) / np.float32(self.g_max), SMALLEST_RELATIVE))
+        strength = law.read_noise(law.log_relative(g_prog, np.float32(self.g_max)))
+        g: Array = law.read(drifted, strength, spread, draws.normal())
+        return g
 
 
 @config

@@ -16,6 +16,7 @@ from crossgrid.kernels.analog_mvm.parameters import (
     StandardIOParameters,
     WeightNoiseType,
 )
+from crossgrid.kernels.analog_mvm.rows import NO_BLOCK
 from crossgrid.kernels.backends import backend_of
 from crossgrid.kernels.errors import ConfigError, InputError
 from crossgrid.kernels.rng import tile_key
@@ -118,6 +119,38 @@ def test_bits_do_not_depend_on_how_many_columns_are_read_together() -> None:
             IOParameters(), w[t : t + 1], d, keys[t : t + 1], "backward", of_tile=np.zeros(1, int)
         )
         np.testing.assert_array_equal(alone[0], together[t])
+
+
+@pytest.mark.parametrize("io", CONFIGURATIONS)
+@pytest.mark.parametrize("direction", ["forward", "backward"])
+def test_a_column_that_is_taken_is_the_whole_sum(io: IOParameters, direction: str) -> None:
+    """A vector of one input takes a column of w, but beside a dense vector it goes through the product."""
+    length, lines = 131, 70
+    keys, _ = bank(1)
+    shape = (1, lines, length) if direction == "forward" else (1, length, lines)
+    w = np.random.default_rng(5).normal(0, 0.3, shape).astype(np.float32)
+    x = np.zeros((1, 20, length), np.float32)
+    for b in range(19):  # the last stays zero
+        x[0, b, (37 * b) % length] = (-1) ** b * 0.1 * (b + 1)
+    beside = np.concatenate([x, vectors(length, blocks=1, batch=1)], axis=1)
+    of_tile = np.zeros(1, int)
+    taken, _ = read(io, w, x, keys, direction, of_tile=of_tile)
+    whole, _ = read(io, w, beside, keys, direction, of_tile=of_tile)
+    np.testing.assert_array_equal(taken[0], whole[0, :20])
+
+
+@pytest.mark.parametrize("backend", ["naive", "cpu"])
+@pytest.mark.parametrize("io", CONFIGURATIONS)
+def test_a_tile_without_a_block_is_not_read(io: IOParameters, backend: str) -> None:
+    keys, w = bank()
+    x = vectors(IN)
+    whole, counts = read(io, w, x, keys, backend=backend, of_tile=np.array([0, 1, 0]))
+    reader = Periphery(io, keys, OUT, IN, backend=backend_of(backend))
+    some, of_some = reader.read(w, x, np.array([0, NO_BLOCK, 0]), 9)
+    np.testing.assert_array_equal(some, whole[[0, 2]])
+    for of_all, of_part in zip(counts, of_some, strict=True):
+        np.testing.assert_array_equal(of_part, of_all * [1, 0, 1])
+    assert (reader.average_T[1] < 0).all()
 
 
 def test_bits_do_not_depend_on_threads_when_the_work_is_shared() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -12,16 +13,20 @@ from crossgrid.kernels.errors import InputError
 from crossgrid.kernels.inference import (
     GlobalDriftCompensation,
     GlobalDriftCompensationWithExactReference,
+    HermesNoiseModel,
     NotProgrammedError,
     PCMLikeNoiseModel,
     PerColumnDriftCompensation,
     ProgrammedState,
+    SingleDeviceConductanceConverter,
     SinglePairConductanceConverter,
     program,
     programmed_weights,
     weights_at,
 )
+from crossgrid.kernels.inference.fused import is_fused
 from crossgrid.kernels.rng import tile_key
+from crossgrid.kernels.rng.numpy_alike import agrees
 
 YEAR_S = 31536000.0
 KEYS_T2 = np.stack([tile_key(5, block) for block in range(3)])
@@ -65,6 +70,40 @@ def test_numpy_and_numba_draw_the_same_bank() -> None:
         np.testing.assert_array_equal(
             weights_at(bank(backend=NAIVE), t_s, 2), weights_at(bank(backend=CPU), t_s, 2)
         )
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        PCMLikeNoiseModel(),
+        PCMLikeNoiseModel(prog_coeff=[0.3], drift_scale=40.0),
+        PCMLikeNoiseModel(prog_noise_scale=0.0, read_noise_scale=2.0),
+        PCMLikeNoiseModel(
+            prog_coeff=[0.2, 1.0, -0.5, 0.1],
+            g_converter=SinglePairConductanceConverter(g_max=20.0, g_min=1.0),
+        ),
+    ],
+    ids=["default", "one coefficient", "no programming noise", "smallest conductance"],
+)
+def test_the_compiled_law_has_the_bits_of_numpys(model: PCMLikeNoiseModel) -> None:
+    # another class of the same methods is evaluated by numpy, as a user's own is
+    class Own(PCMLikeNoiseModel):
+        pass
+
+    own = Own(**{each.name: getattr(model, each.name) for each in dataclasses.fields(model)})
+    assert not is_fused(own, CPU)
+    for shape in ((3, 40, 61), (1, 200, 170)):  # in one thread and in several
+        fused, plain = (program(targets(*shape), each, KEYS_T2, 7) for each in (model, own))
+        np.testing.assert_array_equal(programmed_weights(fused), programmed_weights(plain))
+        for t_s, tick in ((0.0, 2), (1.0, 2), (YEAR_S, 2**40)):
+            np.testing.assert_array_equal(weights_at(fused, t_s, tick), weights_at(plain, t_s, tick))
+
+
+def test_only_the_model_itself_is_fused() -> None:
+    assert is_fused(PCMLikeNoiseModel(), CPU) == agrees()
+    assert not is_fused(PCMLikeNoiseModel(), NAIVE)
+    assert not is_fused(PCMLikeNoiseModel(g_converter=SingleDeviceConductanceConverter()), CPU)
+    assert not is_fused(HermesNoiseModel(), CPU)
 
 
 def test_a_tile_does_not_depend_on_its_neighbours() -> None:
