@@ -139,8 +139,9 @@ class TileGrid:
         inputs alone takes a part of the time.
         """
         require_finite(self.spec.name, "input", x_BI)
-        skips = silent_at_zero(periphery_of(self.spec.rpu_config)[0])
-        driven_1I = x_BI.any(axis=0)[None] if skips else np.ones((1, x_BI.shape[1]), bool)
+        driven_1I = np.ones((1, x_BI.shape[1]), np.float32)
+        if silent_at_zero(periphery_of(self.spec.rpu_config)[0]):
+            driven_1I[0] = x_BI.any(axis=0)
         tickets = []
         for host, tiles in self._held():
             columns = sorted({tile.column for tile in tiles})

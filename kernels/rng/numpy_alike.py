@@ -107,7 +107,7 @@ def evaluate(x_N, exp_N, log_N):
 @functools.cache
 def agrees() -> bool:
     """Whether numpy has these bits on this machine, as tried on numbers of every size."""
-    x_N = np.arange(0x00800000, 0x7F800000, 100_003, np.int32).view(np.float32)
+    x_N = np.arange(0x00800000, 0x7F800000, 100_003, dtype=np.int32).view(np.float32)
     x_N[::2] *= -1
     found = np.empty((2, len(x_N)), np.float32)
     evaluate(x_N, *found)
