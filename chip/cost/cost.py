@@ -14,10 +14,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..description.events import Events
 from ..description.spec import Chip
 from ..plan.graph import Way, longest_way, serial_steps
 from ..plan.plan import MappingPlan
-from .events import Events, layer_events, mvm_events, mvm_interval_ns, mvm_latency_ns, traffic_events
+from .events import layer_events, mvm_events, mvm_interval_ns, mvm_latency_ns, traffic_events
 from .parts import area_by_part, energy_by_part, estimates
 from .traffic import Traffic, traffic_of
 

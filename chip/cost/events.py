@@ -6,55 +6,17 @@ Counts come from a plan (one input through the model) or from a run that was mea
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
 from typing import NamedTuple
 
 import numpy as np
 
-from crossgrid.kernels.config import field
-from crossgrid.kernels.errors import ConfigError
-
 from ..description.adc import conversion_ns, row_groups
 from ..description.dac import pass_ns
+from ..description.events import Events
 from ..description.spec import Chip
 from ..plan.plan import MappingPlan
 from .messages import values_in
 from .traffic import Traffic
-
-
-@dataclass(frozen=True, slots=True)
-class Events:
-    """Counts of what costs energy; fields are the events that a chip file's parts name."""
-
-    mvm: float = field(0.0, at_least=0.0)
-    array_pass: float = field(0.0, at_least=0.0)
-    cell_pass: float = field(0.0, at_least=0.0)
-    adc_conversion: float = field(0.0, at_least=0.0)
-    dac_conversion: float = field(0.0, at_least=0.0)
-    add: float = field(0.0, at_least=0.0)
-    activation: float = field(0.0, at_least=0.0)
-    buffer_bit: float = field(0.0, at_least=0.0)
-    hop_bit: float = field(0.0, at_least=0.0)
-    crossing_bit: float = field(0.0, at_least=0.0)
-    pulse: float = field(0.0, at_least=0.0)
-    program_weight: float = field(0.0, at_least=0.0)
-    busy_ns: float = field(0.0, at_least=0.0)  # summed over tiles
-    static_ns: float = field(0.0, at_least=0.0)
-
-    def __post_init__(self) -> None:
-        for name in EVENT_NAMES:
-            value = getattr(self, name)
-            if not value >= 0.0 or value == float("inf"):
-                raise ConfigError(f"Events.{name} = {value!r} must be a finite count of at least 0")
-
-    def __add__(self, other: Events) -> Events:
-        return Events(*(getattr(self, name) + getattr(other, name) for name in EVENT_NAMES))
-
-    def __mul__(self, factor: float) -> Events:
-        return Events(*(getattr(self, name) * factor for name in EVENT_NAMES))
-
-
-EVENT_NAMES = tuple(spec.name for spec in fields(Events))
 
 
 def mvm_events(chip: Chip, out: float, in_: float, vectors: float = 1.0) -> Events:

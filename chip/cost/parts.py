@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 from ..description import adc, dac
 from ..description.checks import FOLLOWS
+from ..description.events import Events
 from ..description.parsing import Figure
 from ..description.spec import Chip, Part
 from .components import NODE_NM, Design, size
-from .events import Events
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +74,8 @@ def count_of(chip: Chip, part: Part) -> float:
         return part.count
     if part.per != "tile":
         return 1.0
-    kind = part.model or {"adc_conversion": "adc", "dac_conversion": "dac"}.get(part.event, "")
     needed = {"adc": adc.converters(chip), "dac": chip.crossbar.rows, "line": adc.lines(chip)}
-    return float(needed.get(kind, 1))
+    return float(needed.get(part.component, 1))
 
 
 def _priced(chip: Chip, part: Part, here: Design) -> Priced:
@@ -84,15 +83,14 @@ def _priced(chip: Chip, part: Part, here: Design) -> Priced:
     if not part.model:
         return Priced(part, count, part.area_mm2.value, price, "")
     now, then = size(part.model, here), size(part.model, _at(part, here))
-    draws_power = part.event in ("busy_ns", "static_ns")
     cells = chip.crossbar.rows * chip.crossbar.columns if part.event == "array_pass" else 1
     each = cells if part.model == "array" else 1
     if not part.area_mm2.value and not price:  # nothing is published: what the model says
-        priced = 0.0 if draws_power or part.event == "none" else now.energy_pj / each
+        priced = 0.0 if part.draws_power or part.event == "none" else now.energy_pj / each
         return Priced(part, count, now.area_mm2, priced, f"by the model '{part.model}' alone")
     # power is drawn by all of a circuit, an event uses it once
     larger = now.area_mm2 / then.area_mm2
-    grown = larger if draws_power else _ratio(now.energy_pj, then.energy_pj)
+    grown = larger if part.draws_power else _ratio(now.energy_pj, then.energy_pj)
     return Priced(part, count, part.area_mm2.value * larger, price * grown / each, _changes(part, here))
 
 
@@ -103,7 +101,7 @@ def _given_price(part: Part) -> float:
     if part.energy_pj is not None:
         return part.energy_pj.value
     power = part.power_mw.value if part.power_mw is not None else 0.0
-    timed = part.time_ns is not None and part.event not in ("busy_ns", "static_ns")
+    timed = part.time_ns is not None and not part.draws_power
     return power * part.time_ns.value if timed and part.time_ns is not None else power
 
 

@@ -142,7 +142,7 @@ def _check_part(chip: Chip, part: Part, where: str) -> None:
         raise ConfigError(f"{where}.per = '{part.per}' is no level of this chip: {nearest(part.per, levels)}")
     if part.energy_pj is not None and part.power_mw is not None:
         raise ConfigError(f"{where} has both energy_pj and power_mw; give one (power_mw with time_ns)")
-    timed = part.event in ("busy_ns", "static_ns", "none")
+    timed = part.draws_power or part.event == "none"
     if part.power_mw is not None and part.time_ns is None and not timed:
         raise ConfigError(f"{where} has power_mw but no time_ns: an event's energy is their product")
     if part.event == "none" and part.energy_pj is not None:
@@ -167,10 +167,10 @@ def _check_count(chip: Chip, part: Part, where: str) -> None:
     if part.count is None or part.per != "tile" or chip.adc is None:
         return
     needed, what = 0, ""
-    if part.event == "adc_conversion" and part.model in ("", "adc"):
+    if part.component == "adc":
         needed = adc_of.converters(chip)
         what = f"{adc_of.lines(chip)} lines with {chip.adc.columns} a converter"
-    elif part.event == "dac_conversion" and part.model in ("", "dac"):
+    elif part.component == "dac":
         needed, what = chip.crossbar.rows, f"{chip.crossbar.rows} rows"
     if part.count < needed:
         raise ConfigError(

@@ -16,26 +16,11 @@ from dataclasses import field as plain_field
 
 from crossgrid.kernels.config import field
 
+from .events import EVENT_NAMES, TIMES
 from .parsing import Figure
 
-#: what a part's energy is counted by
-EVENTS = (
-    "none",  # the part costs area alone
-    "adc_conversion",
-    "dac_conversion",  # one input line driven for one pass
-    "array_pass",  # the crossbar read once: one input slice of one phase, of the rows that are read at once
-    "cell_pass",  # one cell of it read once
-    "mvm",  # one vector through one tile
-    "add",  # one partial sum added to another (or shifted and added)
-    "activation",
-    "buffer_bit",  # one bit written to or read from a buffer
-    "hop_bit",  # one bit over one link between neighbours
-    "crossing_bit",  # one bit from chip to chip
-    "pulse",  # one update pulse on one crosspoint
-    "program_weight",  # one weight written with read and verify
-    "busy_ns",  # a nanosecond during which the part's tile works
-    "static_ns",  # a nanosecond, working or not
-)
+#: what a part's energy is counted by; none: the part costs area alone
+EVENTS = ("none", *EVENT_NAMES)
 
 #: how a part follows the chip's design; "" keeps its figures as they are
 MODELS = ("", "adc", "dac", "array", "line", "adder", "buffer", "link")
@@ -164,6 +149,16 @@ class Part:
     power_mw: Figure | None = None  # of one, while it works; with time_ns it gives the energy of an event
     time_ns: Figure | None = None
     group: str = ""  # the bar it belongs to in reports; its own name by default
+
+    @property
+    def component(self) -> str:
+        """What kind of circuit it is: as its model says, or its event."""
+        return self.model or {"adc_conversion": "adc", "dac_conversion": "dac"}.get(self.event, "")
+
+    @property
+    def draws_power(self) -> bool:
+        """Whether its power is drawn for a time, working or not; another part's event takes an energy."""
+        return self.event in TIMES
 
 
 @dataclass(frozen=True, slots=True)

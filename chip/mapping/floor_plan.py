@@ -6,9 +6,9 @@ import dataclasses
 
 import numpy as np
 
-from ..cost.events import Events
 from ..cost.parts import energy_by_part
 from ..cost.traffic import WayCost, traffic_of
+from ..description.events import Events
 from ..description.spec import Chip
 from ..plan.plan import MappingPlan
 

@@ -41,8 +41,8 @@ def map_layers(
     shapes = tuple(layers)
     _check(shapes, strategy, chips, placement)
     _check_size(shapes, chip, chips)
-    plan_of = STRATEGIES[strategy]
-    table = plan_of(shapes, chip, chips)
+    chosen = STRATEGIES[strategy]
+    table = chosen.table(shapes, chip, chips)
     needed = int(table["tile"].max(initial=-1)) + 1
     count = -(-needed // chip.tiles)
     if chips is not None and count > chips:
@@ -59,6 +59,7 @@ def map_layers(
         layers=shapes,
         table={key: np.ascontiguousarray(table[key], dtype) for key, dtype in COLUMNS.items()},
         digital=tuple(digital),
+        strategy_why=chosen.why,
     )
     if count > 1 or strategy == "replicated":
         from .copies_order import with_fast_order

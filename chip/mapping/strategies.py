@@ -7,6 +7,7 @@ means as many chips as are needed.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -100,9 +101,19 @@ def time_multiplexed(layers: Sequence[LayerShape], chip: Chip, chips: int | None
     return joined(tables)
 
 
-STRATEGIES: dict[str, Callable[[Sequence[LayerShape], Chip, int | None], Table]] = {
-    "per-layer": per_layer,
-    "packed": packed,
-    "replicated": replicated,
-    "time-multiplexed": time_multiplexed,
+@dataclass(frozen=True, slots=True)
+class Strategy:
+    """How blocks get their tiles, and why one sits where it sits, in words that a plan keeps."""
+
+    table: Callable[[Sequence[LayerShape], Chip, int | None], Table]
+    why: str
+
+
+STRATEGIES = {
+    "per-layer": Strategy(per_layer, "next free tile, no sharing between layers"),
+    "packed": Strategy(packed, "packed where it wastes the fewest cells"),
+    "replicated": Strategy(replicated, "next free tile"),
+    "time-multiplexed": Strategy(
+        time_multiplexed, "next free tile of this round; tiles are reprogrammed between rounds"
+    ),
 }

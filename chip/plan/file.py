@@ -16,9 +16,11 @@ from crossgrid.kernels.errors import ConfigError
 from .digital import DigitalWork
 from .plan import COLUMNS, Convolution, Join, LayerShape, MappingPlan
 
-FORMAT = "crossgrid plan 4"
+FORMAT = "crossgrid plan 5"
 #: fields of a plan that are stored as they are
-_PLAIN = ("chip", "chip_identity", "tile_out", "tile_in", "chips", "strategy", "placement")
+_PLAIN = (
+    "chip", "chip_identity", "tile_out", "tile_in", "chips", "strategy", "strategy_why", "placement",
+)  # fmt: skip
 
 
 def save_plan(plan: MappingPlan, path: str | Path) -> None:
@@ -95,7 +97,7 @@ def _check_sound(plan: MappingPlan, path: str | Path) -> None:
 
 def diff_plans(before: MappingPlan, after: MappingPlan) -> Iterator[str]:
     """What changed from ``before`` to ``after``, a line each; nothing for equal plans."""
-    for key in (*_PLAIN, "grid"):
+    for key in (*(key for key in _PLAIN if key != "strategy_why"), "grid"):
         if getattr(before, key) != getattr(after, key):
             yield f"{key}: {getattr(before, key)} -> {getattr(after, key)}"
     old = {layer.name: (k, layer) for k, layer in enumerate(before.layers)}

@@ -177,6 +177,7 @@ class MappingPlan:
     layers: tuple[LayerShape, ...]
     table: dict[str, np.ndarray]
     digital: tuple[DigitalWork, ...] = ()  # what the model computes besides its layers
+    strategy_why: str = ""  # why its strategy puts a block where it is, in words
 
     def __post_init__(self) -> None:
         for column in self.table.values():

@@ -9,13 +9,6 @@ import numpy as np
 if TYPE_CHECKING:
     from .plan import MappingPlan
 
-_STRATEGY = {
-    "per-layer": "next free tile, no sharing between layers",
-    "packed": "packed beside other blocks where it wastes the fewest cells",
-    "replicated": "next free tile",
-    "time-multiplexed": "next free tile of this round; tiles are reprogrammed between rounds",
-}
-
 
 def reason(plan: MappingPlan, k: int) -> str:
     """Why the ``k``-th block of ``plan`` is cut as it is and sits where it sits."""
@@ -35,10 +28,11 @@ def reason(plan: MappingPlan, k: int) -> str:
         cut = f"{size} fits a tile of {tile}"
     else:
         cut = f"{size} exceeds a tile of {tile}, so cut to {out} x {in_}"
-    where = _STRATEGY[plan.strategy]
-    if plan.strategy == "packed":
-        shared = int(np.count_nonzero(table["tile"] == table["tile"][k])) - 1
-        where = f"shares its tile with {shared} other blocks" if shared else "has a tile of its own"
+    where = plan.strategy_why or "placed by hand"
+    if len(plan) > plan.tiles_used:
+        beside = (table["tile"] == table["tile"][k]) & (table["round"] == table["round"][k])
+        shared = int(np.count_nonzero(beside)) - 1
+        where += f"; shares its tile with {shared} other blocks" if shared else ""
     copies = int(plan.copies[int(table["layer"][k])])
     if copies > 1:
         where += f"; copy {int(table['copy'][k]) + 1} of {copies}, for {layer.reuse} vectors an input"

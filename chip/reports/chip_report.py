@@ -131,7 +131,7 @@ def _parts_table(chip: Chip) -> object:
 def _cost_text(priced: Priced) -> str:
     if not priced.price:
         return "–"
-    if priced.event in ("busy_ns", "static_ns"):
+    if priced.part.draws_power:
         return f"{priced.price:.4g} mW, {priced.event.removesuffix('_ns')}"
     return f"{priced.price:.4g} pJ a {priced.event}"
 

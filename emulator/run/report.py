@@ -12,9 +12,10 @@ from rich.table import Table
 
 from crossgrid.chip import Chip, MappingPlan
 from crossgrid.chip.cost.cost import cost_of
-from crossgrid.chip.cost.events import Events, layer_events, traffic_events
+from crossgrid.chip.cost.events import layer_events, traffic_events
 from crossgrid.chip.cost.parts import energy_by_part
 from crossgrid.chip.cost.traffic import traffic_of
+from crossgrid.chip.description.events import Events
 from crossgrid.chip.reports.names import Name
 from crossgrid.chip.reports.tables import layer_table, mapping_table
 

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from crossgrid.chip import Chip, Convolution, LayerShape, load_chip, map_layers
 from crossgrid.chip.cost.cost import cost_of, peak
 from crossgrid.chip.cost.events import (
-    Events,
     layer_events,
     measured_events,
     mvm_events,
@@ -25,6 +24,7 @@ from crossgrid.chip.cost.events import (
 from crossgrid.chip.cost.fabric import Fabric
 from crossgrid.chip.cost.parts import area_by_part, energy_by_part, estimates
 from crossgrid.chip.cost.traffic import traffic_of
+from crossgrid.chip.description.events import Events
 from crossgrid.chip.description.parsing import Figure
 from crossgrid.chip.description.spec import Adc, Crossbar, Dac, Grid, Links, Part, Write
 from crossgrid.chip.mapping.floor_plan import bands, hilbert, snake

@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 
 from crossgrid.chip import Chip, Join, LayerShape, MappingPlan, load_chip, map_layers
 from crossgrid.chip.cost.cost import cost_of
-from crossgrid.chip.cost.events import Events, mvm_latency_ns
+from crossgrid.chip.cost.events import mvm_latency_ns
 from crossgrid.chip.cost.messages import messages_of
 from crossgrid.chip.cost.network import Network
 from crossgrid.chip.cost.parts import energy_by_part
 from crossgrid.chip.cost.traffic import traffic_of
+from crossgrid.chip.description.events import Events
 from crossgrid.chip.description.parsing import Figure
 from crossgrid.chip.description.spec import Crossbar, Grid, Links
 from crossgrid.chip.mapping.balance import vector_times

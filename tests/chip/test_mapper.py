@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from crossgrid.chip import Chip, LayerShape, MappingPlan, cut, load_chip, map_layers
 from crossgrid.chip.description.spec import Crossbar, Grid
 from crossgrid.chip.mapping.strategies import STRATEGIES, balance
+from crossgrid.chip.plan.file import load_plan, save_plan
 from crossgrid.emulator.shapes.zoo import zoo_layers
 from crossgrid.kernels.errors import ConfigError, UnknownNameError
 
@@ -233,6 +234,18 @@ def test_why_names_size_and_reason() -> None:
     assert "exceeds a tile" in map_layers([LayerShape("a", 300, 3)], "demo-128").blocks[0].why
     replicated = map_layers([LayerShape("a", 30, 3, 50)], "demo-128", "replicated")
     assert "copy 1 of 50" in replicated.blocks[0].why
+
+
+@pytest.mark.parametrize("strategy", sorted(STRATEGIES))
+def test_every_strategy_says_why_a_block_is_where_it_is(strategy: str, tmp_path) -> None:
+    """Its words stand beside its function; a plan keeps them, on disk too; one of one's own needs none."""
+    assert STRATEGIES[strategy].why
+    plan = map_layers(zoo_layers("lenet5"), "demo-128", strategy, chips=1)
+    assert all(STRATEGIES[strategy].why in block.why for block in plan.blocks)
+    save_plan(plan, tmp_path / "plan")
+    assert load_plan(tmp_path / "plan").blocks == plan.blocks
+    own = dataclasses.replace(plan, strategy="mine", strategy_why="")
+    assert "placed by hand" in own.blocks[0].why
 
 
 def test_the_same_model_gets_the_same_plan() -> None:

@@ -12,7 +12,9 @@ import yaml
 from crossgrid.chip import converted_by, load_chip, presets
 from crossgrid.chip.cost.cost import peak
 from crossgrid.chip.cost.parts import estimates
+from crossgrid.chip.description.events import Events
 from crossgrid.chip.description.load import PRESETS, parse_chip
+from crossgrid.chip.description.spec import EVENTS
 from crossgrid.kernels.analog_mvm import IOParameters
 from crossgrid.kernels.errors import ConfigError, UnknownNameError
 
@@ -309,6 +311,19 @@ def test_whatever_stands_anywhere_in_a_file_is_taken_or_refused_in_one_line() ->
                 assert all(np.isfinite(figure) for figure in dataclasses.astuple(best)), (place, value)
     assert len(lines) > 1000
     assert not any("\n" in line for line in lines)
+
+
+def test_a_part_names_the_events_that_are_counted() -> None:
+    """One list: what can be counted is what a part can be counted by; times are powers' own."""
+    counted = [spec.name for spec in dataclasses.fields(Events)]
+    assert ["none", *counted] == list(EVENTS)
+    for event in counted:
+        data = described() | {"parts": [{"name": "x", "event": event, "power_mw": 1}]}
+        if event in ("busy_ns", "static_ns"):
+            assert parse_chip(data, "chip.yaml").parts[0].draws_power
+        else:
+            with pytest.raises(ConfigError, match="has power_mw but no time_ns"):
+                parse_chip(data, "chip.yaml")
 
 
 def test_a_missing_file_lists_the_presets() -> None:
