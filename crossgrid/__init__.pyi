@@ -103,6 +103,7 @@ from .emulator.nn.convolution.conv import AnalogConv3d as AnalogConv3d
 from .emulator.nn.convolution.transposed import AnalogConvTranspose1d as AnalogConvTranspose1d
 from .emulator.nn.convolution.transposed import AnalogConvTranspose2d as AnalogConvTranspose2d
 from .emulator.nn.convolution.transposed import AnalogConvTranspose3d as AnalogConvTranspose3d
+from .emulator.nn.experts.experts import AnalogExperts as AnalogExperts
 from .emulator.nn.linear import AnalogLinear as AnalogLinear
 from .emulator.nn.recurrent.cells import AnalogGRUCell as AnalogGRUCell
 from .emulator.nn.recurrent.cells import AnalogLSTMCell as AnalogLSTMCell

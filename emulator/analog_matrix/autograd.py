@@ -10,7 +10,7 @@ from torch import Tensor
 from crossgrid.kernels.errors import ConfigError
 
 from .conversions import as_tensor, as_values, each_output
-from .waiting import PulsesWaiting
+from .waiting import OneMatrix, PulsesWaiting
 from .weights import AnalogContext
 
 
@@ -26,12 +26,18 @@ class AnalogProduct(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, context: AnalogContext, bias: Tensor | None, scale: Tensor | None, keep: bool
+        ctx: Any,
+        x: Tensor,
+        context: AnalogContext,
+        tiles: OneMatrix,
+        bias: Tensor | None,
+        scale: Tensor | None,
+        keep: bool,
     ) -> Tensor:
-        of_input, learn, _, _, _ = ctx.needs_input_grad
-        y_BO, record = context.grid.forward(as_values(x), keep and (of_input or learn), learn=keep and learn)
-        ctx.record, ctx.context, ctx.shape = record, context, tuple(x.shape)
-        ctx.scale_O = None if scale is None else each_output(scale, context.grid.spec.out_size)
+        of_input, learn, _, _, _, _ = ctx.needs_input_grad
+        y_BO, record = tiles.grid.forward(as_values(x), keep and (of_input or learn), learn=keep and learn)
+        ctx.record, ctx.context, ctx.tiles, ctx.shape = record, context, tiles, tuple(x.shape)
+        ctx.scale_O = None if scale is None else each_output(scale, tiles.grid.spec.out_size)
         y = as_tensor(y_BO, x)
         if scale is not None:
             y = y.mul_(scale.to(y))
@@ -40,16 +46,17 @@ class AnalogProduct(torch.autograd.Function):
         return y.add_(bias.to(y.dtype))
 
     @staticmethod
-    def backward(ctx: Any, d: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None, None]:
+    def backward(ctx: Any, d: Tensor) -> Any:
         context: AnalogContext = ctx.context
-        of_input, learns, of_bias, _, _ = ctx.needs_input_grad
+        tiles: OneMatrix = ctx.tiles
+        of_input, learns, _, of_bias, _, _ = ctx.needs_input_grad
         gradient = z = None
         if ctx.record is not None:
             shape = ctx.shape if of_input else None
-            z_array, kept = context.grid.backward(ctx.record, as_values(d), shape, ctx.scale_O, keep=learns)
-            gradient = None if kept is None else PulsesWaiting([kept], context)
+            z_array, kept = tiles.grid.backward(ctx.record, as_values(d), shape, ctx.scale_O, keep=learns)
+            gradient = None if kept is None else PulsesWaiting([(tiles, kept)], context)
             z = None if z_array is None else once(as_tensor(z_array, d), d, context)
-        return z, gradient, d.sum(0) if of_bias else None, None, None
+        return z, gradient, None, d.sum(0) if of_bias else None, None, None
 
 
 class Once(torch.autograd.Function):
@@ -72,6 +79,6 @@ def once(values: Tensor, d: Tensor, weight: Tensor) -> Tensor:
     """What a backward pass computed from ``d`` and the weights, to be differentiated no further."""
     if not torch.is_grad_enabled():
         return values
-    name = weight.grid.spec.name if isinstance(weight, AnalogContext) else "analog tiles"
+    name = weight.tiles.label if isinstance(weight, AnalogContext) else "analog tiles"
     again: Tensor = Once.apply(values, name, d, weight)
     return again

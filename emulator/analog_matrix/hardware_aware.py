@@ -109,7 +109,7 @@ class HardwareAwareTiles(nn.Module):
     def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         """y[vectors, out] = W x + b of features x[B, in] or of the patches of images x[B, channels, ...]."""
         require_numbers(x)
-        self._bring(weight)
+        self.bring(weight)
         modify = self._modify(weight)
         r = None if self.input_range is None else self.input_range(x)
         keep = torch.is_grad_enabled()
@@ -211,7 +211,12 @@ class HardwareAwareTiles(nn.Module):
     def extra_repr(self) -> str:
         return tiles_text(self.grid)
 
-    def _bring(self, weight: Tensor) -> None:
+    def note(self, weight: Tensor) -> None:
+        """The tiles hold ``weight`` still, though somebody wrote to memory that it is a part of."""
+        if isinstance(self.on_tiles, Seen):
+            self.on_tiles = Seen.of(weight)
+
+    def bring(self, weight: Tensor) -> None:
         """Put on the tiles what this pass reads, unless they hold it."""
         if self.programmed is not None and not self.training and self._holds(weight):
             if self.on_tiles != (self.programmed.tick, self.programmed.age):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
 
 import torch
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from ..tiles.layer_spec import LayerSpec
 from .autograd import AnalogProduct
 from .output_scale import OutputScale
 from .tiles_module import refuse_meta, tiles_text
-from .weights import AnalogContext
+from .weights import AnalogContext, matrix_of, weight_of
 
 
 class PulsedTiles(nn.Module):
@@ -37,7 +37,7 @@ class PulsedTiles(nn.Module):
 
     def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         """y[vectors, out] = W x + b of features x[B, in] or of the patches of images x[B, channels, ...]."""
-        if not isinstance(weight, AnalogContext) or weight.tiles is not self:
+        if not isinstance(weight, AnalogContext) or not self.holds(weight):
             raise ConfigError(
                 f"{self.grid.spec.name}: another tensor stands in the place of its weight (pruning, a "
                 "parametrization, functional_call or an assignment put it there), but pulsed tiles read "
@@ -47,11 +47,33 @@ class PulsedTiles(nn.Module):
         scale, keep = self.out_scale, torch.is_grad_enabled()
         mapping = None if scale is None else scale.mapping
         learned = None if scale is None else scale.learned
-        y: Tensor = AnalogProduct.apply(x, weight, bias if learned is None else None, mapping, keep)
+        y: Tensor = AnalogProduct.apply(x, weight, self, bias if learned is None else None, mapping, keep)
         if learned is None:
             return y
         y = y * learned.to(y)
         return y if bias is None else y + bias.to(y.dtype)
+
+    def holds(self, weight: AnalogContext) -> bool:
+        """Whether a parameter stands for these tiles, or for a stack with them."""
+        return weight.tiles is self or (isinstance(weight.tiles, StackedTiles) and self in weight.tiles.each)
+
+    @property
+    def label(self) -> str:
+        """What the layer is called."""
+        return self.grid.spec.name
+
+    @property
+    def weight_shape(self) -> tuple[int, ...]:
+        """The shape in which torch keeps the weight."""
+        return self.grid.spec.weight_shape
+
+    def read_weight(self) -> Tensor:
+        """The weight in torch's shape, float32: a copy."""
+        return weight_of(self.grid.spec, self.get_weights())
+
+    def write_weight(self, weight: Tensor) -> None:
+        """Write a weight of torch's shape; every device clips to its bounds."""
+        self.set_weights(matrix_of(self.grid.spec, weight))
 
     def set_weights(self, w_OI: Floats) -> None:
         """Write the layer's weight; every device clips to its bounds."""
@@ -99,6 +121,39 @@ class PulsedTiles(nn.Module):
 
     def extra_repr(self) -> str:
         return tiles_text(self.grid)
+
+
+class StackedTiles(nn.Module):
+    """Tiles of n >= 1 equal matrices that torch keeps as one parameter [n, ...]: a module each."""
+
+    def __init__(self, each: Sequence[nn.Module]) -> None:
+        super().__init__()
+        for number, tiles in enumerate(each):
+            self.add_module(str(number), tiles)
+
+    @property
+    def each(self) -> list[PulsedTiles]:
+        """The matrices' tiles, in order."""
+        return cast("list[PulsedTiles]", list(self._modules.values()))
+
+    @property
+    def label(self) -> str:
+        """What the stack is called: as its first matrix, without the number."""
+        return self.each[0].label.rpartition(".")[0] or self.each[0].label
+
+    @property
+    def weight_shape(self) -> tuple[int, ...]:
+        """Torch's shape of the stack."""
+        return len(self.each), *self.each[0].weight_shape
+
+    def read_weight(self) -> Tensor:
+        """All matrices in torch's shape, float32: a copy."""
+        return torch.stack([tiles.read_weight() for tiles in self.each])
+
+    def write_weight(self, weight: Tensor) -> None:
+        """Write all matrices; every device clips to its bounds."""
+        for tiles, own in zip(self.each, weight, strict=True):
+            tiles.write_weight(own)
 
 
 def drifts(device: Any) -> bool:

@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor
 
 from crossgrid.kernels.errors import ConfigError
 
+from ..hosts.grid import TileGrid
 from ..hosts.records import BackwardPass
 
 if TYPE_CHECKING:
     from .weights import AnalogContext
+
+
+class OneMatrix(Protocol):
+    """The module around the tiles of one matrix, wherever they are."""
+
+    grid: TileGrid
+
+
+#: a pass that went backward, and the matrix that it went through
+Waiting = tuple[OneMatrix, BackwardPass]
 
 #: what torch's engine and ``Module.to`` do to a gradient that leaves it what it is
 SAME = frozenset({"detach", "alias", "clone", "_to_copy"})
@@ -29,7 +40,7 @@ class PulsesWaiting(torch.Tensor):
     it. Whoever tries (gradient clipping, another optimizer than ``AnalogSGD``) gets an error.
     """
 
-    passes: list[BackwardPass]
+    passes: list[Waiting]
     layer: str  # its name
     context: weakref.ref[AnalogContext]  # weak: it holds this gradient
     incomplete: bool  # passes were dropped because no optimizer would have applied them
@@ -39,7 +50,7 @@ class PulsesWaiting(torch.Tensor):
     @staticmethod
     def __new__(
         cls,
-        passes: Sequence[BackwardPass],
+        passes: Sequence[Waiting],
         context: AnalogContext,
         dtype: torch.dtype | None = None,
         device: torch.device | None = None,
@@ -49,7 +60,7 @@ class PulsesWaiting(torch.Tensor):
             cls, context.shape, dtype=dtype or context.dtype, device=device or context.device
         )
         waiting.passes, waiting.incomplete = list(passes), False
-        waiting.context, waiting.layer = weakref.ref(context), context.grid.spec.name
+        waiting.context, waiting.layer = weakref.ref(context), context.tiles.label
         return waiting
 
     @classmethod
@@ -69,6 +80,13 @@ class PulsesWaiting(torch.Tensor):
             "pulsed vector by vector; give it the other parameters (those that are no cg.AnalogContext), and "
             "train with cg.AnalogSGD"
         )
+
+    def by_matrix(self) -> Iterator[tuple[OneMatrix, list[BackwardPass]]]:
+        """The passes of each matrix."""
+        found: dict[int, tuple[OneMatrix, list[BackwardPass]]] = {}
+        for tiles, each in self.passes:
+            found.setdefault(id(tiles), (tiles, []))[1].append(each)
+        yield from found.values()
 
     def _same(
         self, dtype: torch.dtype | None = None, device: torch.device | None = None, **_: Any

@@ -22,7 +22,6 @@ from torch.utils._pytree import tree_flatten, tree_map_only, tree_unflatten
 
 from crossgrid.kernels.errors import ConfigError
 
-from ..hosts.grid import TileGrid
 from ..tiles.bank import Floats
 from ..tiles.layer_spec import LayerSpec
 from .conversions import as_array
@@ -33,13 +32,25 @@ if TYPE_CHECKING:
 
 
 class Tiles(Protocol):
-    """What a weight needs of the tiles that hold it."""
+    """What a weight needs of the tiles that hold it: those of one matrix, or of a stack of matrices."""
 
-    grid: TileGrid
+    @property
+    def label(self) -> str:
+        """What the weight is called."""
+        ...
 
-    def get_weights(self) -> Floats: ...
+    @property
+    def weight_shape(self) -> tuple[int, ...]:
+        """Torch's shape of the whole weight."""
+        ...
 
-    def set_weights(self, w_OI: Floats) -> None: ...
+    def read_weight(self) -> Tensor:
+        """The whole weight in torch's shape, float32: a copy."""
+        ...
+
+    def write_weight(self, weight: Tensor) -> None:
+        """Write the whole weight; every device clips to its bounds."""
+        ...
 
 
 def matrix_of(spec: LayerSpec, weight: Tensor) -> Floats:
@@ -88,7 +99,7 @@ class LazyWeight(torch.Tensor):
 
     def _whole(self) -> Tensor:
         """The numbers of the whole weight, of this tensor's type and on its device."""
-        return weight_of(self.tiles.grid.spec, self.tiles.get_weights()).to(self.device, self.dtype)
+        return self.tiles.read_weight().to(self.device, self.dtype)
 
     def _part(self, whole: Tensor) -> Tensor:
         for step in self.path:
@@ -119,7 +130,7 @@ class LazyWeight(torch.Tensor):
         read_args, read_kwargs = tree_unflatten([plain.get(id(leaf), leaf) for leaf in leaves], tree)
         result = func(*read_args, **read_kwargs)
         for tiles in {id(leaf.tiles): leaf.tiles for leaf in _written(func, args, kwargs)}.values():
-            tiles.set_weights(matrix_of(tiles.grid.spec, wholes[id(tiles)]))
+            tiles.write_weight(wholes[id(tiles)])
         own = {id(plain[key]): leaf for key, leaf in lazy.items()}
         return tree_map_only(Tensor, lambda t: own.get(id(t), t), result)
 
@@ -194,17 +205,12 @@ class AnalogContext(LazyWeight, nn.Parameter):
         cls, tiles: Tiles, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu",
         requires_grad: bool = True,
     ) -> AnalogContext:  # fmt: skip
-        shape = torch.empty(tiles.grid.spec.weight_shape, dtype=dtype, device="meta")
+        shape = torch.empty(tiles.weight_shape, dtype=dtype, device="meta")
         made = LazyWeight.__new__(cls, tiles, shape, torch.device(device), requires_grad=True)
         made.learners = weakref.WeakSet()
         made.register_hook(functools.partial(_refuse_gradient, tiles))
         made.requires_grad_(requires_grad)
         return made
-
-    @property
-    def grid(self) -> TileGrid:
-        """The tiles, wherever they are."""
-        return self.tiles.grid
 
     def take_type(self, convert: Callable[[Tensor], Tensor]) -> None:
         """Be of the type and on the device that ``convert``, as ``Module.to`` has it, gives tensors."""
@@ -225,14 +231,14 @@ class AnalogContext(LazyWeight, nn.Parameter):
         return AnalogContext, (self.tiles, self.dtype, str(self.device), self.requires_grad)
 
     def __repr__(self) -> str:  # type: ignore[override]
-        return f"AnalogContext({self.grid.spec.name}, {tuple(self.shape)})"
+        return f"AnalogContext({self.tiles.label}, {tuple(self.shape)})"
 
 
 def _refuse_gradient(tiles: Tiles, gradient: Any) -> None:
     """An error for a gradient of numbers that were read from pulsed tiles."""
     if gradient is not None and not isinstance(gradient, PulsesWaiting):
         raise ConfigError(
-            f"{tiles.grid.spec.name}: a gradient of the weight's numbers arrived, which pulsed devices "
+            f"{tiles.label}: a gradient of the weight's numbers arrived, which pulsed devices "
             "cannot follow: they learn from what the layer reads; compute with layer.weight.detach(), or "
             "convert with an InferenceRPUConfig, whose weights are trained digitally"
         )

@@ -14,8 +14,8 @@ from crossgrid.kernels.errors import ConfigError
 
 from ..analog_matrix.mini_batch import mini_batch
 from ..nn.base import AnalogLayer
-from ..nn.kinds import digital_because
 from ..nn.matrix import AnalogMatrix
+from .kinds import digital_because
 
 Model = TypeVar("Model", bound=nn.Module)
 

@@ -22,11 +22,12 @@ from ..nn.convolution.transposed import (
     AnalogConvTranspose2d,
     AnalogConvTranspose3d,
 )
-from ..nn.kinds import TRANSPOSED, digital_because, kind_of
+from ..nn.experts.experts import AnalogExperts
 from ..nn.linear import AnalogLinear
 from ..nn.recurrent.cells import AnalogGRUCell, AnalogLSTMCell, AnalogRNNCell
 from ..nn.recurrent.network import AnalogGRU, AnalogLSTM, AnalogRNN
 from .analog_model import as_analog, as_digital
+from .kinds import EXPERTS, TRANSPOSED, digital_because, kind_of
 from .tied import shared_parameters
 
 #: makes an analog layer from (digital layer, configuration, name in the model)
@@ -49,12 +50,8 @@ CONVERSIONS: dict[Any, Conversion] = {
     nn.Bilinear: AnalogBilinear.from_digital,
     nn.MultiheadAttention: AnalogMultiheadAttention.from_digital,
     TRANSPOSED: AnalogLinear.from_transposed,
+    EXPERTS: AnalogExperts.from_digital,
 }
-
-
-def conversion_of(module: nn.Module) -> Conversion | None:
-    """How ``module`` itself becomes an analog layer; None where it stays as it is."""
-    return CONVERSIONS.get(kind_of(module))
 
 
 def convert_to_analog(
@@ -106,9 +103,14 @@ def convert_to_analog(
     def converted(name: str, module: nn.Module) -> nn.Module:
         if name in exclude_modules or module in analog:
             return analog.get(module, module)
-        conversion = conversion_of(module)
-        if conversion is None:
-            return _replace_children(module, lambda key, child: converted(f"{name}.{key}".lstrip("."), child))
+        kind = kind_of(module)
+
+        def below(key: str, child: nn.Module) -> nn.Module:
+            return converted(f"{name}.{key}".lstrip("."), child)
+
+        if kind is None:
+            return _replace_children(module, below)
+        conversion = CONVERSIONS[kind]
         config: RPUConfig | None = copy.deepcopy(rpu_config)
         if specific_rpu_config_fun is not None and config is not None:
             config = specific_rpu_config_fun(name, module, config)
@@ -118,7 +120,8 @@ def convert_to_analog(
         analog[module] = (
             module if config is None else conversion(module, config, name or type(module).__name__)
         )
-        return analog[module]
+        # what experts have besides their stacks are layers of their own
+        return _replace_children(analog[module], below) if kind is EXPERTS else analog[module]
 
     with torch.random.fork_rng(devices=[]):  # layers start with weights of their own, and then take these
         if seed is not None:
@@ -164,7 +167,7 @@ def convert_to_digital(model: nn.Module, *, inplace: bool = False) -> nn.Module:
     def converted(_: str, module: nn.Module) -> nn.Module:
         if isinstance(module, AnalogLayer):
             if module not in digital:
-                digital[module] = module.to_digital()
+                digital[module] = _replace_children(module.to_digital(), converted)
             return digital[module]
         return as_digital(_replace_children(module, converted))
 

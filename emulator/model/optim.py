@@ -69,8 +69,9 @@ class AnalogSGD(torch.optim.SGD):
         for context, _, _ in waiting:
             context.grad = None  # torch's rule is for numbers
         super().step()
-        for context, gradient, lr in waiting:
-            context.grid.update(lr, gradient.passes)
+        for _, gradient, lr in waiting:
+            for tiles, passes in gradient.by_matrix():
+                tiles.grid.update(lr, passes)
         return loss
 
     def _hold(self, group: dict[str, Any]) -> None:
@@ -87,7 +88,7 @@ class AnalogSGD(torch.optim.SGD):
 
 def _pulses(context: AnalogContext) -> PulsesWaiting:
     """The passes that wait to be applied; an error where some are gone, or where it is no such gradient."""
-    gradient, name = context.grad, context.grid.spec.name
+    gradient, name = context.grad, context.tiles.label
     if not isinstance(gradient, PulsesWaiting):
         raise ConfigError(
             f"{name}: the gradient of analog weights was replaced by numbers, which cannot be pulsed; "

@@ -94,7 +94,7 @@ class AnalogLayer(nn.Module):
             weight = getattr(module, key)
             bias = getattr(module, matrix.bias_name, None)
             if isinstance(matrix.weight, AnalogContext):
-                matrix.weight.take_type(_to(weight))
+                matrix.weight.take_type(like_of(weight))
             else:  # the very parameter: who shares or optimizes it goes on doing so
                 setattr(self, key, weight)
             matrix.weight.requires_grad_(weight.requires_grad)
@@ -182,7 +182,7 @@ class AnalogLayer(nn.Module):
 
     def __setattr__(self, name: str, value: Any) -> None:
         if isinstance(value, nn.Parameter) and "_modules" in self.__dict__ and name in self._parameters:
-            matrix = self.matrices().get(name)
+            matrix = next((m for m in self.matrices().values() if m.weight_name == name), None)
             if matrix is not None:
                 value = _fitting(matrix, value)
         super().__setattr__(name, value)
@@ -228,7 +228,7 @@ class AnalogLayer(nn.Module):
         )
 
 
-def _to(like: Tensor) -> Callable[[Tensor], Tensor]:
+def like_of(like: Tensor) -> Callable[[Tensor], Tensor]:
     """What moves tensors to the device and the type of ``like``."""
     return lambda t: t.to(like.device, like.dtype)
 
@@ -249,7 +249,7 @@ def _fitting(matrix: AnalogMatrix, value: nn.Parameter) -> nn.Parameter:
         if type(value) is nn.Parameter:
             value.__class__ = TrainedWeight  # the same object still: others may share it
         return value
-    if isinstance(value, AnalogContext) and value.tiles is matrix.analog_tile:
+    if isinstance(value, AnalogContext) and matrix.analog_tile.holds(value):
         return value
     raise ConfigError(
         f"{matrix.grid.spec.name}: a parameter cannot take the place of a weight that learns by pulses; "

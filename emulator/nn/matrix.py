@@ -32,11 +32,21 @@ class AnalogMatrix:
     bias_name: str
     tiles_name: str
     label: str = ""  # what it is called in its layer, if not like its weight
+    number: int | None = None  # of a stack of matrices that are one parameter: which one it is
+
+    @property
+    def parameter(self) -> Tensor:
+        """The parameter, or what torch's tools put in its place."""
+        return cast(Tensor, getattr(self.layer, self.weight_name))
 
     @property
     def weight(self) -> Tensor:
-        """The parameter, or what torch's tools put in its place."""
-        return cast(Tensor, getattr(self.layer, self.weight_name))
+        """The matrix's part of the parameter: all of it, but for one of a stack."""
+        return self.part(self.parameter)
+
+    def part(self, parameter: Tensor) -> Tensor:
+        """The matrix's part of what stands for its parameter."""
+        return parameter if self.number is None else parameter[self.number]
 
     @property
     def bias(self) -> Tensor | None:
@@ -46,7 +56,16 @@ class AnalogMatrix:
     @property
     def analog_tile(self) -> PulsedTiles | HardwareAwareTiles:
         """The module around the tiles."""
-        return cast("PulsedTiles | HardwareAwareTiles", getattr(self.layer, self.tiles_name))
+        tiles = getattr(self.layer, self.tiles_name)
+        return cast(
+            "PulsedTiles | HardwareAwareTiles",
+            tiles if self.number is None else tiles._modules[str(self.number)],
+        )
+
+    @property
+    def tiles_path(self) -> str:
+        """The name of that module within the layer."""
+        return self.tiles_name if self.number is None else f"{self.tiles_name}.{self.number}"
 
     @property
     def grid(self) -> TileGrid:
@@ -61,19 +80,23 @@ class AnalogMatrix:
     @property
     def awaits_update(self) -> bool:
         """Whether passes went backward that the tiles have not been pulsed for."""
-        return isinstance(self.weight, AnalogContext) and self.weight.grad is not None
+        return isinstance(self.parameter, AnalogContext) and self.parameter.grad is not None
 
     def __call__(self, x: Tensor) -> Tensor:
         """y[..., out] = W x + b of x[..., in]."""
         return self.product(x, self.bias)
 
-    def product(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
-        """y[..., out] = W x of x[..., in], plus ``bias`` [out] if there is one."""
+    def product(self, x: Tensor, bias: Tensor | None = None, weight: Tensor | None = None) -> Tensor:
+        """y[..., out] = W x of x[..., in], plus ``bias`` [out] if there is one.
+
+        ``weight`` is what the tiles are told to hold where that is not the parameter as it stands.
+        """
         x = in_autocast_type(x)
         spec = self.grid.spec
+        weight = self.parameter if weight is None else weight
         if x.dim() == 2:
-            return cast(Tensor, self.analog_tile(x, self.weight, bias))
-        y = self.analog_tile(x.reshape(-1, spec.in_size), self.weight, bias)
+            return cast(Tensor, self.analog_tile(x, weight, bias))
+        y = self.analog_tile(x.reshape(-1, spec.in_size), weight, bias)
         return cast(Tensor, y.reshape(*x.shape[:-1], spec.out_size))
 
     def matrix_weights(self) -> Floats:
@@ -82,6 +105,14 @@ class AnalogMatrix:
         if isinstance(tiles, PulsedTiles):
             return tiles.get_weights()
         return tiles.means(self.weight)
+
+    def whole(self) -> Tensor:
+        """All numbers of the parameter, of its type and on its device: a copy."""
+        like, parts = self.parameter, [self]
+        if self.number is not None:
+            parts = [m for m in self.layer.matrices().values() if m.weight_name == self.weight_name]
+        each = [weight_of(matrix.grid.spec, matrix.matrix_weights()) for matrix in parts]
+        return (each[0] if self.number is None else torch.stack(each)).to(like.device, like.dtype)
 
     def get_weights(self) -> tuple[Tensor, Tensor | None]:
         """The weight in torch's shape and the bias, float32: copies.

@@ -20,7 +20,7 @@ from torch import Tensor
 from crossgrid.kernels.errors import ConfigError
 
 from ..analog_matrix.pulsed import PulsedTiles
-from ..analog_matrix.weights import digest_of, matrix_of, weight_of
+from ..analog_matrix.weights import digest_of, matrix_of
 
 if TYPE_CHECKING:
     from .matrix import AnalogMatrix
@@ -31,27 +31,29 @@ VERSION = 1
 def save_matrix(matrix: AnalogMatrix, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
     """Add the tiles' state to ``destination``, and the numbers of a weight that only the tiles hold."""
     spec, key = matrix.grid.spec, prefix + matrix.weight_name
-    if isinstance(matrix.analog_tile, PulsedTiles) and not keep_vars:
-        like = matrix.weight
-        destination[key] = weight_of(spec, matrix.matrix_weights()).to(like.device, like.dtype)
-    w_OI = matrix_of(spec, destination[key]) if key in destination else matrix.matrix_weights()
+    if isinstance(matrix.analog_tile, PulsedTiles) and not keep_vars and not matrix.number:
+        destination[key] = matrix.whole()
+    w_OI = matrix_of(spec, matrix.part(destination[key])) if key in destination else matrix.matrix_weights()
     plain, arrays = matrix.analog_tile.changing()
     plain = {"version": VERSION, "digest": digest_of(w_OI), **plain}
-    destination[f"{prefix}{matrix.tiles_name}.state"] = packed(plain, arrays)
+    destination[f"{prefix}{matrix.tiles_path}.state"] = packed(plain, arrays)
 
 
 def load_matrix(matrix: AnalogMatrix, state_dict: dict[str, Any], prefix: str, errors: list[str]) -> None:
     """Take a matrix's weight and its tiles' state out of ``state_dict``; put the scales that fit them in."""
-    spec, below = matrix.grid.spec, f"{prefix}{matrix.tiles_name}."
+    spec, below = matrix.grid.spec, f"{prefix}{matrix.tiles_path}."
     weight, saved = state_dict.get(prefix + matrix.weight_name), state_dict.pop(f"{below}state", None)
     stale = set()
     if isinstance(weight, Tensor):
-        if tuple(weight.shape) != spec.weight_shape:
-            errors.append(
-                f"size mismatch for {prefix}{matrix.weight_name}: copying a param with shape "
-                f"{tuple(weight.shape)} from checkpoint, the shape in current model is {spec.weight_shape}."
-            )
+        wanted = tuple(matrix.parameter.shape)
+        if tuple(weight.shape) != wanted:
+            if not matrix.number:  # one error for a stack
+                errors.append(
+                    f"size mismatch for {prefix}{matrix.weight_name}: copying a param with shape "
+                    f"{tuple(weight.shape)} from checkpoint, the shape in current model is {wanted}."
+                )
             return
+        weight = matrix.part(weight)
         w_OI = matrix_of(spec, weight)
         plain, arrays = (None, {}) if saved is None else unpacked(spec.name, saved)
         if plain is not None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from crossgrid.chip import Convolution, LayerShape
 from crossgrid.kernels.errors import ConfigError
@@ -21,9 +22,11 @@ from crossgrid.kernels.errors import ConfigError
 from ..hosts.grid import TileGrid
 from ..nn.base import AnalogLayer
 from ..nn.convolution.conv import AnalogConv2d
+from ..nn.experts.experts import AnalogExperts
 from ..nn.listening import Listener
 from ..nn.matrix import AnalogMatrix
 from .counting import ModelShapes, named_only
+from .experts import Experts, standing_in
 from .tracing import Trace
 
 Layers = Sequence[tuple[str, AnalogMatrix]]
@@ -48,6 +51,9 @@ def traced_shapes(model: nn.Module, layers: Layers, example: Any) -> ModelShapes
         with _undisturbed(model), contextlib.ExitStack() as stack, torch.no_grad():
             for name, layer in layers:
                 stack.enter_context(watcher.watching(name, layer))
+            for name, module in model.named_modules():
+                if isinstance(module, AnalogExperts):
+                    stack.enter_context(watcher.watching_experts(name, module))
             stack.enter_context(watcher.trace.digital.watching(model))
             stack.enter_context(watcher.trace)
             model(*inputs)
@@ -101,6 +107,28 @@ class _Watcher:
             del tiles.forward
             for handle in handles:
                 handle.remove()
+
+    def watching_experts(self, name: str, module: AnalogExperts) -> contextlib.AbstractContextManager[None]:
+        """Inside, all experts of ``module`` get their share of the tokens, whatever the numbers say."""
+        experts = Experts.of(name, module)
+        assert experts is not None
+
+        def stand_in(*args: Any, **kwargs: Any) -> Tensor:
+            tensors = [t for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)]
+            reading, rows = self.trace.enter(tensors), experts.rows(tensors)
+            for shape in experts.shapes(1, experts.activity(tensors)):
+                self.seen.add(shape.name)
+                self.shapes[shape.name] = shape
+                self.vectors[shape.name] = self.vectors.get(shape.name, 0) + rows
+                self.calls[shape.name] = self.calls.get(shape.name, 0) + 1
+                if shape.sources is None:
+                    self.trace.reads(shape.name, reading)
+            self.trace.digital.add(experts.work(tensors))
+            made = experts.made(tensors)
+            self.trace.leave(made, experts.last())
+            return made
+
+        return standing_in(module, stand_in)
 
     def shape(self, key: str, batch: int) -> LayerShape:
         """The matrix ``key`` with what was found."""

@@ -7,6 +7,7 @@ outputs it reads (``tracing``).
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -20,9 +21,10 @@ from torch.utils.hooks import RemovableHandle
 from crossgrid.chip import LayerShape
 from crossgrid.kernels.errors import ConfigError
 
-from ..nn.kinds import TRANSPOSED, kind_of, placed_layers
+from ..model.kinds import EXPERTS, TRANSPOSED, kind_of, placed_layers
 from .attempts import attempt, on_meta_or_else
 from .counting import ModelShapes, named_only
+from .experts import Experts, standing_in
 from .matrices import last_matrices, matrices_of, steps_of, vectors_of, work_inside
 from .tracing import Trace
 
@@ -57,7 +59,9 @@ def shapes_of(model: nn.Module, example: Any = None) -> ModelShapes:
 def _twin(layer: nn.Module) -> str:
     """The name of the class that takes a layer's place."""
     kind = kind_of(layer)
-    return "AnalogLinear" if kind is TRANSPOSED else f"Analog{kind.__name__}"
+    if kind in (TRANSPOSED, EXPERTS):
+        return "AnalogLinear" if kind is TRANSPOSED else "AnalogExperts"
+    return f"Analog{kind.__name__}"
 
 
 def _named(model: nn.Module) -> ModelShapes:
@@ -112,7 +116,10 @@ def _watched(model: nn.Module, layers: Layers, inputs: Sequence[Tensor], run: Ca
     try:
         for name, module in layers:
             handles += watcher.watch(name, module)
-        with watcher.trace.digital.watching(model), watcher.trace:
+        with contextlib.ExitStack() as stack, watcher.trace.digital.watching(model):
+            for experts, module in watcher.experts.values():
+                stack.enter_context(standing_in(module, _zeros_of(experts)))
+            stack.enter_context(watcher.trace)
             run()
     finally:
         for handle in handles:
@@ -127,10 +134,15 @@ class _Watcher:
         self.trace = Trace(inputs)
         self.found: dict[str, LayerShape] = {}
         self.seen: set[str] = set()
+        self.experts: dict[str, tuple[Experts, nn.Module]] = {}
         self._reading: list[tuple[str, ...]] = []
 
     def watch(self, name: str, module: nn.Module) -> list[RemovableHandle]:
         """Hooks before and after ``module``."""
+        if kind_of(module) is EXPERTS:
+            experts = Experts.of(name, module)
+            assert experts is not None
+            self.experts[name] = experts, module
 
         def before(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
             if any(tensor.is_complex() for tensor in _tensors((args, kwargs))):
@@ -149,11 +161,17 @@ class _Watcher:
         sources = self._reading.pop()
         result = output[0] if isinstance(output, tuple) else output
         tensors = _tensors(inputs)
-        shapes = matrices_of(name, module, vectors_of(module, tensors, result), (tensors[0], result))
+        if name in self.experts:
+            experts, _ = self.experts[name]
+            shapes = experts.shapes(experts.rows(tensors), experts.activity(tensors))
+            last = experts.last()
+            self.trace.digital.add(experts.work(tensors))
+        else:
+            shapes = matrices_of(name, module, vectors_of(module, tensors, result), (tensors[0], result))
+            last = last_matrices(module, shapes)
+            for work in work_inside(name, module, tensors, result):
+                self.trace.digital.add(work)
         self.seen.add(name)
-        work = work_inside(name, module, tensors, result)
-        if work is not None:
-            self.trace.digital.add(work)
         steps = steps_of(module, result)
         for shape in shapes:
             old = self.found.get(shape.name)
@@ -164,7 +182,12 @@ class _Watcher:
                 self.found[shape.name] = replace(old, reuse=used, steps=(old.steps or 0) + steps)
             if shape.sources is None:
                 self.trace.reads(shape.name, sources)
-        self.trace.leave(output, last_matrices(module, shapes))
+        self.trace.leave(output, last)
+
+
+def _zeros_of(experts: Experts) -> Callable[..., Tensor]:
+    """A forward pass that gives zeros in place of what experts make."""
+    return lambda *args, **kwargs: experts.made(_tensors((args, kwargs)))
 
 
 def _inputs_of(model: nn.Module, inputs: tuple[Any, ...]) -> tuple[tuple[Any, ...], dict[str, Any]]:

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from crossgrid.chip import Convolution, Join, LayerShape
 from crossgrid.chip.plan.digital import DigitalWork
 
-from ..nn.kinds import TRANSPOSED, kind_of
+from ..model.kinds import EXPERTS, TRANSPOSED, kind_of
 from .counting import attention_work
+from .experts import Experts
 
 #: transposed convolutions: each pixel is a vector, and makes a window
 TURNED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
@@ -31,26 +32,24 @@ def vectors_of(module: nn.Module, inputs: Sequence[Tensor], result: Tensor) -> i
     return result.numel() // max(int(result.shape[-1]), 1)
 
 
-def work_inside(
-    name: str, module: nn.Module, tensors: Sequence[Tensor], result: Tensor
-) -> DigitalWork | None:
+def work_inside(name: str, module: nn.Module, tensors: Sequence[Tensor], result: Tensor) -> list[DigitalWork]:
     """What a layer computes besides its matrices: attention's products, the gates of a recurrent layer, the
     sums of overlapping windows, the products with a bilinear form's first input."""
     if isinstance(module, nn.MultiheadAttention):
-        return attention_work(name, module.num_heads, module.batch_first, tensors[0], tensors[1], tensors[2])
+        return [attention_work(name, module.num_heads, module.batch_first, *tensors[:3])]
     if isinstance(module, (nn.RNNBase, nn.RNNCellBase)):
         kind = module.mode if isinstance(module, nn.RNNBase) else type(module).__name__.removesuffix("Cell")
         gates = {"LSTM": 4, "GRU": 3}.get(kind, 1)
         layers = module.num_layers if isinstance(module, nn.RNNBase) else 1
         values = 2.0 * gates * result.numel() * layers  # each activated, then combined
-        return DigitalWork(name, "elementwise", 0.0, values, values)
+        return [DigitalWork(name, "elementwise", 0.0, values, values)]
     if isinstance(module, TURNED):
         values = float(vectors_of(module, tensors, result) * module.out_channels * _values(module))
-        return DigitalWork(name, "elementwise", 0.0, values, values + result.numel())
+        return [DigitalWork(name, "elementwise", 0.0, values, values + result.numel())]
     if isinstance(module, nn.Bilinear):
         macs = float(result.numel() * module.in1_features)
-        return DigitalWork(name, "matrix product", macs, 0.0, macs + tensors[0].numel() + result.numel())
-    return None
+        return [DigitalWork(name, "matrix product", macs, 0.0, macs + tensors[0].numel() + result.numel())]
+    return []
 
 
 def steps_of(module: nn.Module, result: Tensor) -> int:
@@ -74,6 +73,9 @@ def matrices_of(
 ) -> list[LayerShape]:
     """The matrices of a layer that goes onto tiles, each read ``vectors`` times; ``data``: what it reads and
     makes."""
+    if kind_of(module) is EXPERTS:
+        experts = Experts.of(name, module)
+        return [] if experts is None else experts.shapes(vectors, 1.0)
     if isinstance(module, nn.Linear):
         return [LayerShape(name, module.out_features, module.in_features, vectors)]
     if kind_of(module) is TRANSPOSED:

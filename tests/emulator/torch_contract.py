@@ -27,6 +27,22 @@ class Twice(nn.Module):
         return self.form(x, x)
 
 
+class Experts(nn.Module):
+    """Three experts that are slices of two parameters; every third token goes to the same one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate_up = nn.Parameter(torch.randn(3, 8, 5) / 2)  # [experts, out, in]
+        self.down = nn.Parameter(torch.randn(3, 4, 5) / 2)  # [experts, in, out]
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = torch.zeros_like(x)
+        for expert in range(3):
+            gate, up = nn.functional.linear(x[expert::3], self.gate_up[expert]).chunk(2, dim=-1)
+            y[expert::3] = (torch.sigmoid(gate) * up) @ self.down[expert]
+        return y
+
+
 LAYERS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "Linear": (lambda: nn.Linear(5, 4), (3, 5)),
     "Conv1d": (lambda: nn.Conv1d(2, 4, 3, padding=1), (3, 2, 6)),
@@ -46,6 +62,7 @@ LAYERS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "RNNCell": (lambda: nn.RNNCell(5, 4), (3, 5)),
     "LSTMCell": (lambda: nn.LSTMCell(5, 4), (3, 5)),
     "GRUCell": (lambda: nn.GRUCell(5, 4), (3, 5)),
+    "experts": (Experts, (6, 5)),
 }
 
 CONFIGS: dict[str, Callable[[], Any]] = {

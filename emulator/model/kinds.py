@@ -1,4 +1,4 @@
-"""Which torch layers go onto tiles: asked when a model is converted, and when one is mapped and costed."""
+"""Which modules go onto tiles: asked when a model is converted, and when one is mapped and costed."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from torch import nn
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 from torch.nn.utils.parametrize import is_parametrized
+
+from ..nn.base import AnalogLayer
+from ..nn.experts.layout import layout_of, stacks_of
 
 #: torch's layers that have an analog twin
 KINDS: tuple[type[nn.Module], ...] = (
@@ -21,6 +24,9 @@ MULTIPLY = (nn.Linear, _ConvNd, nn.RNNBase, nn.RNNCellBase, nn.MultiheadAttentio
 
 #: stands for Hugging Face's ``Conv1D``, a linear layer that keeps its weight as [in, out]
 TRANSPOSED = "Conv1D"
+
+#: stands for modules with parameters [experts, ...], whose forward pass reads one expert after the other
+EXPERTS = "experts"
 
 
 def kind_of(module: nn.Module) -> Any:
@@ -36,40 +42,51 @@ def why_digital(module: nn.Module) -> str | None:
     """Why a module stays digital; None: it goes onto tiles."""
     kind = _class_of(module)
     if kind is None:
-        return "no analog layer for it"
-    if is_parametrized(module) or set(module._parameters) != _plain(module):
+        return _why_unknown(module)
+    if is_parametrized(module) or (kind is not EXPERTS and set(module._parameters) != _plain(module)):
         return "its weight is computed from others (parametrization, pruning): remove that first"
     if any(isinstance(p, nn.parameter.UninitializedParameter) for p in module._parameters.values()):
         return "its weight has no shape yet: run the model once"
     if any(p is not None and p.is_complex() for p in module._parameters.values()):
         return "its weights are complex numbers"
+    if kind is EXPERTS:
+        return None if layout_of(module) is not None else _unknown_layout(module)
     if kind is not TRANSPOSED and type(module).forward is not kind.forward:
         return f"its class computes something else than {kind.__name__}"
     return None
 
 
 def placed_layers(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """The layers of ``model`` that go onto tiles, by name; none within another one."""
+    """The layers of ``model`` that go onto tiles, by name; none within another one, but for experts, whose
+    other layers are layers of their own."""
     within = "\0"
     for name, module in model.named_modules():
         if not name.startswith(within) and kind_of(module) is not None:
-            within = f"{name}." if name else ""
+            if _class_of(module) is not EXPERTS:
+                within = f"{name}." if name else ""
             yield name, module
 
 
 def digital_because(model: nn.Module) -> dict[str, str]:
     """The modules that multiply by weights and are no analog layers, by name, with the reason."""
     reasons: dict[str, str] = {}
+    total = sum(p.numel() for p in model.parameters())
     for name, module in model.named_modules():
         within = any(name.startswith(f"{other}.") for other in reasons)
         if multiplies(module) and not within:
-            reasons[name] = why_digital(module) or "it was left digital"
+            reason = why_digital(module) or "it was left digital"
+            if _class_of(module) is EXPERTS:
+                held = sum(p.numel() for p in stacks_of(module).values())
+                reason += f", {100 * held / total:.3g} % of the model's weights"
+            reasons[name] = reason
     return reasons
 
 
 def multiplies(module: nn.Module) -> bool:
     """Whether ``module`` is one of torch's layers that multiply by a weight matrix, or after one."""
-    return isinstance(module, MULTIPLY) or _class_of(module) is not None
+    return not isinstance(module, AnalogLayer) and (
+        isinstance(module, MULTIPLY) or _class_of(module) is not None
+    )
 
 
 def _class_of(module: nn.Module) -> Any:
@@ -77,7 +94,26 @@ def _class_of(module: nn.Module) -> Any:
         return TRANSPOSED
     if type(module) is NonDynamicallyQuantizableLinear:  # attention reads its weight past it
         return None
-    return next((kind for kind in KINDS if isinstance(module, kind)), None)
+    if isinstance(module, MULTIPLY):
+        return next((kind for kind in KINDS if isinstance(module, kind)), None)
+    return EXPERTS if stacks_of(module) else None
+
+
+def _why_unknown(module: nn.Module) -> str:
+    """Why a module that is none of the known kinds stays digital."""
+    own = [name for name, p in module._parameters.items() if p is not None and p.dim() > 1]
+    if not own or isinstance(module, (*MULTIPLY, nn.Embedding, nn.EmbeddingBag)):
+        return "no analog layer for it"
+    return f"its own class computes with {', '.join(own)}, in a way that is not known"
+
+
+def _unknown_layout(module: nn.Module) -> str:
+    """Why experts stay digital."""
+    stacks = ", ".join(f"{name} {[*p.shape]}" for name, p in stacks_of(module).items())
+    return (
+        f"how it multiplies by {stacks} is not known: tiles read linear(x, w[expert]), x @ w[expert] or "
+        "bmm(x, w) in the forward pass of experts"
+    )
 
 
 def _plain(module: nn.Module) -> set[str]:
