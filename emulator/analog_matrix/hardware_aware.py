@@ -110,7 +110,7 @@ class HardwareAwareTiles(nn.Module):
         """y[vectors, out] = W x + b of features x[B, in] or of the patches of images x[B, channels, ...]."""
         require_numbers(x)
         self.bring(weight)
-        modify = self._modify(weight)
+        modify = self.modification(weight)
         r = None if self.input_range is None else self.input_range(x)
         keep = torch.is_grad_enabled()
         if not keep:
@@ -121,7 +121,7 @@ class HardwareAwareTiles(nn.Module):
         y: Tensor = HardwareAwareProduct.apply(x, weight, r, reading)
         if self.out_scale is not None and self.out_scale.learned is not None:
             y = y * self.out_scale.learned.to(y)
-        if not self.training and self._holds(weight):
+        if not self.training and self.holds(weight):
             y = y * self.alpha.to(y)
         return y if bias is None else y + bias.to(y.dtype)
 
@@ -129,7 +129,19 @@ class HardwareAwareTiles(nn.Module):
         """A new weight was set: choose its output scale; whatever was programmed is gone."""
         if self.out_scale is not None:
             self.out_scale.fit(w_OI)
+        self.forget_programming()
+
+    def forget_programming(self) -> None:
+        """Read the weight itself from now on, until it is programmed again."""
         self.programmed = self.on_tiles = self.compared = None
+
+    def on_devices(self, weight: Tensor) -> Floats:
+        """What the devices hold, [out, in]: ``weight`` as it was programmed and aged, or W / a as it is."""
+        if self.programmed is None or not self.holds(weight):
+            return self.held(weight)
+        if self.on_tiles != (self.programmed.tick, self.programmed.age):
+            self._place(self.programmed, self.held(weight))
+        return self.grid.weights()
 
     def means(self, weight: Tensor) -> Floats:
         """What the layer multiplies with where ``weight`` is its weight, [out, in]: s W."""
@@ -141,7 +153,7 @@ class HardwareAwareTiles(nn.Module):
 
     def program(self, weight: Tensor) -> None:
         """Write the weight to the devices, with programming noise; time starts."""
-        targets_OI = self._tidied(weight)
+        targets_OI = self.tidied(weight)
         self.memory.release()
         self.programmed = Programmed(self.programmings, digest_of(matrix_of(self.grid.spec, weight)))
         self.compared = Seen.of(weight), True
@@ -161,13 +173,13 @@ class HardwareAwareTiles(nn.Module):
             raise NotProgrammedError(
                 f"{self.grid.spec.name}: drift before programming; call program_analog_weights() first"
             )
-        if not self._holds(weight):
+        if not self.holds(weight):
             raise NotProgrammedError(
                 f"{self.grid.spec.name}: the weight changed since it was programmed; "
                 "call program_analog_weights() again"
             )
         programmed.drifts, programmed.seconds = programmed.drifts + 1, float(t_inference)
-        self._place(programmed, self._held(matrix_of(self.grid.spec, weight)))
+        self._place(programmed, self.held(weight))
         compensation = self.config.drift_compensation
         if compensation is not None and programmed.baseline is not None:
             size = self.grid.spec.in_size
@@ -218,11 +230,11 @@ class HardwareAwareTiles(nn.Module):
 
     def bring(self, weight: Tensor) -> None:
         """Put on the tiles what this pass reads, unless they hold it."""
-        if self.programmed is not None and not self.training and self._holds(weight):
+        if self.programmed is not None and not self.training and self.holds(weight):
             if self.on_tiles != (self.programmed.tick, self.programmed.age):
-                self._place(self.programmed, self._held(matrix_of(self.grid.spec, weight)))
+                self._place(self.programmed, self.held(weight))
         elif not isinstance(self.on_tiles, Seen) or not self.on_tiles.is_(weight):
-            self.grid.set_weights(self._tidied(weight))
+            self.grid.set_weights(self.tidied(weight))
             self.on_tiles = Seen.of(weight)
 
     def _place(self, programmed: Programmed, targets_OI: Floats) -> None:
@@ -230,7 +242,7 @@ class HardwareAwareTiles(nn.Module):
         self.grid.program(targets_OI, programmed.tick, programmed.age)
         self.on_tiles = programmed.tick, programmed.age
 
-    def _holds(self, weight: Tensor) -> bool:
+    def holds(self, weight: Tensor) -> bool:
         """Whether ``weight`` is what was programmed, bit for bit; a warning where it is no longer."""
         if self.programmed is None:
             return False
@@ -245,11 +257,14 @@ class HardwareAwareTiles(nn.Module):
                 )
         return self.compared[1]
 
+    def held(self, weight: Tensor) -> Floats:
+        """What the tiles hold of a weight as it is: W / a."""
+        return self._held(matrix_of(self.grid.spec, weight))
+
     def _held(self, w_OI: Floats) -> Floats:
-        """What the tiles hold of a weight: W / a."""
         return w_OI if self.out_scale is None else self.out_scale.divide(w_OI)
 
-    def _tidied(self, weight: Tensor) -> Floats:
+    def tidied(self, weight: Tensor) -> Floats:
         """What the tiles hold, after clipping and remapping the weight as configured.
 
         That follows every optimizer step, whichever it is. A frozen weight is not clipped: it stays.
@@ -278,7 +293,7 @@ class HardwareAwareTiles(nn.Module):
             np.clip(clipped_OI[block], -bound_O1, bound_O1, out=clipped_OI[block])
         return clipped_OI
 
-    def _modify(self, weight: Tensor) -> int | None:
+    def modification(self, weight: Tensor) -> int | None:
         """The tick of this mini-batch's modifier, or None where the weights are not modified.
 
         One draw serves a mini-batch, however often it reads the tiles, until its weight changes.
@@ -292,7 +307,7 @@ class HardwareAwareTiles(nn.Module):
                 self.modifier_tick += 1
                 self.drawn_for = present, Seen.of(weight)
             return self.modifier_tick
-        return self.modifier_tick if modifier.enable_during_test and not self._holds(weight) else None
+        return self.modifier_tick if modifier.enable_during_test and not self.holds(weight) else None
 
     def _drew(self, present: object | None, weight: Tensor) -> bool:
         """Whether the last modification is that of the mini-batch ``present``."""

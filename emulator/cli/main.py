@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from crossgrid.kernels.errors import CrossgridError
@@ -22,15 +22,16 @@ class Command:
     run: Callable[[argparse.Namespace], int]
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; errors that a user can mend are one line."""
+def main(argv: Sequence[str] | None = None, known: Mapping[str, Command] | None = None) -> int:
+    """Run the command line with ``COMMANDS``, or ``known`` ones; errors that a user can mend are one line."""
+    known = COMMANDS if known is None else known
     parser = argparse.ArgumentParser(prog="crossgrid", description="Analog crossbar chips, emulated.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, command in COMMANDS.items():
+    for name, command in known.items():
         command.arguments(commands.add_parser(name, help=command.help, description=command.help))
     args = parser.parse_args(argv)
     try:
-        return COMMANDS[args.command].run(args)
+        return known[args.command].run(args)
     except BrokenPipeError:  # who reads has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141

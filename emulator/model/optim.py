@@ -15,34 +15,11 @@ from ..analog_matrix.waiting import PulsesWaiting
 from ..analog_matrix.weights import AnalogContext
 
 
-class AnalogSGD(torch.optim.SGD):
-    """Stochastic gradient descent for models with analog layers.
+class PulsedSteps(torch.optim.Optimizer):
+    """What a torch optimizer is given to pulse analog weights; it updates all other parameters itself.
 
-    Digital parameters are updated as ``torch.optim.SGD`` does, with ``momentum``, ``dampening``,
-    ``weight_decay`` and ``nesterov``. Analog weights take the pulsed update of their devices at the
-    learning rate, vector by vector; tiles hold no momentum, so those arguments do not act on them.
-
-    Args:
-        params: the parameters or parameter groups of a model.
-        lr: the learning rate, finite and not negative.
-
-    Raises:
-        ConfigError: the learning rate is negative, NaN or infinite (also when a scheduler sets it so).
+    A mixin: ``class AnalogAdam(PulsedSteps, torch.optim.Adam)``.
     """
-
-    def __init__(
-        self,
-        params: Iterable[Tensor] | Iterable[dict[str, Any]],
-        lr: float = 1e-3,
-        momentum: float = 0.0,
-        dampening: float = 0.0,
-        weight_decay: float = 0.0,
-        nesterov: bool = False,
-    ) -> None:
-        _check_rate(lr)
-        super().__init__(params, lr, momentum, dampening, weight_decay, nesterov)
-        for group in self.param_groups:
-            _check_rate(group["lr"])
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Train further parameters; layers among them keep what goes backward for this optimizer."""
@@ -84,6 +61,36 @@ class AnalogSGD(torch.optim.SGD):
             for parameter in group["params"]:
                 if isinstance(parameter, AnalogContext):
                     yield parameter, float(group["lr"])
+
+
+class AnalogSGD(PulsedSteps, torch.optim.SGD):
+    """Stochastic gradient descent for models with analog layers.
+
+    Digital parameters are updated as ``torch.optim.SGD`` does, with ``momentum``, ``dampening``,
+    ``weight_decay`` and ``nesterov``. Analog weights take the pulsed update of their devices at the
+    learning rate, vector by vector; tiles hold no momentum, so those arguments do not act on them.
+
+    Args:
+        params: the parameters or parameter groups of a model.
+        lr: the learning rate, finite and not negative.
+
+    Raises:
+        ConfigError: the learning rate is negative, NaN or infinite (also when a scheduler sets it so).
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Tensor] | Iterable[dict[str, Any]],
+        lr: float = 1e-3,
+        momentum: float = 0.0,
+        dampening: float = 0.0,
+        weight_decay: float = 0.0,
+        nesterov: bool = False,
+    ) -> None:
+        _check_rate(lr)
+        super().__init__(params, lr, momentum, dampening, weight_decay, nesterov)
+        for group in self.param_groups:
+            _check_rate(group["lr"])
 
 
 def _pulses(context: AnalogContext) -> PulsesWaiting:

@@ -1,0 +1,5 @@
+"""Drift compensation."""
+
+from ...missing import absent
+
+__getattr__ = absent(__name__)

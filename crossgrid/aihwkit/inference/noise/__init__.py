@@ -1,0 +1,5 @@
+"""Noise models."""
+
+from ...missing import absent
+
+__getattr__ = absent(__name__)

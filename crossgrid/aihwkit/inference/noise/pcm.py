@@ -1,0 +1,22 @@
+"""Noise models of tensors and of tiles."""
+
+from __future__ import annotations
+
+from crossgrid.kernels import inference as kernels
+from crossgrid.kernels.config import config
+
+from ...missing import absent
+from .base import NoiseOfTensors
+
+
+@config
+class PCMLikeNoiseModel(NoiseOfTensors, kernels.PCMLikeNoiseModel):
+    __doc__ = kernels.PCMLikeNoiseModel.__doc__
+
+
+@config
+class CustomDriftPCMLikeNoiseModel(NoiseOfTensors, kernels.CustomDriftPCMLikeNoiseModel):
+    __doc__ = kernels.CustomDriftPCMLikeNoiseModel.__doc__
+
+
+__getattr__ = absent(__name__)

@@ -1,0 +1,5 @@
+"""Recurrent layers."""
+
+from ....missing import absent
+
+__getattr__ = absent(__name__)

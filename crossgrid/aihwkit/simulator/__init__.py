@@ -1,0 +1,5 @@
+"""Configurations, presets and tiles."""
+
+from ..missing import absent
+
+__getattr__ = absent(__name__)

@@ -1,0 +1,118 @@
+"""RPU configurations with aihwkit's fields: this project's, with digital processing and runtime beside."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from crossgrid.emulator.config import rpu
+from crossgrid.kernels.analog_mvm import parameters as core
+from crossgrid.kernels.cells import MixedPrecisionCompound, UnitCell
+from crossgrid.kernels.config import Config, config, field
+from crossgrid.kernels.devices import ConstantStepDevice, IdealDevice
+from crossgrid.kernels.pulsed_update.parameters import PulseType, UpdateParameters
+
+from ...missing import PREFIX, absent
+from ..parameters.base import RPUConfigBase
+from ..parameters.io import IOParameters
+from ..parameters.mapping import MappingParameter
+from ..parameters.pre_post import PrePostProcessingParameter
+from ..parameters.runtime import RuntimeParameter
+
+
+@config
+class FloatingPointRPUConfig(RPUConfigBase, rpu.FloatingPointRPUConfig):
+    """Exact products and exact updates."""
+
+    mapping: MappingParameter = field(factory=MappingParameter)
+    pre_post: PrePostProcessingParameter = field(factory=PrePostProcessingParameter)
+    """Digital processing before and after the tiles."""
+    runtime: RuntimeParameter = field(factory=RuntimeParameter)
+    """How tiles are run."""
+
+
+@config
+class SingleRPUConfig(RPUConfigBase, rpu.SingleRPUConfig):
+    """One device at every crosspoint, trained with pulsed updates."""
+
+    device: Config = field(factory=ConstantStepDevice)
+    forward: core.IOParameters = field(factory=IOParameters)
+    backward: core.IOParameters = field(factory=IOParameters)
+    mapping: MappingParameter = field(factory=MappingParameter)
+    pre_post: PrePostProcessingParameter = field(factory=PrePostProcessingParameter)
+    """Digital processing before and after the tiles."""
+    runtime: RuntimeParameter = field(factory=RuntimeParameter)
+    """How tiles are run."""
+
+
+@config
+class UnitCellRPUConfig(RPUConfigBase, rpu.UnitCellRPUConfig):
+    """A cell of several devices at every crosspoint; ``device`` may be set later."""
+
+    device: Config = field(factory=UnitCell)
+    forward: core.IOParameters = field(factory=IOParameters)
+    backward: core.IOParameters = field(factory=IOParameters)
+    mapping: MappingParameter = field(factory=MappingParameter)
+    pre_post: PrePostProcessingParameter = field(factory=PrePostProcessingParameter)
+    """Digital processing before and after the tiles."""
+    runtime: RuntimeParameter = field(factory=RuntimeParameter)
+    """How tiles are run."""
+
+
+@config
+class DigitalRankUpdateRPUConfig(UnitCellRPUConfig):
+    """Updates are summed up in digital and written to the devices in whole steps."""
+
+    device: Config = field(factory=MixedPrecisionCompound)
+
+
+@config
+class InferenceRPUConfig(RPUConfigBase, rpu.InferenceRPUConfig):
+    """Tiles for inference: trained digitally with noise, then programmed, then drifting."""
+
+    forward: core.IOParameters = field(factory=IOParameters)
+    backward: core.IOParameters = field(factory=lambda: IOParameters(is_perfect=True))
+    mapping: MappingParameter = field(factory=MappingParameter)
+    pre_post: PrePostProcessingParameter = field(factory=PrePostProcessingParameter)
+    runtime: RuntimeParameter = field(factory=RuntimeParameter)
+    """How tiles are run."""
+
+    @property
+    def update(self) -> UpdateParameters:
+        """The trained weights follow the gradient exactly."""
+        return UpdateParameters(pulse_type=PulseType.NONE)
+
+    @property
+    def device(self) -> IdealDevice:
+        """What holds the weights while they are trained."""
+        return IdealDevice()
+
+    def compatible_with(self, tile_class_name: str) -> bool:
+        """Also with a state that the torch tile saved."""
+        return tile_class_name in (self.tile_class.__name__, "TorchInferenceTile")
+
+
+@config
+class TorchInferenceRPUConfig(InferenceRPUConfig):
+    """As ``InferenceRPUConfig``: here both are computed by the same kernels."""
+
+
+def core_config(configuration: Any) -> Any:
+    """``configuration`` as this project's tiles take it: no class of this package is in it."""
+    if isinstance(configuration, list):
+        return [core_config(each) for each in configuration]
+    if not isinstance(configuration, Config):
+        return configuration
+    kind: Any = next(each for each in type(configuration).__mro__ if not each.__module__.startswith(PREFIX))
+    own: Any = type(configuration)
+    values = {spec.name: getattr(configuration, spec.name) for spec in dataclasses.fields(kind)}
+    converted = {name: core_config(value) for name, value in values.items()}
+    if kind is own and all(converted[name] is values[name] for name in values if name in converted):
+        return configuration
+    made = kind.__new__(kind)
+    for name, value in converted.items():
+        object.__setattr__(made, name, value)
+    return made
+
+
+__getattr__ = absent(__name__)

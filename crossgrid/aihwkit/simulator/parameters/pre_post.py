@@ -1,0 +1,47 @@
+"""Digital processing before and after a tile."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from crossgrid.emulator.config import rpu
+from crossgrid.kernels.analog_mvm.parameters import BoundManagementType, NoiseManagementType
+from crossgrid.kernels.config import config, field
+
+from ...missing import absent
+from .base import RPUConfigBase
+
+
+@config
+class InputRangeParameter(rpu.InputRangeParameter):
+    """The range that a tile's inputs are clipped to before the DAC; each tile has its own."""
+
+    learn_input_range: bool = field(True)
+    """Whether the range is trained, or else set by calibration."""
+    manage_output_clipping: bool = field(False)
+    """Whether the range grows where the ADC clips, which shrinks what reaches it."""
+    output_min_percentage: float = field(0.95, at_least=0.0, at_most=1.0)
+    """Fraction of outputs within the ADC's bound below which the range grows."""
+    calibration_info: str | None = field(None)
+    """What a calibration noted."""
+
+    def supports_manage_output_clipping(self, rpu_config: Any) -> bool:
+        """Whether outputs of ``rpu_config`` clip as they are: a real periphery without management."""
+        io = getattr(rpu_config, "forward", None)
+        if io is None or io.is_perfect:
+            return False
+        unmanaged = NoiseManagementType.NONE, BoundManagementType.NONE
+        return (io.noise_management, io.bound_management) == unmanaged
+
+
+@config
+class PrePostProcessingParameter(rpu.PrePostProcessingParameter):
+    """Digital processing before and after a tile."""
+
+    input_range: InputRangeParameter = field(factory=InputRangeParameter)
+    """The range that inputs are clipped to before the DAC."""
+
+
+PrePostProcessingRPU = RPUConfigBase
+
+__getattr__ = absent(__name__)

@@ -1,0 +1,81 @@
+"""The devices of a tile behind its digital periphery, by the names of aihwkit's simulator tiles."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from .module import TileModule
+
+
+@dataclass(frozen=True)
+class SimulatorView:
+    """W as the devices hold it: without scales, a bias column among its columns."""
+
+    module: TileModule
+
+    @property
+    def weight(self) -> Tensor:
+        """The parameter, of digitally trained tiles."""
+        return self.module.weight
+
+    def get_x_size(self) -> int:
+        """Inputs, a bias column among them."""
+        return self.module.in_size + self.module.analog_bias
+
+    def get_d_size(self) -> int:
+        """Outputs."""
+        return self.module.out_size
+
+    def get_weights(self, as_ref: bool = False) -> Tensor:
+        """W[out, in] as the devices hold it: a copy."""
+        return self.module.raw_weights()
+
+    def set_weights(self, weight: Tensor) -> None:
+        """Write W[out, in] to the devices."""
+        self.module.write_raw(weight)
+
+    def get_learning_rate(self) -> float:
+        """The rate of the next update."""
+        return self.module.get_learning_rate()
+
+    def set_learning_rate(self, learning_rate: float | None) -> None:
+        """Set the rate of the next update."""
+        self.module.set_learning_rate(learning_rate)
+
+    def get_hidden_parameters(self) -> Tensor:
+        """What was drawn for the devices, [parameters, out, in]."""
+        drawn = list(self.module.get_hidden_parameters().values())
+        return torch.stack(drawn) if drawn else torch.empty(0)
+
+    def get_hidden_parameter_names(self) -> list[str]:
+        """The names of what was drawn."""
+        return list(self.module.get_hidden_parameters())
+
+    def get_brief_info(self) -> str:
+        """The devices in words."""
+        return self.module.get_brief_info()
+
+    def get_meta_parameters(self) -> Any:
+        """The configuration, with its peripheries as ``forward_io`` and ``backward_io``."""
+        return _Meta(self.module.rpu_config)
+
+
+class _Meta:
+    def __init__(self, rpu_config: Any) -> None:
+        self.rpu_config = rpu_config
+
+    @property
+    def forward_io(self) -> Any:
+        return self.rpu_config.forward
+
+    @property
+    def backward_io(self) -> Any:
+        return self.rpu_config.backward
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.rpu_config, name)
