@@ -29,8 +29,8 @@ pytestmark = [
 def test_as_many_pass_as_before(name: str) -> None:
     done = subprocess.run(
         [
-            sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", ".",
-            "-p", "placeholders", "--tb=no", "--continue-on-collection-errors", f"tests/{name}",
+            sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir",
+            ".", "-p", "placeholders", "--tb=no", "--continue-on-collection-errors", f"tests/{name}",
         ],
         cwd=FOLDER, capture_output=True, text=True, check=False,
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])},

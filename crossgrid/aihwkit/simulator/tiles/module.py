@@ -73,7 +73,7 @@ class TileModule(TileWeights):
         config.mapping.max_input_size = config.mapping.max_output_size = 0
         spec = self._spec(key, self.out_size, self.in_size + self.analog_bias, config, False)
         (matrix,) = self.matrices().values()
-        self._add_matrix(matrix, spec, self.digital_bias)
+        self._add_matrix(matrix, spec, self.out_size if self.digital_bias else None)
         self.ranged = None
         self.remember_written()
         limits = getattr(getattr(self._config, "pre_post", None), "input_range", None)
@@ -84,10 +84,10 @@ class TileModule(TileWeights):
             if module is not None and not getattr(limits, "learn_input_range", True):
                 module.value.requires_grad_(False)
 
-    def _add_matrix(self, matrix: AnalogMatrix, spec: LayerSpec, bias: bool) -> None:
+    def _add_matrix(self, matrix: AnalogMatrix, spec: LayerSpec, biases: int | None) -> None:
         tiles: nn.Module = PulsedTiles(spec) if spec.learns else SteppedTiles(spec)
         self.register_parameter("weight", tiles.parameter())  # type: ignore[operator]
-        self.register_parameter("bias", nn.Parameter(torch.zeros(spec.out_size)) if bias else None)
+        self.register_parameter("bias", None if biases is None else nn.Parameter(torch.zeros(biases)))
         self.add_module("analog_tile", tiles)
         self._own_weight()
 

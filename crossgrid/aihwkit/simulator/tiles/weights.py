@@ -13,6 +13,7 @@ from crossgrid.emulator.analog_matrix.input_range import InputRange
 from crossgrid.emulator.analog_matrix.output_scale import OutputScale
 from crossgrid.emulator.analog_matrix.pulsed import PulsedTiles, drifts
 from crossgrid.emulator.nn.base import AnalogLayer
+from crossgrid.emulator.tiles.values import require_finite
 from crossgrid.kernels.inference import BaseNoiseModel
 
 from ...exceptions import ConfigError, TileError
@@ -57,7 +58,7 @@ class TileWeights(AnalogLayer):
     def write_raw(self, weight: Any) -> None:
         """Write W[out, in] to the devices; scales stay."""
         w_OI = np.ascontiguousarray(torch.as_tensor(weight).detach().cpu().float().numpy())
-        self.grid.require_finite("weight", w_OI)
+        require_finite(self.grid.spec.name, "weight", w_OI)
         tiles = self.analog_tile
         if isinstance(tiles, PulsedTiles):
             tiles.grid.set_weights(w_OI)
