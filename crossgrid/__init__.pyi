@@ -115,6 +115,8 @@ from .emulator.run.emulate import emulate as emulate
 from .emulator.run.emulate import restore as restore
 from .emulator.run.emulation import Emulation as Emulation
 from .emulator.run.progress import progress_bar as progress_bar
+from .emulator.summary.summary import AnalogSummary as AnalogSummary
+from .emulator.summary.summary import analog_summary as analog_summary
 from .kernels.analog_mvm.parameters import AnalogMVMType as AnalogMVMType
 from .kernels.analog_mvm.parameters import BoundManagementType as BoundManagementType
 from .kernels.analog_mvm.parameters import IOParameters as IOParameters

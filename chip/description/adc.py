@@ -69,30 +69,34 @@ def lossless_bits(chip: Chip) -> int:
 TYPICAL_SUM = 0.125
 
 
-def shortfall(chip: Chip) -> str:
-    """What the converters lose, in a line; "" where their bits are enough.
+def coarse(apart: float, rows: int, digits: bool = False) -> bool:
+    """Whether codes ``apart`` lose what a column of ``rows`` sums.
 
     Sums of digits are whole numbers, of which none may fall between codes. Of analog cells a sum is never
-    exact, but steps wider than a typical sum leave nothing of it.
+    exact (``apart`` is then in units of the largest weight times the largest input), but steps wider than a
+    typical sum leave nothing of it.
     """
+    return apart > (1.0 if digits else TYPICAL_SUM * math.sqrt(rows))
+
+
+def shortfall(chip: Chip) -> str:
+    """What the converters of a chip lose (``coarse``), in a line; "" where their bits are enough."""
     if chip.ideal or chip.adc is None or chip.dac is None:
         return ""
     rows, apart = chip.rows_at_once, step(chip)
-    if chip.crossbar.bits_per_cell is not None:
-        if apart <= 1.0:
-            return ""
+    digits = chip.crossbar.bits_per_cell is not None
+    if not coarse(apart if digits else apart / unit(chip), rows, digits):
+        return ""
+    if digits:
         most = limit(chip) if chip.adc.bound is not None else full_scale(chip)
         needed = math.ceil(math.log2(most + 1.0)) + has_sign(chip) - chip.adc.saved_bits
         return (
             f"adc.bits = {chip.adc.bits}: sums of {rows} rows need {needed} bits, codes are {apart:.3g} "
             "counts apart; give more bits, fewer crossbar.rows_at_once, or an adc.bound that fits the sums"
         )
-    apart, typical = apart / unit(chip), TYPICAL_SUM * math.sqrt(rows)
-    if apart <= typical:
-        return ""
     return (
-        f"adc.bits = {chip.adc.bits}: codes are {apart:.3g} apart, a typical sum of {rows} rows is "
-        f"{typical:.3g}; give more bits or a smaller adc.bound"
+        f"adc.bits = {chip.adc.bits}: codes are {apart / unit(chip):.3g} apart, a typical sum of {rows} rows "
+        f"is {TYPICAL_SUM * math.sqrt(rows):.3g}; give more bits or a smaller adc.bound"
     )
 
 

@@ -26,6 +26,14 @@ def shortened(name: str, width: int = NAME_WIDTH) -> str:
     return f"{name[:left]}…{name[left + 1 - width :]}"[:width]
 
 
+def fitting(name: str, cells: int) -> str:
+    """``name`` shortened to so many of a terminal's cells, of which some letters take two."""
+    from rich.cells import cell_len
+
+    widths = range(min(cells, len(name)), 0, -1)
+    return next((short for short in (shortened(name, w) for w in widths) if cell_len(short) <= cells), "")
+
+
 @dataclass(frozen=True, slots=True)
 class Name:
     """A name in a terminal's table, shortened to the width that its column gets."""
@@ -46,4 +54,4 @@ class Name:
         from rich.text import Text
 
         room = max(options.max_width - len(self.after), 1)
-        yield Text(shortened(self.text, min(room, NAME_WIDTH)) + self.after, no_wrap=True)
+        yield Text(fitting(self.text, min(room, NAME_WIDTH)) + self.after, no_wrap=True)

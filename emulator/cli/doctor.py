@@ -9,6 +9,10 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..summary.summary import AnalogSummary
 
 PACKAGES = ("numpy", "numba", "torch", "ray", "pyzmq", "triton", "prometheus-client")
 
@@ -35,6 +39,24 @@ def examine(start_ray: bool) -> Iterator[Finding]:
     yield _tried("CUDA", _cuda)
     if start_ray:
         yield _tried("Ray starts", _ray)
+
+
+def examine_model(text: str, config: str, chip: str | None) -> AnalogSummary:
+    """The summary of ``file.py:callable``; a model without analog layers is converted with a ``config``."""
+    import warnings
+
+    from ..config import rpu
+    from ..model.analog_model import analog_layers
+    from ..model.convert import convert_to_analog
+    from ..shapes.loading import load_model
+    from ..summary.summary import analog_summary
+
+    model, example = load_model(text, lambda make: make())
+    if next(analog_layers(model), None) is None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # the summary says what stays digital
+            model = convert_to_analog(model, getattr(rpu, config)(), inplace=True, seed=0)
+    return analog_summary(model, example, chip=chip)
 
 
 def _version(package: str) -> Finding:

@@ -51,7 +51,7 @@ COMMANDS: dict[str, Command] = {
     ),
     "diff": Command("say what two saved plans differ in", plans.diff_arguments, plans.run_diff),
     "demo": Command("train LeNet5 on a chip's tiles", running.demo_arguments, running.run_demo),
-    "doctor": Command("look at what this machine has", running.doctor_arguments, running.run_doctor),
+    "doctor": Command("look at this machine, or at a model", running.doctor_arguments, running.run_doctor),
     "bench": Command("run a benchmark", running.bench_arguments, running.run_bench),
 }
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from crossgrid.chip.description.load import load_chip, presets
 from crossgrid.chip.description.spec import Chip
@@ -17,6 +16,7 @@ from crossgrid.chip.plan.plan import GROUPED, LayerShape, MappingPlan, check_chi
 from crossgrid.kernels.errors import ConfigError, CrossgridError
 
 from ..shapes.zoo import ZOO, zoo_digital, zoo_layers
+from .output import write_json
 
 DEFAULT_STRATEGY = "per-layer"
 #: blocks up to which a page compares all strategies without being asked
@@ -120,7 +120,7 @@ def run_map(args: argparse.Namespace) -> int:
     elif args.json != "-":
         report.print()
     if args.json:
-        _write_json(args.json, report.as_dict())
+        write_json(args.json, report.as_dict())
     return 0
 
 
@@ -144,14 +144,6 @@ def _print_why(plan: MappingPlan, layer: str) -> None:
         print(f"{block.layer}{extent} on {block.tile}: {block.why}")
 
 
-def _write_json(target: str, data: Any) -> None:
-    text = json.dumps(data, indent=1)
-    if target == "-":
-        print(text)
-    else:
-        Path(target).write_text(text + "\n", encoding="utf-8")
-
-
 def chips_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", nargs="?", metavar="NAME", help="show this chip (or YAML file) alone")
     parser.add_argument("--json", metavar="FILE", help="write what is shown as JSON; - is the terminal")
@@ -166,7 +158,7 @@ def run_chips(args: argparse.Namespace) -> int:
         print_chip(chips[0]) if args.name else print_chips(chips)
     if args.json:
         shown = [chip_dict(chip) for chip in chips]
-        _write_json(args.json, shown[0] if args.name else shown)
+        write_json(args.json, shown[0] if args.name else shown)
     return 0
 
 
@@ -200,7 +192,7 @@ def run_compare(args: argparse.Namespace) -> int:
     if args.html:
         write_page(args.html, reports)
     if args.json:
-        _write_json(args.json, [*(report.as_dict() for report in reports), *missing])
+        write_json(args.json, [*(report.as_dict() for report in reports), *missing])
     return 0
 
 

@@ -12,6 +12,8 @@ from rich.table import Table
 
 from crossgrid.kernels.errors import ConfigError
 
+from .output import write_json
+
 #: the checkout, where examples and benchmarks live beside the package
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -32,11 +34,25 @@ def run_demo(args: argparse.Namespace) -> int:
 
 
 def doctor_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "model", nargs="?", metavar="FILE.py:CALLABLE",
+        help="look at this model instead: what of it is on tiles, what is not and why",
+    )  # fmt: skip
     parser.add_argument("--no-ray", action="store_true", help="do not start Ray")
+    parser.add_argument(
+        "--config", choices=("SingleRPUConfig", "InferenceRPUConfig"), default="SingleRPUConfig",
+        help="what a model without analog layers is converted with",
+    )  # fmt: skip
+    parser.add_argument("--chip", metavar="CHIP", help="warn of converters of this chip too")
+    parser.add_argument("--json", metavar="FILE", help="write what is said of a model; - is the terminal")
 
 
 def run_doctor(args: argparse.Namespace) -> int:
     """Exit status 1 where something does not work."""
+    if args.model is not None:
+        return _examine_model(args)
+    if args.chip or args.json:
+        raise ConfigError("--chip and --json belong to a model: crossgrid doctor FILE.py:CALLABLE")
     from .doctor import examine
 
     table = Table("", "what", "")
@@ -46,6 +62,18 @@ def run_doctor(args: argparse.Namespace) -> int:
         healthy = healthy and finding.works
     Console().print(table)
     return 0 if healthy else 1
+
+
+def _examine_model(args: argparse.Namespace) -> int:
+    """Print the summary of a user's model."""
+    from .doctor import examine_model
+
+    summary = examine_model(args.model, args.config, args.chip)
+    if args.json != "-":
+        print(summary)
+    if args.json:
+        write_json(args.json, summary.as_dict())
+    return 0
 
 
 def bench_arguments(parser: argparse.ArgumentParser) -> None:

@@ -114,6 +114,14 @@ class AnalogMatrix:
         each = [weight_of(matrix.grid.spec, matrix.matrix_weights()) for matrix in parts]
         return (each[0] if self.number is None else torch.stack(each)).to(like.device, like.dtype)
 
+    def held_weights(self) -> Floats:
+        """W[out, in] / a in float32: what the tiles hold, or would hold where nothing was programmed."""
+        tiles = self.analog_tile
+        if isinstance(tiles, PulsedTiles):
+            return tiles.grid.weights()
+        w_OI = matrix_of(self.grid.spec, self.weight)
+        return w_OI if tiles.out_scale is None else tiles.out_scale.divide(w_OI)
+
     def get_weights(self) -> tuple[Tensor, Tensor | None]:
         """The weight in torch's shape and the bias, float32: copies.
 

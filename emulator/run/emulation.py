@@ -33,6 +33,7 @@ from ..model.analog_model import analog_weights, require_analog
 from ..nn.listening import Listener
 from ..nn.matrix import AnalogMatrix
 from ..shapes.analog import FirstBatch
+from ..summary.summary import analog_summary
 from ..tiles.layer_spec import LayerSpec, TileSpec, placed
 from ..tiles.messages import ReadWeights
 from .checkpoint import Resume, save
@@ -71,6 +72,7 @@ class Emulation:
         if self.executor is not None:
             raise ConfigError("this emulation is running already; call cg.emulate again for another one")
         self._layers = require_analog(self.model)
+        print(analog_summary(self.model, chip=self.chip).line)
         specs = [self._spec(name, layer) for name, layer in self._layers]
         homes = [layer.grid for _, layer in self._layers]
         try:

@@ -46,6 +46,8 @@ def traced_shapes(model: nn.Module, layers: Layers, example: Any) -> ModelShapes
         example: an input, a tuple of several, or the shape of one; the first dimension counts inputs.
     """
     inputs = _inputs(example)
+    if any(parameter.is_meta for parameter in model.parameters()):
+        inputs = tuple(part.to("meta") for part in inputs)
     watcher = _Watcher(inputs)
     try:
         with _undisturbed(model), contextlib.ExitStack() as stack, torch.no_grad():

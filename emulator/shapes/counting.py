@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
+from torch.nn.parameter import UninitializedParameter
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 from torch.utils.hooks import RemovableHandle
@@ -150,7 +151,8 @@ def named_only(model: nn.Module, layers: set[str]) -> tuple[DigitalWork, ...]:
     for name, module in model.named_modules():
         if any(name == layer or name.startswith(f"{layer}.") for layer in layers):
             continue
-        weights = sum(p.numel() for p in module.parameters(recurse=False))
+        known = (p for p in module.parameters(recurse=False) if not isinstance(p, UninitializedParameter))
+        weights = sum(p.numel() for p in known)
         leaf = next(module.children(), None) is None
         if weights or (leaf and not isinstance(module, (nn.Identity, nn.Dropout))):
             works.append(DigitalWork(name, _kind_of(module), weights=weights))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,16 @@ def load_layers(text: str) -> tuple[LayerShape, ...]:
 
 
 def load_shapes(text: str) -> ModelShapes:
-    """The layers and the digital work of ``file.py:callable``."""
+    """The layers and the digital work of ``file.py:callable``, made on the meta device if it can be."""
+    return shapes_of(*load_model(text, on_meta_or_else))
+
+
+def load_model(text: str, made_by: Callable[[Callable[[], Any]], Any]) -> tuple[nn.Module, Any]:
+    """The model of ``file.py:callable`` and its example input or None; ``made_by`` calls the callable.
+
+    Raises:
+        ConfigError: the file, its callable or the model cannot be used; one line says why.
+    """
     path, _, name = text.rpartition(":")
     if not path or not Path(path).is_file():
         raise ConfigError(
@@ -39,7 +49,7 @@ def load_shapes(text: str) -> ModelShapes:
         known = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
         raise ConfigError(f"model '{text}': {path} has no callable '{name}': {nearest(name, known)}")
     made = attempt(
-        lambda: on_meta_or_else(make), f"model '{text}': {name}() fails",
+        lambda: made_by(make), f"model '{text}': {name}() fails",
         "give a function without arguments that returns a model, or a model and an example input",
     )  # fmt: skip
     model, example = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
@@ -47,7 +57,7 @@ def load_shapes(text: str) -> ModelShapes:
         raise ConfigError(
             f"model '{text}': {name}() returned a {type(model).__name__}, not a torch.nn.Module"
         )
-    return shapes_of(model, example)
+    return model, example
 
 
 def _load(text: str, path: str) -> Any:

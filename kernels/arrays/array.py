@@ -235,9 +235,9 @@ class DeviceArray:
         self._changed()
 
     def saturated(self) -> NDArray[np.int64]:
-        """Devices at a bound, of each tile; those that are stuck do not count."""
+        """Devices at a bound, of each tile; not stuck ones, nor those at a bound of 0, where they rest."""
         at_bound = (self.kept_TOI <= self.min_bound) | (self.kept_TOI >= self.max_bound)
-        return (at_bound & (self.min_bound < self.max_bound)).sum(axis=(1, 2))
+        return (at_bound & (self.min_bound < self.max_bound) & (self.kept_TOI != 0)).sum(axis=(1, 2))
 
     def state(self) -> dict[str, Any]:
         """Everything that changes."""
