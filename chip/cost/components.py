@@ -39,6 +39,8 @@ class Design:
     values: int  # that a tile takes in and gives for one vector
     value_bits: int
     width_bits: int  # of a link
+    devices_per_cell: int
+    pitch_mm: float  # from tile to tile; 0: unknown
     node_nm: float
 
 
@@ -78,7 +80,9 @@ ADDER_MM2_PER_BIT = 3.0e-6  # full adder and two flip-flops of a standard cell l
 SRAM_MM2_PER_BIT = 2.5e-7  # a cell of 0.127 um2 (TSMC, IEDM 2009), as much periphery in a small macro
 SRAM_PJ_PER_BIT = 2.0e-2  # of a macro of 32 Kbit (estimate: CACTI has 10 to 30 fJ)
 SRAM_BITS = 32768.0  # word and bit lines grow with the root of the capacity
-LINK_PJ_PER_BIT = 0.1  # router and 0.5 mm of wire (estimate: 0.2 pF/mm at 0.9 V, as much in the router)
+ROUTER_PJ_PER_BIT = 0.05  # of a router 32 bits wide (estimate: as much as 0.5 mm of wire)
+WIRE_PJ_PER_MM = 0.1  # of a bit: 0.25 pF/mm with repeaters at 0.9 V, half of the bits change (estimate)
+USUAL_PITCH_MM = 0.5  # of tiles without areas
 ROUTER_MM2_PER_BIT = 6.0e-5  # buffers and switch of 5 ports, 32 bits wide (estimate)
 ROUTER_BITS = 32.0  # so wide, buffers and switch matrix cost the same (Wang et al., MICRO 2002)
 LOGIC_ENERGY = 1.5  # exponent of the node (Stillmaker and Baas, Integration 58, 2017: 45 to 7 nm)
@@ -135,7 +139,7 @@ def _dac(design: Design) -> Size:
 
 
 def _array(design: Design) -> Size:
-    cells = float(design.rows) * design.columns
+    cells = float(design.rows) * design.columns * design.devices_per_cell
     area = cells * CELL_F2 * (design.node_nm * 1e-6) ** 2
     return Size(cells * CELL_PJ_PER_NS * max(design.pass_ns, 1.0), area)
 
@@ -162,10 +166,13 @@ def _buffer(design: Design) -> Size:
 
 
 def _link(design: Design) -> Size:
-    """Buffers grow with the width, the switch matrix with its square: each bit crosses the wires of all."""
+    """Buffers grow with the width, the switch matrix with its square: each bit crosses the wires of all; then
+    it passes a tile."""
     wide = design.width_bits / ROUTER_BITS
+    router = ROUTER_PJ_PER_BIT * (1.0 + wide) / 2.0
+    wire = WIRE_PJ_PER_MM * (design.pitch_mm or USUAL_PITCH_MM)
     return Size(
-        LINK_PJ_PER_BIT * (1.0 + wide) / 2.0 * _node(design, LOGIC_ENERGY),
+        (router + wire) * _node(design, LOGIC_ENERGY),
         ROUTER_MM2_PER_BIT * ROUTER_BITS * wide * (1.0 + wide) / 2.0 * _node(design, 2.0),
     )
 

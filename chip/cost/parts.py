@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from dataclasses import dataclass
 
 from ..description import adc, dac
@@ -47,8 +48,17 @@ def priced_parts(chip: Chip) -> tuple[Priced, ...]:
     return tuple(_priced(chip, part, here) for part in chip.parts)
 
 
+@functools.lru_cache(maxsize=256)
 def design_of(chip: Chip) -> Design:
-    """What the components' costs depend on, as the chip has it."""
+    """What the components' costs depend on, as the chip has it; a link spans a square tile."""
+    here = _without_pitch(chip)
+    inside = [part for part in chip.parts if part.per != "chip" and part.model != "link"]
+    priced = [_priced(chip, part, here) for part in inside]
+    area = sum(one.area_mm2 * one.count * instances(chip, one.part) for one in priced)
+    return dataclasses.replace(here, pitch_mm=math.sqrt(area / chip.tiles))
+
+
+def _without_pitch(chip: Chip) -> Design:
     bar = chip.crossbar
     adc_bits = chip.adc.bits if chip.adc else 1
     return Design(
@@ -64,6 +74,8 @@ def design_of(chip: Chip) -> Design:
         values=chip.tile_in + chip.tile_out,
         value_bits=max(chip.output_bits, adc_bits),
         width_bits=chip.links.width_bits,
+        devices_per_cell=bar.devices_per_cell,
+        pitch_mm=0.0,
         node_nm=chip.node_nm or NODE_NM,
     )
 
@@ -119,10 +131,21 @@ def _at(part: Part, here: Design) -> Design:
         "pass_ns": at.time_ns if part.model == "array" else None,
         **{key: getattr(at, key) for key in _SAME_NAMES},
     }
-    return dataclasses.replace(here, **{key: value for key, value in point.items() if value is not None})
+    given = {key: value for key, value in point.items() if value is not None}
+    return dataclasses.replace(
+        here, **{key: v for key, v in given.items() if not _same(v, getattr(here, key))}
+    )
 
 
-_SAME_NAMES = ("rows", "columns", "lines", "values", "value_bits", "width_bits", "node_nm")
+def _same(given: float, now: float) -> bool:
+    """Whether a figure is the chip's own, as exact as files give it."""
+    return math.isclose(given, now, rel_tol=1e-3)
+
+
+_SAME_NAMES = (
+    "rows", "columns", "lines", "values", "value_bits", "width_bits", "devices_per_cell", "pitch_mm",
+    "node_nm",
+)  # fmt: skip
 
 
 def _changes(part: Part, here: Design) -> str:
@@ -133,8 +156,8 @@ def _changes(part: Part, here: Design) -> str:
     for name in FOLLOWS[part.model]:
         then = getattr(part.at, name)
         now = own[name] if name in own else getattr(here, name)
-        if then is not None and now and then != now:
-            differ.append(f"{name} {then:g} -> {now:g}")
+        if then is not None and now and not _same(then, now):
+            differ.append(f"{name} {then:g} -> {now:.4g}")
     return f"scaled by the model '{part.model}': {', '.join(differ)}" if differ else ""
 
 

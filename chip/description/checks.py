@@ -16,11 +16,11 @@ FOLLOWS: dict[str, tuple[str, ...]] = {
     "": (),
     "adc": ("bits", "time_ns", "node_nm"),
     "dac": ("bits", "columns", "node_nm"),
-    "array": ("rows", "columns", "time_ns", "node_nm"),
+    "array": ("rows", "columns", "devices_per_cell", "time_ns", "node_nm"),
     "line": ("node_nm",),
     "adder": ("lines", "value_bits", "node_nm"),
     "buffer": ("values", "value_bits", "node_nm"),
-    "link": ("width_bits", "node_nm"),
+    "link": ("width_bits", "pitch_mm", "node_nm"),
 }
 
 MOST_TILES = 2**31 - 1  # plans number tiles in 32 bits

@@ -131,6 +131,8 @@ class DesignPoint:
     values: int | None = field(None, at_least=1)  # that a tile takes in and gives for one vector
     value_bits: int | None = field(None, at_least=1)  # of one of them
     width_bits: int | None = field(None, at_least=1)  # of a link
+    pitch_mm: float | None = field(None, above=0.0)  # from tile to tile, which a link spans
+    devices_per_cell: int | None = field(None, at_least=1)
     node_nm: float | None = field(None, above=0.0)  # of the technology
 
 
