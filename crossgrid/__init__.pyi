@@ -164,6 +164,7 @@ from .kernels.inference import BaseConductanceConverter as BaseConductanceConver
 from .kernels.inference import BaseDriftCompensation as BaseDriftCompensation
 from .kernels.inference import BaseNoiseModel as BaseNoiseModel
 from .kernels.inference import CustomDriftPCMLikeNoiseModel as CustomDriftPCMLikeNoiseModel
+from .kernels.inference import CustomPairConductanceConverter as CustomPairConductanceConverter
 from .kernels.inference import GlobalDriftCompensation as GlobalDriftCompensation
 from .kernels.inference import (
     GlobalDriftCompensationWithExactReference as GlobalDriftCompensationWithExactReference,

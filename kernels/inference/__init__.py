@@ -23,6 +23,7 @@ from .noise.converters import (
     SingleDeviceConductanceConverter,
     SinglePairConductanceConverter,
 )
+from .noise.custom_pair import CustomPairConductanceConverter
 from .parameters import (
     WeightClipParameter,
     WeightClipType,
@@ -37,6 +38,7 @@ __all__ = [
     "BaseDriftCompensation",
     "BaseNoiseModel",
     "CustomDriftPCMLikeNoiseModel",
+    "CustomPairConductanceConverter",
     "GlobalDriftCompensation",
     "GlobalDriftCompensationWithExactReference",
     "HermesNoiseModel",

@@ -4,6 +4,7 @@ from ..missing import absent
 from .compensation.base import BaseDriftCompensation as BaseDriftCompensation
 from .compensation.drift import GlobalDriftCompensation as GlobalDriftCompensation
 from .converter.base import BaseConductanceConverter as BaseConductanceConverter
+from .converter.conductance import CustomPairConductanceConverter as CustomPairConductanceConverter
 from .converter.conductance import DualPairConductanceConverter as DualPairConductanceConverter
 from .converter.conductance import NPairConductanceConverter as NPairConductanceConverter
 from .converter.conductance import SingleDeviceConductanceConverter as SingleDeviceConductanceConverter

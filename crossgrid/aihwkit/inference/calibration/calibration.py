@@ -33,7 +33,7 @@ class InputRangeCalibrationType(Enum):
     """The largest magnitude of the inputs."""
 
 
-EXACT = (InputRangeCalibrationType.CACHE_QUANTILE, InputRangeCalibrationType.MAX)
+WIDE = 1e6  # a range that clips nothing
 
 
 class Collector:
@@ -121,7 +121,7 @@ def calibrate_input_ranges(
         if not hasattr(tile.rpu_config, "forward"):
             continue
         if force_all_layers or tile.rpu_config.pre_post.input_range.enable:
-            perfect[name] = _prepare(name, tile, calibration_type, std_alpha, force_all_layers)
+            perfect[name] = _prepare(name, tile, std_alpha, force_all_layers)
             collectors[name] = Collector(tile, calibration_type, quantile, max_samples)
     hooks = [each.tile.register_forward_pre_hook(each) for each in collectors.values()]
     try:
@@ -135,10 +135,8 @@ def calibrate_input_ranges(
     model.train(training)
 
 
-def _prepare(
-    name: str, tile: TileModule, kind: InputRangeCalibrationType, std_alpha: float | None, force: bool
-) -> bool:
-    """Let a tile have a range and no management, exact where the type asks for it; whether it was exact."""
+def _prepare(name: str, tile: TileModule, std_alpha: float | None, force: bool) -> bool:
+    """Let a tile read exactly, without management, and clip nothing; whether it was exact before."""
     config = copy.deepcopy(tile.rpu_config)
     limits, io = config.pre_post.input_range, config.forward
     if io.noise_management is not NoiseManagementType.NONE:
@@ -154,9 +152,9 @@ def _prepare(
     if std_alpha is not None:
         limits.init_std_alpha = std_alpha
     was = bool(io.is_perfect)
-    io.is_perfect = was or kind in EXACT
-    if config != tile.rpu_config:
-        tile.replace_with(config)
+    io.is_perfect = True
+    tile.replace_with(config)
+    tile.set_input_range(WIDE)
     return was
 
 

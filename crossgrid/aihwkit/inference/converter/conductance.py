@@ -38,11 +38,17 @@ class SingleDeviceConductanceConverter(OfTensors, kernels.SingleDeviceConductanc
     """One device: the range of weights becomes the range of conductances."""
 
 
+@config
+class CustomPairConductanceConverter(OfTensors, kernels.CustomPairConductanceConverter):
+    """Pairs whose conductances are tables over the weight."""
+
+
 #: the class of this package for a class of the kernels
 OF_TENSORS = {
     kernels.SinglePairConductanceConverter: SinglePairConductanceConverter,
     kernels.NPairConductanceConverter: NPairConductanceConverter,
     kernels.SingleDeviceConductanceConverter: SingleDeviceConductanceConverter,
+    kernels.CustomPairConductanceConverter: CustomPairConductanceConverter,
 }
 
 __getattr__ = absent(__name__)

@@ -26,7 +26,7 @@ from .hardware_aware import SteppedTiles
 from .ranged import Ranged, RangedInput
 from .simulator import SimulatorView
 from .state import packed_config, unpacked_config
-from .weights import TileWeights
+from .weights import TileWeights, has_dynamics
 
 
 class TileModule(TileWeights):
@@ -43,6 +43,7 @@ class TileModule(TileWeights):
     supports_ddp = False
     shared_weights = None
     _takes_config = _checks_config = True  # of the next load_state_dict
+    _aged = False  # whether diffusion and decay followed the last update
 
     def __init__(
         self,
@@ -185,7 +186,7 @@ class TileModule(TileWeights):
         x, d = x_input.reshape(-1, self.in_size), d_input.reshape(-1, self.out_size)
         if self.analog_bias:
             x = torch.cat([x, x.new_ones(len(x), 1)], -1)
-        rate, tiles = self.get_learning_rate(), self.analog_tile
+        rate, tiles, self._aged = self.get_learning_rate(), self.analog_tile, True
         if isinstance(tiles, HardwareAwareTiles):
             with torch.no_grad():
                 self.weight.sub_((rate * d.t() @ x).to(self.weight))
@@ -194,11 +195,32 @@ class TileModule(TileWeights):
         self._pulse(x, d, scale_O, rate)
 
     def post_update_step(self) -> None:
-        """What follows a step follows by itself."""
+        """Diffusion and decay of one mini-batch; an update has had its own already."""
+        if not self._aged and has_dynamics(self.grid.spec.rpu_config.device):
+            zeros = torch.zeros(1, self.grid.spec.in_size), torch.zeros(1, self.out_size)
+            self._pulse(*zeros, None, self.get_learning_rate())
+        self._aged = False
+
+    def pre_forward(self, x_input: Tensor, dim: int, is_test: bool = False, ctx: Any = None) -> Tensor:
+        """Inputs as they reach the DAC: clipped to the input range and divided by it."""
+        r = self.input_range
+        return x_input if r is None else torch.clamp(x_input, -r.item(), r.item()) / r
+
+    def post_forward(self, x_output: Tensor, dim: int, is_test: bool = False, ctx: Any = None) -> Tensor:
+        """Results of the ADC times the input range and the mapping scales."""
+        y = x_output if self.input_range is None else x_output * self.input_range
+        return y if self.mapping_scales is None else y * self.mapping_scales
 
     def is_indexed(self) -> bool:
         """Convolutions unfold their images before the tile."""
         return False
+
+    def get_hidden_update_index(self) -> int:
+        """Which device of a cell is pulsed; cells keep count themselves."""
+        return 0
+
+    def set_hidden_update_index(self, index: int) -> None:
+        """Has no effect: cells keep count themselves."""
 
     def get_brief_info(self) -> str:
         """The devices in words."""
@@ -206,6 +228,8 @@ class TileModule(TileWeights):
 
     def compatible_with(self, rpu_config: Any) -> tuple[bool, str | None]:
         """Whether the tile can take another configuration, and why not."""
+        if isinstance(rpu_config, type):
+            return False, f"{rpu_config.__name__} is a class; give a configuration of it"
         same = type(rpu_config).__name__ == type(self._config).__name__
         if same or rpu_config.compatible_with(type(self).__name__):
             return True, None
@@ -234,8 +258,9 @@ class TileModule(TileWeights):
 
     def to(self, *args: Any, **kwargs: Any) -> TileModule:
         """As torch's, or to another configuration."""
-        if len(args) == 1 and isinstance(args[0], RPUConfigBase):
-            self.replace_with(args[0])
+        rpu_config = kwargs.pop("rpu_config", args[0] if args else None)
+        if isinstance(rpu_config, RPUConfigBase):
+            self.replace_with(rpu_config)
             return self
         return super().to(*args, **kwargs)
 

@@ -20,8 +20,8 @@ class SimulatorView:
 
     @property
     def weight(self) -> Tensor:
-        """The parameter, of digitally trained tiles."""
-        return self.module.weight
+        """The parameter, of digitally trained tiles; where there are scales, what the devices hold: a copy."""
+        return self.module.weight if self.module.mapping_scales is None else self.get_weights()
 
     def get_x_size(self) -> int:
         """Inputs, a bias column among them."""
@@ -55,6 +55,23 @@ class SimulatorView:
     def get_hidden_parameter_names(self) -> list[str]:
         """The names of what was drawn."""
         return list(self.module.get_hidden_parameters())
+
+    def dump_extra(self) -> dict[str, Tensor]:
+        """What changes of the devices beside their weights."""
+        return {name: torch.from_numpy(values.copy()) for name, values in self.module.grid.state().items()}
+
+    def load_extra(self, extra: dict[str, Tensor], strict: bool = False) -> None:
+        """Take over what ``dump_extra`` gave.
+
+        Raises:
+            RuntimeError: a part is missing, and ``strict``.
+        """
+        own = self.module.grid.state()
+        missing = [name for name in own if name not in extra]
+        if missing and strict:
+            raise RuntimeError(f"the state of {self.module.get_brief_info()} lacks {', '.join(missing)}")
+        own.update({name: values.numpy() for name, values in extra.items() if name in own})
+        self.module.grid.load_state(own)
 
     def get_brief_info(self) -> str:
         """The devices in words."""

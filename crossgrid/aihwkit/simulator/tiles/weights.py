@@ -53,6 +53,8 @@ class TileWeights(AnalogLayer):
         tiles = self.analog_tile
         if isinstance(tiles, PulsedTiles):
             return torch.from_numpy(tiles.grid.weights().copy())
+        if tiles.programmed is None:
+            tiles.bring(self.weight)  # what follows the last step may still have to follow
         return torch.from_numpy(tiles.on_devices(self.weight).copy())
 
     def write_raw(self, weight: Any) -> None:
@@ -357,14 +359,35 @@ class TileWeights(AnalogLayer):
             self.analog_tile.learning_rate = float(learning_rate)
 
     def get_hidden_parameters(self) -> dict[str, Tensor]:
-        """What was drawn for the devices by name, [out, in] each; nothing for exact ones.
+        """What was drawn for the devices by name, [out, in] each; nothing for exact ones: copies.
 
         Raises:
             TileError: the tile is in another process.
         """
+        return {name: torch.from_numpy(np.array(values)) for name, values in self._hidden().items()}
+
+    def set_hidden_parameters(self, ordered_parameters: dict[str, Any]) -> None:
+        """Give the devices other parameters than were drawn; checkpoints do not keep them.
+
+        Raises:
+            TileError: the tile is in another process.
+        """
+        own = self._hidden()
+        for name, values in ordered_parameters.items():
+            own[name][...] = torch.as_tensor(values).numpy()
+
+    def _hidden(self) -> dict[str, Any]:
+        """The devices' parameters themselves, [out, in] each."""
         worker = getattr(self.grid.executor, "worker", None)
         if worker is None:
             raise TileError(f"{self.grid.spec.name}: devices are read in this process; leave emulate first")
         cell = worker.layers[self.grid.layer].groups[0].bank.cell
-        drawn = cell.hidden_parameters() if hasattr(cell, "hidden_parameters") else {}
-        return {name: torch.from_numpy(np.array(values[0])) for name, values in drawn.items()}
+        return {name: values[0] for name, values in cell.hidden_parameters().items()}
+
+
+def has_dynamics(device: Any) -> bool:
+    """Whether a device, or one that a cell is made of, diffuses or decays from step to step."""
+    if getattr(device, "diffusion", 0.0) > 0 or getattr(device, "lifetime", 0.0) > 0:
+        return True
+    members = [*getattr(device, "unit_cell_devices", ()), *filter(None, [getattr(device, "device", None)])]
+    return any(has_dynamics(member) for member in members)

@@ -1,0 +1,25 @@
+"""What of a model is on tiles."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from crossgrid.emulator.summary.summary import AnalogSummary, analog_summary as summary_of
+
+from ..missing import absent
+
+
+def analog_summary(model: nn.Module, input_size: Any = None, rpu_config: Any = None) -> AnalogSummary:
+    """The summary of ``model``: print it.
+
+    Args:
+        model: a model with analog layers.
+        input_size: shape of an input; has no effect, as a model tells its layers without running.
+        rpu_config: has no effect: every tile has its own.
+    """
+    return summary_of(model)
+
+
+__getattr__ = absent(__name__)

@@ -1,0 +1,121 @@
+"""Plots of a device's answer to pulses, of drift, and of programming errors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+
+from ..inference.noise.pcm import PCMLikeNoiseModel
+from ..missing import absent
+from .pulses import compute_pulse_response as compute_pulse_response
+from .pulses import compute_pulse_statistics as compute_pulse_statistics
+from .pulses import config_of
+from .pulses import estimate_n_steps as estimate_n_steps
+from .pulses import get_tile_for_plotting as get_tile_for_plotting
+
+PROBED = 500  # pulses that are drawn of each direction where there would be more
+
+
+def _loops(n_loops: int, n_steps: int) -> Any:
+    """1 for every pulse up, -1 for every pulse down: ``n_loops`` times ``n_steps`` of each."""
+    return np.tile(np.repeat([1.0, -1.0], n_steps), n_loops)
+
+
+def plot_pulse_response(analog_tile: Any, direction: Any, use_forward: bool = False) -> Any:
+    """Plot the weights of all devices over the pulses; returns them, [pulses, out, in]."""
+    trace = compute_pulse_response(analog_tile, direction, use_forward)
+    plt.plot(trace.reshape(len(trace), -1))
+    plt.xlabel("pulse number")
+    plt.ylabel("weight [conductance]")
+    return trace
+
+
+def plot_pulse_statistics(
+    w_trace: Any, direction: Any, up_direction: bool, num_nodes: int = 100, smoothness: float = 0.5
+) -> Any:
+    """Plot mean and spread of a step over the weight; returns the weights, the means and the spreads."""
+    nodes = np.linspace(w_trace.min(), w_trace.max(), num_nodes)
+    mean, spread = compute_pulse_statistics(nodes, w_trace, direction, up_direction, smoothness)
+    for device in range(mean.shape[1]):
+        plt.errorbar(nodes, mean[:, device], spread[:, device])
+    plt.xlabel("weight")
+    plt.ylabel(f"step {'up' if up_direction else 'down'}")
+    return nodes, mean, spread
+
+
+def plot_response_overview(
+    rpu_config: Any, n_loops: int = 5, n_steps: int | None = None, n_traces: int = 5, use_cuda: bool = False,
+    smoothness: float = 0.1,
+) -> None:  # fmt: skip
+    """Plot traces of ``n_traces`` devices over cycles of pulses, and their steps in both directions."""
+    steps = min(estimate_n_steps(rpu_config) if n_steps is None else n_steps, PROBED)
+    direction = _loops(n_loops, steps)
+    plt.subplot(3, 1, 1)
+    noisy = not rpu_config.forward.is_perfect
+    trace = plot_pulse_response(get_tile_for_plotting(rpu_config, n_traces), direction, noisy)
+    for row, up in ((2, True), (3, False)):
+        plt.subplot(3, 1, row)
+        plot_pulse_statistics(trace, direction, up, smoothness=smoothness)
+    plt.tight_layout()
+
+
+def plot_device(device: Any, w_noise: float = 0.0, **kwargs: Any) -> None:
+    """Plot how ``device`` answers pulses, in a figure of its own; arguments as of the overview."""
+    plt.figure(figsize=(7, 7))
+    plot_response_overview(config_of(device, w_noise), **kwargs)
+    plt.suptitle(type(device).__name__)
+
+
+def plot_device_compact(
+    device: Any, w_noise: float = 0.0, n_steps: int | None = None, n_traces: int = 3, n_loops: int = 2,
+    w_init: float | None = None, use_cuda: bool = False, axes: Any = None,
+) -> Any:  # fmt: skip
+    """Plot traces of ``n_traces`` devices over cycles of pulses, without noise as well; returns the figure."""
+    config = config_of(device, w_noise)
+    steps = min(estimate_n_steps(config) if n_steps is None else n_steps, PROBED)
+    direction = _loops(n_loops, steps)
+    if axes is None:
+        axes = plt.figure(figsize=(7, 4)).add_subplot()
+    for noise_free, style in ((False, "-"), (True, "k--")):
+        tile = get_tile_for_plotting(config, 1 if noise_free else n_traces, False, noise_free, w_init)
+        trace = compute_pulse_response(tile, direction, w_noise > 0 and not noise_free)
+        axes.plot(trace.reshape(len(trace), -1), style, linewidth=1)
+    axes.set_title(type(device).__name__)
+    axes.set_xlabel("pulse number")
+    axes.set_ylabel("weight")
+    return axes.figure
+
+
+def plot_device_symmetry(
+    device: Any, w_noise: float = 0.0, n_pulses: int = 10000, n_traces: int = 3, use_cuda: bool = False,
+    w_init: float = 1.0,
+) -> None:  # fmt: skip
+    """Plot where pulses up and down in turn lead: the symmetry point of each device."""
+    plt.figure(figsize=(10, 5))
+    tile = get_tile_for_plotting(config_of(device, w_noise), n_traces, w_init=w_init)
+    plot_pulse_response(tile, np.tile([1.0, -1.0], min(n_pulses, 2 * PROBED) // 2), w_noise > 0)
+    plt.title(type(device).__name__)
+
+
+def plot_weight_drift(
+    noise_model: Any = None, t_inference_list: Any = None, w_inits: Any = None, n_repeats: int = 25
+) -> None:
+    """Plot programmed weights over the time since their programming, with the spread of repeats."""
+    model = PCMLikeNoiseModel() if noise_model is None else noise_model
+    times = [0.0, 1.0, 60.0, 3600.0, 86400.0, 31536000.0] if t_inference_list is None else t_inference_list
+    weights = torch.as_tensor(np.linspace(-1.0, 1.0, 9) if w_inits is None else w_inits).float()
+    repeated = weights.reshape(-1, 1).repeat(1, n_repeats)
+    programmed, coefficients = model.apply_programming_noise(repeated)
+    found = torch.stack([model.apply_drift_noise(programmed, coefficients, float(t)) for t in times])
+    for k, target in enumerate(weights):
+        plt.errorbar(np.maximum(times, 1.0), found[:, k].mean(1), found[:, k].std(1), label=f"{target:.2f}")
+    plt.xscale("log")
+    plt.xlabel("time since programming [s]")
+    plt.ylabel("weight")
+    plt.legend()
+
+
+__getattr__ = absent(__name__)
