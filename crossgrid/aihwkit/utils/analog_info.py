@@ -6,7 +6,8 @@ from typing import Any
 
 from torch import nn
 
-from crossgrid.emulator.summary.summary import AnalogSummary, analog_summary as summary_of
+from crossgrid.emulator.summary.summary import AnalogSummary
+from crossgrid.emulator.summary.summary import analog_summary as summary_of
 
 from ..missing import absent
 

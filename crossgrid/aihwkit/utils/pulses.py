@@ -37,7 +37,11 @@ def config_of(device: Config, w_noise: float = 0.0) -> Any:
 
 
 def get_tile_for_plotting(
-    rpu_config: Any, n_traces: int, use_cuda: bool = False, noise_free: bool = False, w_init: float | None = None
+    rpu_config: Any,
+    n_traces: int,
+    use_cuda: bool = False,
+    noise_free: bool = False,
+    w_init: float | None = None,
 ) -> AnalogTile:
     """A tile of one input and ``n_traces`` outputs, each pulsed once an update.
 

@@ -73,7 +73,7 @@ def plot_device_compact(
     device: Any, w_noise: float = 0.0, n_steps: int | None = None, n_traces: int = 3, n_loops: int = 2,
     w_init: float | None = None, use_cuda: bool = False, axes: Any = None,
 ) -> Any:  # fmt: skip
-    """Plot traces of ``n_traces`` devices over cycles of pulses, without noise as well; returns the figure."""
+    """Plot traces of ``n_traces`` devices over cycles of pulses, also without noise; returns the figure."""
     config = config_of(device, w_noise)
     steps = min(estimate_n_steps(config) if n_steps is None else n_steps, PROBED)
     direction = _loops(n_loops, steps)

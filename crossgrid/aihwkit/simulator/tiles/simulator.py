@@ -20,7 +20,7 @@ class SimulatorView:
 
     @property
     def weight(self) -> Tensor:
-        """The parameter, of digitally trained tiles; where there are scales, what the devices hold: a copy."""
+        """The parameter, of digitally trained tiles; or, of scaled ones, a copy of what the devices hold."""
         return self.module.weight if self.module.mapping_scales is None else self.get_weights()
 
     def get_x_size(self) -> int:

@@ -1,0 +1,201 @@
+"""What stands around the tiles: linear algebra, calibration, plots, experiments, converters of tensors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pytest
+import torch
+from scipy.sparse.linalg import LinearOperator, cg
+from torch import nn
+from torch.utils.data import TensorDataset
+
+from crossgrid.aihwkit import exceptions
+from crossgrid.aihwkit.experiments import BasicTraining
+from crossgrid.aihwkit.experiments.runners import LocalRunner
+from crossgrid.aihwkit.inference import (
+    CustomPairConductanceConverter,
+    DualPairConductanceConverter,
+    PCMLikeNoiseModel,
+    SinglePairConductanceConverter,
+)
+from crossgrid.aihwkit.inference.calibration import InputRangeCalibrationType, calibrate_input_ranges
+from crossgrid.aihwkit.inference.noise.pcm import CustomDriftPCMLikeNoiseModel
+from crossgrid.aihwkit.linalg import AnalogMatrix
+from crossgrid.aihwkit.nn import AnalogLinear, AnalogSequential
+from crossgrid.aihwkit.simulator.configs import (
+    ConstantStepDevice,
+    FloatingPointRPUConfig,
+    InferenceRPUConfig,
+    IOParameters,
+    SingleRPUConfig,
+)
+from crossgrid.aihwkit.simulator.tiles import AnalogTile
+from crossgrid.aihwkit.utils import visualization
+from crossgrid.aihwkit.utils.pulses import compute_pulse_response, config_of, get_tile_for_plotting
+
+matplotlib.use("Agg")
+
+
+def test_a_matrix_on_tiles_is_an_operator_that_solvers_take() -> None:
+    rng = np.random.default_rng(0)
+    half = rng.standard_normal((8, 8)).astype(np.float32)
+    a = half @ half.T + 8 * np.eye(8, dtype=np.float32)
+    operator = AnalogMatrix(a, FloatingPointRPUConfig())
+    assert isinstance(operator, LinearOperator)
+    assert operator.shape == (8, 8)
+    b = rng.standard_normal(8).astype(np.float32)
+    x, flag = cg(operator, b, rtol=1e-5)
+    assert flag == 0
+    assert a @ x == pytest.approx(b, abs=1e-3)
+    assert operator @ b == pytest.approx(a @ b, rel=1e-5)
+    assert operator.T @ b == pytest.approx(a.T @ b, rel=1e-5)
+    assert operator @ np.eye(8, dtype=np.float32) == pytest.approx(a, rel=1e-5)
+    rows = torch.from_numpy(half[:3])
+    assert (operator @ rows).numpy() == pytest.approx(half[:3] @ a.T, rel=1e-4)
+    operator.ger(torch.ones(1, 8), torch.ones(1, 8), 0.5)
+    assert operator.get_weights().numpy() == pytest.approx(a + 0.5, rel=1e-5)
+
+
+KINDS = [each for each in InputRangeCalibrationType if each is not InputRangeCalibrationType.NONE]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_ranges_are_calibrated_from_what_each_tile_sees(kind: InputRangeCalibrationType) -> None:
+    torch.manual_seed(0)
+    model = AnalogSequential(AnalogLinear(6, 4, bias=False, rpu_config=InferenceRPUConfig()))
+    batches = [torch.randn(100, 6) for _ in range(10)]
+    calibrate_input_ranges(model, kind, [((x,), {}) for x in batches], quantile=0.9, std_alpha=2.0)
+    every = torch.cat(batches)
+    wanted = {
+        "MovingStd": np.mean([2 * x.std() for x in batches]),
+        "MovingQuantile": np.mean([np.quantile(x.numpy(), 0.9) for x in batches]),
+        "CacheQuantile": np.quantile(every.numpy(), 0.9),
+        "Max": every.abs().max().item(),
+    }[kind.value]
+    (tile,) = model.analog_tiles()
+    assert tile.input_range.item() == pytest.approx(wanted, rel=1e-4)
+    assert model.training
+    assert not tile.rpu_config.forward.is_perfect
+    assert tile.rpu_config.pre_post.input_range.calibration_info == kind.value
+
+
+def test_a_digital_model_has_no_ranges() -> None:
+    with pytest.raises(exceptions.ArgumentError, match="convert it first"):
+        calibrate_input_ranges(nn.Linear(2, 2), InputRangeCalibrationType.MAX, [])
+
+
+@pytest.mark.parametrize(
+    "converter",
+    [
+        SinglePairConductanceConverter(g_max=20.0),
+        DualPairConductanceConverter(f_lst=[1.0, 3.0]),
+        CustomPairConductanceConverter(f_lst=[2.0], g_lst=[[0.0, 0.0, 25.0], [25.0, 0.0, 0.0]]),
+    ],
+)
+def test_conductances_give_the_weights_back(converter: Any) -> None:
+    w = torch.linspace(-0.8, 0.8, 12).reshape(3, 4)
+    conductances, params = converter.convert_to_conductances(w)
+    assert len(conductances) % 2 == 0
+    assert max(float(g.max()) for g in conductances) <= converter.g_max + 1e-4
+    assert converter.convert_back_to_weights(conductances, params).numpy() == pytest.approx(
+        w.numpy(), abs=1e-5
+    )
+
+
+def test_tables_that_lose_the_weight_are_refused() -> None:
+    with pytest.raises(exceptions.ConfigError, match="invertibility_test"):
+        CustomPairConductanceConverter(f_lst=[1.0], g_lst=[[0.0, 20.0, 25.0], [25.0, 0.0, 0.0]])
+
+
+def test_drift_of_tensors_follows_the_table() -> None:
+    """g = 10 µS drifts with nu = 0.2, without noise: (t / 20 s)^-0.2."""
+    table = {"g_lst": [0.0, 10.0, 25.0], "nu_mean_lst": [0.0, 0.2, 0.1], "nu_std_lst": [0.0, 0.0, 0.0]}
+    model = CustomDriftPCMLikeNoiseModel(
+        table,
+        g_converter=SinglePairConductanceConverter(g_max=25.0),
+        prog_noise_scale=0.0,
+        read_noise_scale=0.0,
+    )
+    w = torch.tensor([[1.0, 0.4]])
+    programmed, coefficients = model.apply_programming_noise(w)
+    assert coefficients[0][0].tolist() == pytest.approx([0.1, 0.2])
+    drifted = model.apply_drift_noise(programmed, coefficients, 2000.0)
+    t = 2020.0 / 20.0
+    assert drifted[0].tolist() == pytest.approx([t**-0.1, 0.4 * t**-0.2], rel=1e-4)
+
+
+def test_a_device_answers_pulses_one_by_one() -> None:
+    device = ConstantStepDevice(
+        dw_min=0.1, dw_min_std=0.0, dw_min_dtod=0.0, up_down_dtod=0.0, w_max_dtod=0.0, w_min_dtod=0.0
+    )
+    tile = get_tile_for_plotting(config_of(device), 2)
+    trace = compute_pulse_response(tile, [1, 1, 1, -1, 1])
+    assert trace[:, 0, 0] == pytest.approx([-0.6, -0.5, -0.4, -0.3, -0.4], abs=1e-6)
+    assert trace.shape == (5, 2, 1)
+
+
+def test_plots_are_drawn() -> None:
+    import matplotlib.pyplot as plt
+
+    visualization.plot_device(ConstantStepDevice(), n_steps=20, n_loops=1)
+    visualization.plot_device_compact(ConstantStepDevice(), n_steps=20)
+    visualization.plot_device_symmetry(ConstantStepDevice(), n_pulses=20)
+    plt.figure()
+    visualization.plot_weight_drift(PCMLikeNoiseModel(), n_repeats=3)
+    assert len(plt.get_fignums()) == 4
+    plt.close("all")
+
+
+class Points(TensorDataset):
+    """Two clouds of points."""
+
+    def __init__(self, root: str, train: bool, download: bool, transform: Any) -> None:
+        generator = torch.Generator().manual_seed(int(train))
+        labels = torch.arange(64) % 2
+        points = torch.randn(64, 2, generator=generator) * 0.1 + labels[:, None] - 0.5
+        super().__init__(points, labels)
+
+
+class Training(BasicTraining):
+    """Without torchvision, which only image data sets need."""
+
+    def get_dataset_transform(self, dataset: Any) -> Any:
+        return None
+
+
+def test_an_experiment_trains_here_and_says_what_every_epoch_gave(capsys: pytest.CaptureFixture[str]) -> None:
+    torch.manual_seed(0)
+    layer = AnalogLinear(2, 2, rpu_config=SingleRPUConfig(forward=IOParameters(is_perfect=True)))
+    model = AnalogSequential(layer, nn.LogSoftmax(dim=1))
+    experiment = Training(Points, model, batch_size=4, epochs=3, learning_rate=0.5)
+    results = LocalRunner().run(experiment, stdout=True)
+    assert [each["epoch"] for each in results] == [0, 1, 2]
+    assert results[-1]["accuracy"] > 0.95
+    assert capsys.readouterr().out.count("accuracy") == 3
+
+
+def test_hidden_parameters_can_be_given() -> None:
+    tile = AnalogTile(2, 3, SingleRPUConfig(device=ConstantStepDevice()))
+    hidden = tile.get_hidden_parameters()
+    hidden["max_bound"][1, 1] = 0.8
+    tile.set_hidden_parameters(hidden)
+    assert tile.get_hidden_parameters()["max_bound"][1, 1].item() == pytest.approx(0.8)
+    tile.set_weights(torch.ones(2, 3))
+    assert tile.get_weights()[0][1, 1].item() == pytest.approx(0.8)
+
+
+def test_diffusion_follows_a_step_once() -> None:
+    """An update has had its own; a call by itself is one mini-batch's."""
+    tile = AnalogTile(2, 3, SingleRPUConfig(device=ConstantStepDevice(diffusion=0.1)))
+    tile.set_weights(torch.zeros(2, 3))
+    tile.post_update_step()
+    diffused = tile.get_weights()[0]
+    assert diffused.abs().min() > 0
+    tile.update(torch.zeros(1, 3), torch.zeros(1, 2))
+    after = tile.get_weights()[0]
+    assert not torch.equal(after, diffused)
+    tile.post_update_step()
+    assert torch.equal(tile.get_weights()[0], after)
