@@ -34,11 +34,7 @@ test: $(STAMP) ## run the tests
 	@echo "== test"
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-$(VENV)/.models: $(STAMP)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,models]'
-	@touch $@
-
-test-slow: $(VENV)/.models ## run the long tests, with the models of others that they wrap
+test-slow: $(STAMP) ## run the long tests
 	@echo "== test-slow"
 	$(BIN)/python -m pytest -m slow
 

@@ -239,8 +239,8 @@ def _refuse_gradient(tiles: Tiles, gradient: Any) -> None:
     if gradient is not None and not isinstance(gradient, PulsesWaiting):
         raise ConfigError(
             f"{tiles.label}: a gradient of the weight's numbers arrived, which pulsed devices "
-            "cannot follow: they learn from what the layer reads; compute with layer.weight.detach(), or "
-            "convert with an InferenceRPUConfig, whose weights are trained digitally"
+            "cannot follow: they learn from what the layer reads; compute with layer.weight.detach(), name "
+            "the layer in exclude_modules, or convert with an InferenceRPUConfig, trained digitally"
         )
 
 

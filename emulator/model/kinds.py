@@ -96,7 +96,8 @@ def _class_of(module: nn.Module) -> Any:
         return None
     if isinstance(module, MULTIPLY):
         return next((kind for kind in KINDS if isinstance(module, kind)), None)
-    return EXPERTS if stacks_of(module) else None
+    of_torch = type(module).__module__.startswith("torch.")  # lists of parameters, parametrizations
+    return EXPERTS if stacks_of(module) and not of_torch else None
 
 
 def _why_unknown(module: nn.Module) -> str:

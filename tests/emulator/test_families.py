@@ -1,0 +1,82 @@
+"""Models of Hugging Face's families compute, learn and step with exact layers as their digital selves do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from families import ALWAYS, FAMILIES
+from family_errors import compared, held
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "families.md"
+
+#: sums of a few hundred products, a dozen normalizations: at most 6e-6 as measured; other sums have room
+LIMIT = 1e-5
+
+
+@pytest.fixture(scope="module")
+def transformers() -> Iterator[Any]:
+    """The library, which must not look for anything elsewhere and says nothing."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HF_HUB_OFFLINE", "1")
+        library = pytest.importorskip("transformers", reason="an extra: pip install 'crossgrid[models]'")
+        library.logging.set_verbosity_error()
+        yield library
+
+
+@pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])
+@pytest.mark.parametrize(
+    "name", [n if n in ALWAYS else pytest.param(n, marks=pytest.mark.slow) for n in FAMILIES]
+)
+@pytest.mark.filterwarnings("default")  # what the library says about tiny models
+def test_a_family_is_its_digital_self(transformers: Any, name: str, training: bool) -> None:
+    family = FAMILIES[name]
+    model, inputs = family.made(transformers)
+    errors = compared(model, inputs, training, family.past)
+    assert errors.forward < LIMIT
+    assert errors.gradient < LIMIT
+    assert errors.step < LIMIT
+
+
+def shown(name: str) -> str:
+    """As the document has it."""
+    return f"**{name}**" if name in ALWAYS else name
+
+
+def test_families_of_all_kinds_are_documented() -> None:
+    kinds = {family.kind for family in FAMILIES.values()}
+    assert len(FAMILIES) >= 24
+    assert kinds == {
+        "encoder", "decoder", "encoder-decoder", "vision", "speech", "state space", "mixture", "multimodal",
+    }  # fmt: skip
+    text = DOCUMENT.read_text(encoding="utf-8")
+    for name, family in FAMILIES.items():
+        assert f"| {shown(name)} | {family.kind} |" in text
+
+
+@pytest.mark.parametrize("name", ALWAYS)
+@pytest.mark.filterwarnings("default")
+def test_the_document_says_what_is_on_tiles(transformers: Any, name: str) -> None:
+    family = FAMILIES[name]
+    share = held(family.made(transformers)[0], family.past).on_tiles
+    text = DOCUMENT.read_text(encoding="utf-8")
+    assert f"| {shown(name)} | {family.kind} | {100 * share:.1f} % |" in text
+
+
+def test_a_difference_is_seen(transformers: Any) -> None:
+    """Else the tests above could not fail: a weight that is wrong by a thousandth."""
+    model, inputs = FAMILIES["BERT"].made(transformers)
+    made = type(model).forward
+
+    class Off(type(model)):  # type: ignore[misc]
+        def forward(self, **inputs: torch.Tensor) -> Any:
+            analog = any(type(m).__name__.startswith("Analog") for m in self.modules())
+            output = made(self, **inputs)
+            output.last_hidden_state = output.last_hidden_state * (1.001 if analog else 1.0)
+            return output
+
+    model.__class__ = Off
+    assert compared(model, inputs, training=True).forward > LIMIT
