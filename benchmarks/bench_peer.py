@@ -1,19 +1,22 @@
-"""This project and aihwkit, alternately, in one run: bench_peer.py --peer DIR [--json FILE].
+"""This project and aihwkit, alternately, in one run: bench_peer.py --peer DIR [--busy N] [--json FILE].
 
 DIR is a virtual environment with aihwkit 1.1.0. Before a row is timed, both sides' results are
 compared with the exact product or gradient: no figure is printed for a wrong one. Each round goes through
-all rows of a kind: where other work slows the machine for seconds, it slows a bit of every row.
+all rows of a kind: where other work slows the machine for seconds, it slows a bit of every row. With --busy
+N other processes compute all the time, as on a machine that others use too.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import json
 import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +65,19 @@ class Peer:
         assert self.process.stdin is not None
         self.process.stdin.close()
         self.process.wait(timeout=30)
+
+
+@contextlib.contextmanager
+def busy(processes: int) -> Iterator[None]:
+    """As many processes that compute all the time."""
+    spin = [sys.executable, "-S", "-c", "while True: pass"]
+    others = [subprocess.Popen(spin) for _ in range(processes)]
+    try:
+        yield
+    finally:
+        for other in others:
+            other.kill()
+            other.wait()
 
 
 class Duel:
@@ -143,6 +159,7 @@ def main() -> None:
     parser.add_argument("--peer", type=Path, required=True, help="virtual environment with aihwkit 1.1.0")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=16)
+    parser.add_argument("--busy", type=int, default=0, metavar="N", help="other processes that compute")
     parser.add_argument("--rows", default="", help="only cases whose work, device or shape has this in it")
     parser.add_argument("--json", type=Path, help="where the figures are written")
     options = parser.parse_args()
@@ -156,11 +173,19 @@ def main() -> None:
     numba.set_num_threads(min(options.threads, numba.config.NUMBA_NUM_THREADS))
     peer = Peer(options.peer, options.threads)
     print(f"{'work':14s} {'device':20s} {'out x in x batch':16s} {'ms':>8s} {'aihwkit':>8s} {'ratio':>6s}")
-    results = [r for kind in JOBS for r in measure(kind, options.rows, peer, options.rounds)]
+    with busy(options.busy):
+        results = [r for kind in JOBS for r in measure(kind, options.rows, peer, options.rounds)]
     peer.close()
+    ratios = [r["ratio"] for r in results]
+    print(f"all: geometric mean {np.exp(np.mean(np.log(ratios))):.2f}, lowest {min(ratios):.2f}", flush=True)
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
-        report = {"machine": machine("numba", "numpy"), "threads": options.threads, "results": results}
+        report = {
+            "machine": machine("numba", "numpy"),
+            "threads": options.threads,
+            "busy": options.busy,
+            "results": results,
+        }
         options.json.write_text(json.dumps(report, indent=1) + "\n")
 
 

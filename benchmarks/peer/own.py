@@ -134,6 +134,37 @@ class HardwareAware(Layer):
         self.y.backward(self.d)
 
 
+class Programmed(Layer):
+    """Programming of an inference layer, or its drift to a new time in each run, and a read."""
+
+    def __init__(self, row: Row, drifts: bool) -> None:
+        import crossgrid as cg
+
+        super().__init__(cg.InferenceRPUConfig(), row, step=False)
+        self.layer.eval()
+        self.layer.program_analog_weights()
+        self.drifts, self.seconds = drifts, 20.0
+
+    def run(self) -> None:
+        if self.drifts:
+            self.seconds += 1.0
+            self.layer.drift_analog_weights(self.seconds)
+        else:
+            self.layer.program_analog_weights()
+        with self.torch.no_grad():
+            self.y = self.layer(self.x)
+
+
+def program(device: str, row: Row) -> Job:
+    """Programming and a read."""
+    return Programmed(row, drifts=False)
+
+
+def drift(device: str, row: Row) -> Job:
+    """Drift, its compensation and a read."""
+    return Programmed(row, drifts=True)
+
+
 def lenet5_step(device: str, row: Row) -> Job:
     """A training step of LeNet5, a tile a layer."""
     import crossgrid as cg
@@ -148,4 +179,5 @@ def lenet5_step(device: str, row: Row) -> Job:
 JOBS = {
     "update": Update, "forward": forward, "backward": backward, "layer forward": layer_forward,
     "layer step": layer_step, "hardware-aware": HardwareAware, "LeNet5 step": lenet5_step,
+    "program": program, "drift": drift,
 }  # fmt: skip

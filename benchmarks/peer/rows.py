@@ -66,4 +66,6 @@ CASES = (
     Case("layer step", "SoftBoundsDevice", LAYER),
     Case("hardware-aware", "AddNormal", LAYER),
     Case("LeNet5 step", "ConstantStepDevice", IMAGES),
+    Case("program", "PCMLikeNoiseModel", LAYER),
+    Case("drift", "PCMLikeNoiseModel", LAYER),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from ..machine.threads import ALONE, Call
 from ..rng.formulas import unit_interval
 from . import formulas
 from .rows import Rows, ready
@@ -29,7 +30,7 @@ from .settings import (
 )
 from .spread import Spread, line_normals, line_words
 
-__all__ = ["attempt", "prepare", "ready", "scales", "worth_threads"]
+__all__ = ["attempt", "prepare", "ready", "scales", "threads"]
 
 Array = NDArray[np.float32]
 
@@ -39,9 +40,9 @@ def prepare(settings: Settings) -> Settings:
     return settings
 
 
-def worth_threads(vectors: int, lines: int, length: int) -> bool:
-    """Whether an attempt at so many vectors gains from several threads: numpy takes its own."""
-    return False
+def threads(vectors: int, lines: int, length: int) -> Call:
+    """While an attempt runs: one thread, numpy takes its own."""
+    return ALONE
 
 
 def scales(prepared: Settings, scaling: int, x_RI: Array) -> tuple[Array, bool]:

@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 from numba import prange
 
 from ..machine.jit import kernel
+from ..machine.threads import PROCESSORS
 from .unfold import (
     Array,
     Window,
@@ -60,7 +60,8 @@ def unfold(images: Array, moves: Window) -> Array:
     base_P, tap_J = addresses(moves, channels, tuple(size), last)
     patches = np.empty((batch * len(base_P), len(tap_J)), np.float32)
     images_BV = in_memory(padded(images, moves.padding, last), last)
-    _UNFOLD[_worth_threads(patches)](images_BV, base_P, tap_J, patches)
+    with PROCESSORS.call(patches.size, SERIAL_WORK) as threads:
+        _UNFOLD[threads > 1](images_BV, base_P, tap_J, patches)
     return patches
 
 
@@ -74,13 +75,10 @@ def fold(
     patches = checked_patches(patches, batch, channels, size, moves)
     base_P, tap_J = addresses(moves, channels, tuple(size), last)
     images = zeros(batch, channels, with_padding(size, moves.padding), last)
-    _FOLD[_worth_threads(patches)](patches, base_P, tap_J, in_memory(images, last))
+    with PROCESSORS.call(patches.size, SERIAL_WORK) as threads:
+        _FOLD[threads > 1](patches, base_P, tap_J, in_memory(images, last))
     if not any(moves.padding):
         return images
     inside = zeros(batch, channels, size, last)
     inside[...] = images[within(size, moves.padding)]
     return inside
-
-
-def _worth_threads(patches: Array) -> bool:
-    return patches.size >= SERIAL_WORK and numba.get_num_threads() > 1

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...machine.jit import kernel
+from ...machine.threads import PROCESSORS
 from .product import View, transposed_product
 
 ROWS_A_TASK = 32
@@ -40,5 +41,5 @@ def weight_gradient(
 ) -> None:
     """Write dL/dW[out, in] of inputs x[B, in] and output gradients d[B, out]; all C-contiguous float32."""
     d_OB = np.ascontiguousarray(d_BO.T)
-    small = grad_OI.size * len(x_BI) < SERIAL_WORK or numba.get_num_threads() == 1
-    (_serial if small else _threaded)(x_BI, d_OB, grad_OI)
+    with PROCESSORS.call(grad_OI.size * len(x_BI), SERIAL_WORK) as threads:
+        (_threaded if threads > 1 else _serial)(x_BI, d_OB, grad_OI)

@@ -11,6 +11,7 @@ import numba
 import numpy as np
 
 from ...machine.jit import kernel
+from ...machine.threads import PROCESSORS
 from ..rows import ready
 from ..settings import ANALOG_SUM, DIGITAL_SUM, ONE_PASS, SECOND_PASS
 from .inputs import SEVERAL, convert_task, scales_kernel
@@ -247,9 +248,9 @@ def prepare(settings):
     return settings.packed()
 
 
-def worth_threads(vectors, lines, length):
-    """Whether an attempt at so many vectors gains from several threads."""
-    return vectors * lines * (length + LINE_WORK) > SERIAL_WORK and numba.get_num_threads() > 1
+def threads(vectors, lines, length):
+    """While an attempt at so many vectors runs: how many threads it takes."""
+    return PROCESSORS.call(vectors * lines * (length + LINE_WORK), SERIAL_WORK)
 
 
 scales = scales_kernel

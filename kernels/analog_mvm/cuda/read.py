@@ -16,6 +16,7 @@ import triton
 from numpy.typing import NDArray
 
 from ...card import card
+from ...machine.threads import ALONE, Call
 from ..rows import Rows
 from ..settings import NO_WEIGHT_NOISE, Settings
 from ..spread import Spread
@@ -99,9 +100,9 @@ def prepare(settings: Settings) -> Prepared:
     return Prepared(settings, settings.numbers)
 
 
-def worth_threads(vectors: int, lines: int, length: int) -> bool:
-    """Whether an attempt at so many vectors gains from several threads of a processor: never."""
-    return False
+def threads(vectors: int, lines: int, length: int) -> Call:
+    """While an attempt runs: one thread, a card has its own."""
+    return ALONE
 
 
 def scales(prepared: Prepared, scaling: int, x_RI: Tensor) -> tuple[Tensor, bool]:

@@ -98,8 +98,10 @@ class Periphery:
         if not finite:
             raise _not_finite(x_RI)
         scale_M = scale_R if rows.shared else self._scales_by_tile(scale_R[rows.source_M], tile_Q, batch)
-        threads = self._kernels.worth_threads(len(tile_Q) * batch, self.lines, self.length)
-        y_NL, hits_N, clips_N, clips = self._attempt(w_TOI, x_RI, scale_M, rows, 1.0, tick, 0, threads)
+        with self._kernels.threads(len(tile_Q) * batch, self.lines, self.length) as threads:
+            y_NL, hits_N, clips_N, clips = self._attempt(
+                w_TOI, x_RI, scale_M, rows, 1.0, tick, 0, threads > 1
+            )
         y_QBL = y_NL.reshape(len(tile_Q), batch, self.lines)
         last_N = None
         if clips or bound_TB is not None:
@@ -169,10 +171,10 @@ class Periphery:
             if uses_np_sum(self.io, number):
                 scale_P, _ = self._scales(SCALE_NP_SUM, x_RI[rows.source_M])
             factor = self.factors[number]
-            threads = self._kernels.worth_threads(len(pending), self.lines, self.length)
-            y_PL, hits_P, clips_P, _ = self._attempt(
-                w_TOI, x_RI, scale_P, rows, factor, tick, number, threads
-            )
+            with self._kernels.threads(len(pending), self.lines, self.length) as threads:
+                y_PL, hits_P, clips_P, _ = self._attempt(
+                    w_TOI, x_RI, scale_P, rows, factor, tick, number, threads > 1
+                )
             y_NL[pending], clips_N[pending] = y_PL, clips_P
             if last_N is not None:
                 last_N[pending] = on_host(scale_P) * np.float32(factor)

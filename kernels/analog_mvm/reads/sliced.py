@@ -265,13 +265,15 @@ class SlicedPeriphery(Periphery):
         hits_N, clips_N = np.zeros(count, bool), np.zeros(count, np.int64)
         stacked_TOI, stacked_rows = parts_VTOI.reshape(-1, *w_TOI.shape[1:]), _stacked(rows, len(parts_VTOI))
         ones_M = np.ones(len(codes_MI), np.float32)
-        threads = self._kernels.worth_threads(len(stacked_rows.vector_N), self.lines, self.length)
-        reads = self._reads(codes_MI, rows, tick, number)
-        for keys_V2, (driven_MI, weight) in zip(self._columns.keys_PV2, reads, strict=True):
-            y_KL, hits_K, clips_K, _ = self._kernels.attempt(
-                self._columns.prepared, self._columns.spread, keys_V2, stacked_TOI,
-                driven_MI, ones_M, stacked_rows, 1.0, tick, number, threads,
-            )  # fmt: skip
+        threads = self._kernels.threads(len(stacked_rows.vector_N), self.lines, self.length)
+        for keys_V2, (driven_MI, weight) in zip(
+            self._columns.keys_PV2, self._reads(codes_MI, rows, tick, number), strict=True
+        ):
+            with threads as many:
+                y_KL, hits_K, clips_K, _ = self._kernels.attempt(
+                    self._columns.prepared, self._columns.spread, keys_V2, stacked_TOI,
+                    driven_MI, ones_M, stacked_rows, 1.0, tick, number, many > 1,
+                )  # fmt: skip
             y_VNL = on_host(y_KL).reshape(len(part_factors), count, self.lines)
             for part_factor, y_NL in zip(part_factors, y_VNL, strict=True):
                 total_NL += (weight * part_factor) * y_NL.astype(np.float64)

@@ -9,6 +9,7 @@ import numba
 import numpy as np
 
 from ...machine.jit import named_copy
+from ...machine.threads import PROCESSORS
 from ...rng import Stream
 from ...rng.cpu import compiled, unit_interval
 from ..draws.cpu import row_words
@@ -261,7 +262,8 @@ def modify(out_TOI, w_TOI, keys_T2, tick, plan, w_max_T):
     tick, kind = np.int64(tick), int(plan.kind)
     settings = (kind, plan.stochastic, plan.keep_last, plan.values)
     if w_TOI.size >= SERIAL_BELOW:
-        _bank_kernel(ROW_RULES[kind])(out_TOI, w_TOI, keys_T2, tick, *settings, w_max_T)
+        with PROCESSORS.call(w_TOI.size, SERIAL_BELOW):
+            _bank_kernel(ROW_RULES[kind])(out_TOI, w_TOI, keys_T2, tick, *settings, w_max_T)
         return
     for out_OI, w_OI, (k0, k1), w_max in zip(out_TOI, w_TOI, keys_T2, w_max_T, strict=True):
         rows_kernel(kind)(out_OI, w_OI, 0, len(w_OI), *settings, w_max, k0, k1, tick)
@@ -291,5 +293,6 @@ def largest_magnitude(w_TOI, columns):
     if w_TOI.size < SERIAL_BELOW:
         return naive.largest_magnitude(w_TOI, columns)
     bits_TK = np.empty((w_TOI.shape[0], -(-w_TOI.shape[1] // ROWS_A_TASK)), np.int32)
-    _largest_parallel(bits_TK, w_TOI, columns)
+    with PROCESSORS.call(w_TOI.size, SERIAL_BELOW):
+        _largest_parallel(bits_TK, w_TOI, columns)
     return bits_TK.max(axis=1).view(np.float32)

@@ -14,6 +14,7 @@ import numba
 import numpy as np
 
 from ...machine.jit import kernel
+from ...machine.threads import PROCESSORS
 from ...rng import numpy_alike
 from ...rng.cpu import compiled
 from ..draws.cpu import row_normals
@@ -143,5 +144,5 @@ def leave(w_TOI, ratio_T, keys_T2, law, std_P, words_322):
 
     ``ratio_T`` is µS for a weight of 1, ``words_322`` words 2 and 3 of the draws' addresses.
     """
-    small = w_TOI.size < SERIAL_BELOW or numba.get_num_threads() == 1
-    (_serial if small else _threaded)(w_TOI, ratio_T, keys_T2, law, std_P, words_322)
+    with PROCESSORS.call(w_TOI.size, SERIAL_BELOW) as threads:
+        (_threaded if threads > 1 else _serial)(w_TOI, ratio_T, keys_T2, law, std_P, words_322)

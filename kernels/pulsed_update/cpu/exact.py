@@ -8,6 +8,7 @@ import numpy as np
 from numba import prange
 
 from ...machine.jit import kernel
+from ...machine.threads import PROCESSORS
 
 SERIAL_WORK = 100_000
 
@@ -41,5 +42,6 @@ def update_exactly(
 ) -> None:
     """The exact update in place; ``p_TOIP`` None: no bounds."""
     bounded = p_TOIP is not None
-    outer_product = _serial if w_TOI.size * x_XBI.shape[1] < SERIAL_WORK else _threaded
-    outer_product(w_TOI, p_TOIP if bounded else _NO_BOUNDS, bounded, x_XBI, x_of_T, d_DBO, d_of_T, rate)
+    with PROCESSORS.call(w_TOI.size * x_XBI.shape[1], SERIAL_WORK) as threads:
+        outer_product = _threaded if threads > 1 else _serial
+        outer_product(w_TOI, p_TOIP if bounded else _NO_BOUNDS, bounded, x_XBI, x_of_T, d_DBO, d_of_T, rate)

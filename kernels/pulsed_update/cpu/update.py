@@ -17,6 +17,7 @@ import numpy as np
 from numba import prange
 
 from ...machine.jit import kernel
+from ...machine.threads import PROCESSORS
 from ..arguments import Looks, Update, no_looks
 from .exact import update_exactly
 from .plan import DONE, Plan, plan_all
@@ -128,8 +129,8 @@ def run(device: Any, order: Update, looks: Looks | None = None) -> int:
     kind: Any = type(device)
     devices = order.devices
     apply = applier(kind)
-    threads = numba.get_num_threads() if devices.w_TOI.size * order.vectors.batch >= SERIAL_WORK else 1
-    tasks = TASKS_A_THREAD * threads if threads > 1 else 1
     if looks is None:
         looks = no_looks(len(devices.w_TOI))
-    return update_kernel()(apply.address, kind.blockwise, order, looks, tasks)
+    with PROCESSORS.call(devices.w_TOI.size * order.vectors.batch, SERIAL_WORK) as threads:
+        tasks = TASKS_A_THREAD * threads if threads > 1 else 1
+        return update_kernel()(apply.address, kind.blockwise, order, looks, tasks)

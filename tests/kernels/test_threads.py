@@ -1,0 +1,75 @@
+"""How many threads calls take on a machine of one's own, and on one that others use."""
+
+from __future__ import annotations
+
+import time
+
+import numba
+import numpy as np
+import pytest
+
+from crossgrid.kernels.machine.threads import (
+    CALM_CALLS,
+    FIRST_PAUSE_S,
+    HELD_UP_S,
+    LONGEST_PAUSE_S,
+    SHORT,
+    Processors,
+)
+
+ALL = numba.get_num_threads()
+several = pytest.mark.skipif(ALL == 1, reason="this machine has one processor")
+
+
+def threads_of(processors: Processors, work: float = 2.0) -> int:
+    with processors.call(work, 1.0) as threads:
+        assert numba.get_num_threads() == (ALL if work < 1.0 else threads)
+        return threads
+
+
+def test_small_work_is_one_threads() -> None:
+    assert threads_of(Processors(), 0.5) == 1
+
+
+@several
+def test_a_call_that_waits_is_followed_by_calls_of_one_thread() -> None:
+    processors = Processors()
+    assert threads_of(processors) == ALL
+    with processors.call(2.0, 1.0):
+        time.sleep(2 * HELD_UP_S)  # neither ended nor at work, as when a thread waits for a processor
+    assert threads_of(processors) == 1
+    assert numba.get_num_threads() == ALL  # only while the call runs
+    assert threads_of(processors, SHORT) == ALL  # a long call waits a small part of its time
+    processors.shared_until = time.perf_counter()  # the pause is over
+    assert threads_of(processors) == ALL
+
+
+@several
+def test_a_call_that_worked_all_the_time_is_no_sign() -> None:
+    processors = Processors()
+    processors.note(False, several=True)
+    assert threads_of(processors) == ALL
+
+
+@several
+def test_pauses_grow_while_tries_fail_and_start_anew_after_calm() -> None:
+    processors = Processors()
+    pauses = []
+    for _ in range(8):
+        processors.note(True, several=True)
+        pauses.append(processors.shared_until - time.perf_counter())
+    np.testing.assert_allclose(pauses[:3], [FIRST_PAUSE_S, 2 * FIRST_PAUSE_S, 4 * FIRST_PAUSE_S], atol=0.05)
+    assert pauses[-1] == pytest.approx(LONGEST_PAUSE_S, abs=0.05)
+    for _ in range(CALM_CALLS):
+        processors.note(False, several=True)
+    processors.note(True, several=True)
+    assert processors.shared_until - time.perf_counter() == pytest.approx(FIRST_PAUSE_S, abs=0.05)
+
+
+@several
+def test_one_thread_that_is_held_up_prolongs_the_pause_but_not_the_next() -> None:
+    processors = Processors()
+    processors.note(True, several=True)
+    until = processors.shared_until
+    processors.note(True, several=False)
+    assert until <= processors.shared_until <= until + 0.05
