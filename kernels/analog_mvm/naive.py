@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import numpy as np
 from numpy.typing import NDArray
 
-from ..machine.threads import ALONE, Call
 from ..rng.formulas import unit_interval
 from . import formulas
 from .rows import Rows, ready
@@ -40,9 +41,9 @@ def prepare(settings: Settings) -> Settings:
     return settings
 
 
-def threads(vectors: int, lines: int, length: int) -> Call:
+def threads(vectors: int, lines: int, length: int) -> nullcontext[int]:
     """While an attempt runs: one thread, numpy takes its own."""
-    return ALONE
+    return nullcontext(1)
 
 
 def scales(prepared: Settings, scaling: int, x_RI: Array) -> tuple[Array, bool]:

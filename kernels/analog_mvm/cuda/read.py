@@ -7,6 +7,7 @@ so results may differ from theirs in the last bits, and by a converter's step wh
 from __future__ import annotations
 
 import functools
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -16,7 +17,6 @@ import triton
 from numpy.typing import NDArray
 
 from ...card import card
-from ...machine.threads import ALONE, Call
 from ..rows import Rows
 from ..settings import NO_WEIGHT_NOISE, Settings
 from ..spread import Spread
@@ -100,9 +100,9 @@ def prepare(settings: Settings) -> Prepared:
     return Prepared(settings, settings.numbers)
 
 
-def threads(vectors: int, lines: int, length: int) -> Call:
+def threads(vectors: int, lines: int, length: int) -> nullcontext[int]:
     """While an attempt runs: one thread, a card has its own."""
-    return ALONE
+    return nullcontext(1)
 
 
 def scales(prepared: Prepared, scaling: int, x_RI: Tensor) -> tuple[Tensor, bool]:
