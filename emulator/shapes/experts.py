@@ -7,6 +7,7 @@ stand for what they make, and each is taken to get as many tokens as the others.
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,8 +26,8 @@ class Experts:
     """The stacks of one module, in the order of use: the last one reads what the others made."""
 
     name: str
-    count: int
-    sizes: dict[str, tuple[int, int]]  # of each stack: outputs and inputs of an expert's matrix
+    counts: dict[str, int]  # of each stack: its matrices
+    sizes: dict[str, tuple[int, int]]  # outputs and inputs of each
 
     @classmethod
     def of(cls, name: str, module: nn.Module) -> Experts | None:
@@ -34,13 +35,19 @@ class Experts:
         if isinstance(module, AnalogExperts):
             firsts = {m.weight_name: m.grid.spec for m in module.matrices().values() if m.number == 0}
             sizes = {stack: (spec.out_size, spec.in_size) for stack, spec in firsts.items()}
-            return cls(name, len(module.matrices()) // len(sizes), sizes)
+            counts = Counter(matrix.weight_name for matrix in module.matrices().values())
+            return cls(name, dict(counts), sizes)
         layout, stacks = layout_of(module), stacks_of(module)
         if layout is None:
             return None
         kept = {stack: (int(p.shape[1]), int(p.shape[2])) for stack, p in stacks.items()}
         turned = {stack: kept[stack][::-1] if layout[stack] else kept[stack] for stack in layout}
-        return cls(name, len(next(iter(stacks.values()))), turned)
+        return cls(name, {stack: len(stacks[stack]) for stack in layout}, turned)
+
+    @property
+    def count(self) -> int:
+        """Experts that compute: a stack may have places for more."""
+        return min(self.counts.values())
 
     def activity(self, inputs: Sequence[Tensor]) -> float:
         """The part of the tokens that reaches one expert.
@@ -60,7 +67,7 @@ class Experts:
         *before, last = self.sizes
         found = []
         for stack, (out, in_) in self.sizes.items():
-            for k in range(self.count):
+            for k in range(self.counts[stack]):
                 sources = tuple(self._matrix(other, k) for other in before) if stack == last else ()
                 name = self._matrix(stack, k)
                 found.append(LayerShape(name, out, in_, reuse, sources=sources or None, activity=activity))
@@ -68,7 +75,8 @@ class Experts:
 
     def last(self) -> tuple[str, ...]:
         """The matrices that make the outputs."""
-        return tuple(self._matrix([*self.sizes][-1], k) for k in range(self.count))
+        last = [*self.sizes][-1]
+        return tuple(self._matrix(last, k) for k in range(self.counts[last]))
 
     def made(self, inputs: Sequence[Tensor]) -> Tensor:
         """Zeros of the shape of what the experts make of the inputs."""

@@ -13,9 +13,6 @@ from torch import Tensor, nn
 
 from .stacks import ExpertStack, refused
 
-#: experts that the trial's tokens go to: the first and the last
-TRIED = 2
-
 
 def stacks_of(module: nn.Module) -> dict[str, Tensor]:
     """The parameters of a module itself that may be stacks of matrices."""
@@ -36,9 +33,9 @@ def layout_of(module: nn.Module) -> dict[str, bool] | None:
     shapes that experts take. It is known if it multiplies by every stack, always the same way round.
     """
     stacks = stacks_of(module)
-    if not stacks or len({p.shape[0] for p in stacks.values()}) != 1:
+    if not stacks:
         return None
-    experts = next(iter(stacks.values())).shape[0]
+    experts = min(p.shape[0] for p in stacks.values())  # some have places for experts that do nothing
     widths = dict.fromkeys(size for p in stacks.values() for size in (p.shape[2], p.shape[1]))
     with torch.random.fork_rng(devices=[]), torch.no_grad(), torch.device("cpu"):
         trial = _trial_copy(module, stacks)
@@ -113,8 +110,8 @@ def _inputs(kind: Any, experts: int) -> Iterator[Any]:
         p for p in inspect.signature(kind.forward).parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD
     ][1:]
     tokens = 2 * experts
-    index = (torch.arange(tokens) % TRIED * (experts - 1)).unsqueeze(1)
-    weights, dense = torch.ones(tokens, 1), torch.ones(tokens, experts) / experts
+    index = torch.tensor([0, experts - 1]).expand(tokens, 2)  # the first and the last
+    weights, dense = torch.ones(tokens, 2), torch.ones(tokens, experts) / experts
     sizes: list[Any] = [torch.full((experts,), 2), [2] * experts]
     others: dict[int, list[tuple[Any, ...]]] = {
         1: [()],

@@ -93,6 +93,18 @@ class ExpertSlice:
         """The slice turned."""
         return ExpertSlice(self.stack, self.expert, not self.turned)
 
+    def to(self, *like: Any, **named: Any) -> ExpertSlice:
+        """Itself: tiles answer in the type and on the device of what they read."""
+        return self
+
+    def float(self) -> ExpertSlice:
+        """Itself, as ``to``."""
+        return self
+
+    def contiguous(self) -> ExpertSlice:
+        """Itself."""
+        return self
+
     @property
     def T(self) -> ExpertSlice:
         return self.t()
