@@ -36,7 +36,7 @@ FRAME_BYTES, HEADER_BYTES, FRAMES, AXES = 1 << 32, 1 << 26, 1 << 20, 8
 #: an envelope: four letters, version, whether a reply is wanted, the actor that sends, number of the message
 ENVELOPE, MAGIC = struct.Struct("<4sHBxIQ"), b"xgrd"
 
-DTYPES = {"f4": np.float32, "f8": np.float64, "i8": np.int64, "i4": np.int32, "u4": np.uint32, "u1": np.uint8}
+DTYPES = {name: np.dtype(name) for name in ("f4", "f8", "i8", "i4", "u4", "u1")}
 
 Check = Callable[[Any], bool]
 
@@ -136,12 +136,12 @@ def _arrays(where: str, described: Any, frames: Sequence[Any], dtypes: frozenset
         raise ProtocolError(f"{where} describes {described!r:.80} and has {len(frames)} frames for it")
     arrays = []
     for entry, frame in zip(described, frames, strict=False):
-        if not _DESCRIPTION(entry) or entry[0] not in dtypes:
+        if not _describes_an_array(entry) or entry[0] not in dtypes:
             raise ProtocolError(
                 f"{where} has an array {entry!r:.80}; it takes one of {sorted(dtypes)} and a shape"
             )
-        dtype, shape = np.dtype(DTYPES[entry[0]]), entry[1]
-        size, most = memoryview(frame).nbytes, math.prod(max(length, 1) for length in shape)
+        dtype, shape, size = DTYPES[entry[0]], entry[1], memoryview(frame).nbytes
+        most = math.prod(shape) or math.prod(max(length, 1) for length in shape)
         if math.prod(shape) * dtype.itemsize != size or len(shape) > AXES or most > FRAME_BYTES:
             raise ProtocolError(f"{where} describes an array {entry!r:.80} and its frame has {size} bytes")
         arrays.append(np.frombuffer(frame, dtype).reshape(shape) if size else np.empty(shape, dtype))
@@ -162,6 +162,9 @@ def _check_of(hint: Any) -> Any:
             return frozenset(inner[1].split())
         return lambda value: type(value) is int and 0 <= value < 1 << 63
     if origin in (Union, types.UnionType):
+        if len(inner) == 2 and type(None) in inner:
+            present = _check_of(inner[0] if inner[1] is type(None) else inner[1])
+            return lambda value: value is None or present(value)
         options = [_check_of(option) for option in inner]
         return lambda value: any(option(value) for option in options)
     if origin is tuple and inner[-1] is Ellipsis:
@@ -184,7 +187,15 @@ def _check_of(hint: Any) -> Any:
     return lambda value: type(value) is hint  # bool, str and None
 
 
-_DESCRIPTION: Check = _check_of(tuple[str, tuple[Annotated[int, "count"], ...]])
+def _describes_an_array(entry: Any) -> bool:
+    """Whether ``entry`` is the name of a type and a shape: written out, as every array is asked."""
+    return (
+        type(entry) is tuple
+        and len(entry) == 2
+        and type(entry[0]) is str
+        and type(entry[1]) is tuple
+        and all(type(length) is int and 0 <= length < 1 << 63 for length in entry[1])
+    )
 
 
 def _written(kind: type, field: str) -> str:

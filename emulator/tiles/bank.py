@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossgrid.kernels.analog_mvm import periphery, share_networks
-from crossgrid.kernels.analog_mvm.rows import NO_BLOCK
 from crossgrid.kernels.arrays.build import build_cell
 from crossgrid.kernels.arrays.exact import ExactCell
 from crossgrid.kernels.backends import BackendName, backend_of
@@ -108,25 +107,22 @@ class TileBank:
 
     def forward(
         self, x_XBI: Floats, x_of_tile: Index, tick: int, w_TOI: Floats | None = None, bounded: bool = False
-    ) -> tuple[Floats, Floats | None]:
+    ) -> tuple[Floats, Mask | None]:
         """y[tiles, B, out] = W x of each tile's own input block, through DAC and ADC.
 
         Tiles of block NO_BLOCK are not read, and not among the results. ``w_TOI`` stands in for the tiles'
-        own weights where a mini-batch sees others. With ``bounded`` also the ADC's bound [tiles, B] in the
-        units of y; None where results have none.
+        own weights where a mini-batch sees others. With ``bounded`` also which results stand at the ADC's
+        bound; None where none does.
         """
         start = time.perf_counter()
         weights_TOI = self.cell.weights if w_TOI is None else w_TOI
-        bound_TB = None
-        if bounded and self.forward_read.has_bound:
-            bound_TB = np.empty((np.count_nonzero(x_of_tile != NO_BLOCK), x_XBI.shape[1]), np.float32)
-        y_TBO, counts = self.forward_read.read(weights_TOI, x_XBI, x_of_tile, tick, bound_TB)
+        y_TBO, counts = self.forward_read.read(weights_TOI, x_XBI, x_of_tile, tick, bounded)
         self.forwards.add(start, 0)
         self.stats.forward_count += counts.vectors
         self.stats.adc_clips += counts.adc_clips
         self.stats.retries += counts.retries
         self.stats.conversions += counts.conversions
-        return y_TBO, bound_TB
+        return y_TBO, counts.at_bound_QBL
 
     def backward(self, d_XBO: Floats, d_of_tile: Index, tick: int, w_TOI: Floats | None = None) -> Floats:
         """z[tiles, B, in] = W^T d of each tile's own output block, through DAC and ADC."""

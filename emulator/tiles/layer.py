@@ -129,13 +129,13 @@ class HostedLayer:
                 group.forget_modified()
                 group.bank.memory.release()  # nobody trains at present
             w_TOI = None if modify is None else group.modified(modify)
-            y_TBO, bound_TB = group.bank.forward(
+            y_TBO, at_bound_TBO = group.bank.forward(
                 x_XBI, x_of_tile, message.tick, w_TOI, bounded=record is not None
             )
             if record is not None:
                 kept.x_XBI += [x_XBI] if learn else []
                 kept.w_TOI.append(w_TOI)
-                kept.at_bound_TBO.append(_at_bound(y_TBO, bound_TB))
+                kept.at_bound_TBO.append(at_bound_TBO)
                 kept.vectors = x_XBI.shape[1]
             for k, tile in enumerate(tiles):
                 parts[tile.row, tile.column] = y_TBO[k]
@@ -377,6 +377,10 @@ class HostedLayer:
 
 def require_widths(name: str, values: Sequence[Any], widths: Sequence[int], axes: int) -> None:
     """An error unless there is a value of each width, all with ``axes`` axes and alike in the others."""
+    if len(values) == len(widths) == 1:
+        shape = values[0].shape
+        if len(shape) == axes and shape[0 if axes == 1 else 1] == widths[0]:
+            return
     shapes = [tuple(each.shape) for each in values]
     across = 0 if axes == 1 else 1
     wanted = [(*shapes[0][:across], width, *shapes[0][across + 1 :]) for width in widths] if shapes else []
@@ -385,14 +389,6 @@ def require_widths(name: str, values: Sequence[Any], widths: Sequence[int], axes
             f"{name} has shapes {shapes!r:.120}; it must be {len(widths)} arrays of {axes} axes that "
             f"differ in axis {across} alone: {[*widths]!r:.80}"
         )
-
-
-def _at_bound(y_TBO: Floats, bound_TB: Floats | None) -> Mask | None:
-    """Which results stand at the ADC's bound; None where none does."""
-    if bound_TB is None:
-        return None
-    mask_TBO = abs(y_TBO) >= as_kind_of(bound_TB, y_TBO)[:, :, None]
-    return mask_TBO.view(library(y_TBO).uint8) if mask_TBO.any() else None
 
 
 def _seen(d_XBO: Floats, group: Group, mask_TBO: Mask | None) -> Gradients:

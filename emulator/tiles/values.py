@@ -36,6 +36,8 @@ def as_kind_of(values: NDArray[Any], other: Any) -> Any:
 
 def stacked(blocks: list[Any]) -> Any:
     """A copy of equal blocks, one after the other, along a new first axis."""
+    if len(blocks) == 1 and isinstance(blocks[0], np.ndarray):
+        return blocks[0][None].copy()  # a tenth of the time of a stack
     return library(blocks[0]).stack(blocks)
 
 

@@ -31,7 +31,7 @@ from .settings import (
 )
 from .spread import Spread, line_normals, line_words
 
-__all__ = ["attempt", "prepare", "ready", "scales", "threads"]
+__all__ = ["at_bound", "attempt", "prepare", "ready", "scales", "threads"]
 
 Array = NDArray[np.float32]
 
@@ -65,6 +65,16 @@ def scales(prepared: Settings, scaling: int, x_RI: Array) -> tuple[Array, bool]:
         alpha = formulas.number_sum_scale(alpha, one_sign, *factors)
     alpha = np.where(alpha > 0, alpha, np.float32(settings.unscaled_if_zero))
     return alpha.astype(np.float32), bool(np.isfinite(x_RI).all())
+
+
+def at_bound(y_TBL: Array, limit_M: Array, first_T: NDArray[np.int64]) -> tuple[int, Array]:
+    """How many results are of their vector's limit or larger, and which; none of a vector of limit 0.
+
+    Tile t's vectors have the limits limit_M[first_T[t]], ...
+    """
+    limit_TB1 = limit_M[first_T[:, None] + np.arange(y_TBL.shape[1])][:, :, None]
+    mask_TBL = (np.abs(y_TBL) >= limit_TB1) & (limit_TB1 > 0)
+    return int(mask_TBL.sum()), mask_TBL.view(np.uint8)
 
 
 def attempt(

@@ -19,7 +19,7 @@ from .lines import Place
 from .product import View
 from .stages import Block, converted_output, line_signal, settings_in, stage, unsigned
 
-__all__ = ["attempt", "prepare", "ready", "scales"]
+__all__ = ["at_bound", "attempt", "prepare", "ready", "scales"]
 
 LINE_BLOCK = 64
 WIDE_BLOCK, MANY_LINES = 512, 4096  # columns of w that are read together where there are many: whole rows
@@ -241,6 +241,27 @@ def attempt(prepared, spread, keys_T2, w_TOI, x_RI, scale_M, rows, factor, tick,
         clips_N[n] = above + below
         total += above + below
     return y_NL, hits_N, clips_N, total
+
+
+@kernel
+def at_bound(y_TBL, limit_M, first_T):
+    """See ``naive.at_bound``; where there is none, the mask is empty."""
+    tiles, batch, lines = y_TBL.shape
+    found = 0
+    for t in range(tiles):
+        for b in range(batch):
+            limit = limit_M[first_T[t] + b]
+            if limit > 0:
+                for line in range(lines):
+                    found += abs(y_TBL[t, b, line]) >= limit
+    mask_TBL = np.zeros(y_TBL.shape if found else (0, 0, 0), np.uint8)
+    if found:
+        for t in range(tiles):
+            for b in range(batch):
+                limit = limit_M[first_T[t] + b]
+                for line in range(lines):
+                    mask_TBL[t, b, line] = limit > 0 and abs(y_TBL[t, b, line]) >= limit
+    return found, mask_TBL
 
 
 def prepare(settings):

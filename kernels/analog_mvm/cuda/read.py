@@ -120,6 +120,14 @@ def scales(prepared: Prepared, scaling: int, x_RI: Tensor) -> tuple[Tensor, bool
     return alpha_R, int(largest) < NOT_FINITE
 
 
+def at_bound(y_TBL: Tensor, limit_M: Any, first_T: NDArray[np.int64]) -> tuple[int, Tensor]:
+    """See ``naive.at_bound``; the mask stays on the card."""
+    of_vector = ready(first_T[:, None] + np.arange(y_TBL.shape[1]), np.int64)
+    limit_TB1 = ready(limit_M)[of_vector][:, :, None]
+    mask_TBL = (y_TBL.abs() >= limit_TB1) & (limit_TB1 > 0)
+    return int(mask_TBL.sum()), mask_TBL.view(torch.uint8)
+
+
 def attempt(
     prepared: Prepared, spread: Spread, keys_T2: NDArray[np.uint32], w_TOI: Any, x_RI: Any,
     scale_M: Any, rows: Rows, factor: float, tick: int, number: int, threads: bool = False,

@@ -75,11 +75,11 @@ class NodalPeriphery(Periphery):
         x_XBI: Array,
         x_of_tile: NDArray[np.integer],
         tick: int,
-        bound_TB: Array | None = None,
+        bounded: bool = False,
     ) -> tuple[Array, ReadCounts]:
         """As ``Periphery.read``, of the weights that the network of wires leaves."""
         w_TOI, x_XBI, x_of_tile = self._checked(w_TOI, x_XBI, x_of_tile)
-        return super().read(self.networks.effective(w_TOI), x_XBI, x_of_tile, tick, bound_TB)
+        return super().read(self.networks.effective(w_TOI), x_XBI, x_of_tile, tick, bounded)
 
 
 def share_networks(one: Periphery, other: Periphery) -> None:

@@ -39,6 +39,7 @@ class ReadCounts(NamedTuple):
     retries: Count  # attempts of bound management beyond the first, summed over vectors
     vectors: Count
     conversions: Count
+    at_bound_QBL: Array | None = None  # which results stand at the ADC's bound, if asked; None if none does
 
 
 class Periphery:
@@ -81,14 +82,13 @@ class Periphery:
         x_XBI: Array,
         x_of_tile: NDArray[np.integer],
         tick: int,
-        bound_TB: Array | None = None,
+        bounded: bool = False,
     ) -> tuple[Array, ReadCounts]:
         """Tile t reads the vectors x_XBI[x_of_tile[t]], the first of them at time ``tick``.
 
         A tile of block NO_BLOCK is not read: results are those of the others, in order, its counts zero.
-        On a card it takes arrays and tensors, and answers with a tensor there. ``bound_TB`` takes the ADC's
-        bound for each read tile and vector in the units of the results: a result at it stands for any larger
-        signal. It is infinite where a vector was not read (its scale is 0). See ``has_bound``.
+        On a card it takes arrays and tensors, and answers with a tensor there. With ``bounded`` it tells
+        which results stand at the ADC's bound, and so for any larger signal. See ``has_bound``.
         """
         w_TOI, x_XBI, x_of_tile = self._checked(w_TOI, x_XBI, x_of_tile)
         blocks, batch = x_XBI.shape[:2]
@@ -103,22 +103,25 @@ class Periphery:
                 w_TOI, x_RI, scale_M, rows, 1.0, tick, 0, threads > 1
             )
         y_QBL = y_NL.reshape(len(tile_Q), batch, self.lines)
-        last_N = None
-        if clips or bound_TB is not None:
-            scale_N = scale_M[rows.input_first_T[tile_Q, None] + np.arange(batch)].reshape(-1)
-            last_N = None if bound_TB is None else np.array(on_host(scale_N))
+        bounded = bounded and self.has_bound
         counts = _undisturbed(len(w_TOI), batch, self.conversions_a_vector)
+        first_Q = rows.input_first_T[tile_Q]
         if clips or len(tile_Q) < len(w_TOI):
             retries_Q = np.zeros(len(tile_Q), np.int64)
             if len(self.factors) > 1 and hits_N.any():
+                scale_N = scale_M[first_Q[:, None] + np.arange(batch)].reshape(-1)
+                last_N = np.array(on_host(scale_N)) if bounded else None
                 retries_Q = self._manage_bounds(
                     w_TOI, x_RI, x_of_tile, scale_N, tick, y_NL, hits_N, clips_N, last_N
                 )
+                if last_N is not None:
+                    scale_M, first_Q = last_N, np.arange(len(tile_Q)) * batch
             clips_Q = clips_N.reshape(len(tile_Q), batch).sum(axis=1)
             counts = self._counts(tile_Q, clips_Q, retries_Q, batch)
-        if bound_TB is not None and last_N is not None:
-            bound_N = last_N * self.settings.out_scale * self.settings.out_bound
-            bound_TB.reshape(-1)[:] = np.where(bound_N > 0, bound_N * ROUNDING, np.float32(np.inf))
+        if bounded:
+            found, at_bound_QBL = self._kernels.at_bound(y_QBL, scale_M * self._limit, first_Q)
+            if found:
+                counts = counts._replace(at_bound_QBL=at_bound_QBL)
         return y_QBL, counts
 
     def _counts(self, tile_Q: Count, clips_Q: Count, retries_Q: Count, batch: int) -> ReadCounts:
@@ -126,6 +129,11 @@ class Periphery:
         clips_T, retries_T, vectors_T = np.zeros((3, self.shape[0]), np.int64)
         clips_T[tile_Q], retries_T[tile_Q], vectors_T[tile_Q] = clips_Q, retries_Q, batch
         return ReadCounts(clips_T, retries_T, vectors_T, (vectors_T + retries_T) * self.conversions_a_vector)
+
+    @functools.cached_property
+    def _limit(self) -> np.float32:
+        """The magnitude from which on a result of scale 1 stands at the ADC's bound."""
+        return np.float32(self.settings.out_scale * self.settings.out_bound) * ROUNDING
 
     @functools.cached_property
     def has_bound(self) -> bool:
@@ -244,7 +252,7 @@ def _undisturbed(tiles: int, batch: int, conversions: int) -> ReadCounts:
     """The counts of a read in which nothing reached the ADC's bound, not to be written to."""
     none_T, vectors_T = np.zeros(tiles, np.int64), np.full(tiles, batch, np.int64)
     counts = ReadCounts(none_T, none_T, vectors_T, vectors_T * conversions)
-    for values in counts:
+    for values in counts[:4]:
         values.flags.writeable = False
     return counts
 
