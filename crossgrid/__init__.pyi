@@ -74,6 +74,7 @@ from .emulator.config.presets.ttv2 import TTv2EcRamPreset as TTv2EcRamPreset
 from .emulator.config.presets.ttv2 import TTv2IdealizedPreset as TTv2IdealizedPreset
 from .emulator.config.presets.ttv2 import TTv2ReRamESPreset as TTv2ReRamESPreset
 from .emulator.config.presets.ttv2 import TTv2ReRamSBPreset as TTv2ReRamSBPreset
+from .emulator.config.recovery import Recovery as Recovery
 from .emulator.config.rpu import FloatingPointRPUConfig as FloatingPointRPUConfig
 from .emulator.config.rpu import InferenceRPUConfig as InferenceRPUConfig
 from .emulator.config.rpu import InputRangeParameter as InputRangeParameter
@@ -84,6 +85,7 @@ from .emulator.config.rpu import UnitCellRPUConfig as UnitCellRPUConfig
 from .emulator.errors import BackendError as BackendError
 from .emulator.errors import PortError as PortError
 from .emulator.errors import ProtocolError as ProtocolError
+from .emulator.errors import StorageError as StorageError
 from .emulator.errors import TileError as TileError
 from .emulator.model.analog_model import AnalogModel as AnalogModel
 from .emulator.model.analog_model import analog_weights as analog_weights

@@ -17,6 +17,10 @@ class ProtocolError(BackendError):
     """A message between processes is malformed, foreign, or of another version of the protocol."""
 
 
+class StorageError(CrossgridError, OSError):
+    """A run cannot be written or read: the disk is full, the folder may only be read, the device fails."""
+
+
 class PortError(CrossgridError, OSError):
     """The port that was asked for cannot be taken."""
 

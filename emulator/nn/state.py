@@ -8,7 +8,9 @@ was edited, averaged or rounded) the weight is written to the devices.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import msgpack
@@ -21,11 +23,18 @@ from crossgrid.kernels.errors import ConfigError
 
 from ..analog_matrix.pulsed import PulsedTiles
 from ..analog_matrix.weights import digest_of, matrix_of
+from ..hosts.grid import Ticks
 
 if TYPE_CHECKING:
     from .matrix import AnalogMatrix
 
 VERSION = 1
+
+#: types of the arrays that tiles have, as numpy writes them
+DTYPES = ("<f4", "<f8", "<i8", "<i4", "<u4", "|u1")
+
+#: bytes that a header may have at most
+HEADER_BYTES = 1 << 24
 
 
 def save_matrix(matrix: AnalogMatrix, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
@@ -57,6 +66,8 @@ def load_matrix(matrix: AnalogMatrix, state_dict: dict[str, Any], prefix: str, e
         w_OI = matrix_of(spec, weight)
         plain, arrays = (None, {}) if saved is None else unpacked(spec.name, saved)
         if plain is not None:
+            if ("programmed" in plain) is spec.learns:
+                raise ConfigError(f"{spec.name}: the saved state is of another kind of tiles; convert alike")
             matrix.analog_tile.take(plain, arrays)
         if plain is None or plain["digest"] != digest_of(w_OI):
             matrix.set_weights(weight)
@@ -74,6 +85,11 @@ def packed(plain: dict[str, Any], arrays: Mapping[str, NDArray]) -> Tensor:
     return torch.from_numpy(np.concatenate(flat))
 
 
+def header_bytes(flat: NDArray[np.uint8]) -> int:
+    """How many bytes of what ``packed`` gave stand before the arrays."""
+    return 8 + int.from_bytes(flat[:8].tobytes(), "little")
+
+
 def unpacked(name: str, saved: Any) -> tuple[dict[str, Any], dict[str, NDArray]]:
     """What ``packed`` was given; copies.
 
@@ -81,20 +97,53 @@ def unpacked(name: str, saved: Any) -> tuple[dict[str, Any], dict[str, NDArray]]
         ConfigError: these are other bytes.
     """
     try:
-        flat = torch.as_tensor(saved).cpu().to(torch.uint8).numpy()
-        start = 8 + int.from_bytes(flat[:8].tobytes(), "little")
+        if not isinstance(saved, Tensor) or saved.dtype is not torch.uint8 or saved.dim() != 1:
+            raise ValueError("it is no tensor of bytes")
+        flat = saved.cpu().numpy()
+        start = header_bytes(flat)
+        if start > min(len(flat), HEADER_BYTES):
+            raise ValueError(f"a header of {start} bytes")
         header = msgpack.unpackb(flat[8:start].tobytes())
-        plain: dict[str, Any] = header["plain"]
-        if plain["version"] != VERSION:
-            raise ValueError(f"version {plain['version']}, only {VERSION} can be read here")
+        plain = _checked(header["plain"])
         arrays = {}
         for key, dtype, shape in header["arrays"]:
-            size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+            if not isinstance(key, str) or dtype not in DTYPES or not all(map(_is_count, shape)):
+                raise ValueError(f"an array {key!r:.40} {dtype!r:.20} {shape!r:.80}")
+            size = math.prod(shape) * np.dtype(dtype).itemsize
+            if size > len(flat) - start:
+                raise ValueError(f"{size} bytes of {key!r:.40}, {len(flat) - start} are left")
             arrays[key] = np.frombuffer(flat[start : start + size].tobytes(), dtype).reshape(shape).copy()
+            if arrays[key].dtype.kind == "f" and not np.isfinite(arrays[key]).all():
+                raise ValueError(f"{key!r:.40} holds NaN or infinite numbers")
             start += size
-    except (KeyError, TypeError, ValueError, msgpack.UnpackException) as error:
-        raise ConfigError(f"{name}: the state of its tiles cannot be read: {error!r}") from error
+        if start != len(flat):
+            raise ValueError(f"{len(flat) - start} bytes too many")
+    except (KeyError, TypeError, ValueError, RecursionError, msgpack.UnpackException) as error:
+        raise ConfigError(f"{name}: the state of its tiles cannot be read: {error!r:.200}") from error
     return plain, arrays
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and 0 <= value < 1 << 63
+
+
+def _checked(plain: Any) -> dict[str, Any]:
+    """The plain values of a state, each of its type; an error where one is not."""
+    if plain["version"] != VERSION:
+        raise ValueError(f"version {plain['version']!r:.40}, only {VERSION} can be read here")
+    sound = isinstance(plain["digest"], bytes) and _is_count(plain["key"])
+    sound = sound and len(plain["ticks"]) == len(fields(Ticks)) and all(map(_is_count, plain["ticks"]))
+    sound = sound and all(len(block) == 2 and all(map(_is_count, block)) for block in plain["blocks"])
+    if "programmed" in plain:
+        sound = sound and _is_count(plain["modifier_tick"]) and _is_count(plain["programmings"])
+        if plain["programmed"] is not None:
+            tick, digest, drifts, seconds = plain["programmed"]
+            sound = sound and _is_count(tick) and isinstance(digest, bytes) and _is_count(drifts)
+            sound = sound and (seconds is None or (type(seconds) is float and 0 <= seconds < math.inf))
+    if not sound:
+        raise ValueError(f"its plain values are {plain!r:.120}")
+    checked: dict[str, Any] = plain
+    return checked
 
 
 def _bytes(array: NDArray) -> NDArray[np.uint8]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -25,9 +25,10 @@ from ..hosts.grid import TileGrid
 from ..model.analog_model import require_analog
 from ..nn.matrix import AnalogMatrix
 from ..shapes.analog import plain_shapes, traced_shapes
-from .checkpoint import Resume, read_run
+from .checkpoint import read_run
 from .emulation import Emulation
 from .metrics import check_port
+from .resume import Resume
 
 BACKENDS = ("local", "ray")
 
@@ -136,6 +137,8 @@ def restore(
     model: nn.Module,
     optimizer: torch.optim.Optimizer | None = None,
     *,
+    scheduler: Any = None,
+    generators: Mapping[str, torch.Generator] | None = None,
     chip: str | os.PathLike[str] | Chip | None = None,
     backend: Literal["local", "ray"] = "local",
     tiles_per_actor: int | Literal["auto"] = 1,
@@ -149,38 +152,41 @@ def restore(
     Args:
         directory: where the run was saved.
         model: the same analog model, built anew; it takes over the saved weights on entering.
-        optimizer: its optimizer; takes over the saved state if there is one.
+        optimizer, scheduler: its optimizer and scheduler; they take over the saved states on entering.
+        generators: those whose states were saved, by the names that they were saved under.
         chip: the chip of the run where it is no preset.
         backend, tiles_per_actor, metrics_port, timeout_s, device: as for ``emulate``; they may differ from
             the run's; a card's results are a processor's up to float32's rounding.
         example_input: as for ``emulate``; a run with strategy "replicated" needs it again.
 
-    On entering, torch's default generator also goes on where it was.
+    On entering, torch's default generator also goes on where it was. ``batch`` of what is returned is the
+    number of batches that ``save`` was given.
 
     Raises:
-        ConfigError: nothing was saved there, or it was another model, chip or optimizer.
+        ConfigError: nothing was saved there, it is damaged, or it was another model, chip or optimizer.
+        StorageError: it cannot be read.
     """
     saved = read_run(directory)
-    if optimizer is not None and saved["optimizer"] is None:
-        raise ConfigError(f"{directory}: no optimizer was saved; call emulation.save(dir, optimizer)")
+    run, resume = saved.run, Resume(saved, optimizer, scheduler, generators or {})
+    resume.require_all()
     if chip is None:
-        chip = _chip_of(directory, saved["chip"])
-    _take_keys(directory, saved["keys"], require_analog(model))
+        chip = _chip_of(directory, run["chip"])
+    _take_keys(directory, run["keys"], require_analog(model))
     emulation = emulate(
         model,
         chip,
         backend,
         tiles_per_actor,
-        saved["strategy"],
+        run["strategy"],
         metrics_port,
         timeout_s,
-        saved["update_delay"],
+        run["update_delay"],
         device,
         example_input=example_input,
     )
-    if emulation.plan is not None and emulation.plan.chip_identity != saved["chip_identity"]:
+    if emulation.plan is not None and emulation.plan.chip_identity != run["chip_identity"]:
         raise ConfigError(f"{directory}: the run was on another chip than '{emulation.plan.chip}' is now")
-    emulation.resume = Resume(str(directory), saved, optimizer)
+    emulation.resume = resume
     return emulation
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
-import math
 from pathlib import Path
 
 import msgpack
-import numpy as np
 import pytest
 import torch
 from networks import CONFIG, batch, small_net, train
@@ -113,13 +112,34 @@ def test_where_a_run_goes_on_is_chosen_as_for_a_new_one(tmp_path: Path) -> None:
     assert all(new[name].default == going_on[name].default for name in new.keys() - kept)
 
 
-def test_the_file_is_msgpack_and_nothing_else(tmp_path: Path) -> None:
-    path = saved(tmp_path) / "run.msgpack"
-    with path.open("rb") as file:
-        header, *tensors = msgpack.Unpacker(file, strict_map_key=False)
-    assert header["format"] == "crossgrid run"
-    assert all(len(values) == np.dtype(dtype).itemsize * math.prod(shape) for dtype, shape, values in tensors)
-    assert [p.name for p in tmp_path.iterdir()] == ["run.msgpack"]
+def test_a_run_is_a_manifest_and_parts_named_by_their_digests(tmp_path: Path) -> None:
+    """Msgpack with the digest of its body; each part is raw bytes under their own digest."""
+    saved(tmp_path)
+    kind, version, digest, body = msgpack.unpackb((tmp_path / "run.msgpack").read_bytes())
+    assert (kind, version) == ("crossgrid run", 3)
+    assert digest == hashlib.blake2b(body, digest_size=32).digest()
+    parts = msgpack.unpackb(body)["parts"]
+    assert {p.name for p in tmp_path.iterdir()} == {"run.msgpack", *(f"{d.hex()}.raw" for d, _ in parts)}
+    for digest, size in parts:
+        data = (tmp_path / f"{digest.hex()}.raw").read_bytes()
+        assert len(data) == size
+        assert hashlib.blake2b(data, digest_size=32).digest() == digest
+
+
+def test_tiles_that_did_not_change_are_not_written_again(tmp_path: Path) -> None:
+    """Two of three layers are frozen: their reads count, their tiles stay."""
+    model, optimizer = small_net(5)
+    model.features.requires_grad_(False)
+    model.hidden.requires_grad_(False)
+    with cg.emulate(model) as running:
+        running.save(tmp_path)
+        before = {p.name: p.stat().st_ino for p in tmp_path.glob("*.raw")}
+        train(model, optimizer, range(1))
+        running.save(tmp_path)
+    after = {p.name: p.stat().st_ino for p in tmp_path.glob("*.raw")}
+    assert len(after) == len(before)
+    assert len(after.items() & before.items()) >= 2
+    assert len(after.keys() - before.keys()) in (1, 2)  # the layer, and torch's generator
 
 
 def test_what_cannot_be_restored_says_why(tmp_path: Path) -> None:
