@@ -21,8 +21,12 @@ from crossgrid.kernels.machine.lean_numba import load_only
 from ..tiles.messages import REQUESTS, Failed, Process, Reply, Stop, Usage
 from ..tiles.worker import TileWorker
 from .addresses import ActorAddress, DriverAddress, Endpoint, Flow
+from .directory import is_abandoned
 from .packing import Part
 from .wire import Letter, receive, send
+
+#: how long an actor listens before it looks whether its driver is still there
+LISTEN_MS = 5000
 
 
 class TileActor:
@@ -30,11 +34,11 @@ class TileActor:
 
     def __init__(
         self, number: int, parts: Sequence[Part], threads: int, driver: DriverAddress, flow: Flow,
-        device: BackendName,
+        device: BackendName, epoch: int,
     ) -> None:  # fmt: skip
         load_only()
         numba.set_num_threads(min(threads, numba.get_num_threads()))
-        self.number = number
+        self.number, self.epoch = number, epoch
         self.worker = TileWorker(device)
         for layer, spec, blocks in parts:
             self.worker.host(layer, spec, blocks)
@@ -43,6 +47,8 @@ class TileActor:
         self.replies: Any = context.socket(zmq.PUSH)
         for socket in (self.requests, self.replies):
             flow.apply(socket)
+        self.requests.rcvtimeo = LISTEN_MS
+        self.directory = ""  # of the run's sockets, on the driver's node
         self.address = self._connect(driver)
 
     def _connect(self, driver: DriverAddress) -> ActorAddress:
@@ -50,6 +56,7 @@ class TileActor:
         node, actor = ray_context.get_node_id(), ray_context.get_actor_id()
         assert actor is not None
         if node == driver.node:
+            self.directory = driver.directory
             endpoint = Endpoint(f"ipc://{driver.directory}/{actor[:16]}")
             self.requests.bind(endpoint.address)
             self.replies.connect(driver.here.address)
@@ -70,16 +77,25 @@ class TileActor:
         return self.address
 
     def serve(self) -> None:
-        """Answer messages until one says stop."""
-        while not isinstance((letter := receive(self.requests, REQUESTS)).content, Stop):
+        """Answer messages until one says stop, or the driver on this node is gone."""
+        while not isinstance((letter := self._next()).content, Stop):
             try:
                 reply = self.answer(letter.content)
             except Exception as error:
                 reply = Failed(type(error).__name__, str(error))
             if letter.wanted or isinstance(reply, Failed):
-                send(self.replies, Letter(reply, letter.number, letter.wanted, self.number))
+                send(self.replies, Letter(reply, letter.number, letter.wanted, self.number, self.epoch))
         for socket in (self.requests, self.replies):
             socket.close(linger=0)
+
+    def _next(self) -> Letter:
+        """The next message; where the driver is gone, that the actor shall stop."""
+        while True:
+            try:
+                return receive(self.requests, REQUESTS)
+            except zmq.Again:
+                if self.directory and is_abandoned(self.directory):
+                    return Letter(Stop(), 0, False)
 
     def answer(self, message: Any) -> Reply:
         """The reply to one message; to one that could not be read, why."""

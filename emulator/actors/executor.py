@@ -1,54 +1,78 @@
-"""Tiles in Ray actors: Ray places the processes and notices their death, ZeroMQ carries the tensors."""
+"""Tiles in Ray actors: Ray places the processes and notices their death, ZeroMQ carries the tensors.
+
+An actor that dies is started again and told again what its predecessor was told since its last snapshot
+(``history.py``); its replies are the same bits, so nobody who waits learns of it.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import logging
 import os
-import shutil
-import signal
-import tempfile
 import threading
 import time
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import ray
 import zmq
-from ray.util.placement_group import placement_group, remove_placement_group
-from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from crossgrid.kernels.backends import BackendName
 from crossgrid.kernels.errors import CrossgridError
 
+from ..config.recovery import Recovery
 from ..errors import BY_NAME, BackendError, ProtocolError, TileError
-from ..hosts.executor import Hosting, Ticket
+from ..hosts.executor import Hosting, Recovered, Ticket
+from ..hosts.interrupts import Uninterrupted
 from ..tiles.layer_spec import LayerSpec
-from ..tiles.messages import Answer, Failed, Message, Process, Stop, answer_to
-from .actor import TileActor
-from .addresses import ActorAddress
+from ..tiles.messages import REQUESTS, Answer, Failed, Message, Process, ReadSnapshot, Stop, answer_to
+from ..tiles.worker import TileWorker
+from .addresses import Flow
+from .directory import RunDirectory
+from .history import History
+from .launch import Launcher, Running, nodes, start_ray, this_machine, wait_until_gone
 from .mailbox import Mailbox, flow_of
-from .packing import ActorPlan, Node, plan_actors
-from .wire import Letter, send
+from .packing import ActorPlan, plan_actors
+from .wire import Letter, decode, encode, send, send_frames
 
-#: seconds that Ray may take to start the first actor, and each further one, on a busy machine
-START_SECONDS, START_SECONDS_EACH = 120.0, 4.0
+LOG = logging.getLogger("crossgrid")
+
+#: seconds that a waiter listens before it looks whether the actor still lives
+LOOK_SECONDS = 0.05
 
 
 @dataclass(slots=True)
 class Host:
-    """The driver's end of one actor."""
+    """The driver's end of one actor, and of those that follow it where it dies."""
 
-    actor: Any
-    address: ActorAddress
-    socket: zmq.Socket[bytes]
-    serving: Any  # Ray's promise of serve(): kept as long as the actor lives
-    label: str  # which tiles of which layers, for messages
+    plan: ActorPlan
+    flow: Flow
+    running: Running
+    history: History | None  # None: what dies is lost
+    epoch: int = 0  # how often it was restarted
+    deaths: deque[float] = field(default_factory=deque)  # when it died, of late
     sent: int = 0
     dead: bool = False
-    failure: TileError | None = None  # set once the actor is known to be dead or to hang
-    lock: Any = field(default_factory=threading.Lock)  # sockets are not for two threads at once
+    failure: TileError | None = None  # set once the actor is known to be dead or to hang, for good
+    recalled: TileWorker | None = None  # what a dead one held, told again in this process
+    lock: Any = field(default_factory=threading.RLock)  # sockets are not for two threads at once
+
+    @property
+    def address(self) -> Any:
+        """Where the actor listens, and which process it is."""
+        return self.running.address
+
+    @property
+    def socket(self) -> Any:
+        """The way to it."""
+        return self.running.socket
+
+    @property
+    def label(self) -> str:
+        """Which tiles of which layers it hosts, for messages."""
+        return self.plan.label
 
     @property
     def where(self) -> str:
@@ -74,7 +98,7 @@ class RayExecutor:
 
     def __init__(
         self, specs: Sequence[LayerSpec], tiles_per_actor: int | Literal["auto"], timeout_s: float,
-        device: BackendName = "cpu",
+        device: BackendName = "cpu", recovery: Recovery | None = None,
     ) -> None:  # fmt: skip
         """Start the actors of these layers' tiles and connect to them.
 
@@ -82,18 +106,19 @@ class RayExecutor:
             ConfigError: the nodes cannot bear so many actors.
             BackendError: Ray or the actors do not start.
         """
-        self.timeout_s, self.device = timeout_s, device
-        self.owns_ray = not ray.is_initialized()
+        self.timeout_s, self.device, self.recovery = timeout_s, device, recovery
+        self.owner, self.owns_ray = os.getpid(), not ray.is_initialized()
         if self.owns_ray:
-            plan_actors(specs, tiles_per_actor, [_this_machine()], device == "cuda")
-        self.directory = tempfile.mkdtemp(prefix="crossgrid-")
+            plan_actors(specs, tiles_per_actor, [this_machine()], device == "cuda")
+        self.directory = RunDirectory()
         self.hosts: list[Host] = []
-        self.groups: list[Any] = []  # Ray's placement groups, one a chip
+        self.launcher = Launcher(timeout_s, device)
         self.mailbox: Mailbox | None = None
+        self.recovered = Recovered()
         try:
             if self.owns_ray:
-                _start_ray()
-            plans = plan_actors(specs, tiles_per_actor, _nodes(), device == "cuda")
+                start_ray()
+            plans = plan_actors(specs, tiles_per_actor, nodes(), device == "cuda")
             self._start_actors(plans)
         except BaseException:
             self.close()
@@ -107,77 +132,79 @@ class RayExecutor:
         here = ray.get_runtime_context().get_node_id()
         flows = [flow_of(plan.parts) for plan in plans]
         alone = all(plan.node == here for plan in plans)
-        self.mailbox = Mailbox(self.directory, flows, here, alone)
-        groups = {chip: self._reserve(chip, plans) for chip in {plan.chip for plan in plans}}
-        actors: list[Any] = [
-            ray.remote(TileActor)
-            .options(
-                num_cpus=plan.processors,
-                num_gpus=plan.cards,
-                scheduling_strategy=PlacementGroupSchedulingStrategy(groups[plan.chip]),
-            )
-            .remote(number, plan.parts, plan.threads, self.mailbox.address, flow, self.device)
-            for number, (plan, flow) in enumerate(zip(plans, flows, strict=True))
-        ]
-        try:
-            addresses = ray.get(
-                [actor.where.remote() for actor in actors], timeout=self._start_seconds(len(actors))
-            )
-        except Exception as error:
-            for actor in actors:
-                ray.kill(actor)
-            raise BackendError(
-                f"{len(actors)} tile actors did not start: {error}; see `ray status`, "
-                "or pack tiles with tiles_per_actor='auto'"
-            ) from error
-        for actor, address, plan, flow in zip(actors, addresses, plans, flows, strict=True):
-            socket: Any = zmq.Context.instance().socket(zmq.PUSH)
-            flow.apply(socket)
-            if address.endpoint.public_key:
-                socket.curve_publickey, socket.curve_secretkey = zmq.curve_keypair()
-                socket.curve_serverkey = address.endpoint.public_key
-            socket.connect(address.endpoint.address)
-            self.hosts.append(Host(actor, address, socket, actor.serve.remote(), plan.label))
-
-    def _reserve(self, chip: int, plans: Sequence[ActorPlan]) -> Any:
-        """A placement group for a chip: all its actors on one node."""
-        actors = [plan for plan in plans if plan.chip == chip]
-        wanted = {"CPU": sum(a.processors for a in actors), "GPU": sum(a.cards for a in actors)}
-        bundle = {name: round(amount, 4) for name, amount in wanted.items() if amount}
-        group = placement_group(
-            [bundle], strategy="STRICT_PACK", bundle_label_selector=[{"ray.io/node-id": actors[0].node}]
+        self.mailbox = Mailbox(
+            self.directory.path, flows, here, alone, lambda number: self.hosts[number].sent
         )
-        self.groups.append(group)
-        if not group.wait(self._start_seconds(len(actors))):
-            raise BackendError(
-                f"Ray cannot reserve {bundle} on node {actors[0].node[:8]} for the {len(actors)} actors of "
-                f"chip {chip}: others use them, see `ray status`"
-            )
-        return group
-
-    def _start_seconds(self, actors: int) -> float:
-        return max(self.timeout_s, START_SECONDS + START_SECONDS_EACH * actors)
+        self.launcher.reserve(plans)
+        numbered = [(k, plan, flow) for k, (plan, flow) in enumerate(zip(plans, flows, strict=True))]
+        for plan, flow, running in zip(
+            plans, flows, self.launcher.start(numbered, self.mailbox.address), strict=True
+        ):
+            recovery, history = self.recovery, None
+            if recovery is not None:
+                history = History(recovery, max(recovery.log_bytes // len(plans), 1))
+            self.hosts.append(Host(plan, flow, running, history))
 
     def submit(self, host: int, message: Message[Answer], wanted: bool = True) -> Ticket[Answer]:
         """Send a message to an actor, and wait while that has as many messages waiting as it may have.
 
         Of one whose reply is not ``wanted`` the failure is raised by a later wait; see also ``settle``.
         """
-        number, actor = host, self.hosts[host]
-        assert self.mailbox is not None
-        since = time.monotonic()
+        actor = self.hosts[host]
         with actor.lock:
-            actor.sent += 1
-            letter = Letter(message, actor.sent, wanted)
-            while actor.failure is None:
-                try:
-                    send(actor.socket, letter, zmq.NOBLOCK)
-                except zmq.Again:
-                    self.mailbox.receive_waiting(0.05)
-                    self._look_after(number, since)
-                else:
-                    return Waiting(self, number, letter.number, answer_to(message))
-            raise actor.failure
+            self._keep_short(host, message)
+            number = self._post(host, message, wanted)
+        return Waiting(self, host, number, answer_to(message))
+
+    def _post(self, number: int, message: Any, wanted: bool) -> int:
+        """Send a message and remember it; its number. The host's lock is held."""
+        host = self.hosts[number]
+        host.sent += 1
+        frames: Sequence[Any] = encode(Letter(message, host.sent, wanted))
+        if host.failure is not None:
+            raise host.failure
+        epoch, sent, since = host.epoch, False, time.monotonic()
+        try:
+            if host.history is not None:
+                frames = host.history.add(host.sent, message, frames)
+            while not sent and host.epoch == epoch:  # a successor is told it with all others
+                with Uninterrupted():
+                    sent = _sent(host.socket, frames)
+                if not sent:
+                    self._wait_for_room(number, since)
+        except BaseException:
+            if host.history is not None and not sent and host.epoch == epoch:
+                host.history.withdraw(host.sent)
+            raise
+        return host.sent
+
+    def _wait_for_room(self, number: int, since: float) -> None:
+        """Receive for a while, so that an actor may receive too; an error where it died for good."""
+        host = self.hosts[number]
+        assert self.mailbox is not None
+        self.mailbox.receive_waiting(LOOK_SECONDS)
+        self._look_after(number, since)
+        if host.failure is not None:
+            raise host.failure
+
+    def _keep_short(self, number: int, message: Any) -> None:
+        """Ask for a snapshot where one is due, and forget what was told before one that has come."""
+        host = self.hosts[number]
+        history = host.history
+        assert self.mailbox is not None
+        if history is None or host.failure is not None:
+            return
+        if history.asked:
+            replies = self.mailbox.take_all(number, [*history.asked])
+            if replies is not None:
+                history.take(replies)
+                kept = [each.history for each in self.hosts if each.history is not None]
+                self.recovered.log_bytes = sum(each.size for each in kept)
+                self.recovered.snapshot_bytes = sum(each.snapshot_bytes for each in kept)
+                self.mailbox.forget(number, history.told[0].number if history.told else host.sent + 1)
+        elif history.due(message):
+            for layer, _, _ in host.plan.parts:
+                self._post(number, ReadSnapshot(layer), True)
 
     def settle(self) -> CrossgridError | None:
         """Wait until all that was posted is done; what it failed with, if nobody was told yet."""
@@ -196,13 +223,13 @@ class RayExecutor:
         """The reply to a message, or the error that it ended with; see ``Ticket`` for ``failures``.
 
         Raises:
-            TileError: the actor died or did not answer in time.
+            TileError: the actor died too often, or did not answer in time.
             ProtocolError: the reply cannot be read, or is none to this message.
         """
         host = self.hosts[number]
         assert self.mailbox is not None
         since = time.monotonic()
-        while (reply := self.mailbox.take(number, message, 0.5)) is None:
+        while (reply := self.mailbox.take(number, message, LOOK_SECONDS)) is None:
             self._look_after(number, since)
             if host.failure is not None:
                 raise host.failure
@@ -222,18 +249,96 @@ class RayExecutor:
         return BY_NAME.get(failed.error, TileError)(f"{self.hosts[number].label}: {failed.text}")
 
     def _look_after(self, number: int, since: float) -> None:
-        """Note that an actor died, or that it said nothing for too long while we waited."""
+        """See to an actor that died, or that said nothing for too long while we waited."""
         host = self.hosts[number]
         assert self.mailbox is not None
-        ended, _ = ray.wait([host.serving], timeout=0)
-        if ended:
-            host.dead = True
-            host.failure = TileError(f"{host.where} died; the other tiles' weights can still be read")
-        elif time.monotonic() - max(since, self.mailbox.heard.get(number, since)) > self.timeout_s:
-            host.failure = TileError(
-                f"{host.where} did not answer within {self.timeout_s:g} s; it hangs or is too slow: "
-                "raise timeout_s or put fewer tiles into an actor"
-            )
+        if not host.lock.acquire(blocking=False):
+            return  # who sends to it looks after it
+        try:
+            if host.failure is not None:
+                return
+            silent = time.monotonic() - max(since, self.mailbox.heard.get(number, since))
+            with Uninterrupted():
+                if host.running.ended:
+                    self._lost(number, "died", dead=True)
+                elif silent > self.timeout_s:
+                    self._lost(number, f"did not answer within {self.timeout_s:g} s; it hangs or is too slow")
+        finally:
+            host.lock.release()
+
+    def _lost(self, number: int, what: str, dead: bool = False) -> None:
+        """Start a successor of an actor, or note why there is none. The host's lock is held."""
+        host, recovery, began = self.hosts[number], self.recovery, time.monotonic()
+        if recovery is None or host.history is None:
+            host.dead = dead
+            way_out = "the other tiles' weights can still be read"
+            if not dead:
+                way_out = "raise timeout_s or put fewer tiles into an actor"
+            host.failure = TileError(f"{host.where} {what}{';' if dead else ':'} {way_out}")
+            return
+        while True:
+            host.deaths.append(time.monotonic())
+            while host.deaths[0] < time.monotonic() - recovery.storm_s:
+                host.deaths.popleft()
+            where, times = host.where, len(host.deaths)
+            if times > recovery.restarts:
+                why = f"{where} {what}, for the {times}. time in {recovery.storm_s:g} s"
+                break
+            LOG.warning("%s %s; it is started again", where, what)
+            try:
+                self._restart(number)
+            except BackendError as error:
+                what = f"died and did not come back ({error!s:.200})"
+            else:
+                self.recovered.restarts += 1
+                self.recovered.seconds += time.monotonic() - began
+                return
+        host.running.kill(not host.address.endpoint.public_key)
+        host.dead = True
+        host.failure = TileError(f"{why}; its tiles' state is saved, and comes home on leaving")
+
+    def _restart(self, number: int) -> None:
+        """A new actor in the place of one, told what that one was told.
+
+        Raises:
+            BackendError: it did not start, or died at once.
+        """
+        host = self.hosts[number]
+        assert self.mailbox is not None
+        assert host.history is not None
+        host.running.kill(not host.address.endpoint.public_key)
+        host.epoch += 1
+        self.mailbox.epochs[number] = host.epoch % 256
+        plan = (number, host.plan, host.flow)
+        (host.running,) = self.launcher.start([plan], self.mailbox.address, host.epoch % 256)
+        self.mailbox.heard[number] = since = time.monotonic()
+        for frames in host.history.again(self.mailbox.answered.get(number, ())):
+            while not _sent(host.socket, frames):
+                self.mailbox.receive_waiting(LOOK_SECONDS)
+                heard = max(since, self.mailbox.heard[number])
+                if host.running.ended or time.monotonic() - heard > self.timeout_s:
+                    raise BackendError("its successor died or hangs")
+        self.mailbox.heard[number] = time.monotonic()
+
+    def recall(self, number: int, message: Message[Answer]) -> Answer | None:
+        """The answer of an actor that is lost for good, told again in this process; None if nothing is known.
+
+        Raises:
+            CrossgridError: what it was told cannot be done here.
+        """
+        host = self.hosts[number]
+        if host.history is None or not host.dead:
+            return None
+        if host.recalled is None:
+            worker = TileWorker(self.device)
+            for layer, spec, blocks in host.plan.parts:
+                worker.host(layer, spec, blocks)
+            for frames in host.history.again(range(host.sent + 1)):
+                with contextlib.suppress(CrossgridError):  # whoever sent it was told, or will be
+                    worker.handle(decode(frames, REQUESTS).content)
+            host.recalled = worker
+        reply: Any = host.recalled.handle(message)
+        return reply
 
     def forgive(self) -> None:
         """Give actors that were too slow one more chance."""
@@ -247,11 +352,16 @@ class RayExecutor:
         return [{"pid": used.pid, "cpu_seconds": used.cpu_seconds} for used in (t.result() for t in tickets)]
 
     def close(self) -> None:
-        """End all actors, wait until they are gone, and stop Ray where this executor started it."""
+        """End all actors, wait until they are gone, and stop Ray where this executor started it.
+
+        In a process that was forked off nothing is ended: what is in it belongs to its parent.
+        """
+        if os.getpid() != self.owner:
+            return
         running = ray.is_initialized()
-        listening = [host.serving for host in self.hosts if host.failure is None]
-        here = [host for host in self.hosts if not host.address.endpoint.public_key]
-        stopped = [host.address.pid for host in here if host.failure is not None and not host.dead]
+        listening = [host.running.serving for host in self.hosts if host.failure is None]
+        here = [host.address.pid for host in self.hosts if not host.address.endpoint.public_key]
+        stopped = [host for host in self.hosts if host.failure is not None and not host.dead]
         for host in self.hosts:
             host.failure = host.failure or TileError("the emulation has ended; its tiles answer no more")
             with host.lock, contextlib.suppress(zmq.ZMQError):  # a scrape of the metrics may be under way
@@ -259,62 +369,22 @@ class RayExecutor:
         if listening and running:
             ray.wait(listening, num_returns=len(listening), timeout=5)
         for host in self.hosts:
-            host.socket.close(linger=0)
-            if running:
-                ray.kill(host.actor)
+            host.running.kill(host in stopped and host.address.pid in here)
         if self.mailbox is not None:
             self.mailbox.close()
         if running:
-            for group in self.groups:
-                remove_placement_group(group)
-        for pid in stopped:  # a stopped process does not hear Ray
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+            self.launcher.close()
         self.hosts.clear()
         if self.owns_ray and ray.is_initialized():
             ray.shutdown()
-        _wait_until_gone([host.address.pid for host in here])
-        shutil.rmtree(self.directory, ignore_errors=True)
+        wait_until_gone(here)
+        self.directory.close()
 
 
-def _start_ray() -> None:
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_worker_niceness", "0")  # 15 if not set: actors would yield to everything
+def _sent(socket: zmq.Socket[bytes], frames: Sequence[Any]) -> bool:
+    """Send a message whole, or not at all where the socket is full."""
     try:
-        ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-    except Exception as error:
-        raise BackendError(
-            f"Ray does not start: {error}; run `crossgrid doctor`, or use backend='local'"
-        ) from error
-
-
-def _this_machine() -> Node:
-    import psutil
-    import torch
-
-    cards = float(torch.cuda.device_count())
-    return Node("", os.cpu_count() or 1, cards, psutil.virtual_memory().available)
-
-
-def _nodes() -> list[Node]:
-    """What Ray's living nodes offer; of our own the memory that is free now."""
-    here = ray.get_runtime_context().get_node_id()
-    free = _this_machine().free_bytes
-    return [
-        Node(
-            node["NodeID"],
-            node["Resources"].get("CPU", 0.0),
-            node["Resources"].get("GPU", 0.0),
-            free if node["NodeID"] == here else int(node["Resources"].get("memory", 0)),
-        )
-        for node in ray.nodes()
-        if node["Alive"]
-    ]
-
-
-def _wait_until_gone(pids: Sequence[int], seconds: float = 10.0) -> None:
-    import psutil
-
-    deadline = time.monotonic() + seconds
-    while any(psutil.pid_exists(pid) for pid in pids) and time.monotonic() < deadline:
-        time.sleep(0.02)
+        send_frames(socket, frames, zmq.NOBLOCK)
+    except zmq.Again:
+        return False
+    return True

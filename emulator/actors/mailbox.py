@@ -6,13 +6,14 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import ray
 import zmq
 
 from ..errors import BackendError
+from ..hosts.interrupts import Uninterrupted
 from ..tiles.messages import REPLIES, Failed, Reply
 from .addresses import DriverAddress, Endpoint, Flow
 from .packing import Part
@@ -46,9 +47,17 @@ def flow_of(parts: Sequence[Part]) -> Flow:
 class Mailbox:
     """Replies of all actors, for many threads: whoever waits receives for the others too."""
 
-    def __init__(self, directory: str, flows: Sequence[Flow], node: str, alone: bool) -> None:
-        """Listen in ``directory``, and, unless the driver's node is ``alone``, on the network."""
+    def __init__(
+        self, directory: str, flows: Sequence[Flow], node: str, alone: bool, sent: Callable[[int], int]
+    ) -> None:
+        """Listen in ``directory``, and, unless the driver's node is ``alone``, on the network.
+
+        ``sent`` tells how many messages an actor was sent.
+        """
         self.heard: dict[int, float] = {}  # when each actor said something last
+        self.epochs: dict[int, int] = {}  # how often each was restarted: its predecessors are not listened to
+        self.answered: dict[int, set[int]] = {}  # messages whose reply came: a successor repeats it
+        self._sent = sent
         self._replies: dict[tuple[int, int], Reply] = {}
         self._failures: dict[int, deque[Failed]] = {}
         self._arrived = threading.Condition()
@@ -83,27 +92,41 @@ class Mailbox:
         """
         deadline = time.monotonic() + seconds
         while True:
-            with self._arrived:
-                if self._closed:
-                    raise BackendError("the emulation has ended; its tiles answer no more")
-                found = self._replies.pop((actor, message), None)
-                left = deadline - time.monotonic()
-                if found is not None or left <= 0:
-                    return found
-                if self._receiving:
-                    self._arrived.wait(left)
-                    continue
-                self._receiving = True
-            self._receive(left)
+            with Uninterrupted():
+                with self._arrived:
+                    if self._closed:
+                        raise BackendError("the emulation has ended; its tiles answer no more")
+                    found = self._replies.pop((actor, message), None)
+                    left = deadline - time.monotonic()
+                    if found is not None or left <= 0:
+                        return found
+                    if self._receiving:
+                        self._arrived.wait(min(left, PATIENCE_MS / 1e3))
+                        continue
+                    self._receiving = True
+                self._receive(left)
+
+    def take_all(self, actor: int, messages: Sequence[int]) -> dict[int, Reply] | None:
+        """The replies to several messages once all are here, else None; it does not wait."""
+        with self._arrived:
+            if any((actor, message) not in self._replies for message in messages):
+                return None
+            return {message: self._replies.pop((actor, message)) for message in messages}
+
+    def forget(self, actor: int, before: int) -> None:
+        """Messages before that one will not be repeated: forget which of them were answered."""
+        with self._arrived:
+            self.answered[actor] = {n for n in self.answered.get(actor, ()) if n >= before}
 
     def receive_waiting(self, seconds: float) -> None:
         """Receive what arrives within ``seconds``, so that no actor stands still because we do."""
-        with self._arrived:
-            if self._receiving or self._closed:
-                self._arrived.wait(seconds)
-                return
-            self._receiving = True
-        self._receive(seconds)
+        with Uninterrupted():
+            with self._arrived:
+                if self._receiving or self._closed:
+                    self._arrived.wait(seconds)
+                    return
+                self._receiving = True
+            self._receive(seconds)
 
     def close(self) -> None:
         """Stop listening, once nobody receives: ZeroMQ aborts the process where a socket in use is closed."""
@@ -142,14 +165,21 @@ class Mailbox:
         """The sockets to receive from; the only one waits by itself, which is faster than to ask first."""
         if len(self._sockets) == 1:
             return self._sockets
-        return [socket for socket, _ in self._poller.poll(round(seconds * 1e3))]
+        return [socket for socket, _ in self._poller.poll(min(round(seconds * 1e3), PATIENCE_MS))]
 
     def _deliver(self, letter: Letter) -> None:
         actor, reply = letter.sender, letter.content
         if letter.number == 0:  # of no message of ours: somebody else wrote to the actor, or to us
             LOG.warning("actor %d: %s", actor, getattr(reply, "text", reply))
             return
+        if letter.epoch != self.epochs.get(actor, 0):
+            return  # of a predecessor that was held up; its successor answers
         self.heard[actor] = time.monotonic()
+        answered = self.answered.setdefault(actor, set())
+        if letter.number in answered or letter.number > self._sent(actor):
+            return
+        if letter.wanted or isinstance(reply, Failed):
+            answered.add(letter.number)
         if letter.wanted:
             self._replies[actor, letter.number] = reply
         elif isinstance(reply, Failed):  # only failures come back without being asked for

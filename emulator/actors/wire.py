@@ -33,8 +33,9 @@ COPY_BYTES = 65536
 #: the most that a frame, the header, a letter and an array may have; a socket cuts off who announces more
 FRAME_BYTES, HEADER_BYTES, FRAMES, AXES = 1 << 32, 1 << 26, 1 << 20, 8
 
-#: an envelope: four letters, version, whether a reply is wanted, the actor that sends, number of the message
-ENVELOPE, MAGIC = struct.Struct("<4sHBxIQ"), b"xgrd"
+#: an envelope: four letters, version, whether a reply is wanted, how often the actor that sends was
+#: restarted, the actor, number of the message
+ENVELOPE, MAGIC = struct.Struct("<4sHBBIQ"), b"xgrd"
 
 DTYPES = {name: np.dtype(name) for name in ("f4", "f8", "i8", "i4", "u4", "u1")}
 
@@ -49,6 +50,7 @@ class Letter:
     number: int  # of the message, or of the message that this replies to; 0 where it could not be read
     wanted: bool  # whether the sender of the message waits for its reply
     sender: int = 0  # number of the actor that replies
+    epoch: int = 0  # how often that actor was restarted, modulo 256: its predecessors are not listened to
 
 
 def encode(letter: Letter, version: int = VERSION) -> list[Any]:
@@ -77,7 +79,7 @@ def encode(letter: Letter, version: int = VERSION) -> list[Any]:
             f"{kind.__name__} with {len(arrays)} arrays, the largest of {largest} bytes, cannot be sent: at "
             f"most {FRAMES - 1} arrays of {FRAME_BYTES} bytes can; use smaller batches"
         )
-    envelope = ENVELOPE.pack(MAGIC, version, letter.wanted, letter.sender, letter.number)
+    envelope = ENVELOPE.pack(MAGIC, version, letter.wanted, letter.epoch, letter.sender, letter.number)
     head = envelope + msgpack.packb((kind.__name__, body))
     return [head, *(array.data if array.nbytes else b"" for array in arrays)]
 
@@ -87,21 +89,21 @@ def decode(frames: Sequence[Any], kinds: Mapping[str, type]) -> Letter:
 
     What cannot be read is a letter too: its content is ``Failed`` and says why.
     """
-    number, wanted, sender = 0, False, 0
+    number, wanted, sender, epoch = 0, False, 0, 0
     try:
         head = memoryview(frames[0]) if frames else memoryview(b"")
         if len(head) < ENVELOPE.size or head[:4] != MAGIC:
             raise ProtocolError(f"{len(head)} bytes from {bytes(head[:8])!r} on are no message of crossgrid")
-        _, version, wish, sender, number = ENVELOPE.unpack_from(head)
+        _, version, wish, epoch, sender, number = ENVELOPE.unpack_from(head)
         wanted = wish == 1
         if version != VERSION:
             raise ProtocolError(
                 f"a message of the protocol's version {version} cannot be read here, where it has version "
                 f"{VERSION}: install one version of crossgrid on all nodes"
             )
-        return Letter(_content(head[ENVELOPE.size :], frames[1:], kinds), number, wanted, sender)
+        return Letter(_content(head[ENVELOPE.size :], frames[1:], kinds), number, wanted, sender, epoch)
     except ProtocolError as error:
-        return Letter(Failed(type(error).__name__, str(error)), number, wanted, sender)
+        return Letter(Failed(type(error).__name__, str(error)), number, wanted, sender, epoch)
 
 
 def _content(header: memoryview, frames: Sequence[Any], kinds: Mapping[str, type]) -> Any:
@@ -211,7 +213,11 @@ def send(socket: zmq.Socket[bytes], letter: Letter, flags: int = 0) -> None:
         zmq.Again: with ``zmq.NOBLOCK``, where the socket is full.
         InputError: an array is larger than a frame may be.
     """
-    frames = encode(letter)
+    send_frames(socket, encode(letter), flags)
+
+
+def send_frames(socket: zmq.Socket[bytes], frames: Sequence[Any], flags: int = 0) -> None:
+    """Send the frames of a letter, see ``send``."""
     large = any(memoryview(frame).nbytes > COPY_BYTES for frame in frames)
     socket.send_multipart(frames, flags=flags, copy=not large)
 

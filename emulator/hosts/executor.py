@@ -34,8 +34,20 @@ class Ticket(Protocol[Answered_co]):
         ...
 
 
+@dataclass(slots=True)
+class Recovered:
+    """What hosts that died have cost, and what is kept for those that may."""
+
+    restarts: int = 0
+    seconds: float = 0.0  # from the notice of a death until its successor was told everything
+    log_bytes: int = 0  # of messages since the last snapshots
+    snapshot_bytes: int = 0
+
+
 class Executor(Protocol):
     """Hosts that obey messages."""
+
+    recovered: Recovered
 
     def submit(self, host: int, message: Message[Answer], wanted: bool = True) -> Ticket[Answer]:
         """Send a message to a host. Messages to one host are obeyed in order.
@@ -46,6 +58,10 @@ class Executor(Protocol):
 
     def settle(self) -> CrossgridError | None:
         """Wait until all that was sent is done; what it failed with, if nobody was told yet."""
+        ...
+
+    def recall(self, host: int, message: Message[Answer]) -> Answer | None:
+        """What a host that is lost for good would answer, where that is known."""
         ...
 
     def forgive(self) -> None:
@@ -75,6 +91,7 @@ class LocalExecutor:
 
     def __init__(self, device: BackendName = "cpu") -> None:
         self.worker = TileWorker(device)
+        self.recovered = Recovered()
         self.lock = threading.Lock()
 
     def place(self, layer: int, spec: LayerSpec) -> Hosting:
@@ -91,6 +108,9 @@ class LocalExecutor:
 
     def settle(self) -> None:
         """What is sent is done at once, and raises."""
+
+    def recall(self, host: int, message: Message[Answer]) -> None:
+        """A worker in this process is not lost."""
 
     def forgive(self) -> None:
         """A worker in this process is never too slow."""

@@ -46,6 +46,7 @@ from ..tiles.messages import (
 )
 from ..tiles.values import as_array, library, require_finite
 from .executor import Executor, Hosting, LocalExecutor
+from .interrupts import Uninterrupted
 from .records import BackwardPass, Dropped, Record
 from .sums import add_columns, add_rows
 
@@ -213,9 +214,7 @@ class TileGrid:
         self.ticks.update += sum(p.vectors for p in passes)
         for p in passes:
             p.record.applied = True
-        for message in self._due(self.update_delay):
-            for host in self.hosting:
-                self.executor.submit(host, message, wanted=False)
+        self._post(self._due(self.update_delay))
 
     def let_pass(self, time: float) -> None:
         """Let pulsed devices that drift (``DriftParameter``) be left alone for ``time``."""
@@ -225,9 +224,14 @@ class TileGrid:
 
     def apply_late(self) -> None:
         """Pulse the devices for all updates that still wait for their time."""
-        for message in self._due(0):
-            for host in self.hosting:
-                self.executor.submit(host, message, wanted=False)
+        self._post(self._due(0))
+
+    def _post(self, updates: Sequence[Update]) -> None:
+        """Tell all hosts, or an interrupt would leave tiles of one layer that learnt different things."""
+        for message in updates:
+            with Uninterrupted():
+                for host in self.hosting:
+                    self.executor.submit(host, message, wanted=False)
 
     def _due(self, delay: int) -> list[Update]:
         """The updates that ``delay`` or more others follow: no longer late."""
@@ -274,17 +278,19 @@ class TileGrid:
         return _by_key(self._ask_all(ReadState(self.layer)))
 
     def ask_reachable(self, message: Message[Answer]) -> tuple[list[Answer], BackendError | None]:
-        """What the hosts that still answer reply, and why others do not."""
+        """What the hosts reply that still answer, or are known to have held; and why others do not."""
         replies, failure = [], None
         for host in self.hosting:
             try:
                 replies.append(self.executor.submit(host, message).result())
             except BackendError as error:
                 failure = failure or error
+                known = self.executor.recall(host, message)
+                replies += [] if known is None else [known]
         return replies, failure
 
     def rescue(self) -> tuple[TileGrid, BackendError | None]:
-        """The layer in this process, with all tiles that can still be read; lost ones hold nothing."""
+        """The layer in this process, with all tiles that can be read or are known; others hold nothing."""
         home = TileGrid.local(self.spec, copy.copy(self.ticks))
         replies, failure = self.ask_reachable(ReadState(self.layer))
         state = {} if failure is None else home.state()
@@ -293,12 +299,17 @@ class TileGrid:
 
     def load_state(self, state: dict[str, NDArray[Any]]) -> None:
         """Take over the states that ``state`` gave, of a grid cut the same way."""
-        by_block: dict[int, list[tuple[str, NDArray[Any]]]] = {}
+        by_block: dict[str, list[tuple[str, NDArray[Any]]]] = {str(t.block): [] for t in self.spec.tiles}
         for key, values in state.items():
             block, _, name = key.partition("/")
-            by_block.setdefault(int(block), []).append((name, values))
+            if block not in by_block:
+                raise ConfigError(
+                    f"{self.spec.name}: the saved state has {key!r:.40}, which is none of its "
+                    f"{len(by_block)} tiles; build the layer with the same sizes, mapping and chip"
+                )
+            by_block[block].append((name, values))
         for host, blocks in self.hosting.items():
-            entries = [((block, name), values) for block in blocks for name, values in by_block[block]]
+            entries = [((block, name), values) for block in blocks for name, values in by_block[str(block)]]
             names, held = tuple(name for name, _ in entries), [values for _, values in entries]
             self.executor.submit(host, LoadState(self.layer, names, held)).result()
 

@@ -10,6 +10,7 @@ import contextlib
 import copy
 import math
 import os
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from types import TracebackType
@@ -24,6 +25,7 @@ from crossgrid.kernels.backends import BackendName
 from crossgrid.kernels.errors import ConfigError, CrossgridError
 
 from ..analog_matrix.mini_batch import mini_batch
+from ..config.recovery import Recovery
 from ..config.rpu import FloatingPointRPUConfig, RPUConfig
 from ..errors import BackendError
 from ..hosts.executor import Executor, Hosting, LocalExecutor
@@ -36,12 +38,13 @@ from ..shapes.analog import FirstBatch
 from ..summary.summary import analog_summary
 from ..tiles.layer_spec import LayerSpec, TileSpec, placed
 from ..tiles.messages import ReadWeights
-from .checkpoint import Resume, save
+from .checkpoint import Generators, save
 from .joining import flatten, join
 from .metrics import MetricsServer, RunCollector, RunTotals, TileSample
 from .pipeline import Criterion, forward_backward, infer, parts_of
 from .progress import progress_bar
 from .report import RunReport
+from .resume import Resume
 
 
 @dataclass(slots=True)
@@ -58,6 +61,8 @@ class Emulation:
     timeout_s: float
     update_delay: int
     device: BackendName = "cpu"
+    #: what to do about actors that die; set it before entering; None: their state is lost with them
+    recovery: Recovery | None = field(default_factory=Recovery, kw_only=True)
     reuse_known: bool = False  # whether the plan knows how often an input passes through each layer
     totals: RunTotals = field(default_factory=RunTotals)
     executor: Executor | None = field(default=None, init=False)
@@ -65,10 +70,12 @@ class Emulation:
     _layers: list[tuple[str, AnalogMatrix]] = field(default_factory=list, init=False)
     _server: MetricsServer | None = field(default=None, init=False)
     _hook: Any = field(default=None, init=False)
+    _owner: int = field(default=0, init=False)  # the process that entered
     _first_batch: FirstBatch | None = field(default=None, init=False)
     _last_samples: list[TileSample] = field(default_factory=list, init=False)
 
     def __enter__(self) -> Emulation:
+        self._owner = os.getpid()
         if self.executor is not None:
             raise ConfigError("this emulation is running already; call cg.emulate again for another one")
         self._layers = require_analog(self.model)
@@ -77,10 +84,11 @@ class Emulation:
         homes = [layer.grid for _, layer in self._layers]
         try:
             self.executor, hostings = self._place(specs)
+            self.totals.recovered = self.executor.recovered
             self._move_in(specs, hostings)
             if self.resume is not None:
                 self.resume.load(self)
-            collector = RunCollector(self.totals, self.tile_samples)
+            collector = RunCollector(self.totals, self._scraped)
             self._server = MetricsServer.start(collector, self.metrics_port)
         except BaseException:
             for (_, layer), home in zip(self._layers, homes, strict=True):
@@ -99,6 +107,8 @@ class Emulation:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if os.getpid() != self._owner:
+            return  # a process that was forked off; what is here belongs to its parent
         try:
             self._move_out()
         except CrossgridError:
@@ -118,12 +128,37 @@ class Emulation:
         """The analog layers by name, in the model's order."""
         return self._layers
 
-    def save(self, directory: str | os.PathLike[str], optimizer: torch.optim.Optimizer | None = None) -> None:
-        """Write everything that changes, and the optimizer's state: ``cg.restore`` goes on from there.
+    @property
+    def batch(self) -> int:
+        """The number of batches that was given to ``save``, of a restored run; 0 of a new one."""
+        return 0 if self.resume is None else int(self.resume.saved.run["batch"])
 
-        Call it between steps. Late updates (``update_delay``) are applied before, in this run too.
+    def save(
+        self,
+        directory: str | os.PathLike[str],
+        optimizer: torch.optim.Optimizer | None = None,
+        *,
+        scheduler: Any = None,
+        generators: Generators | None = None,
+        batch: int = 0,
+    ) -> None:
+        """Write everything that changes: ``cg.restore`` goes on from there with the same bits.
+
+        Call it between steps. Late updates (``update_delay``) are applied before, in this run too. Whoever is
+        killed meanwhile leaves what was saved before.
+
+        Args:
+            directory: where; made if it is not there. Tiles that did not change since are not written again.
+            optimizer, scheduler: of torch; their states are saved.
+            generators: torch's generators by names of your own, for instance a loader's; or states of theirs.
+                In the middle of an epoch give the state of the loader's as it was when the epoch began.
+            batch: batches trained on: what ``batch`` of the restored run is.
+
+        Raises:
+            ConfigError: a pass that went backward is not applied yet, or somebody else is saving there.
+            StorageError: the disk is full, or the folder cannot be written.
         """
-        save(self, directory, optimizer)
+        save(self, directory, optimizer, scheduler, generators or {}, batch)
 
     def weights(self) -> dict[str, Tensor]:
         """Every analog layer's present weight in torch's shape, float32, by the layer's name."""
@@ -239,6 +274,13 @@ class Emulation:
                 for name, layer in self._layers
                 for block, counters in sorted(layer.grid.stats().items())
             ]
+            self.totals.counted = time.monotonic()
+        return self._last_samples
+
+    def _scraped(self) -> list[TileSample]:
+        """The counters for whoever scrapes: the last ones where a tile does not answer."""
+        with contextlib.suppress(CrossgridError):
+            return self.tile_samples()
         return self._last_samples
 
     def _spec(self, name: str, layer: AnalogMatrix) -> LayerSpec:
@@ -256,7 +298,7 @@ class Emulation:
         from ..actors.executor import RayExecutor
 
         warm_kernels(specs)
-        executor = RayExecutor(specs, self.tiles_per_actor, self.timeout_s, self.device)
+        executor = RayExecutor(specs, self.tiles_per_actor, self.timeout_s, self.device, self.recovery)
         self.totals.actors = len(executor.hosts)
         return executor, executor.hostings
 

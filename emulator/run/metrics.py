@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +16,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from crossgrid.kernels.errors import ConfigError
 
 from ..errors import PortError
+from ..hosts.executor import Recovered
 
 #: where a run's metrics are served if the port is free; deploy/prometheus.yml scrapes these
 USUAL_PORTS = range(9464, 9474)
@@ -71,6 +73,8 @@ class RunTotals:
     progress: float | None = None  # of the present infer, where its length is known
     update_delay: int = 0  # steps
     updates_waiting: int = 0  # of all layers
+    counted: float | None = None  # when the tiles' counters were last known, by time.monotonic()
+    recovered: Recovered = field(default_factory=Recovered)
 
 
 @dataclass(slots=True, eq=False)
@@ -81,7 +85,8 @@ class RunCollector:
     tiles: Callable[[], Iterable[TileSample]]
 
     def collect(self) -> Iterable[Metric]:
-        """All metrics of the run, now."""
+        """All metrics of the run, now; of tiles that do not answer, what they counted last."""
+        samples = list(self.tiles())
         yield CounterMetricFamily("crossgrid_samples", "Samples trained on", value=self.totals.samples)
         yield GaugeMetricFamily(
             "crossgrid_utilization", "Weights over cells of the used tiles", value=self.totals.utilization
@@ -97,13 +102,19 @@ class RunCollector:
         yield GaugeMetricFamily(
             "crossgrid_updates_waiting", "Late updates not applied yet", value=self.totals.updates_waiting
         )
+        yield from _of_recovery(self.totals.recovered)
         if self.totals.progress is not None:
             yield GaugeMetricFamily(
                 "crossgrid_progress_ratio", "Done of the present inference", value=self.totals.progress
             )
         if self.totals.loss is not None:
             yield GaugeMetricFamily("crossgrid_loss", "Loss reported last", value=self.totals.loss)
-        samples = list(self.tiles())
+        if self.totals.counted is not None:
+            yield GaugeMetricFamily(
+                "crossgrid_tile_counters_age_seconds",
+                "How old the tiles' counters are: more than a moment where one does not answer",
+                value=time.monotonic() - self.totals.counted,
+            )
         labels = ["tile", "layer"]
         for counter, (name, text) in TILE_COUNTERS.items():
             family = CounterMetricFamily(name, text, labels=labels)
@@ -115,6 +126,22 @@ class RunCollector:
             for where, values in samples:
                 gauge.add_metric([where[label] for label in labels], value(values))
             yield gauge
+
+
+def _of_recovery(recovered: Recovered) -> Iterable[Metric]:
+    yield CounterMetricFamily(
+        "crossgrid_actor_restarts", "Actors that died and came back", value=recovered.restarts
+    )
+    yield CounterMetricFamily(
+        "crossgrid_recovery_seconds", "Time until they were where they had been", value=recovered.seconds
+    )
+    yield GaugeMetricFamily(
+        "crossgrid_recovery_log_bytes", "Messages kept for actors that may die, at the last snapshot",
+        value=recovered.log_bytes,
+    )  # fmt: skip
+    yield GaugeMetricFamily(
+        "crossgrid_recovery_snapshot_bytes", "Snapshots kept of their tiles", value=recovered.snapshot_bytes
+    )
 
 
 @dataclass(slots=True)

@@ -22,6 +22,7 @@ from .messages import (
     Drift,
     Forward,
     LetPass,
+    LoadSnapshot,
     LoadState,
     Program,
     State,
@@ -175,6 +176,10 @@ class HostedLayer:
             return [as_array(each) for each in values]
         return [self.backend.analog_mvm.ready(each, np.float32) for each in values]
 
+    def placed(self, values: NDArray[Any]) -> Any:
+        """Values that were remembered elsewhere, of whatever type, where the tiles compute."""
+        return self.backend.analog_mvm.ready(values, values.dtype) if self.backend.on_card else values
+
     def _masks(self, kept: Kept) -> tuple[tuple[int, ...], list[Mask]]:
         """The blocks with results at the ADC's bound, and which: the digital trainer asks for them."""
         found = [
@@ -308,7 +313,7 @@ class HostedLayer:
         ]
         return State(tuple(name for name, _ in named), [values for _, values in named])
 
-    def load_state(self, message: LoadState) -> None:
+    def load_state(self, message: LoadState | LoadSnapshot) -> None:
         """Take over the states of all tiles."""
         states: dict[int, dict[str, NDArray[Any]]] = {}
         for (block, name), values in zip(message.names, message.values, strict=True):
@@ -318,8 +323,8 @@ class HostedLayer:
             given = {name: values.shape for name, values in states.get(block, {}).items()}
             if given != shapes:
                 raise ProtocolError(
-                    f"LoadState of {self.spec.name}: the state of block {block} has {given!r:.200}; "
-                    f"it must have {shapes!r:.200}"
+                    f"{type(message).__name__} of {self.spec.name}: the state of block {block} has "
+                    f"{given!r:.200}; it must have {shapes!r:.200}"
                 )
         for group in self.groups:
             group.forget_modified()

@@ -1,9 +1,9 @@
 """The protocol between a layer's front-end and the hosts of its tiles: every message and every reply.
 
 Who sends and who reads stands in a message's docstring. The front-end is ``TileGrid`` (``hosts/grid.py``);
-``Process`` and ``Stop`` are the executor's of actors (``actors/executor.py``). ``TileWorker.handle``
-(``worker.py``) reads messages, whoever sent one reads its reply. In one process they are passed as they are;
-between processes ``actors/wire.py`` encodes them: a field's annotation is its type on the wire.
+``Process``, ``Stop`` and those of snapshots are the executor's of actors (``actors/executor.py``).
+``TileWorker.handle`` (``worker.py``) reads messages, whoever sent one reads its reply. In one process they
+are passed as they are; between processes ``actors/wire.py`` encodes them: an annotation is a type there.
 
 A field of arrays is a list of them: numpy arrays, or tensors where the tiles share a process with torch.
 Whoever changes a message here gives the protocol a new ``VERSION``: those of another one are refused.
@@ -99,6 +99,20 @@ class State:
 
     def __post_init__(self) -> None:
         _require_pairs("State", self.names, self.values)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything that is in a layer's tiles here, in the middle of whatever they do."""
+
+    names: tuple[tuple[Count, str], ...]  # as of ``State``
+    values: States
+    more: tuple[str, ...]  # remembered passes and counters, see ``snapshot.py``
+    held: States
+
+    def __post_init__(self) -> None:
+        _require_pairs("Snapshot", self.names, self.values)
+        _require_pairs("Snapshot", self.more, self.held)
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +253,28 @@ class LoadState(Message[Done]):
 
 
 @dataclass(frozen=True, slots=True)
+class ReadSnapshot(Message[Snapshot]):
+    """``RayExecutor.submit`` -> ``TileWorker.handle``: so that another actor can go on from here."""
+
+    layer: Count
+
+
+@dataclass(frozen=True, slots=True)
+class LoadSnapshot(Message[Done]):
+    """``RayExecutor.restart`` -> ``TileWorker.handle``: go on as the tiles that gave this snapshot."""
+
+    layer: Count
+    names: tuple[tuple[Count, str], ...]
+    values: States
+    more: tuple[str, ...]
+    held: States
+
+    def __post_init__(self) -> None:
+        _require_pairs("LoadSnapshot", self.names, self.values)
+        _require_pairs("LoadSnapshot", self.more, self.held)
+
+
+@dataclass(frozen=True, slots=True)
 class Stats(Message[Counters]):
     """``TileGrid.stats`` -> ``HostedLayer.counters``: what the tiles of this one layer have done."""
 
@@ -257,9 +293,9 @@ class Stop(Message[Done]):
 
 Request: TypeAlias = (
     Forward | Backward | Update | Forget | ReadWeights | WriteWeights | Program | Drift | LetPass
-    | ReadState | LoadState | Stats | Process | Stop
+    | ReadState | LoadState | ReadSnapshot | LoadSnapshot | Stats | Process | Stop
 )  # fmt: skip
-Reply: TypeAlias = Done | Failed | Sums | Weights | State | Counters | Usage
+Reply: TypeAlias = Done | Failed | Sums | Weights | State | Snapshot | Counters | Usage
 
 #: messages and replies by their names on the wire
 REQUESTS: dict[str, type] = {kind.__name__: kind for kind in get_args(Request)}

@@ -23,9 +23,11 @@ from .messages import (
     Forget,
     Forward,
     LetPass,
+    LoadSnapshot,
     LoadState,
     Message,
     Program,
+    ReadSnapshot,
     ReadState,
     ReadWeights,
     Reply,
@@ -33,6 +35,7 @@ from .messages import (
     Update,
     WriteWeights,
 )
+from .snapshot import load_snapshot, snapshot_of
 
 
 @dataclass(slots=True)
@@ -97,10 +100,8 @@ class TileWorker:
                 layer.program(message)
             case LetPass():
                 layer.let_pass(message)
-            case ReadState():
-                reply = layer.state()
-            case LoadState():
-                layer.load_state(message)
+            case ReadState() | LoadState() | ReadSnapshot() | LoadSnapshot():
+                reply = _state(layer, message)
             case Stats():
                 reply = Counters(layer.counters(self.clock.shared_counters()))
             case _:
@@ -114,3 +115,17 @@ class TileWorker:
                 f"{type(message).__name__}: layer {number} is not hosted here; hosted are {[*self.layers]}"
             )
         return self.layers[number]
+
+
+def _state(layer: HostedLayer, message: ReadState | LoadState | ReadSnapshot | LoadSnapshot) -> Reply:
+    """Give or take what makes other tiles these."""
+    match message:
+        case ReadState():
+            return layer.state()
+        case ReadSnapshot():
+            return snapshot_of(layer)
+        case LoadState():
+            layer.load_state(message)
+        case LoadSnapshot():
+            load_snapshot(layer, message)
+    return Done()

@@ -20,11 +20,14 @@ from crossgrid.emulator.tiles.messages import (
     Forget,
     Forward,
     LetPass,
+    LoadSnapshot,
     LoadState,
     Process,
     Program,
+    ReadSnapshot,
     ReadState,
     ReadWeights,
+    Snapshot,
     State,
     Stats,
     Stop,
@@ -55,6 +58,8 @@ REQUESTS: list[Any] = [
     LetPass(0, 2, 10.0),
     ReadState(0),
     LoadState(0, NAMES, HELD),
+    ReadSnapshot(0),
+    LoadSnapshot(0, NAMES, HELD, ("pass/3/x/0",), [X]),
     Stats(0),
     Process(),
     Stop(),
@@ -65,6 +70,7 @@ REPLIES: list[Any] = [
     Sums((0, 1), (-1, 3), [D, D], (2,), [np.ones((2, 4), np.uint8)]),
     Weights((0, 7), [W, W[:1]]),
     State(NAMES, HELD),
+    Snapshot(NAMES, HELD, ("stats/0/pulses",), [np.ones(2, np.int64)]),
     Counters({0: {"pulses": 3.0, "forward_seconds": 0.5}}),
     Usage(4321, 0.25),
 ]
@@ -161,7 +167,11 @@ def malformed(number: int) -> dict[str, tuple[list[Any], str]]:
 
 def of_version(version: int, number: int) -> list[Any]:
     """A message of another version of the protocol, of which nothing is known but the envelope."""
-    return [ENVELOPE.pack(MAGIC, version, True, 0, number) + b"whatever it may be", b"in as many", b"frames"]
+    return [
+        ENVELOPE.pack(MAGIC, version, True, 0, 0, number) + b"whatever it may be",
+        b"in as many",
+        b"frames",
+    ]
 
 
 def foreign() -> list[list[bytes]]:

@@ -1,4 +1,4 @@
-"""An actor that dies, hangs or is too slow is named; nothing hangs, and the living tiles can be read."""
+"""Without recovery an actor that dies, hangs or is too slow is named, and the living tiles can be read."""
 
 from __future__ import annotations
 
@@ -27,6 +27,13 @@ def two_layers() -> nn.Module:
     )
 
 
+def without_recovery(model: nn.Module) -> cg.Emulation:
+    """Tiles in actors whose state is lost with them."""
+    emulation = cg.emulate(model, backend="ray")
+    emulation.recovery = None
+    return emulation
+
+
 def pid_of(emulation: cg.Emulation, actor: int) -> int:
     return int(emulation.executor.hosts[actor].address.pid)
 
@@ -39,7 +46,7 @@ def test_a_dead_or_hanging_actor_is_named(signal_: signal.Signals, words: str) -
     pids: list[int] = []
 
     def run() -> None:
-        with cg.emulate(model, backend="ray") as running:
+        with without_recovery(model) as running:
             model(torch.ones(2, 6))
             running.executor.timeout_s = 2.0
             pids.extend(pid_of(running, actor) for actor in range(3))
@@ -69,7 +76,7 @@ def test_an_actor_that_was_only_slow_comes_home() -> None:
     kept = [layer.get_weights()[0] for layer in model]
 
     def run() -> None:
-        with cg.emulate(model, backend="ray") as running:
+        with without_recovery(model) as running:
             model(torch.ones(2, 6))
             running.executor.timeout_s = 1.0
             os.kill(pid_of(running, 1), signal.SIGSTOP)
@@ -94,7 +101,7 @@ def test_a_slow_actor_does_not_fill_the_drivers_memory() -> None:
     me = psutil.Process()
 
     def run() -> None:
-        with cg.emulate(layer, backend="ray") as running:
+        with without_recovery(layer) as running:
             executor = running.executor
             executor.timeout_s = 2.0
             os.kill(pid_of(running, 0), signal.SIGSTOP)

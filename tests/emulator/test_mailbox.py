@@ -18,7 +18,7 @@ def test_closing_ends_all_who_wait(tmp_path: Path) -> None:
 
     ZeroMQ aborts the process where a socket is closed while another thread receives on it.
     """
-    mailbox = Mailbox(str(tmp_path), [Flow(4, 1 << 16)], "node", alone=True)
+    mailbox = Mailbox(str(tmp_path), [Flow(4, 1 << 16)], "node", alone=True, sent=lambda actor: 1)
     with ThreadPoolExecutor(2) as pool:
         waiting = [pool.submit(mailbox.take, actor, 1, 30.0) for actor in range(2)]
         time.sleep(0.2)

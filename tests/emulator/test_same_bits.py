@@ -12,7 +12,7 @@ from networks import CONFIG, TILES, SmallNet, batch, small_net, train
 from torch import nn
 
 import crossgrid as cg
-from crossgrid.emulator.actors import executor as ray_executor
+from crossgrid.emulator.actors import launch
 
 
 def trained(seed: int, steps: int = 3, **where: object) -> tuple[str, str, str]:
@@ -62,7 +62,7 @@ def pipelined(**where: object) -> tuple[str, torch.Tensor]:
 @pytest.mark.slow
 def test_delays_and_shuffled_starts_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each of the nine actors starts and answers after random delays of its own."""
-    monkeypatch.setattr(ray_executor, "TileActor", DelayedActor)
+    monkeypatch.setattr(launch, "TileActor", DelayedActor)
     here, there = pipelined(), pipelined(backend="ray")
     assert here[0] == there[0]
     assert torch.equal(here[1], there[1])

@@ -1,0 +1,182 @@
+"""Starting Ray, and tile actors where they are planned: at the beginning of a run and after one has died."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import psutil
+import ray
+import zmq
+from ray.util.placement_group import placement_group, remove_placement_group
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy, PlacementGroupSchedulingStrategy
+
+from crossgrid.kernels.backends import BackendName
+
+from ..errors import BackendError
+from .actor import TileActor
+from .addresses import ActorAddress, DriverAddress, Flow
+from .packing import ActorPlan, Node
+
+#: seconds that Ray may take to start the first actor, and each further one, on a busy machine
+START_SECONDS, START_SECONDS_EACH = 120.0, 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """An actor that was started, and the way to it."""
+
+    actor: Any
+    address: ActorAddress
+    socket: zmq.Socket[bytes]
+    serving: Any  # Ray's promise of serve(): kept as long as the actor lives
+
+    @property
+    def ended(self) -> bool:
+        """Whether Ray knows that its process is gone."""
+        ended, _ = ray.wait([self.serving], timeout=0)
+        return bool(ended)
+
+    def kill(self, here: bool) -> None:
+        """End it, whatever it does; a stopped process does not hear Ray, so one that is ``here`` hears us."""
+        self.socket.close(linger=0)
+        with contextlib.suppress(Exception):  # it may be gone, and Ray too
+            ray.kill(self.actor)
+        if here:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.address.pid, signal.SIGKILL)
+
+
+class Launcher:
+    """Starts actors in placement groups, one for all actors of a chip."""
+
+    def __init__(self, timeout_s: float, device: BackendName) -> None:
+        self.timeout_s, self.device = timeout_s, device
+        self.groups: dict[int, Any] = {}  # Ray's placement groups by chip
+        self.homes: dict[int, str] = {}  # the node of each
+
+    def reserve(self, plans: Sequence[ActorPlan]) -> None:
+        """A placement group for each chip: all its actors on one node.
+
+        Raises:
+            BackendError: others use what it needs.
+        """
+        for chip in {plan.chip for plan in plans}:
+            actors = [plan for plan in plans if plan.chip == chip]
+            wanted = {"CPU": sum(a.processors for a in actors), "GPU": sum(a.cards for a in actors)}
+            bundle = {name: round(amount, 4) for name, amount in wanted.items() if amount}
+            node = {"ray.io/node-id": actors[0].node}
+            group = placement_group([bundle], strategy="STRICT_PACK", bundle_label_selector=[node])
+            self.groups[chip], self.homes[chip] = group, actors[0].node
+            if not group.wait(self._seconds(len(actors))):
+                raise BackendError(
+                    f"Ray cannot reserve {bundle} on node {actors[0].node[:8]} for the {len(actors)} actors "
+                    f"of chip {chip}: others use them, see `ray status`"
+                )
+
+    def start(
+        self, plans: Sequence[tuple[int, ActorPlan, Flow]], driver: DriverAddress, epoch: int = 0
+    ) -> list[Running]:
+        """Start numbered actors and connect to them.
+
+        Raises:
+            BackendError: they do not start.
+        """
+        actors = [self._actor(number, plan, flow, driver, epoch) for number, plan, flow in plans]
+        try:
+            addresses = ray.get(
+                [actor.where.remote() for actor in actors], timeout=self._seconds(len(actors))
+            )
+        except Exception as error:
+            for actor in actors:
+                with contextlib.suppress(Exception):
+                    ray.kill(actor)
+            raise BackendError(
+                f"{len(actors)} tile actors did not start: {error}; see `ray status`, "
+                "or pack tiles with tiles_per_actor='auto'"
+            ) from error
+        return [
+            Running(actor, address, _connected(address, flow), actor.serve.remote())
+            for actor, address, (_, _, flow) in zip(actors, addresses, plans, strict=True)
+        ]
+
+    def _actor(self, number: int, plan: ActorPlan, flow: Flow, driver: DriverAddress, epoch: int) -> Any:
+        living = [node["NodeID"] for node in ray.nodes() if node["Alive"]]
+        if self.homes[plan.chip] in living:
+            where: Any = PlacementGroupSchedulingStrategy(self.groups[plan.chip])
+            processors, cards = plan.processors, plan.cards
+        else:  # its node is gone: on one that lives, beside what runs there
+            where = NodeAffinitySchedulingStrategy(living[number % len(living)], soft=True)
+            processors, cards = 0.0, plan.cards
+        made: Any = ray.remote(TileActor).options(
+            num_cpus=processors, num_gpus=cards, scheduling_strategy=where
+        )
+        return made.remote(number, plan.parts, plan.threads, driver, flow, self.device, epoch)
+
+    def _seconds(self, actors: int) -> float:
+        return max(self.timeout_s, START_SECONDS + START_SECONDS_EACH * actors)
+
+    def close(self) -> None:
+        """Give back what was reserved."""
+        for group in self.groups.values():
+            remove_placement_group(group)
+        self.groups.clear()
+
+
+def _connected(address: ActorAddress, flow: Flow) -> Any:
+    socket: Any = zmq.Context.instance().socket(zmq.PUSH)
+    flow.apply(socket)
+    if address.endpoint.public_key:
+        socket.curve_publickey, socket.curve_secretkey = zmq.curve_keypair()
+        socket.curve_serverkey = address.endpoint.public_key
+    socket.connect(address.endpoint.address)
+    return socket
+
+
+def start_ray() -> None:
+    """Start Ray on this machine, for this run alone."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_worker_niceness", "0")  # 15 if not set: actors would yield to everything
+    try:
+        ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    except Exception as error:
+        raise BackendError(
+            f"Ray does not start: {error}; run `crossgrid doctor`, or use backend='local'"
+        ) from error
+
+
+def this_machine() -> Node:
+    """What this machine offers."""
+    import torch
+
+    cards = float(torch.cuda.device_count())
+    return Node("", os.cpu_count() or 1, cards, psutil.virtual_memory().available)
+
+
+def nodes() -> list[Node]:
+    """What Ray's living nodes offer; of our own the memory that is free now."""
+    here = ray.get_runtime_context().get_node_id()
+    free = this_machine().free_bytes
+    return [
+        Node(
+            node["NodeID"],
+            node["Resources"].get("CPU", 0.0),
+            node["Resources"].get("GPU", 0.0),
+            free if node["NodeID"] == here else int(node["Resources"].get("memory", 0)),
+        )
+        for node in ray.nodes()
+        if node["Alive"]
+    ]
+
+
+def wait_until_gone(pids: Sequence[int], seconds: float = 10.0) -> None:
+    """Wait until none of these processes is there."""
+    deadline = time.monotonic() + seconds
+    while any(psutil.pid_exists(pid) for pid in pids) and time.monotonic() < deadline:
+        time.sleep(0.02)

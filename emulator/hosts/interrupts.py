@@ -1,0 +1,39 @@
+"""Signals that wait until what must be whole is done: half a message would put a protocol out of step."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType
+from typing import Any
+
+#: signals whose handlers raise: Ctrl-C, and what a user may have set for being terminated
+DEFERRED = (signal.SIGINT, signal.SIGTERM)
+
+
+class Uninterrupted:
+    """A block in the main thread that Ctrl-C does not break: its handler is called when the block is left.
+
+    Other threads are never interrupted. Blocks may be nested; the outermost one lets the signal through.
+    """
+
+    __slots__ = ("_arrived", "_handlers")
+
+    def __init__(self) -> None:
+        self._arrived: int | None = None
+        self._handlers: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> None:
+        if threading.current_thread() is threading.main_thread():
+            for number in DEFERRED:
+                if callable(signal.getsignal(number)):
+                    self._handlers[number] = signal.signal(number, self._note)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self._arrived = number
+
+    def __exit__(self, *exc: object) -> None:
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        if self._arrived is not None:
+            signal.raise_signal(self._arrived)
