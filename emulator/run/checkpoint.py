@@ -119,7 +119,7 @@ def _homes(emulation: Emulation, model: Mapping[str, Any]) -> dict[int, _Home]:
     """For each tensor of the model's state, by its identity, where it is written: each layer is a part."""
     layers = dict(analog_layers(emulation.model))
     states = {
-        f"{name}.{matrix.tiles_name}.state".lstrip(".")
+        f"{name}.{matrix.tiles_path}.state".lstrip(".")
         for name, layer in layers.items()
         for matrix in layer.matrices().values()
     }
