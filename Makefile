@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
-.PHONY: help setup demo test test-slow lint types format clean bench-peer bench-trees bench-ray bench-gpu
+.PHONY: help setup demo test test-slow test-chaos test-fuzz lint types format clean bench-peer bench-trees bench-ray bench-gpu
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -37,6 +37,14 @@ test: $(STAMP) ## run the tests
 test-slow: $(STAMP) ## run the long tests
 	@echo "== test-slow"
 	$(BIN)/python -m pytest -m slow
+
+test-chaos: $(STAMP) ## kill actors a hundred times at random moments, and drivers while they save
+	@echo "== test-chaos"
+	$(BIN)/python -m pytest -m chaos
+
+test-fuzz: $(STAMP) ## read thousands of spoiled checkpoints, plans, chip files and messages
+	@echo "== test-fuzz"
+	$(BIN)/python -m pytest -m fuzz
 
 lint: $(STAMP) types ## check style, types and formatting
 	@echo "== lint: ruff"

@@ -27,7 +27,7 @@ from enum import Enum
 from numbers import Integral, Real
 from typing import Any, ClassVar, TypeVar
 
-from .errors import ConfigError, nearest, unknown
+from .errors import ConfigError, nearest, shown, unknown
 from .field_help import Help
 
 if sys.version_info >= (3, 11):
@@ -158,20 +158,32 @@ def _typed(where: str, hint: Any, value: Any) -> Any:
     if hint is bool:
         if isinstance(value, bool) or type(value).__name__ in ("bool_", "bool"):
             return bool(value)
-    elif hint is int:
-        if isinstance(value, Integral) and not isinstance(value, bool):
-            return int(value)
-    elif hint is float:
-        if isinstance(value, Real) and not isinstance(value, bool):
-            if not math.isfinite(value):
-                raise ConfigError(f"{where} = {value} must be a finite number")
-            return float(value)
+    elif hint in (int, float):
+        if isinstance(value, Integral if hint is int else Real) and not isinstance(value, bool):
+            return _number(where, hint, value)
     elif isinstance(hint, type) and issubclass(hint, Enum):
         return _typed_enum(where, hint, value)
     elif isinstance(hint, type) and isinstance(value, hint):
         return value
     wanted = getattr(hint, "__name__", str(hint))
-    raise ConfigError(f"{where} = {value!r} is of type {type(value).__name__}; it must be of type {wanted}")
+    raise ConfigError(
+        f"{where} = {shown(value)} is of type {type(value).__name__}; it must be of type {wanted}"
+    )
+
+
+def _number(where: str, hint: type, value: Any) -> Any:
+    """A whole number of at most 63 bits, or a finite one."""
+    if hint is int:
+        if abs(value) >= 1 << 63:
+            raise ConfigError(f"{where} = {shown(value)} must be a number of at most 63 bits")
+        return int(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise ConfigError(f"{where} = {shown(value)} must be a finite number")
+    return number
 
 
 def _typed_union(where: str, hint: Any, value: Any) -> Any:
@@ -191,7 +203,7 @@ def _typed_union(where: str, hint: Any, value: Any) -> Any:
 
 def _typed_sequence(where: str, hint: Any, value: Any) -> Any:
     if not isinstance(value, (list, tuple)):
-        raise ConfigError(f"{where} = {value!r} must be a list")
+        raise ConfigError(f"{where} = {shown(value)} must be a list")
     item = typing.get_args(hint)[0]
     items = [_typed(f"{where}[{k}]", item, entry) for k, entry in enumerate(value)]
     return items if typing.get_origin(hint) is list else tuple(items)
@@ -204,5 +216,5 @@ def _typed_enum(where: str, hint: type[Enum], value: Any) -> Enum:
         if isinstance(value, str) and value.lower() in (member.name.lower(), str(member.value).lower()):
             return member
     raise ConfigError(
-        f"{where} = {value!r} is no {hint.__name__}: {nearest(str(value), [m.name for m in hint])}"
+        f"{where} = {shown(value)} is no {hint.__name__}: {nearest(shown(value), [m.name for m in hint])}"
     )

@@ -6,6 +6,7 @@ each also is the built-in error that a caller of ordinary Python code would expe
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -27,6 +28,16 @@ class UnknownNameError(ConfigError, AttributeError, TypeError, KeyError):
 
 class InputError(CrossgridError, ValueError):
     """A tensor that cannot be computed with: wrong shape, wrong type, NaN or infinite."""
+
+
+def shown(value: object) -> str:
+    """``value`` in an error: its beginning, however large it is and whatever it holds."""
+    short = reprlib.Repr()
+    short.maxlevel, short.maxstring, short.maxother, short.maxlong = 3, 80, 80, 40
+    try:
+        return short.repr(value)
+    except ValueError:  # Python does not print whole numbers of thousands of digits
+        return f"a {type(value).__name__} too large to print"
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

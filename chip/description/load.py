@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from crossgrid.kernels.errors import ConfigError, unknown
+from crossgrid.kernels.errors import ConfigError, shown, unknown
 
 from .checks import check_chip
 from .parsing import from_mapping
@@ -27,7 +27,7 @@ def load_chip(chip: str | Path | Chip) -> Chip:
         return chip
     if not isinstance(chip, (str, Path)):
         raise ConfigError(
-            f"chip = {chip!r} must be a preset's name, a path or a Chip; presets: {', '.join(presets())}"
+            f"chip = {shown(chip)} must be a preset's name, a path or a Chip; presets: {', '.join(presets())}"
         )
     path = Path(chip)
     if str(chip) in presets():
@@ -42,6 +42,10 @@ def parse_chip(data: Any, where: str) -> Chip:
     chip = from_mapping(Chip, data, where)
     check_chip(chip, where)
     return chip
+
+
+#: bytes of a chip file, and keys that merging may give one mapping: a few lines can ask for billions
+LARGEST, MOST_KEYS = 1 << 20, 1000
 
 
 class _UniqueKeys(yaml.SafeLoader):
@@ -59,6 +63,14 @@ class _UniqueKeys(yaml.SafeLoader):
             seen.add(key_node.value)
         return super().construct_mapping(node, deep)
 
+    def flatten_mapping(self, node: Any) -> None:
+        """Merge what ``<<`` names into a mapping; each level may double the last."""
+        super().flatten_mapping(node)
+        if len(node.value) > MOST_KEYS:
+            raise ConfigError(
+                f"a mapping has {len(node.value)} keys after merging; at most {MOST_KEYS} are read"
+            )
+
 
 def _read_yaml(path: Path) -> Any:
     """What the file holds. An odd date is a ``ValueError``, a thousand brackets a ``RecursionError``."""
@@ -67,8 +79,11 @@ def _read_yaml(path: Path) -> Any:
             f"chip '{path}' is a folder; give a YAML file in it, or one of {', '.join(presets())}"
         )
     try:
-        text = path.read_text(encoding="utf-8")
-        return yaml.load(text, Loader=_UniqueKeys)
+        with path.open("rb") as file:
+            data = file.read(LARGEST + 1)
+        if len(data) > LARGEST:
+            raise ConfigError(f"more than {LARGEST} bytes are no description of a chip")
+        return yaml.load(data.decode("utf-8"), Loader=_UniqueKeys)
     except ConfigError as error:
         raise ConfigError(f"chip file '{path}': {error}") from None
     except FileNotFoundError:
@@ -77,6 +92,6 @@ def _read_yaml(path: Path) -> Any:
         ) from None
     except OSError as error:
         raise ConfigError(f"chip file '{path}' cannot be read: {error.strerror or error}") from None
-    except (yaml.YAMLError, ValueError, RecursionError, TypeError) as error:
+    except (yaml.YAMLError, ValueError, LookupError, RecursionError, TypeError, AttributeError) as error:
         reason = " ".join(str(error).split())
-        raise ConfigError(f"chip file '{path}' is no readable YAML: {reason}") from None
+        raise ConfigError(f"chip file '{path}' is no readable YAML: {reason:.400}") from None

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from crossgrid.kernels.config import field_checks
-from crossgrid.kernels.errors import ConfigError, nearest, unknown
+from crossgrid.kernels.errors import ConfigError, nearest, shown, unknown
 
 T = TypeVar("T")
 
@@ -41,7 +41,7 @@ class Figure:
 def from_mapping(cls: type[T], data: Any, where: str) -> T:
     """``data`` as the frozen dataclass ``cls``; ``where`` is the place that an error names."""
     if not isinstance(data, Mapping):
-        raise ConfigError(f"{where} = {data!r} must be a mapping of keys to values")
+        raise ConfigError(f"{where} = {shown(data)} must be a mapping of keys to values")
     specs = {spec.name: spec for spec in dataclasses.fields(cls)}  # type: ignore[arg-type]
     for key in data:
         if key not in specs:
@@ -70,7 +70,7 @@ def _value(cls: type, spec: Any, hint: Any, value: Any, place: str) -> Any:
     item = typing.get_args(plain)[0] if typing.get_origin(plain) is tuple else None
     if isinstance(item, type) and dataclasses.is_dataclass(item):
         if not isinstance(value, (list, tuple)):
-            raise ConfigError(f"{place} = {value!r} must be a list")
+            raise ConfigError(f"{place} = {shown(value)} must be a list")
         return tuple(from_mapping(item, entry, f"{place}[{k}]") for k, entry in enumerate(value))
     if isinstance(value, str) and plain in (int, float):
         raise ConfigError(_not_a_number(place, value))
@@ -92,11 +92,11 @@ def figure(value: Any, place: str, with_bits: bool = False) -> Figure:
         raise ConfigError(f"{place} has no 'value': give a number, or {{value: NUMBER, source: TEXT}}")
     number, bits = _number(value["value"], place), value.get("at_bits")
     if bits is not None and (isinstance(bits, bool) or not isinstance(bits, int) or not 1 <= bits <= 64):
-        raise ConfigError(f"{place}.at_bits = {bits!r} must be a whole number of bits from 1 to 64")
+        raise ConfigError(f"{place}.at_bits = {shown(bits)} must be a whole number of bits from 1 to 64")
     texts = {key: value[key] for key in ("source", "estimate") if value.get(key) is not None}
     for key, text in texts.items():
         if not isinstance(text, str):
-            raise ConfigError(f"{place}.{key} = {text!r} must be text: where the figure is from")
+            raise ConfigError(f"{place}.{key} = {shown(text)} must be text: where the figure is from")
     if texts.get("source"):
         return Figure(number, texts["source"], estimate=False, at_bits=bits)
     return Figure(number, texts.get("estimate", ""), estimate=True, at_bits=bits)
@@ -106,7 +106,7 @@ def _number(value: Any, place: str) -> float:
     if isinstance(value, str):
         raise ConfigError(_not_a_number(place, value))
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise ConfigError(f"{place} = {value!r} is of type {type(value).__name__}; it must be a number")
+        raise ConfigError(f"{place} = {shown(value)} is of type {type(value).__name__}; it must be a number")
     try:
         number = float(value)
     except OverflowError:
@@ -118,7 +118,8 @@ def _number(value: Any, place: str) -> float:
 
 def _not_a_number(place: str, text: str) -> str:
     """The message for a text where a number belongs; a text with a unit is converted for the user."""
-    match = re.fullmatch(r"\s*([-+.\deE]+)\s*([a-zA-Zµ²2]+)\s*", text)
+    text = text[:80]
+    match = re.fullmatch(r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*([a-zA-Zµ²2]+)\s*", text)
     wanted = place.rsplit("_", 1)[-1].lower()
     for kind, scales in UNITS.items():
         if wanted not in scales or match is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,14 @@ from typing import Any
 import msgpack
 import numpy as np
 
-from crossgrid.kernels.errors import ConfigError
+from crossgrid.kernels.errors import ConfigError, shown
 
 from .digital import DigitalWork
 from .plan import COLUMNS, Convolution, Join, LayerShape, MappingPlan
+from .typed import require_typed
 
 FORMAT = "crossgrid plan 5"
+MOST_TILES = 2**31 - 1  # a plan numbers tiles in 32 bits
 #: fields of a plan that are stored as they are
 _PLAIN = (
     "chip", "chip_identity", "tile_out", "tile_in", "chips", "strategy", "strategy_why", "placement",
@@ -48,7 +51,8 @@ def load_plan(path: str | Path) -> MappingPlan:
     try:
         data = msgpack.unpackb(raw)
         if data["format"] != FORMAT:
-            raise ConfigError(f"plan '{path}' has the format '{data['format']}', not '{FORMAT}'; map anew")
+            given = shown(data["format"])
+            raise ConfigError(f"plan '{path}' has the format {given}, not '{FORMAT}'; map anew")
         head = data["plan"]
         if data["digest"] != _digest(head, data["table"]):
             raise ConfigError(f"plan '{path}' is damaged: it is not as it was written; map the model anew")
@@ -63,7 +67,8 @@ def load_plan(path: str | Path) -> MappingPlan:
         raise
     except Exception as error:
         raise ConfigError(
-            f"plan '{path}' is damaged or no plan ({type(error).__name__}: {error}); map the model anew"
+            f"plan '{path}' is damaged or no plan ({type(error).__name__}: {error!s:.200}); "
+            "map the model anew"
         ) from None
     _check_sound(plan, path)
     return plan
@@ -81,6 +86,9 @@ def _layer(entry: dict[str, Any]) -> LayerShape:
 
 
 def _check_sound(plan: MappingPlan, path: str | Path) -> None:
+    require_typed(plan, f"plan '{path}' is damaged", skip=("table",))
+    if math.prod(plan.grid) * plan.chips > MOST_TILES:
+        raise ConfigError(f"plan '{path}' is damaged: more than {MOST_TILES} tiles; map the model anew")
     table, count = plan.table, len(plan.layers)
     lengths = {len(column) for column in table.values()}
     limits = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import logging
 import os
@@ -137,6 +138,14 @@ def _connected(address: ActorAddress, flow: Flow) -> Any:
         socket.curve_serverkey = address.endpoint.public_key
     socket.connect(address.endpoint.address)
     return socket
+
+
+def _forget_ray() -> None:
+    """A child that was forked off must not end its parent's Ray when it ends."""
+    atexit.unregister(ray.shutdown)
+
+
+os.register_at_fork(after_in_child=_forget_ray)
 
 
 def start_ray() -> None:

@@ -39,6 +39,7 @@ def doctor_arguments(parser: argparse.ArgumentParser) -> None:
         help="look at this model instead: what of it is on tiles, what is not and why",
     )  # fmt: skip
     parser.add_argument("--no-ray", action="store_true", help="do not start Ray")
+    parser.add_argument("--clean", action="store_true", help="only remove what killed runs left behind")
     parser.add_argument(
         "--config", choices=("SingleRPUConfig", "InferenceRPUConfig"), default="SingleRPUConfig",
         help="what a model without analog layers is converted with",
@@ -55,6 +56,12 @@ def run_doctor(args: argparse.Namespace) -> int:
         raise ConfigError("--chip and --json belong to a model: crossgrid doctor FILE.py:CALLABLE")
     from .doctor import examine
 
+    if args.clean:
+        from ..actors.directory import remove_abandoned
+
+        for path in remove_abandoned():
+            print(f"removed {path}")
+        return 0
     table = Table("", "what", "")
     healthy = True
     for finding in examine(not args.no_ray):

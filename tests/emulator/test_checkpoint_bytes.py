@@ -237,6 +237,7 @@ def test_accidents_are_refused_or_change_nothing(saved: Path, tmp_path: Path) ->
 
 
 @pytest.mark.slow
+@pytest.mark.fuzz
 @pytest.mark.timeout(3600)
 def test_thousands_of_accidents(saved: Path, tmp_path: Path) -> None:
     accidents(saved, tmp_path / "run", 5000)
@@ -287,6 +288,7 @@ def test_a_driver_killed_while_it_saves_leaves_the_last_complete_run(tmp_path: P
 
 
 @pytest.mark.slow
+@pytest.mark.chaos
 @pytest.mark.timeout(1800)
 def test_fifty_drivers_killed_while_they_save(tmp_path: Path) -> None:
     killed_while_saving(tmp_path, [0.02 + 0.013 * k for k in range(50)])

@@ -96,13 +96,24 @@ def test_foreign_bytes_are_refused_and_want_no_reply() -> None:
 
 def test_whatever_happens_to_a_message_it_is_read_or_refused() -> None:
     """4,000 accidents with all kinds: a typed message or a refusal, no exception."""
+    assert refused_of(4000) > 2000  # most accidents are seen; the others changed a number
+
+
+@pytest.mark.slow
+@pytest.mark.fuzz
+def test_whatever_happens_to_many_messages() -> None:
+    assert refused_of(20_000) > 10_000
+
+
+def refused_of(accidents: int) -> int:
+    """How many of so many spoiled messages are refused; each is read or refused."""
     drawn, refused = random.Random(1), 0
-    for _ in range(4000):
+    for _ in range(accidents):
         frames = encode(letters.letter(drawn.choice(ALL)))
         got = decode(letters.mutated(frames, drawn), KINDS)
         assert type(got.content) in KINDS.values()
         refused += isinstance(got.content, Failed) and got.content.error == "ProtocolError"
-    assert refused > 2000  # most accidents are seen; the others changed a number
+    return refused
 
 
 def test_sizes_that_lie_take_no_memory() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Callable
 from dataclasses import replace
 
 import ray
@@ -22,11 +24,13 @@ def two_small_chips() -> cg.Chip:
     )
 
 
-def trained(**where: object) -> dict[str, object]:
-    """Hashes of weights and outputs, and where the tiles were."""
+def trained(kill: Callable[[], None] | None = None, **where: object) -> dict[str, object]:
+    """Hashes of weights and outputs, and where the tiles were; between the steps a node may be killed."""
     model, optimizer = small_net(7)
     with cg.emulate(model, two_small_chips(), **where) as running:
         for number in range(2):
+            if number and kill is not None:
+                kill()
             running.train_step(*batch(number), nn.CrossEntropyLoss(), optimizer, micro_batches=2)
         outputs = running.infer(batch(9)[0], micro_batch=2, depth=2)
         actors = [
@@ -39,10 +43,11 @@ def trained(**where: object) -> dict[str, object]:
 def main() -> None:
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
     try:
-        cluster.add_node(num_cpus=2)
+        other = cluster.add_node(num_cpus=2)
         cluster.wait_for_nodes()
         ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
-        there = trained(backend="ray", tiles_per_actor=2)
+        kill = (lambda: cluster.remove_node(other, allow_graceful=False)) if "kill" in sys.argv else None
+        there = trained(kill, backend="ray", tiles_per_actor=2)
         ray.shutdown()
     finally:
         cluster.shutdown()
