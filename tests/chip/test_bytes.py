@@ -41,7 +41,7 @@ CORNERS = {
     "nothing": "",
     "no text": "\xff\xfe",
     "a key twice": "name: a\nname: b\n",
-    "E for a number": DEMO.replace("clock_ghz: 1.0", "clock_ghz: E ns"),
+    "E for a number": DEMO.replace("  clock_ghz: {", "  clock_ghz: E ns  # {"),
 }
 
 
