@@ -265,7 +265,7 @@ def killed_while_saving(folder: Path, seconds: list[float]) -> None:
             [sys.executable, "-c", KILLED, str(folder)], stdout=subprocess.PIPE, text=True
         )
         assert process.stdout is not None
-        lines = [process.stdout.readline() for _ in range(3)]
+        lines = [next(line for line in process.stdout if line.strip().isdigit())]
         try:
             process.wait(wait)
         except subprocess.TimeoutExpired:
@@ -273,7 +273,7 @@ def killed_while_saving(folder: Path, seconds: list[float]) -> None:
         lines += process.stdout.read().splitlines(keepends=True)
         process.stdout.close()
         process.wait()
-        done = max(int(line) for line in lines if line.endswith("\n") and line[0].isdigit())
+        done = max(int(line) for line in lines if line.endswith("\n") and line.strip().isdigit())
         model = cg.convert_to_analog(nn.Sequential(nn.Linear(300, 300), nn.Linear(300, 10)), CONFIG_WHOLE)
         with cg.restore(folder, model) as running:
             assert running.batch in (done, done + 1)  # killed between the last rename and the printing
