@@ -85,9 +85,19 @@ def test_the_other_image_examples(name: str, flags: list[str], tmp_path: Path) -
         assert (tmp_path / "results" / "drift.png").read_bytes()[:4] == b"\x89PNG"
 
 
+def test_a_student_on_tiles_learns_from_its_teacher(tmp_path: Path) -> None:
+    metrics, printed = run("09_distillation", tmp_path / "results", "--epochs", "2")
+    assert metrics["loss"][1] < metrics["loss"][0]
+    assert metrics["accuracy"][1] > 0.5
+    assert metrics["teacher_accuracy"] > 0.8
+    assert metrics["tiles"] == 2 + 1
+    assert "Teacher\tAccuracy: " in printed
+    assert (tmp_path / "results" / "accuracy.png").read_bytes()[:4] == b"\x89PNG"
+
+
 def test_an_example_can_be_read_in_a_minute() -> None:
     scripts = sorted((ROOT / "examples").glob("0*.py"))
-    assert len(scripts) == 8
+    assert len(scripts) == 9
     assert all(len(script.read_text().splitlines()) < 100 for script in scripts)
 
 
