@@ -5,14 +5,24 @@ Peng, Huang, Luo, Sun, Yu: "DNN+NeuroSim V2.0", IEEE TCAD 2021 (the model of its
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
 from typing import Any, ClassVar
 
 import numpy as np
 
 from ..config import config, field
+from ..errors import ConfigError
 from ..rng import numpy_math as m
 from .base import Array, Draws, Population, PulsedDevice, Spread
+
+#: fields of pulsed devices that the curve leaves no room for
+OF_THE_CURVE = frozenset(
+    {
+        "dw_min", "dw_min_dtod", "dw_min_dtod_log_normal", "dw_min_std", "up_down", "up_down_dtod", "w_min",
+        "w_max", "w_max_dtod", "w_min_dtod", "enforce_consistency", "corrupt_devices_prob",
+        "corrupt_devices_range", "perfect_bias",
+    }
+)  # fmt: skip
 
 DEVIATION_PER_LABEL = 0.099  # largest distance of a normalised pulse response from a line, per label
 
@@ -47,22 +57,10 @@ class NeuroSimDevice(PulsedDevice):
         "min_bound", "max_bound", "dwmin_up", "dwmin_down", "top_up", "top_down",
     )  # fmt: skip
 
-    without_effect: ClassVar[Mapping[str, str]] = {
-        **PulsedDevice.without_effect,
-        **dict.fromkeys(
-            (
-                "dw_min", "dw_min_dtod", "dw_min_dtod_log_normal", "dw_min_std", "up_down", "up_down_dtod",
-                "w_max_dtod", "w_min_dtod", "enforce_consistency", "corrupt_devices_prob",
-                "corrupt_devices_range", "perfect_bias",
-            ),
-            "all devices step along the curve of max_level and the labels, between -1 and 1",
-        ),
-    }  # fmt: skip
-
     w_min: float = field(-1.0)
-    """Lower bound in units of weight: a pulse stops at -1 whatever is set."""
+    """Lower bound in units of weight; it must be -1, where the curve ends."""
     w_max: float = field(1.0)
-    """Upper bound in units of weight: a pulse stops at 1 whatever is set; the refresh of a pair takes it."""
+    """Upper bound in units of weight; it must be 1, where the curve ends."""
     max_level: int = field(32, at_least=2)
     """Number of pulses that lead from one bound to the other."""
     c2c_vari: float = field(0.003, at_least=0.0)
@@ -76,6 +74,15 @@ class NeuroSimDevice(PulsedDevice):
     nonlinearity_ltd: float = field(1.46, at_least=-9.0, at_most=9.0)
     """Non-linearity label of down pulses (depression), without unit: 0 is straight, its sign that of the
     curvature."""
+
+    def validate(self) -> None:
+        PulsedDevice.validate(self)
+        for spec in dataclasses.fields(NeuroSimDevice):
+            if spec.name in OF_THE_CURVE and getattr(self, spec.name) != spec.default:
+                raise ConfigError(
+                    f"NeuroSimDevice.{spec.name} = {getattr(self, spec.name)} must stay {spec.default}: all "
+                    "devices step along the curve of max_level and the labels, between -1 and 1"
+                )
 
     @property
     def granularity(self) -> float:

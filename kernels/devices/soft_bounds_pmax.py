@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from typing import Any
 
 from ..config import config, field
 from ..errors import ConfigError
 from .linear_step import SoftBoundsDevice
+
+#: fields that follow from the others
+DERIVED = ("w_min", "w_max", "dw_min", "up_down")
+
+
+def _follows(name: str, value: Any) -> ConfigError:
+    return ConfigError(
+        f"SoftBoundsPmaxDevice.{name} = {value:g} cannot be set: it follows from p_max, alpha, range_min and "
+        "range_max; set these, or take a SoftBoundsDevice"
+    )
 
 
 @config
@@ -17,7 +29,7 @@ class SoftBoundsPmaxDevice(SoftBoundsDevice):
     """
 
     dw_min: float = field(0.001, above=0.0)
-    """Mean size of a step at w = 0, in units of weight; whatever is set, it follows from the fields below."""
+    """Mean size of a step at w = 0, in units of weight; it follows from the fields below."""
     up_down: float = field(0.0)
     """Mean asymmetry of the steps, in units of ``dw_min``; it, too, follows from the fields below."""
     w_max: float = field(0.6)
@@ -33,6 +45,18 @@ class SoftBoundsPmaxDevice(SoftBoundsDevice):
     """Weight that the pulses start from, the lower bound, in units of weight."""
     range_max: float = field(1.0)
     """Weight after ``p_max`` pulses, below the upper bound, in units of weight."""
+
+    def __post_init__(self) -> None:
+        given = {name: getattr(self, name) for name in DERIVED}
+        self.validate()
+        for spec in dataclasses.fields(SoftBoundsPmaxDevice):  # a copy is given what followed
+            if spec.name in DERIVED and given[spec.name] not in (spec.default, getattr(self, spec.name)):
+                raise _follows(spec.name, given[spec.name])
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in DERIVED and getattr(self, name, value) != value:
+            raise _follows(name, value)
+        SoftBoundsDevice.__setattr__(self, name, value)
 
     def validate(self) -> None:
         if self.range_min >= self.range_max:
