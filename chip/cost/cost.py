@@ -91,7 +91,9 @@ def cost_of(plan: MappingPlan, chip: Chip) -> Cost:
     times = _layer_times(plan, chip, traffic)
     link_ns, link = traffic.loads.slowest(traffic.network)
     way = longest_way(plan, times.latency)
-    latency = way.length + times.program_ns
+    # branches that work at the same time share links: no input is done before its fullest link is
+    shared_ns = max(link_ns - way.length, 0.0)
+    latency = way.length + shared_ns + times.program_ns
     interval, bottleneck = _interval(plan, times, (link_ns, link), latency)
     total = sum(per_layer, Events()) + Events(static_ns=interval)
     by_part = energy_by_part(chip, total, plan.chips_used)
@@ -112,7 +114,7 @@ def cost_of(plan: MappingPlan, chip: Chip) -> Cost:
         bottleneck=bottleneck,
         energy_pj=sum(by_part.values()),
         energy_by_part=by_part,
-        latency_by_part=times.by_part(way),
+        latency_by_part=times.by_part(way, shared_ns),
         longest_way=tuple(plan.layers[k].name for k in way.layers),
         area_mm2=sum(area.values()),
         area_by_part=area,
@@ -163,11 +165,11 @@ class _Times:
             return "loop"
         return "links" if self.interval[k] > self.working[k] else "tiles"
 
-    def by_part(self, way: Way) -> dict[str, float]:
+    def by_part(self, way: Way, shared_ns: float) -> dict[str, float]:
         on = list(way.layers)
         return {
             "crossbar and converters": float(self.compute[on].sum()),
-            "links": float(self.traffic[on].sum() + self.hops[on].sum()),
+            "links": float(self.traffic[on].sum() + self.hops[on].sum()) + shared_ns,
             "programming": self.program_ns,
         }
 
@@ -181,15 +183,16 @@ def _layer_times(plan: MappingPlan, chip: Chip, traffic: Traffic) -> _Times:
     table = plan.table
     steps = np.array(serial_steps(plan.layers))
     vectors = np.ceil([layer.reuse / s for layer, s in zip(plan.layers, steps, strict=True)] / plan.copies)
-    interval, first_out = mvm_interval_ns(chip), mvm_latency_ns(chip)
-    working = steps * vectors * plan.blocks_a_tile * interval
-    compute = working + steps * (first_out - interval)
+    block_ns, tile_ns = _read_times(plan, chip)
+    stages = mvm_latency_ns(chip) - mvm_interval_ns(chip)
+    working = steps * vectors * tile_ns
+    compute = working + steps * stages
     active = np.array([layer.activity for layer in plan.layers])
     carried = traffic.carried_ns / active  # of an input that does reach the layer
     waiting = np.where(steps > 1, carried, np.maximum(carried - compute, 0.0))
     hops = steps * traffic.way_ns
     latency = compute + waiting + hops
-    busy_ns = (steps * vectors * interval * active)[table["layer"]]
+    busy_ns = (steps * vectors * active)[table["layer"]] * block_ns
     rows = plan.tile_in * (plan.rounds if plan.rounds > 1 else 0)
     return _Times(
         latency=latency,
@@ -203,6 +206,24 @@ def _layer_times(plan: MappingPlan, chip: Chip, traffic: Traffic) -> _Times:
         tile_busy=np.bincount(table["tile"], busy_ns)[plan.used_tiles],
         program_ns=rows * chip.write.time_ns_per_row.value,
     )
+
+
+def _read_times(plan: MappingPlan, chip: Chip) -> tuple[np.ndarray | float, np.ndarray]:
+    """Of one vector the time on each block, of its own groups of rows, and on each layer's busiest tile."""
+    if chip.rows_at_once >= chip.tile_in:  # every block is one read
+        interval = mvm_interval_ns(chip)
+        return interval, plan.blocks_a_tile * interval
+    table = plan.table
+    groups, of_block = np.unique(
+        -(-(table["in_stop"] - table["in_start"]) // chip.rows_at_once), return_inverse=True
+    )
+    block_ns = np.array([mvm_interval_ns(chip, int(count)) for count in groups])[of_block]
+    key = table["layer"].astype(np.int64) * plan.tiles_available + table["tile"]
+    _, first, where = np.unique(key, return_index=True, return_inverse=True)
+    on_tile = np.bincount(where, block_ns)
+    tile_ns = np.zeros(len(plan.layers))
+    np.maximum.at(tile_ns, table["layer"][first], on_tile)
+    return block_ns, tile_ns
 
 
 def _interval(

@@ -11,6 +11,7 @@ import numpy as np
 from ..cost.events import mvm_interval_ns
 from ..cost.messages import values_in
 from ..cost.network import Network
+from ..description.adc import row_groups
 from ..description.spec import Chip
 from ..plan.graph import join_numbers, serial_steps, source_numbers
 from ..plan.plan import LayerShape
@@ -39,7 +40,7 @@ def vector_times(layers: Sequence[LayerShape], tables: Sequence[Table], chip: Ch
         per_vector = 1.0 / max(layer.vectors, 1.0)
         taken = (columns - 1) * out + in_ / layer.in_ * values_in(layer) * per_vector
         taken += out / layer.out * sum(number for _, number in joins[k]) * per_vector
-        slowest = max(mvm_interval_ns(chip), taken / port, out * readers[k] / port)
+        slowest = max(mvm_interval_ns(chip, row_groups(chip, in_)), taken / port, out * readers[k] / port)
         times.append(steps[k] * slowest * layer.activity)
     return times
 

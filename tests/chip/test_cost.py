@@ -298,3 +298,21 @@ def test_estimates_are_listed_and_sources_are_not() -> None:
     listed = estimates(load_chip("demo-128"))
     assert any(text.startswith("adc.time_ns = 5") for text in listed)
     assert area_by_part(load_chip("demo-128"), 2)["ADC"] == pytest.approx(2 * 100 * 16 * 1.5e-3)
+
+
+def test_a_small_block_takes_the_time_of_its_own_rows() -> None:
+    """128 rows, 32 at once: 10 inputs are one read of four, 40 are two; what shares a tile takes turns."""
+    chip = load_chip("demo-128")
+    chip = dataclasses.replace(chip, crossbar=dataclasses.replace(chip.crossbar, rows_at_once=32))
+    layers = [LayerShape("a", 20, 10, 100), LayerShape("b", 30, 40, 100), LayerShape("c", 10, 128, 100)]
+    one = mvm_interval_ns(chip, 1)
+    cost = cost_of(map_layers(layers, chip), chip)
+    assert [layer.interval_ns for layer in cost.layers] == pytest.approx([100 * one, 200 * one, 400 * one])
+    assert cost.events.busy_ns == pytest.approx(700 * one)
+    shared = map_layers(layers, chip, "packed")
+    assert shared.tiles_used < 3
+    work: dict[object, float] = {}
+    for block in shared.blocks:
+        reads = -(-(block.in_stop - block.in_start) // 32)
+        work[block.tile] = work.get(block.tile, 0.0) + 100 * reads * one
+    assert cost_of(shared, chip).interval_ns == pytest.approx(max(work.values()))
