@@ -16,7 +16,7 @@ from .pulses import config_of
 from .pulses import estimate_n_steps as estimate_n_steps
 from .pulses import get_tile_for_plotting as get_tile_for_plotting
 
-PROBED = 500  # pulses that are drawn of each direction where there would be more
+PROBED = 200  # pulses that are drawn of each direction where there would be more
 
 
 def _loops(n_loops: int, n_steps: int) -> Any:

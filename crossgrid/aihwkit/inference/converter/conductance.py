@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import torch
+
 from crossgrid.kernels import inference as kernels
 from crossgrid.kernels.config import config, field
 from crossgrid.kernels.errors import ConfigError
+from crossgrid.kernels.inference.noise.converters import ConductanceScale
 
 from ...missing import absent
 from .base import BaseConductanceConverter as BaseConductanceConverter
@@ -35,7 +40,20 @@ class DualPairConductanceConverter(NPairConductanceConverter):
 
 @config
 class SingleDeviceConductanceConverter(OfTensors, kernels.SingleDeviceConductanceConverter):
-    """One device: the range of weights becomes the range of conductances."""
+    """One device: the range of weights becomes the range of conductances, which are one tensor."""
+
+    def convert_to_conductances(self, weights: Any, scale: ConductanceScale | None = None) -> Any:
+        if scale is not None:
+            return kernels.SingleDeviceConductanceConverter.convert_to_conductances(self, weights, scale)
+        (conductance,), params = OfTensors.convert_to_conductances(self, weights)
+        return conductance, {**params, "min": params["min_weight"]}
+
+    def convert_back_to_weights(self, conductances: Any, params: Any) -> Any:
+        if isinstance(params, ConductanceScale):
+            back = kernels.SingleDeviceConductanceConverter.convert_back_to_weights
+            return back(self, conductances, params)
+        whole = torch.stack(conductances) if isinstance(conductances, list) else conductances
+        return params["min"] + (whole - self.g_min) / params["scale_ratio"]
 
 
 @config

@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any
 
 from crossgrid.emulator.config import rpu
+from crossgrid.kernels import inference as kernels
 from crossgrid.kernels.analog_mvm import parameters as core
 from crossgrid.kernels.cells import MixedPrecisionCompound, UnitCell
 from crossgrid.kernels.config import Config, config, field
@@ -14,6 +15,7 @@ from crossgrid.kernels.pulsed_update.parameters import PulseType, UpdateParamete
 
 from ...missing import PREFIX, absent
 from ..parameters.base import RPUConfigBase
+from ..parameters.inference import WeightModifierParameter
 from ..parameters.io import IOParameters
 from ..parameters.mapping import MappingParameter
 from ..parameters.pre_post import PrePostProcessingParameter
@@ -72,6 +74,7 @@ class InferenceRPUConfig(RPUConfigBase, rpu.InferenceRPUConfig):
 
     forward: core.IOParameters = field(factory=IOParameters)
     backward: core.IOParameters = field(factory=lambda: IOParameters(is_perfect=True))
+    modifier: kernels.WeightModifierParameter = field(factory=WeightModifierParameter)
     mapping: MappingParameter = field(factory=MappingParameter)
     pre_post: PrePostProcessingParameter = field(factory=PrePostProcessingParameter)
     runtime: RuntimeParameter = field(factory=RuntimeParameter)

@@ -21,8 +21,9 @@ from ...exceptions import TileModuleError
 from ...missing import absent
 from ..configs.configs import SingleRPUConfig, core_config
 from ..parameters.base import RPUConfigBase
+from . import theirs
 from .context import TileContext
-from .hardware_aware import SteppedTiles
+from .hardware_aware import SteppedTiles, count_step
 from .ranged import Ranged, RangedInput
 from .simulator import SimulatorView
 from .state import packed_config, unpacked_config
@@ -195,7 +196,10 @@ class TileModule(TileWeights):
         self._pulse(x, d, scale_O, rate)
 
     def post_update_step(self) -> None:
-        """Diffusion and decay of one mini-batch; an update has had its own already."""
+        """Diffusion and decay of one mini-batch, which an update has had; or what follows a step."""
+        if isinstance(self.analog_tile, HardwareAwareTiles):
+            count_step(self.weight)
+            return
         if not self._aged and has_dynamics(self.grid.spec.rpu_config.device):
             zeros = torch.zeros(1, self.grid.spec.in_size), torch.zeros(1, self.out_size)
             self._pulse(*zeros, None, self.get_learning_rate())
@@ -286,6 +290,8 @@ class TileModule(TileWeights):
         self, state_dict: dict[str, Any], prefix: str, local_metadata: Any, strict: bool,
         missing_keys: list[str], unexpected_keys: list[str], error_msgs: list[str],
     ) -> None:  # fmt: skip
+        if prefix + theirs.STATE in state_dict:
+            theirs.take(self, state_dict, prefix)
         saved = state_dict.pop(f"{prefix}rpu_config", None)
         if saved is not None:
             self._take_config(unpacked_config(saved))

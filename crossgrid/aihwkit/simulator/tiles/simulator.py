@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -58,7 +59,8 @@ class SimulatorView:
 
     def dump_extra(self) -> dict[str, Tensor]:
         """What changes of the devices beside their weights."""
-        return {name: torch.from_numpy(values.copy()) for name, values in self.module.grid.state().items()}
+        state = self.module.grid.state()
+        return {name: torch.from_numpy(np.atleast_1d(values).copy()) for name, values in state.items()}
 
     def load_extra(self, extra: dict[str, Tensor], strict: bool = False) -> None:
         """Take over what ``dump_extra`` gave.
@@ -70,7 +72,8 @@ class SimulatorView:
         missing = [name for name in own if name not in extra]
         if missing and strict:
             raise RuntimeError(f"the state of {self.module.get_brief_info()} lacks {', '.join(missing)}")
-        own.update({name: values.numpy() for name, values in extra.items() if name in own})
+        given = {name: values.numpy() for name, values in extra.items() if name in own}
+        own.update({name: values.reshape(own[name].shape) for name, values in given.items()})
         self.module.grid.load_state(own)
 
     def get_brief_info(self) -> str:
