@@ -17,8 +17,10 @@ from ...missing import PREFIX, absent
 from ..parameters.base import RPUConfigBase
 from ..parameters.inference import WeightModifierParameter
 from ..parameters.io import IOParameters
+from ..parameters.mapping import MappableRPU as MappableRPU
 from ..parameters.mapping import MappingParameter
 from ..parameters.pre_post import PrePostProcessingParameter
+from ..parameters.pre_post import PrePostProcessingRPU as PrePostProcessingRPU
 from ..parameters.runtime import RuntimeParameter
 
 
