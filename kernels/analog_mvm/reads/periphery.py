@@ -39,7 +39,7 @@ class ReadCounts(NamedTuple):
     retries: Count  # attempts of bound management beyond the first, summed over vectors
     vectors: Count
     conversions: Count
-    at_bound_QBL: Array | None = None  # which results stand at the ADC's bound, if asked; None if none does
+    at_bound_QBL: NDArray[np.uint8] | None = None  # results at the bound, if asked; None: no
 
 
 class Periphery:
