@@ -36,7 +36,7 @@ def eager(forward: Forward) -> Forward:
 def require_input(name: str, x: Any) -> None:
     """An error where the layer ``name`` cannot read ``x``: no tensor of real numbers is there."""
     plain = type(x) is Tensor and x.dtype is torch.float32 and x.layout is torch.strided
-    if plain and not (is_functorch_wrapped_tensor(x) or torch._C._get_tracing_state()):
+    if plain and not (x.is_nested or is_functorch_wrapped_tensor(x) or torch._C._get_tracing_state()):
         return  # the ordinary case, asked first
     if not isinstance(x, Tensor):
         if type(x).__module__.startswith("torch.fx"):
