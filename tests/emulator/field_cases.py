@@ -140,12 +140,12 @@ OTHERS: dict[str, list[Any]] = {
     ],
     "noise_model": [cg.ReRamCMONoiseModel()],
     "drift_compensation": [None, cg.PerColumnDriftCompensation()],
-    "modifier": [cg.WeightModifierParameter(type="ADD_NORMAL")],
+    "modifier": [cg.WeightModifierParameter(type="ADD_NORMAL", std_dev=0.1)],
     "clip": [cg.WeightClipParameter(type="LAYER_GAUSSIAN", sigma=0.5)],
     "remap": [cg.WeightRemapParameter(type="CHANNELWISE_SYMMETRIC")],
     "pre_post": [cg.PrePostProcessingParameter(input_range=cg.InputRangeParameter(enable=True))],
     "input_range": [cg.InputRangeParameter(enable=True)],
-    "ir_drop": [1.0, "nodal"],
+    "ir_drop": [1.0, "nodal"], "grouped": ["diagonal"],
 }  # fmt: skip
 
 
@@ -316,6 +316,12 @@ CELLS = [
 ]  # fmt: skip
 
 
+def of_tile_and_layer(config: Any) -> bytes:
+    """A tile of its own, and how many tiles a layer takes."""
+    layer = cg.AnalogLinear(4, 3, rpu_config=config, seed=5)
+    return of_tile(config) + joined([torch.tensor([len(layer.grid.spec.tiles)])])
+
+
 def mapping(config: Any) -> bytes:
     return of_convolution(cg.InferenceRPUConfig(mapping=config))
 
@@ -324,8 +330,8 @@ WHOLE = [
     Case(cg.MappingParameter, mapping, ({"weight_scaling_omega": 0.9, "learn_out_scaling": True}, {})),
     Case(cg.PrePostProcessingParameter, lambda c: of_layer(cg.InferenceRPUConfig(pre_post=c))),
     Case(cg.InferenceRPUConfig, of_layer),
-    Case(cg.SingleRPUConfig, of_tile),
-    Case(cg.UnitCellRPUConfig, of_tile, ({"device": cg.VectorUnitCell(**TWO)},)),
+    Case(cg.SingleRPUConfig, of_tile_and_layer),
+    Case(cg.UnitCellRPUConfig, of_tile_and_layer, ({"device": cg.VectorUnitCell(**TWO)},)),
     Case(cg.FloatingPointRPUConfig, of_convolution),
 ]
 CASES = [*DEVICES, DRIFT, UPDATE, READ, *INFERENCE, *CELLS, *WHOLE]
