@@ -7,7 +7,7 @@ import functools
 import math
 import types
 import typing
-from typing import Any
+from typing import Any, cast
 
 from crossgrid.kernels.errors import ConfigError, shown
 
@@ -17,7 +17,7 @@ MOST, LONGEST = 2**53, 10_000
 
 def require_typed(made: Any, where: str, skip: tuple[str, ...] = ()) -> None:
     """An error unless every field of a dataclass, and of those in it, is of its type and finite."""
-    for name, hint in _hints(type(made)).items():
+    for name, hint in _hints(cast(typing.Hashable, type(made))).items():
         if name not in skip and not _fits(getattr(made, name), hint):
             raise ConfigError(f"{where}: {name} = {shown(getattr(made, name))} cannot be; map the model anew")
 
@@ -44,6 +44,6 @@ def _fits(value: Any, hint: Any) -> bool:
     if hint is str:
         return isinstance(value, str) and len(value) <= LONGEST
     if dataclasses.is_dataclass(hint):
-        fields = _hints(hint) if isinstance(value, typing.cast(type, hint)) else {"": None}
+        fields = _hints(cast(typing.Hashable, hint)) if isinstance(value, cast(type, hint)) else {"": None}
         return all(name and _fits(getattr(value, name), each) for name, each in fields.items())
     return hint is type(value) or (hint is type(None) and value is None)
