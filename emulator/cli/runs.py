@@ -9,8 +9,6 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from ..run.tree import Number
-
 
 def inspect_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("directory", help="folder that emulation.save wrote")
@@ -50,6 +48,8 @@ def run_inspect(args: argparse.Namespace) -> int:
 
 def _names(tree: Any, numbers: set[int], path: str = "") -> Iterator[str]:
     """Where in ``tree`` the tensors of these numbers stand."""
+    from ..run.tree import Number  # loads torch
+
     if isinstance(tree, Number):
         if tree.number in numbers:
             yield path

@@ -214,7 +214,11 @@ class TileGrid:
         self.ticks.update += sum(p.vectors for p in passes)
         for p in passes:
             p.record.applied = True
-        self._post(self._due(self.update_delay))
+        # all hosts are told, or an interrupt would leave tiles of one layer that learnt different things
+        for message in self._due(self.update_delay):
+            with Uninterrupted():
+                for host in self.hosting:
+                    self.executor.submit(host, message, wanted=False)
 
     def let_pass(self, time: float) -> None:
         """Let pulsed devices that drift (``DriftParameter``) be left alone for ``time``."""
@@ -224,11 +228,7 @@ class TileGrid:
 
     def apply_late(self) -> None:
         """Pulse the devices for all updates that still wait for their time."""
-        self._post(self._due(0))
-
-    def _post(self, updates: Sequence[Update]) -> None:
-        """Tell all hosts, or an interrupt would leave tiles of one layer that learnt different things."""
-        for message in updates:
+        for message in self._due(0):
             with Uninterrupted():
                 for host in self.hosting:
                     self.executor.submit(host, message, wanted=False)

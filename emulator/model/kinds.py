@@ -70,7 +70,7 @@ def placed_layers(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
 def digital_because(model: nn.Module) -> dict[str, str]:
     """The modules that multiply by weights and are no analog layers, by name, with the reason."""
     reasons: dict[str, str] = {}
-    total = sum(p.numel() for p in model.parameters())
+    total = sum(p.numel() for p in model.parameters() if not nn.parameter.is_lazy(p))
     for name, module in model.named_modules():
         within = any(name.startswith(f"{other}.") for other in reasons)
         if multiplies(module) and not within:

@@ -255,6 +255,7 @@ def test_a_programmed_model_goes_back_with_its_trained_weights(network: str, age
     lambda layer, x: torch.fx.symbolic_trace(nn.Sequential(layer)),
     lambda layer, x: torch.autograd.functional.hessian(lambda t: layer(t).square().sum(), x),
 ], ids=["func.grad", "vmap", "jit.trace", "fx", "hessian"])  # fmt: skip
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
 @pytest.mark.parametrize("config", CONFIGS)
 def test_what_cannot_be_is_refused_in_one_line(config: str, use: Callable[..., object]) -> None:
     layer, x = cg.AnalogLinear(4, 3, rpu_config=CONFIGS[config]()), torch.randn(2, 4)

@@ -41,7 +41,7 @@ def test_what_stays_digital_is_named_with_the_reason() -> None:
         nn.ModuleList([nn.Bilinear(2, 2, 2)]), cg.InferenceRPUConfig(), exclude_modules="0"
     )
     with pytest.raises(
-        cg.ConfigError, match=r"no analog layers: the conversion left 0 \(no analog layer for it"
+        cg.ConfigError, match=r"no analog layers: the conversion left 0 \(it was left digital"
     ):
         bare.program_analog_weights()
 
