@@ -108,12 +108,15 @@ def config(cls: T) -> T:
 
 
 def _warn_without_effect(made: Config, names: Iterable[str]) -> None:
-    """Warn the caller's caller of the fields among ``names`` that are set."""
+    """Warn whoever made or set ``made`` of the fields among ``names`` that are set."""
     kind: Any = type(made)
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and frame.f_code.co_name in ("__init__", "__setattr__"):
+        frame, level = frame.f_back, level + 1
     for spec in dataclasses.fields(kind) if names else ():
         if spec.name in names and getattr(made, spec.name) != spec.default:
             what = f"{kind.__name__}.{spec.name} = {getattr(made, spec.name)!r}"
-            warnings.warn(f"{what} has no effect: {kind.without_effect[spec.name]}", stacklevel=3)
+            warnings.warn(f"{what} has no effect: {kind.without_effect[spec.name]}", stacklevel=level)
 
 
 @functools.cache
