@@ -9,7 +9,6 @@ more than two points below theirs.
 from __future__ import annotations
 
 import argparse
-import os
 import subprocess
 import sys
 import tempfile
@@ -18,10 +17,10 @@ from pathlib import Path
 import numpy as np
 
 FOLDER = Path(__file__).parent
-sys.path[:0] = [str(FOLDER.parent / "examples"), str(FOLDER / "peer")]
+sys.path.insert(0, str(FOLDER.parent / "examples"))
 
 from common import mnist  # noqa: E402
-from training import CONFIGURATIONS  # noqa: E402
+from peer.training import CONFIGURATIONS  # noqa: E402
 
 TRAIN, TEST = 3000, 1000
 POINTS = 0.02
@@ -29,8 +28,8 @@ POINTS = 0.02
 
 def accuracy(python: Path | str, side: str, data: Path, name: str, seed: int) -> float:
     """The accuracy of one run, in a process of the side's own environment."""
-    command = [str(python), str(FOLDER / "peer" / "training.py"), side, str(data), name, str(seed)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ})
+    command = [str(python), "-m", "peer.training", side, str(data), name, str(seed)]
+    done = subprocess.run(command, cwd=FOLDER, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"{' '.join(command)} failed:\n{done.stderr}")
     return float(done.stdout.splitlines()[-1])

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from cases import CASES
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -16,6 +19,25 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if of_a_card and shutil.which("nvidia-smi") is None and not Path("/proc/driver/nvidia").exists():
         for item in of_a_card:
             item.add_marker(pytest.mark.skip(reason="this machine has no CUDA card, driver or nvidia-smi"))
+    for item in items:
+        for mark in item.iter_markers("case"):
+            item.user_properties += [("case", name) for name in mark.args]
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """``pytest -k cases``: one line a case of use, with how its tests went."""
+    if "cases" not in config.option.keyword:
+        return
+    outcomes: dict[str, Counter[str]] = {name: Counter() for name in CASES}
+    for outcome in ("passed", "failed", "error", "skipped"):
+        for report in terminalreporter.stats.get(outcome, []):
+            for key, name in getattr(report, "user_properties", ()):
+                if key == "case":
+                    outcomes[name][outcome] += 1
+    terminalreporter.section("cases of use")
+    for name, counted in outcomes.items():
+        told = ", ".join(f"{number} {outcome}" for outcome, number in counted.items()) or "not run"
+        terminalreporter.write_line(f"{name:4} {told:22} {CASES[name]}")
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""LeNet5 trained on images, on either side: ``python training.py SIDE DATA.npz CONFIGURATION SEED``.
+"""LeNet5 trained on images, on either side: ``python -m peer.training SIDE DATA.npz CONFIGURATION SEED``.
 
 SIDE is "ours" or "aihwkit"; the classes of both have the same names. Printed is the accuracy on the test
 images after the last epoch. Both sides start from the same weights and see the same batches.
@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from network import lenet5
 from torch import nn
+
+from .network import lenet5
 
 BATCH = 8
 EPOCHS = {"hardware-aware": 4, "pulsed": 3}
@@ -30,13 +31,13 @@ def classes(side: str) -> Any:
         import crossgrid as cg
 
         return cg
+    from aihwkit import inference, optim
     from aihwkit import nn as layers
-    from aihwkit import optim
     from aihwkit.nn.conversion import convert_to_analog
     from aihwkit.simulator import configs, parameters, presets
     from aihwkit.simulator.parameters import enums
 
-    modules = (enums, parameters, configs, presets, layers, optim)
+    modules = (enums, parameters, configs, presets, inference, layers, optim)
     names = {name: value for module in modules for name, value in vars(module).items()}
     return SimpleNamespace(**names | {"convert_to_analog": convert_to_analog})
 
@@ -44,8 +45,9 @@ def classes(side: str) -> Any:
 def configuration(api: Any, name: str) -> Any:
     """One of ``CONFIGURATIONS``.
 
-    "Every scale" is what recipes of hardware-aware training combine: weights mapped to the whole range,
-    learned output scales and input ranges, clipping, noisy weights and reads.
+    "Every scale" is the configuration of aihwkit's example 6, without the management of output clipping that
+    this project has not: weights mapped to the whole range, learned scales of each output, learned input
+    ranges, remapping, clipping, noisy weights and a tight bound of the ADC.
     """
     if name.startswith("pulsed"):
         config = api.GokmenVlasovPreset()
@@ -56,15 +58,19 @@ def configuration(api: Any, name: str) -> Any:
     if "omega 1" in name:
         config.mapping.weight_scaling_omega = 1.0
     if "every scale" in name:
+        config.modifier.std_dev = 0.1
         config.mapping = api.MappingParameter(
-            weight_scaling_omega=1.0, weight_scaling_columnwise=True, learn_out_scaling=True,
-            out_scaling_columnwise=True,
+            weight_scaling_omega=1.0, weight_scaling_columnwise=False, learn_out_scaling=True,
+            out_scaling_columnwise=True, max_input_size=512, max_output_size=512,
         )  # fmt: skip
-        config.clip.type, config.clip.fixed_value = api.WeightClipType.FIXED_VALUE, 1.0
-        config.pre_post.input_range.enable = True
-        config.forward.out_noise, config.forward.out_bound = 0.02, 20.0
+        config.noise_model = api.PCMLikeNoiseModel(g_max=25.0)
+        config.remap.type = api.WeightRemapType.CHANNELWISE_SYMMETRIC
+        config.clip.type, config.clip.sigma = api.WeightClipType.LAYER_GAUSSIAN, 2.5
         config.forward.noise_management = api.NoiseManagementType.NONE
         config.forward.bound_management = api.BoundManagementType.NONE
+        config.forward.out_bound = 10.0
+        ranges = config.pre_post.input_range
+        ranges.enable, ranges.decay, ranges.input_min_percentage = True, 0.001, 0.95
     return config
 
 

@@ -27,10 +27,20 @@ def eager(forward: Forward) -> Forward:
     @functools.wraps(forward)
     def outside_graphs(*args: Any, **kwargs: Any) -> Any:
         if "torch._dynamo" in sys.modules:
+            break_graph()
             return left_out(*args, **kwargs)
         return forward(*args, **kwargs)
 
     return outside_graphs  # type: ignore[return-value]
+
+
+def break_graph() -> None:
+    """End the graph that ``torch.compile`` is tracing; with ``fullgraph=True`` that is its error."""
+    if torch.compiler.is_dynamo_compiling():
+        torch._dynamo.graph_break(
+            msg="analog tiles are no torch code; leave fullgraph=True out: what is between analog layers is "
+            "compiled, and they are left out of the graphs"
+        )
 
 
 def require_input(name: str, x: Any) -> None:
@@ -64,6 +74,8 @@ def require_input(name: str, x: Any) -> None:
             f"{name}: a nested tensor; tiles read vectors of one shape: x.to_padded_tensor(0.0), with a mask "
             "where the model takes one"
         )
+    if x.layout is not torch.strided:
+        raise InputError(f"{name}: an input of layout {x.layout}; analog tiles read dense ones: x.to_dense()")
     if not x.is_floating_point():
         what = "complex" if x.is_complex() else str(x.dtype)
         raise InputError(

@@ -39,10 +39,11 @@ CRITERIA: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 }
 
 
+@pytest.mark.case("F07")
 @pytest.mark.parametrize("micro_batches", [2, 3])
 @pytest.mark.parametrize("criterion", CRITERIA)
 def test_a_step_in_micro_batches_is_the_step_of_the_batch(criterion: str, micro_batches: int) -> None:
-    """F07: the loss and the weights of torch's own step over the whole batch."""
+    """The loss and the weights of torch's own step over the whole batch."""
     x = torch.randn(8, 20, generator=torch.Generator().manual_seed(3))
     y = torch.tensor([-100, -100, -100, 0, 1, 2, 1, 0])
     torch.manual_seed(0)
@@ -59,9 +60,10 @@ def test_a_step_in_micro_batches_is_the_step_of_the_batch(criterion: str, micro_
     close(analog[0].get_weights()[0], digital[0].weight.detach())
 
 
+@pytest.mark.case("F07")
 @pytest.mark.parametrize("frozen", [False, True])
 def test_batch_statistics_over_micro_batches_are_refused(frozen: bool) -> None:
-    """F07: another function, unless the statistics are frozen."""
+    """Another function, unless the statistics are frozen."""
     model = cg.convert_to_analog(nn.Sequential(nn.Linear(5, 4), nn.BatchNorm1d(4)), EXACT())
     model[1].train(not frozen)
     with cg.emulate(model) as run:
@@ -74,11 +76,12 @@ def test_batch_statistics_over_micro_batches_are_refused(frozen: bool) -> None:
             run.train_step(*arguments, micro_batches=2)
 
 
+@pytest.mark.case("F13")
 @pytest.mark.parametrize("sort", [True, False])
 @pytest.mark.parametrize("kind", [nn.RNN, nn.LSTM, nn.GRU])
 @pytest.mark.parametrize("both_ways", [False, True])
 def test_packed_sequences_are_read_as_torch_reads_them(kind: type, both_ways: bool, sort: bool) -> None:
-    """F13: outputs, last states, input gradients and one step."""
+    """Outputs, last states, input gradients and one step."""
     torch.manual_seed(0)
     digital = kind(3, 4, num_layers=2, bidirectional=both_ways)
     analog = cg.convert_to_analog(digital, EXACT())
@@ -97,10 +100,11 @@ def test_packed_sequences_are_read_as_torch_reads_them(kind: type, both_ways: bo
     close(found[1], found[0], 1e-4)
 
 
+@pytest.mark.case("F15")
 @pytest.mark.parametrize("make", [EXACT, perfect])
 @pytest.mark.parametrize("first", [False, True])
 def test_an_encoder_layer_reads_its_tiles_in_evaluation_too(make: Callable[[], Any], first: bool) -> None:
-    """F15: torch's fused kernel would read weights past the modules."""
+    """Torch's fused kernel would read weights past the modules."""
     torch.manual_seed(0)
     digital = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True, dropout=0.0, norm_first=first)
     analog, x = cg.convert_to_analog(digital, make()), torch.randn(2, 5, 8)
@@ -113,8 +117,9 @@ def test_an_encoder_layer_reads_its_tiles_in_evaluation_too(make: Callable[[], A
         close(analog.eval()(x), digital.eval()(x))
 
 
+@pytest.mark.case("F15")
 def test_the_weight_is_read_as_a_tensor() -> None:
-    """F15: in torch's functions; its gradient is refused with the way out."""
+    """In torch's functions; its gradient is refused with the way out."""
     layer, x = cg.AnalogLinear(8, 3, rpu_config=EXACT()), torch.randn(2, 8, requires_grad=True)
     y = nn.functional.linear(x, layer.weight)
     close(y, x @ layer.get_weights()[0].t())
@@ -126,9 +131,10 @@ def test_the_weight_is_read_as_a_tensor() -> None:
     close(x.grad, layer.get_weights()[0].sum(0).expand(2, 8))
 
 
+@pytest.mark.case("F16")
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
 def test_a_model_computes_in_its_own_type(dtype: torch.dtype) -> None:
-    """F16, F21: converted, moved, back to digital, and saved by a run."""
+    """Converted, moved, back to digital, and saved by a run."""
     model = nn.Sequential(nn.Linear(5, 6), nn.LayerNorm(6), nn.Linear(6, 3)).to(dtype)
     x = torch.randn(2, 5, dtype=dtype)
     analog = cg.convert_to_analog(model, EXACT())
@@ -137,9 +143,9 @@ def test_a_model_computes_in_its_own_type(dtype: torch.dtype) -> None:
     assert cg.convert_to_digital(moved)(x).dtype is dtype
 
 
+@pytest.mark.case("F21")
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
 def test_a_run_of_any_type_is_saved_and_restored(dtype: torch.dtype, tmp_path: Any) -> None:
-    """F21."""
     model = cg.convert_to_analog(nn.Sequential(nn.Linear(5, 3)), EXACT()).to(dtype)
     x = torch.randn(2, 5, dtype=dtype)
     with cg.emulate(model, chip="demo-128") as run:
@@ -154,12 +160,13 @@ def _copies(model: nn.Module) -> list[nn.Module]:
     return [copy.deepcopy(model), pickle.loads(pickle.dumps(model)), cg.convert_to_digital(model)]
 
 
+@pytest.mark.case("F17", "F18")
 @pytest.mark.parametrize("make", [EXACT, perfect])
 @pytest.mark.parametrize("backend", ["local", "ray"])
 def test_copies_inside_an_emulation_are_their_own(
     make: Callable[[], Any], backend: str, request: pytest.FixtureRequest
 ) -> None:
-    """F17, F18: they hold what the model holds, in this process, and nothing of the run."""
+    """They hold what the model holds, in this process, and nothing of the run."""
     if backend == "ray":
         request.getfixturevalue("ray_session")
     model, x = cg.convert_to_analog(nn.Sequential(nn.Linear(5, 3)), make()), torch.randn(2, 5)
@@ -176,8 +183,8 @@ def test_copies_inside_an_emulation_are_their_own(
         close(copied(x), expected)
 
 
+@pytest.mark.case("F19")
 def test_flattening_parameters_does_nothing() -> None:
-    """F19."""
     layer, x = cg.convert_to_analog(nn.LSTM(3, 4), EXACT()), torch.randn(5, 2, 3)
     expected = layer(x)
     layer.flatten_parameters()
@@ -187,9 +194,10 @@ def test_flattening_parameters_does_nothing() -> None:
     ]
 
 
+@pytest.mark.case("F20")
 @pytest.mark.parametrize("make", [EXACT, perfect])
 def test_state_is_plain_and_loads_with_the_same_bits(make: Callable[[], Any]) -> None:
-    """F20: tensors under torch's names."""
+    """Tensors under torch's names."""
     model = cg.convert_to_analog(nn.Sequential(nn.Linear(3, 2)), make())
     kept = {name: value.cpu().clone() for name, value in model.state_dict().items()}
     assert [*kept] == ["0.weight", "0.bias", "0.analog_tile.state"]
@@ -223,9 +231,10 @@ WRAPS: dict[str, Callable[[Tensor], Any]] = {
 }
 
 
+@pytest.mark.case("F24")
 @pytest.mark.parametrize("wrap", WRAPS)
 def test_outputs_in_any_wrapping_are_joined(wrap: str) -> None:
-    """F24: by infer, and by train_step before the criterion."""
+    """By infer, and by train_step before the criterion."""
     model, x = cg.convert_to_analog(Several(WRAPS[wrap]), EXACT()), torch.randn(5, 4)
     leaves = lambda value: tree_leaves(vars(value) if isinstance(value, Output) else value)  # noqa: E731
     with cg.emulate(model) as run:
@@ -237,8 +246,8 @@ def test_outputs_in_any_wrapping_are_joined(wrap: str) -> None:
     assert loss == pytest.approx(sum(v.mean().item() for v in leaves(expected)), abs=1e-5)
 
 
+@pytest.mark.case("F24")
 def test_states_of_recurrent_networks_are_joined_along_their_samples() -> None:
-    """F24."""
     model, x = cg.convert_to_analog(nn.LSTM(4, 5, batch_first=True), EXACT()), torch.randn(5, 3, 4)
     with cg.emulate(model) as run:
         close(run.infer(x, micro_batch=2), model(x))
@@ -247,8 +256,8 @@ def test_states_of_recurrent_networks_are_joined_along_their_samples() -> None:
         run.infer(x[:4], micro_batch=2)
 
 
+@pytest.mark.case("F29")
 def test_inference_leaves_every_module_in_its_mode() -> None:
-    """F29."""
     layers = nn.Sequential(nn.Linear(5, 6), nn.BatchNorm1d(6), nn.Dropout(), nn.Linear(6, 3))
     model = cg.convert_to_analog(layers, EXACT()).train()
     model[1].eval()
@@ -257,6 +266,7 @@ def test_inference_leaves_every_module_in_its_mode() -> None:
     assert [module.training for module in model] == [True, False, True, True]
 
 
+@pytest.mark.case("S2")
 def test_a_bias_is_taken_as_it_is() -> None:
     """Where there is none, or of another size, it is refused; arrays are weights too."""
     with pytest.raises(cg.ConfigError, match="has no bias; build it with bias=True"):
@@ -287,10 +297,11 @@ ATTENTION: dict[str, tuple[dict[str, Any], list[tuple[int, ...]], dict[str, Any]
 }  # fmt: skip
 
 
+@pytest.mark.case("F27")
 @pytest.mark.parametrize("make", [EXACT, perfect])
 @pytest.mark.parametrize("case", ATTENTION)
 def test_attention_on_tiles_is_torchs(case: str, make: Callable[[], Any]) -> None:
-    """F27: results, weights, gradients of the inputs, and a training step; and back to digital."""
+    """Results, weights, gradients of the inputs, and a training step; and back to digital."""
     sizes, shapes, how = ATTENTION[case]
     torch.manual_seed(0)
     digital = nn.MultiheadAttention(8, 2, **sizes)

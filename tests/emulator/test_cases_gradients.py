@@ -41,6 +41,7 @@ def attacked(model: nn.Module, optimizer: torch.optim.Optimizer, gradient: str) 
     return model(x).detach()
 
 
+@pytest.mark.case("F04")
 @pytest.mark.parametrize(
     "gradient", ["autograd.grad", "twice over one graph", "backward(inputs)", "jacobian"]
 )
@@ -54,6 +55,7 @@ def test_gradients_of_inputs_leave_no_pulse_behind(network: str, gradient: str) 
     assert largest(ours, theirs) < 1e-5
 
 
+@pytest.mark.case("F04")
 def test_gradients_of_inputs_alone_move_nothing() -> None:
     analog = cg.convert_to_analog(perceptron(), exact())
     before = cg.weights_sha256(analog)
@@ -95,6 +97,7 @@ def accumulated(model: nn.Module, optimizer: torch.optim.Optimizer, how: str) ->
     return model(a).detach()
 
 
+@pytest.mark.case("F04")
 @pytest.mark.parametrize("how", [
     "two batches", "one graph twice", "a layer used twice", "cleared in between", "cleared to zeros",
     "gradients by hand", "checkpointed", "checkpointed, reentrant",
@@ -108,6 +111,7 @@ def test_gradients_accumulate_as_torch_s_do(how: str) -> None:
     assert largest(ours, theirs) < 1e-5
 
 
+@pytest.mark.case("S7")
 @pytest.mark.parametrize("config", [exact, perfect])
 def test_gradients_of_gradients_are_refused_with_a_way_out(config: Callable[[], Any]) -> None:
     layer, x = cg.AnalogLinear(4, 3, rpu_config=config()), torch.randn(2, 4, requires_grad=True)
@@ -116,6 +120,7 @@ def test_gradients_of_gradients_are_refused_with_a_way_out(config: Callable[[], 
         g.square().sum().backward()
 
 
+@pytest.mark.case("F05")
 @pytest.mark.parametrize("config", [exact, perfect, cg.SingleRPUConfig], ids=["exact", "hwa", "pulsed"])
 @pytest.mark.parametrize("frozen", ["layer", "weight", "bias"])
 def test_frozen_parameters_survive_conversion_and_do_not_move(config: Callable[[], Any], frozen: str) -> None:
@@ -156,6 +161,7 @@ class TiedLayers(nn.Module):
         return self.b(torch.tanh(self.a(self.embed(t))))
 
 
+@pytest.mark.case("F06")
 @pytest.mark.parametrize("config", [exact, perfect])
 @pytest.mark.parametrize("network", [TiedHead, TiedLayers])
 def test_tied_weights_stay_tied(network: type[nn.Module], config: Callable[[], Any]) -> None:
@@ -179,6 +185,7 @@ def test_tied_weights_stay_tied(network: type[nn.Module], config: Callable[[], A
         torch.testing.assert_close(own, theirs, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.case("F28")
 @pytest.mark.parametrize("train", ["the head", "nothing"])
 def test_memory_does_not_grow_where_nobody_asks_for_an_update(train: str) -> None:
     """The tiles keep one pass of a layer that no optimizer holds, however many went backward."""
@@ -195,6 +202,7 @@ def test_memory_does_not_grow_where_nobody_asks_for_an_update(train: str) -> Non
     assert len(model[0].grid.executor.worker.layers[0].kept) <= 2
 
 
+@pytest.mark.case("F28")
 def test_memory_is_not_saved_in_silence() -> None:
     """Who makes the optimizer after several passes is told that they are gone; after one, it trains."""
     torch.manual_seed(0)

@@ -30,8 +30,8 @@ class Net(nn.Module):
         self.d, self.e = nn.Bilinear(2, 2, 2), nn.utils.parametrizations.weight_norm(nn.Linear(4, 4))
 
 
+@pytest.mark.case("F26")
 def test_what_stays_digital_is_named_with_the_reason() -> None:
-    """F26."""
     with pytest.warns(
         UserWarning, match=r"b \(LazyLinear: its weight has no shape.*c \(Doubled: its class comp"
     ):
@@ -57,10 +57,10 @@ MODELS = {
 }  # fmt: skip
 
 
+@pytest.mark.case("F27")
 @pytest.mark.filterwarnings("ignore:these layers stay digital")
 @pytest.mark.parametrize("name", MODELS)
 def test_what_is_costed_is_what_is_emulated(name: str) -> None:
-    """F27."""
     make, shape = MODELS[name]
     model = make()
     analog = cg.convert_to_analog(model, cg.FloatingPointRPUConfig())
@@ -123,19 +123,19 @@ def files(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.case("F32")
 @pytest.mark.parametrize("name", WRONG)
 def test_what_is_wrong_with_a_users_file_is_one_line(
     name: str, files: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """F32."""
     assert main(["map", f"{files}/{name}", "--chip", "hermes-64"]) == 2
     told = capsys.readouterr().err.splitlines()
     assert len(told) == 1
     assert WRONG[name] in told[0]
 
 
+@pytest.mark.case("F33")
 def test_a_comparison_notes_the_rows_left_out(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """F33."""
     chips = ["--chip", "hermes-64", "--chip", f"{files}/tiny.yaml", "--all-strategies", "--chips", "1"]
     assert main(["compare", f"{files}/model.py:wide", *chips]) == 0
     told = capsys.readouterr().out

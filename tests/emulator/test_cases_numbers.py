@@ -20,6 +20,7 @@ import crossgrid as cg
 YEAR = 365 * 24 * 3600.0
 
 
+@pytest.mark.case("F01")
 @pytest.mark.parametrize("network", NETWORKS)
 def test_evaluation_mode_survives_conversion(network: str) -> None:
     """Programmed and aged in evaluation mode, a network errs as much as one that was set to it afterwards."""
@@ -37,6 +38,7 @@ def test_evaluation_mode_survives_conversion(network: str) -> None:
     assert not cg.convert_to_digital(analog).training
 
 
+@pytest.mark.case("F01")
 def test_evaluation_mode_of_a_part_survives_conversion() -> None:
     digital = perceptron().train()
     digital[0].eval()
@@ -44,6 +46,7 @@ def test_evaluation_mode_of_a_part_survives_conversion() -> None:
     assert (analog[0].training, analog[0].analog_tile.training, analog[2].training) == (False, False, True)
 
 
+@pytest.mark.case("F31")
 @pytest.mark.parametrize("network", NETWORKS)
 def test_programming_survives_a_pass_in_training_mode(network: str) -> None:
     torch.manual_seed(0)
@@ -61,6 +64,7 @@ def test_programming_survives_a_pass_in_training_mode(network: str) -> None:
     assert torch.equal(analog.eval()(x), aged)
 
 
+@pytest.mark.case("F31")
 def test_programming_is_said_to_be_gone_once_the_weight_changed() -> None:
     """Evaluation then reads the trained weight; with the weight of before, what was programmed again."""
     torch.manual_seed(0)
@@ -84,6 +88,7 @@ def ranged(digital: nn.Module, r: float, **changes: Any) -> Any:
     return cg.convert_to_analog(digital, perfect(pre_post=cg.PrePostProcessingParameter(input_range=given)))
 
 
+@pytest.mark.case("F02", "P4")
 @pytest.mark.parametrize("relative", [False, True])
 def test_input_range_has_no_gradient_where_nothing_is_clipped(relative: bool) -> None:
     torch.manual_seed(0)
@@ -95,6 +100,7 @@ def test_input_range_has_no_gradient_where_nothing_is_clipped(relative: bool) ->
     torch.testing.assert_close(analog.weight.grad, digital.weight.grad)
 
 
+@pytest.mark.case("F02", "P3", "P4")
 @pytest.mark.parametrize(
     "make", [lambda: nn.Linear(6, 4), lambda: nn.Conv1d(2, 4, 2)], ids=["linear", "conv"]
 )
@@ -146,6 +152,7 @@ def after_steps(model: nn.Module, optimizer: torch.optim.Optimizer, x: Tensor, s
     return model(x).detach()
 
 
+@pytest.mark.case("F03", "P1")
 @pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize("scale", SCALES)
 def test_output_scales_leave_the_step_as_it_is(scale: str, network: str) -> None:
@@ -157,6 +164,7 @@ def test_output_scales_leave_the_step_as_it_is(scale: str, network: str) -> None
     torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.case("F03", "P1")
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("scale", [name for name in SCALES if "inference" in name])
 def test_output_scales_leave_every_optimizer_as_it_is(scale: str, optimizer: str) -> None:
@@ -168,6 +176,7 @@ def test_output_scales_leave_every_optimizer_as_it_is(scale: str, optimizer: str
     torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.case("F03", "P1")
 @pytest.mark.parametrize("columnwise", [False, True])
 def test_output_scales_leave_pulsed_steps_as_they_are_in_the_mean(columnwise: bool) -> None:
     """The mean of 400 devices' changes over 200 vectors, of half a pulse at least each.
@@ -190,6 +199,7 @@ def test_output_scales_leave_pulsed_steps_as_they_are_in_the_mean(columnwise: bo
     assert change == pytest.approx(0.02, rel=0.1)
 
 
+@pytest.mark.case("P2")
 def test_a_learned_output_scale_is_a_factor_of_its_own() -> None:
     """It starts at 1, its gradient is sum(d y), and the mapping of the weights is not moved."""
     torch.manual_seed(0)
@@ -224,6 +234,7 @@ class Unrolled(nn.Module):
         return torch.cat(states)
 
 
+@pytest.mark.case("F08")
 def test_a_modifier_draws_once_for_a_sequence() -> None:
     torch.manual_seed(0)
     noise = cg.WeightModifierParameter(type="add_normal", std_dev=0.1)
@@ -238,6 +249,7 @@ def test_a_modifier_draws_once_for_a_sequence() -> None:
     assert abs(factors[0].item() - 1) > 1e-4
 
 
+@pytest.mark.case("F08")
 def test_a_modifier_draws_once_for_a_pass_and_anew_for_the_next() -> None:
     torch.manual_seed(0)
     network = Unrolled()
@@ -257,6 +269,7 @@ def test_a_modifier_draws_once_for_a_pass_and_anew_for_the_next() -> None:
     assert x.grad.item() == pytest.approx(y.item(), rel=1e-5)  # computed again with the same weight
 
 
+@pytest.mark.case("F11")
 @pytest.mark.parametrize("make", [
     lambda d: cg.SingleRPUConfig(device=d),
     lambda d: cg.UnitCellRPUConfig(device=cg.VectorUnitCell(unit_cell_devices=[d, d])),
@@ -275,6 +288,7 @@ def test_drift_of_trained_devices_passes_for_layers_and_models(make: Callable[[A
     assert layer.weight.item() == pytest.approx(0.1 * 2000**-0.3, rel=1e-5)
 
 
+@pytest.mark.case("F11")
 def test_drift_without_a_device_that_drifts_says_what_to_set() -> None:
     layer = cg.AnalogLinear(1, 1)
     for use in (layer.drift_analog_weights, cg.AnalogSequential(layer).drift_analog_weights):
@@ -289,6 +303,7 @@ LAYERS = {
 }
 
 
+@pytest.mark.case("P15")
 @pytest.mark.parametrize("config", [exact, perfect])
 @pytest.mark.parametrize("layer", LAYERS)
 def test_initial_weights_are_those_of_the_torch_twin(layer: str, config: Callable[[], Any]) -> None:
@@ -304,6 +319,7 @@ def test_initial_weights_are_those_of_the_torch_twin(layer: str, config: Callabl
     assert torch.equal(after, after_too)
 
 
+@pytest.mark.case("P15")
 def test_layers_share_no_noise_and_conversion_draws_nothing() -> None:
     torch.manual_seed(0)
     layer = nn.Linear(6, 6)
@@ -336,6 +352,7 @@ def bounded(kind: str) -> Any:
     return cg.SingleRPUConfig(device=device, forward=io, backward=back, update=update, mapping=mapping)
 
 
+@pytest.mark.case("P7")
 @pytest.mark.parametrize("kind", ["inference", "pulsed"])
 def test_a_bound_of_the_adc_passes_no_gradient_through_the_tile_that_stands_at_it(kind: str) -> None:
     """Two tiles in a row add up: y = a (clip(W1 x1 / a) + clip(W2 x2 / a)), and autograd of just that."""
@@ -363,6 +380,7 @@ def test_a_bound_of_the_adc_passes_no_gradient_through_the_tile_that_stands_at_i
     torch.testing.assert_close(layer.get_weights()[0], (w - 0.1 * w.grad).detach(), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.case("P7")
 def test_a_bound_of_the_adc_counts_in_the_units_of_its_last_attempt() -> None:
     """Noise management divides inputs by max |x|, bound management by 2 more: then the bound is wider."""
     io = cg.IOParameters(inp_res=-1.0, out_res=-1.0, out_noise=0.0, out_bound=0.5, bound_management="none")
