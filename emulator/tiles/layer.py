@@ -16,6 +16,7 @@ from crossgrid.kernels.patches.unfold import channels_last
 
 from ..errors import ProtocolError
 from .bank import Floats, Index, Mask, TileBank
+from .gradients import Gradients, joined, seen_by_tiles
 from .layer_spec import LayerSpec, TileSpec
 from .messages import (
     Backward,
@@ -33,8 +34,6 @@ from .messages import (
 )
 from .sums import partial_sums
 from .values import as_array, as_kind_of, library, stacked
-
-Gradients = tuple[Floats, Index]  # d[blocks, vectors, out], and which block each tile uses
 
 
 @dataclass(slots=True)
@@ -207,9 +206,11 @@ class HostedLayer:
             if factor:
                 a_X1O = as_kind_of(stacked([factor[row] for row in group.rows])[:, None], d_XBO)
             if message.number is not None:
-                of_pass.append(_seen(d_XBO if a_X1O is None else d_XBO / a_X1O, group, mask_TBO))
+                of_pass.append(
+                    seen_by_tiles(d_XBO if a_X1O is None else d_XBO / a_X1O, group.d_of_tile, mask_TBO)
+                )
             if message.read:
-                seen = _seen(d_XBO if a_X1O is None else d_XBO * a_X1O, group, mask_TBO)
+                seen = seen_by_tiles(d_XBO if a_X1O is None else d_XBO * a_X1O, group.d_of_tile, mask_TBO)
                 z_TBI = group.bank.backward(*seen, message.tick, w_TOI)
                 for k, tile in enumerate(group.tiles):
                     parts[tile.row, tile.column] = self._input_gradient(tile, z_TBI[k], kept)
@@ -248,7 +249,7 @@ class HostedLayer:
             )
         for k, group in enumerate(self.groups):
             x = [kept.x_XBI[k] for kept, _ in applied]
-            d_XBO, d_of_tile = _joined([kept.gradients[number][k] for kept, number in applied])
+            d_XBO, d_of_tile = joined([kept.gradients[number][k] for kept, number in applied])
             x_XBI = x[0] if len(x) == 1 else library(x[0]).concatenate(x, axis=1)
             group.bank.update(x_XBI, group.x_of_tile, d_XBO, d_of_tile, message.learning_rate, message.tick)
         for record in {record for record, _ in message.passes}:
@@ -394,23 +395,3 @@ def require_widths(name: str, values: Sequence[Any], widths: Sequence[int], axes
             f"{name} has shapes {shapes!r:.120}; it must be {len(widths)} arrays of {axes} axes that "
             f"differ in axis {across} alone: {[*widths]!r:.80}"
         )
-
-
-def _seen(d_XBO: Floats, group: Group, mask_TBO: Mask | None) -> Gradients:
-    """The gradients that tiles see: none of a result at the ADC's bound, which does not follow its signal."""
-    if mask_TBO is None:
-        return d_XBO, group.d_of_tile
-    d_TBO = as_kind_of(d_XBO, mask_TBO)[group.d_of_tile]
-    return library(d_TBO).where(mask_TBO > 0, 0.0, d_TBO), np.arange(len(group.tiles))
-
-
-def _joined(gradients: list[Gradients]) -> Gradients:
-    """The gradients of several passes one after the other."""
-    if len(gradients) == 1:
-        return gradients[0]
-    join = library(gradients[0][0]).concatenate
-    of_tiles = [of_tile for _, of_tile in gradients]
-    if all(np.array_equal(of_tile, of_tiles[0]) for of_tile in of_tiles[1:]):
-        return join([d_XBO for d_XBO, _ in gradients], axis=1), of_tiles[0]
-    each_TBO = [d_XBO[of_tile] for d_XBO, of_tile in gradients]
-    return join(each_TBO, axis=1), np.arange(len(of_tiles[0]))
