@@ -3,7 +3,7 @@
 A letter is a list of frames. The first is an envelope of fixed layout, the same in every version of the
 protocol, so that whoever sent a letter that cannot be read is told so; behind it, in msgpack, stand the name
 of the message and its fields, where an array stands as its type and shape. Every further frame is an array.
-Nothing is pickled, large arrays are not copied, and what was received is checked before it is used.
+Nothing is pickled, large arrays are sent without a copy, and what was received is checked before it is used.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import struct
 import types
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 import msgpack
 import numpy as np
@@ -60,32 +60,34 @@ def encode(letter: Letter, version: int = VERSION) -> list[Any]:
         InputError: an array is larger than a frame may be.
         ProtocolError: an array is of another type than its field.
     """
-    content, arrays, body = letter.content, [], {}
+    content, arrays = letter.content, []
     kind: Any = type(content)
-    for name, check in _checks(kind).items():
-        value = getattr(content, name)
-        if isinstance(check, frozenset):
-            of_field = [as_array(each) for each in value]
-            value = [(each.dtype.str[1:], each.shape) for each in of_field]
-            if not all(dtype in check for dtype, _ in value):
+    form = _form(kind)
+    body = {name: getattr(content, name) for name in form.fields}
+    for name, dtypes in form.arrays:
+        described = []
+        for each in body[name]:
+            array = as_array(each)
+            described.append((array.dtype.str[1:], array.shape))
+            if described[-1][0] not in dtypes:
                 raise ProtocolError(
-                    f"{kind.__name__}.{name} takes arrays of {[*check]}; it has {value!r:.80}"
+                    f"{form.name}.{name} takes arrays of {[*dtypes]}; it has {array.dtype} {array!r:.60}"
                 )
-            arrays += [np.ascontiguousarray(each) for each in of_field]
-        body[name] = value
+            arrays.append(array if array.flags.c_contiguous else np.ascontiguousarray(array))
+        body[name] = described
     largest = max((array.nbytes for array in arrays), default=0)
     if largest > FRAME_BYTES or len(arrays) >= FRAMES:
         raise InputError(
-            f"{kind.__name__} with {len(arrays)} arrays, the largest of {largest} bytes, cannot be sent: at "
+            f"{form.name} with {len(arrays)} arrays, the largest of {largest} bytes, cannot be sent: at "
             f"most {FRAMES - 1} arrays of {FRAME_BYTES} bytes can; use smaller batches"
         )
     envelope = ENVELOPE.pack(MAGIC, version, letter.wanted, letter.epoch, letter.sender, letter.number)
-    head = envelope + msgpack.packb((kind.__name__, body))
+    head = envelope + msgpack.packb((form.name, body))
     return [head, *(array.data if array.nbytes else b"" for array in arrays)]
 
 
 def decode(frames: Sequence[Any], kinds: Mapping[str, type]) -> Letter:
-    """The letter of ``frames``, one of ``kinds``; arrays are read-only views of their frames.
+    """The letter of ``frames``, one of ``kinds``; arrays are views of their frames.
 
     What cannot be read is a letter too: its content is ``Failed`` and says why.
     """
@@ -116,45 +118,65 @@ def _content(header: memoryview, frames: Sequence[Any], kinds: Mapping[str, type
         raise ProtocolError(f"a header of {len(header)} bytes cannot be read: {error!r:.200}") from error
     if kind is None or not isinstance(body, dict):
         raise ProtocolError(f"unknown message {name!r:.80}; known are {', '.join(kinds)}")
-    checks = _checks(kind)
-    if body.keys() != checks.keys():
-        raise ProtocolError(f"{name} has fields {[*body]!r:.200}; its fields are {', '.join(checks)}")
+    form = _form(kind)
+    if body.keys() != form.fields:
+        raise ProtocolError(
+            f"{name} has fields {[*body]!r:.200}; its fields are {', '.join(fields_of(kind))}"
+        )
+    for field, check in form.checks:
+        if not check(body[field]):
+            raise ProtocolError(
+                f"{name}.{field} = {body[field]!r:.80} is not of type {_written(kind, field)}"
+            )
     taken = 0
-    for field, check in checks.items():
-        value = body[field]
-        if isinstance(check, frozenset):
-            body[field] = _arrays(f"{name}.{field}", value, frames[taken:], check)
-            taken += len(value)
-        elif not check(value):
-            raise ProtocolError(f"{name}.{field} = {value!r:.80} is not of type {_written(kind, field)}")
+    for field, dtypes in form.arrays:
+        described = body[field]
+        if type(described) is not tuple or len(described) > len(frames) - taken:
+            raise ProtocolError(
+                f"{name}.{field} describes {described!r:.80} and has {len(frames) - taken} frames for it"
+            )
+        own = frames[taken : taken + len(described)]
+        body[field] = [
+            _array(name, field, entry, frame, dtypes) for entry, frame in zip(described, own, strict=True)
+        ]
+        taken += len(described)
     if taken != len(frames):
         raise ProtocolError(f"{name} describes {taken} arrays and comes with {len(frames)}")
     return kind(**body)
 
 
-def _arrays(where: str, described: Any, frames: Sequence[Any], dtypes: frozenset[str]) -> list[NDArray[Any]]:
-    """Views of frames as the header describes them, once each description is found to be true."""
-    if not isinstance(described, tuple) or len(described) > len(frames):
-        raise ProtocolError(f"{where} describes {described!r:.80} and has {len(frames)} frames for it")
-    arrays = []
-    for entry, frame in zip(described, frames, strict=False):
-        if not _describes_an_array(entry) or entry[0] not in dtypes:
-            raise ProtocolError(
-                f"{where} has an array {entry!r:.80}; it takes one of {sorted(dtypes)} and a shape"
-            )
-        dtype, shape, size = DTYPES[entry[0]], entry[1], memoryview(frame).nbytes
-        most = math.prod(shape) or math.prod(max(length, 1) for length in shape)
-        if math.prod(shape) * dtype.itemsize != size or len(shape) > AXES or most > FRAME_BYTES:
-            raise ProtocolError(f"{where} describes an array {entry!r:.80} and its frame has {size} bytes")
-        arrays.append(np.frombuffer(frame, dtype).reshape(shape) if size else np.empty(shape, dtype))
-    return arrays
+def _array(name: str, field: str, entry: Any, frame: Any, dtypes: frozenset[str]) -> NDArray[Any]:
+    """A view of a frame as the header describes it, once its description is found to be true."""
+    if not _describes_an_array(entry) or entry[0] not in dtypes:
+        raise ProtocolError(
+            f"{name}.{field} has an array {entry!r:.80}; it takes one of {sorted(dtypes)} and a shape"
+        )
+    dtype, shape, size = DTYPES[entry[0]], entry[1], len(frame)
+    most = math.prod(shape) or math.prod(max(length, 1) for length in shape)
+    if math.prod(shape) * dtype.itemsize != size or len(shape) > AXES or most > FRAME_BYTES:
+        raise ProtocolError(f"{name}.{field} describes an array {entry!r:.80} and its frame has {size} bytes")
+    return np.ndarray(shape, dtype, frame) if size else np.empty(shape, dtype)
+
+
+class _Form(NamedTuple):
+    """How one kind of message is written and read."""
+
+    name: str
+    fields: frozenset[str]
+    checks: list[tuple[str, Check]]  # for each field without arrays how to check a value that was received
+    arrays: list[tuple[str, frozenset[str]]]  # for each other one the types of its arrays
 
 
 @functools.cache
-def _checks(kind: Any) -> dict[str, Any]:
-    """For each field of a message how to check a value that was received; for arrays the types allowed."""
+def _form(kind: Any) -> _Form:
     hints = get_type_hints(kind, include_extras=True)
-    return {name: _check_of(hints[name]) for name in fields_of(kind)}
+    fields = [(name, _check_of(hints[name])) for name in fields_of(kind)]
+    return _Form(
+        kind.__name__,
+        frozenset(name for name, _ in fields),
+        [(name, check) for name, check in fields if not isinstance(check, frozenset)],
+        [(name, check) for name, check in fields if isinstance(check, frozenset)],
+    )
 
 
 def _check_of(hint: Any) -> Any:
@@ -218,20 +240,24 @@ def send(socket: zmq.Socket[bytes], letter: Letter, flags: int = 0) -> None:
 
 def send_frames(socket: zmq.Socket[bytes], frames: Sequence[Any], flags: int = 0) -> None:
     """Send the frames of a letter, see ``send``."""
-    large = any(memoryview(frame).nbytes > COPY_BYTES for frame in frames)
-    socket.send_multipart(frames, flags=flags, copy=not large)
+    last = len(frames) - 1
+    for k, frame in enumerate(frames):
+        copy = len(frame) <= COPY_BYTES or memoryview(frame).nbytes <= COPY_BYTES
+        socket.send(frame, flags | zmq.SNDMORE if k < last else flags, copy=copy)
 
 
 def receive(socket: zmq.Socket[Any], kinds: Mapping[str, type]) -> Letter:
     """The next letter, one of ``kinds``; of one with too many frames the rest is dropped.
 
+    Frames are copied: one of ZeroMQ's, whenever it is let go, swallows a signal that arrives just then.
+
     Raises:
         zmq.Again: nothing came within the socket's time.
     """
     frame: Any = socket.recv(copy=False)
-    frames = [frame.buffer]
+    frames = [bytearray(frame.buffer)]
     while frame.more:
         frame = socket.recv(copy=False)
         if len(frames) <= FRAMES:
-            frames.append(frame.buffer)
+            frames.append(bytearray(frame.buffer))
     return decode(frames, kinds)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 import signal
 import threading
 from types import FrameType
 from typing import Any
+
+# What ``signal.signal`` calls, which besides tries to make an enum of every handler: that takes twenty times
+# as long, and a block stands around every message.
+_plain: Any = importlib.import_module("_signal")
 
 #: signals whose handlers raise: Ctrl-C, and what a user may have set for being terminated
 DEFERRED = (signal.SIGINT, signal.SIGTERM)
@@ -26,14 +31,14 @@ class Uninterrupted:
     def __enter__(self) -> None:
         if threading.current_thread() is threading.main_thread():
             for number in DEFERRED:
-                if callable(signal.getsignal(number)):
-                    self._handlers[number] = signal.signal(number, self._note)
+                if callable(_plain.getsignal(number)):
+                    self._handlers[number] = _plain.signal(number, self._note)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self._arrived = number
 
     def __exit__(self, *exc: object) -> None:
         for number, handler in self._handlers.items():
-            signal.signal(number, handler)
+            _plain.signal(number, handler)
         if self._arrived is not None:
             signal.raise_signal(self._arrived)
