@@ -2,8 +2,9 @@
 
 A call in several threads ends with the last of them. Where another process uses a processor, that one waits
 for it as long as the scheduler likes, milliseconds or tens, however little it has to do: a call of 0.3 ms
-took 16. So a call that was held up is a sign that the machine is shared, and short calls are made by one
-thread until some time after the last sign. Results depend on none of this.
+took 16. So calls that were held up soon after one another are a sign that the machine is shared, and short
+calls are made by one thread until some time after the last sign. A call alone is none: on any machine some
+daemon wakes up now and then. Results depend on none of this.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ import time
 
 import numba
 
-HELD_UP_S = 1.5e-3  # by the clock, but not at work: no call waits that long on a machine of its own
+HELD_UP_S = 1.5e-3  # by the clock, but not at work: few calls wait that long on a machine of their own
+SOON = 16  # calls within which a second one that is held up makes a sign
 SHORT = 200.0  # times the work that a second thread is worth waking for: some slices of the scheduler
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 2.0  # from the last sign to the next try with all threads
 CALM_CALLS = 50  # that were not held up, after which the next sign is a first one again
@@ -28,6 +30,7 @@ class Processors:
         self.shared_until = 0.0  # by ``time.perf_counter``
         self._pause_s = self._next_pause_s = FIRST_PAUSE_S
         self._calm = 0
+        self._since = SOON  # calls since the last one that was held up
 
     def call(self, work: float, worth: float) -> Call:
         """The threads for a call, while it runs; ``worth`` is the work that is worth waking others for."""
@@ -40,7 +43,8 @@ class Processors:
 
     def note(self, held_up: bool, several: bool) -> None:
         """A call ended, that was made by several threads or by one."""
-        if held_up:
+        alone, self._since = self._since >= SOON, 0 if held_up else self._since + 1
+        if held_up and not alone:
             if several:
                 self._pause_s = self._next_pause_s
                 self._next_pause_s = min(2.0 * self._pause_s, LONGEST_PAUSE_S)

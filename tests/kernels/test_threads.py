@@ -14,6 +14,7 @@ from crossgrid.kernels.machine.threads import (
     HELD_UP_S,
     LONGEST_PAUSE_S,
     SHORT,
+    SOON,
     Processors,
 )
 
@@ -27,21 +28,39 @@ def threads_of(processors: Processors, work: float = 2.0) -> int:
         return threads
 
 
+def held_up_once() -> Processors:
+    """The next call that is held up makes a sign."""
+    processors = Processors()
+    processors.note(True, several=True)
+    return processors
+
+
 def test_small_work_is_one_threads() -> None:
     assert threads_of(Processors(), 0.5) == 1
 
 
 @several
-def test_a_call_that_waits_is_followed_by_calls_of_one_thread() -> None:
+def test_calls_that_wait_are_followed_by_calls_of_one_thread() -> None:
     processors = Processors()
-    assert threads_of(processors) == ALL
-    with processors.call(2.0, 1.0):
-        time.sleep(2 * HELD_UP_S)  # neither ended nor at work, as when a thread waits for a processor
+    for _ in range(2):
+        assert threads_of(processors) == ALL
+        with processors.call(2.0, 1.0):
+            time.sleep(2 * HELD_UP_S)  # neither ended nor at work, as when a thread waits for a processor
     assert threads_of(processors) == 1
     assert numba.get_num_threads() == ALL  # only while the call runs
     assert threads_of(processors, SHORT) == ALL  # a long call waits a small part of its time
     processors.shared_until = time.perf_counter()  # the pause is over
     assert threads_of(processors) == ALL
+
+
+@several
+def test_a_call_alone_that_waits_is_no_sign() -> None:
+    processors = Processors()
+    for _ in range(3):
+        processors.note(True, several=True)
+        assert threads_of(processors) == ALL
+        for _ in range(SOON):
+            processors.note(False, several=True)
 
 
 @several
@@ -53,7 +72,7 @@ def test_a_call_that_worked_all_the_time_is_no_sign() -> None:
 
 @several
 def test_pauses_grow_while_tries_fail_and_start_anew_after_calm() -> None:
-    processors = Processors()
+    processors = held_up_once()
     pauses = []
     for _ in range(8):
         processors.note(True, several=True)
@@ -62,13 +81,14 @@ def test_pauses_grow_while_tries_fail_and_start_anew_after_calm() -> None:
     assert pauses[-1] == pytest.approx(LONGEST_PAUSE_S, abs=0.05)
     for _ in range(CALM_CALLS):
         processors.note(False, several=True)
-    processors.note(True, several=True)
+    for _ in range(2):
+        processors.note(True, several=True)
     assert processors.shared_until - time.perf_counter() == pytest.approx(FIRST_PAUSE_S, abs=0.05)
 
 
 @several
 def test_one_thread_that_is_held_up_prolongs_the_pause_but_not_the_next() -> None:
-    processors = Processors()
+    processors = held_up_once()
     processors.note(True, several=True)
     until = processors.shared_until
     processors.note(True, several=False)
