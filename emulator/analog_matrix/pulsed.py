@@ -9,6 +9,7 @@ from typing import Any, cast
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 
 from crossgrid.kernels.devices import DriftParameter
 from crossgrid.kernels.errors import ConfigError, InputError
@@ -44,10 +45,15 @@ class PulsedTiles(nn.Module):
                 "their own; write it to them with layer.set_weights(w), or convert with an "
                 "InferenceRPUConfig, whose tiles read any weight"
             )
-        scale, keep = self.out_scale, torch.is_grad_enabled()
+        scale, grad = self.out_scale, torch.is_grad_enabled()
         mapping = None if scale is None else scale.mapping
         learned = None if scale is None else scale.learned
-        y: Tensor = AnalogProduct.apply(x, weight, self, bias if learned is None else None, mapping, keep)
+        own_bias = bias if learned is None else None
+        y: Tensor
+        if grad or forward_ad._current_level >= 0:
+            y = AnalogProduct.apply(x, weight, self, own_bias, mapping, grad)
+        else:
+            y = AnalogProduct.read(x, self, own_bias, mapping)
         if learned is None:
             return y
         y = y * learned.to(y)

@@ -56,9 +56,10 @@ class PulsesWaiting(torch.Tensor):
         device: torch.device | None = None,
     ) -> PulsesWaiting:
         """The gradient of ``context``, of its shape, and its type and device if no other is given."""
-        waiting: PulsesWaiting = torch.Tensor._make_wrapper_subclass(
-            cls, context.shape, dtype=dtype or context.dtype, device=device or context.device
-        )
+        with torch._C.DisableTorchFunctionSubclass():  # the context's own is slow
+            waiting: PulsesWaiting = torch.Tensor._make_wrapper_subclass(
+                cls, context.shape, dtype=dtype or context.dtype, device=device or context.device
+            )
         waiting.passes, waiting.incomplete = list(passes), False
         waiting.context, waiting.layer = weakref.ref(context), context.tiles.label
         return waiting

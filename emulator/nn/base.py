@@ -31,7 +31,7 @@ class AnalogLayer(nn.Module):
     """
 
     weight: Tensor
-    analog_tile: nn.Module  # of the matrix ``weight``
+    analog_tile: PulsedTiles | HardwareAwareTiles  # of the matrix ``weight``
     bias: Any  # the parameter, None, or, of a layer with several matrices, whether it has any
 
     def matrices(self) -> dict[str, AnalogMatrix]:

@@ -20,17 +20,24 @@ Forward = TypeVar("Forward", bound=Callable[..., Any])
 def eager(forward: Forward) -> Forward:
     """``forward``, which ``torch.compile`` leaves out of its graphs: tiles are no torch code.
 
-    The compiler is asked only where it is loaded, which takes seconds.
+    The compiler is asked only where it is loaded, which takes seconds, and told only where it is at work,
+    which takes longer than all checks of an input.
     """
     left_out = torch._disable_dynamo(forward)  # type: ignore[attr-defined]
 
     @functools.wraps(forward)
     def outside_graphs(*args: Any, **kwargs: Any) -> Any:
-        if "torch._dynamo" in sys.modules:
+        if "torch._dynamo" in sys.modules and (torch.compiler.is_compiling() or _compiles_frames()):
             return left_out(*args, **kwargs)
         return forward(*args, **kwargs)
 
     return outside_graphs  # type: ignore[return-value]
+
+
+def _compiles_frames() -> bool:
+    """Whether the compiler is called for each function that is entered; older ones cannot be asked."""
+    callback = getattr(torch._C._dynamo.eval_frame, "get_eval_frame_callback", None)
+    return callback is None or callback() is not None
 
 
 def require_input(name: str, x: Any) -> None:
@@ -73,6 +80,8 @@ def require_input(name: str, x: Any) -> None:
 
 def in_autocast_type(x: Tensor) -> Tensor:
     """``x`` in the type that torch's own layers would compute with where autocast is on."""
+    if not torch._C._is_any_autocast_enabled():
+        return x
     kind = x.device.type
     if x.is_meta or not torch.is_autocast_enabled(kind) or x.dtype is torch.float64:
         return x

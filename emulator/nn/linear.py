@@ -77,7 +77,8 @@ class AnalogLinear(AnalogLayer):
     @eager
     def forward(self, x: Tensor) -> Tensor:
         """y[..., out_features] of x[..., in_features]."""
-        name = self.grid.spec.name
+        tiles = self.analog_tile
+        name = tiles.grid.spec.name
         require_input(name, x)
         if x.dim() == 0 or x.shape[-1] != self.in_features:
             raise InputError(
@@ -85,8 +86,8 @@ class AnalogLinear(AnalogLayer):
             )
         x = in_autocast_type(x)
         if x.dim() == 2:
-            return cast(Tensor, self.analog_tile(x, self.weight, self.bias))
-        rows = self.analog_tile(x.reshape(-1, self.in_features), self.weight, self.bias)
+            return cast(Tensor, tiles(x, self.weight, self.bias))
+        rows = tiles(x.reshape(-1, self.in_features), self.weight, self.bias)
         return cast(Tensor, rows.reshape(*x.shape[:-1], self.out_features))
 
     def extra_repr(self) -> str:

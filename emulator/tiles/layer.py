@@ -87,6 +87,11 @@ class Kept:
     channels_last: bool  # how the images were stored: their gradient is alike, so that nobody must convert it
     gradients: dict[int, list[Gradients]] = field(default_factory=dict)  # of each backward pass, one a group
 
+    @classmethod
+    def of(cls, x: Floats) -> Kept:
+        """What a pass that is about to read ``x`` will keep."""
+        return cls([], [], [], 0, tuple(x.shape), isinstance(x, np.ndarray) and channels_last(x))
+
 
 class HostedLayer:
     """The tiles of one layer that live in this worker.
@@ -117,32 +122,36 @@ class HostedLayer:
         """Read all tiles: y = W x."""
         record, modify, learn = message.record, message.modify, message.learn
         feed = self._feeds(message)
-        first = next(iter(feed.values()))
-        kept = Kept([], [], [], 0, tuple(first.shape), isinstance(first, np.ndarray) and channels_last(first))
+        kept = None if record is None else Kept.of(next(iter(feed.values())))
+        if modify is None and kept is None:
+            self._nobody_trains()
         parts: dict[tuple[int, int], Floats] = {}
         for group in self.groups:
             tiles, columns, x_of_tile = group.reading(feed)
             if not tiles:
                 continue
             x_XBI = self._input_blocks(columns, feed, message.columns is not None, learn)
-            if modify is None and record is None:
-                group.forget_modified()
-                group.bank.memory.release()  # nobody trains at present
             w_TOI = None if modify is None else group.modified(modify)
             y_TBO, at_bound_TBO = group.bank.forward(
-                x_XBI, x_of_tile, message.tick, w_TOI, bounded=record is not None
+                x_XBI, x_of_tile, message.tick, w_TOI, bounded=kept is not None
             )
-            if record is not None:
+            if kept is not None:
                 kept.x_XBI += [x_XBI] if learn else []
                 kept.w_TOI.append(w_TOI)
                 kept.at_bound_TBO.append(at_bound_TBO)
                 kept.vectors = x_XBI.shape[1]
             for k, tile in enumerate(tiles):
                 parts[tile.row, tile.column] = y_TBO[k]
-        if record is not None:
+        if record is not None and kept is not None:
             self.kept[record] = kept
-        blocks, masks = ((), []) if self.spec.learns else self._masks(kept)
+        blocks, masks = ((), []) if kept is None or self.spec.learns else self._masks(kept)
         return Sums(*partial_sums(parts, self.complete_rows, along_row=True), blocks, masks)
+
+    def _nobody_trains(self) -> None:
+        """Give the memory of modified weights back."""
+        for group in self.groups:
+            group.forget_modified()
+            group.bank.memory.release()
 
     def _feeds(self, message: Forward) -> dict[int, Floats]:
         """The input of each hosted column, where the tiles compute; images where they are unfolded."""

@@ -54,4 +54,4 @@ def ready(values: Any, dtype: Any = np.float32) -> NDArray[Any]:
     flags = values.flags
     if values.dtype == dtype and flags.c_contiguous and flags.writeable:
         return values
-    return np.require(values, dtype, ["C", "W"])
+    return np.array(values, dtype, order="C")

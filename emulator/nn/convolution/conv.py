@@ -93,19 +93,20 @@ class _AnalogConv(AnalogLayer):
     @eager
     def forward(self, x: Tensor) -> Tensor:
         """Images y[B, out_channels, ...] of images x[B, in_channels, ...]."""
-        patches = self.grid.spec.patches
+        tiles = self.analog_tile
+        name, patches = tiles.grid.spec.name, tiles.grid.spec.patches
         assert patches is not None
-        require_input(self.grid.spec.name, x)
+        require_input(name, x)
         batched = x.dim() == self.dimensions + 2
         images = x if batched else x.unsqueeze(0)
         if images.dim() != self.dimensions + 2 or images.shape[1] != self.in_channels:
             raise InputError(
-                f"{self.grid.spec.name}: input of shape {tuple(x.shape)}; images with {self.in_channels} "
+                f"{name}: input of shape {tuple(x.shape)}; images with {self.in_channels} "
                 f"channels and {self.dimensions} spatial dimensions are needed"
             )
         images = self.border.around(in_autocast_type(images))
         spatial = patches.output_size(tuple(images.shape[2:]))
-        rows = self.analog_tile(images, self.weight, self.bias)  # [B x positions, out]
+        rows = tiles(images, self.weight, self.bias)  # [B x positions, out]
         y = rows.reshape(images.shape[0], *spatial, self.out_channels).movedim(-1, 1)
         return y if batched else y.squeeze(0)
 

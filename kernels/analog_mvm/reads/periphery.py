@@ -103,23 +103,24 @@ class Periphery:
                 w_TOI, x_RI, scale_M, rows, 1.0, tick, 0, threads > 1
             )
         y_QBL = y_NL.reshape(len(tile_Q), batch, self.lines)
-        bounded = bounded and self.has_bound
+        bounded, last_N = bounded and self.has_bound, None
         counts = _undisturbed(len(w_TOI), batch, self.conversions_a_vector)
-        first_Q = rows.input_first_T[tile_Q]
         if clips or len(tile_Q) < len(w_TOI):
             retries_Q = np.zeros(len(tile_Q), np.int64)
             if len(self.factors) > 1 and hits_N.any():
-                scale_N = scale_M[first_Q[:, None] + np.arange(batch)].reshape(-1)
+                scale_N = scale_M[rows.input_first_T[tile_Q][:, None] + np.arange(batch)].reshape(-1)
                 last_N = np.array(on_host(scale_N)) if bounded else None
                 retries_Q = self._manage_bounds(
                     w_TOI, x_RI, x_of_tile, scale_N, tick, y_NL, hits_N, clips_N, last_N
                 )
-                if last_N is not None:
-                    scale_M, first_Q = last_N, np.arange(len(tile_Q)) * batch
             clips_Q = clips_N.reshape(len(tile_Q), batch).sum(axis=1)
             counts = self._counts(tile_Q, clips_Q, retries_Q, batch)
         if bounded:
-            found, at_bound_QBL = self._kernels.at_bound(y_QBL, scale_M * self._limit, first_Q)
+            if last_N is None:
+                last_M, first_Q = scale_M, rows.input_first_T[tile_Q]
+            else:
+                last_M, first_Q = last_N, np.arange(len(tile_Q)) * batch
+            found, at_bound_QBL = self._kernels.at_bound(y_QBL, last_M * self._limit, first_Q)
             if found:
                 counts = counts._replace(at_bound_QBL=at_bound_QBL)
         return y_QBL, counts
