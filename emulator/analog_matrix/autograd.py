@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
@@ -45,6 +45,10 @@ class AnalogProduct(torch.autograd.Function):
         """The same product where nobody differentiates, in two thirds of the time."""
         y_BO, _ = tiles.grid.forward(as_values(x), keep=False)
         return _outputs(y_BO, x, bias, scale)
+
+    @staticmethod
+    def jvp(ctx: Any, *_: Any) -> NoReturn:
+        raise_forward_mode(ctx.context.tiles.label)
 
     @staticmethod
     def backward(ctx: Any, d: Tensor) -> Any:
@@ -91,3 +95,11 @@ def once(values: Tensor, d: Tensor, weight: Tensor) -> Tensor:
     name = weight.tiles.label if isinstance(weight, AnalogContext) else "analog tiles"
     again: Tensor = Once.apply(values, name, d, weight)
     return again
+
+
+def raise_forward_mode(name: str) -> NoReturn:
+    """The error of a derivative that is to be computed along with the outputs."""
+    raise ConfigError(
+        f"{name}: analog tiles have no forward mode of differentiation (jvp, forward_ad); take backward() or "
+        "torch.autograd.grad"
+    )

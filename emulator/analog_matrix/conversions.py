@@ -42,7 +42,10 @@ def as_tensor(values: Any, like: Tensor) -> Tensor:
 def require_numbers(x: Tensor) -> None:
     """An error for a tensor that has a shape only."""
     if x.is_meta:
-        raise InputError("a tensor on the meta device holds no numbers; analog tiles compute with values")
+        raise InputError(
+            "a tensor on the meta device holds no numbers, and analog tiles compute with them; give the "
+            "model its weights (to_empty(device='cpu'), load_state_dict) before it is converted"
+        )
 
 
 def each_output(scale: Tensor, out_size: int) -> np.ndarray:

@@ -31,8 +31,8 @@ from .input_range import InputRange
 from .mini_batch import current_mini_batch, recomputes
 from .output_scale import OutputScale
 from .product import HardwareAwareProduct, Reading
-from .tiles_module import refuse_meta, tiles_text
-from .weights import TrainedWeight, digest_of, matrix_of, weight_of
+from .tiles_module import require_movable, tiles_text
+from .weights import TrainedWeight, digest_of, matrix_of, plain, weight_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +40,17 @@ class Seen:
     """A tensor as it was: its memory, held so that no other tensor gets it, and its version."""
 
     memory: Tensor
-    version: int
+    version: int | None  # tensors that were made in torch's inference mode count none
 
     @classmethod
     def of(cls, weight: Tensor) -> Seen:
         """A tensor as it is now."""
-        return cls(weight.detach(), weight._version)
+        return cls(plain(weight), None if weight.is_inference() else weight._version)
 
     def is_(self, weight: Tensor) -> bool:
-        """Whether ``weight`` is that tensor, and nobody wrote to it since."""
-        return weight.data_ptr() == self.memory.data_ptr() and weight._version == self.version
+        """Whether ``weight`` is that tensor, and nobody is known to have written to it since."""
+        same = weight.data_ptr() == self.memory.data_ptr()
+        return same and self.version is not None and weight._version == self.version
 
 
 @dataclass(slots=True)
@@ -102,9 +103,9 @@ class HardwareAwareTiles(nn.Module):
         self.compared: tuple[Seen, bool] | None = None  # a weight, and whether it is the one programmed
         self.drawn_for: tuple[object | None, Seen] | None = None  # mini-batch and weight last modified
 
-    def parameter(self) -> TrainedWeight:
+    def parameter(self) -> nn.Parameter:
         """A parameter of the weight's shape, zero."""
-        return TrainedWeight(torch.zeros(self.grid.spec.weight_shape))
+        return TrainedWeight.of(torch.zeros(self.grid.spec.weight_shape))
 
     def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         """y[vectors, out] = W x + b of features x[B, in] or of the patches of images x[B, channels, ...]."""
@@ -217,7 +218,7 @@ class HardwareAwareTiles(nn.Module):
         return {**super().__getstate__(), **own, "memory": Recycled()}
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> HardwareAwareTiles:
-        refuse_meta(self.grid, fn)
+        require_movable(self.grid, fn)
         return super()._apply(fn, recurse)
 
     def extra_repr(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 import torch.nn.grad
@@ -16,7 +16,7 @@ from crossgrid.kernels.patches.unfold import Window
 from ..config.rpu import InputRangeParameter
 from ..hosts.grid import TileGrid
 from ..tiles.layer_spec import LayerSpec
-from .autograd import once
+from .autograd import once, raise_forward_mode
 from .conversions import as_array, as_tensor, as_values, each_output
 from .input_range import range_gradient
 
@@ -58,6 +58,10 @@ class HardwareAwareProduct(torch.autograd.Function):
         if ctx.r is not None:
             y = y.mul_(ctx.r)
         return y if reading.scale is None else y.mul_(reading.scale.to(y))
+
+    @staticmethod
+    def jvp(ctx: Any, *_: Any) -> NoReturn:
+        raise_forward_mode(ctx.reading.grid.spec.name)
 
     @staticmethod
     def backward(ctx: Any, d: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:

@@ -19,7 +19,7 @@ from ..tiles.bank import Floats
 from ..tiles.layer_spec import LayerSpec
 from .autograd import AnalogProduct
 from .output_scale import OutputScale
-from .tiles_module import refuse_meta, tiles_text
+from .tiles_module import require_movable, tiles_text
 from .weights import AnalogContext, matrix_of, weight_of
 
 
@@ -122,7 +122,7 @@ class PulsedTiles(nn.Module):
         self.grid.load_state(dict(arrays))
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> PulsedTiles:
-        refuse_meta(self.grid, fn)
+        require_movable(self.grid, fn)
         return super()._apply(fn, recurse)
 
     def extra_repr(self) -> str:

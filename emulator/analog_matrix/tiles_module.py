@@ -12,12 +12,19 @@ from crossgrid.kernels.errors import ConfigError
 from ..hosts.grid import TileGrid
 
 
-def refuse_meta(grid: TileGrid, fn: Callable[[Tensor], Tensor]) -> None:
-    """An error where ``fn``, with which ``Module.to`` converts tensors, would leave their numbers behind."""
-    if fn(torch.ones(1)).is_meta:
+def require_movable(grid: TileGrid, fn: Callable[[Tensor], Tensor]) -> None:
+    """An error where ``fn``, with which ``Module.to`` converts tensors, would leave the tiles behind."""
+    moved = fn(torch.ones(1))
+    if moved.is_meta:
         raise ConfigError(
             f"{grid.spec.name}: an analog layer cannot move to the meta device, its tiles hold weights; "
             "convert the model to analog after it was given its weights"
+        )
+    if moved.is_cpu and moved.is_shared():
+        raise ConfigError(
+            f"{grid.spec.name}: share_memory() shares tensors, and tiles are none: another process would "
+            "train its own; give each process a copy of the model, or put the tiles into actors "
+            "(cg.emulate(model, backend='ray'))"
         )
 
 

@@ -13,7 +13,7 @@ import functools
 import hashlib
 import weakref
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 import torch
@@ -202,9 +202,10 @@ class AnalogContext(LazyWeight, nn.Parameter):
 
     @staticmethod
     def __new__(
-        cls, tiles: Tiles, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu",
+        cls, tiles: Tiles, dtype: torch.dtype | None = None, device: torch.device | str = "cpu",
         requires_grad: bool = True,
     ) -> AnalogContext:  # fmt: skip
+        """The parameter, of torch's default type if no other is given."""
         shape = torch.empty(tiles.weight_shape, dtype=dtype, device="meta")
         made = LazyWeight.__new__(cls, tiles, shape, torch.device(device), requires_grad=True)
         made.learners = weakref.WeakSet()
@@ -244,8 +245,21 @@ def _refuse_gradient(tiles: Tiles, gradient: Any) -> None:
         )
 
 
-class TrainedWeight(nn.Parameter):
-    """The weight parameter of a matrix that is trained digitally and read through tiles."""
+class TrainedWeight(torch.Tensor):
+    """The weight parameter of a matrix that is trained digitally and read through tiles.
+
+    It is a parameter as torch lets tensors of other classes be one (``nn.Parameter(weight)`` is one too, in
+    the same memory); its detached self is of this class, and no parameter.
+    """
+
+    _is_param: bool
+
+    @staticmethod
+    def of(values: Tensor, requires_grad: bool = True) -> nn.Parameter:
+        """The parameter in the memory of ``values``."""
+        made = values.detach().as_subclass(TrainedWeight).requires_grad_(requires_grad)
+        made._is_param = True  # type: ignore[attr-defined]
+        return cast(nn.Parameter, made)
 
     @classmethod
     def __torch_function__(
@@ -255,14 +269,33 @@ class TrainedWeight(nn.Parameter):
         with torch._C.DisableTorchFunctionSubclass():
             return func(*args, **(kwargs or {}))
 
+    def detach(self) -> Tensor:  # type: ignore[override]
+        """The same memory outside torch's graph."""
+        return plain(self).as_subclass(TrainedWeight)
+
     @property
     def data(self) -> Tensor:  # type: ignore[override]
         """The same memory outside torch's graph; writing to it counts as a change of the weight."""
-        return self.detach()
+        return plain(self)
 
     @data.setter
     def data(self, values: Tensor) -> None:
         torch.Tensor.data.__set__(self, values)  # type: ignore[attr-defined]
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+        if id(self) not in memo:
+            copied = plain(self).clone(memory_format=torch.preserve_format)
+            memo[id(self)] = TrainedWeight.of(copied, self.requires_grad)
+        return memo[id(self)]
+
     def __reduce_ex__(self, protocol: Any) -> Any:
-        return TrainedWeight, (self.detach(), self.requires_grad)
+        return TrainedWeight.of, (plain(self).clone(), self.requires_grad)  # in another process: its own
+
+    def __repr__(self) -> str:  # type: ignore[override]
+        return f"TrainedWeight containing:\n{plain(self)!r}"
+
+
+def plain(weight: Tensor) -> Tensor:
+    """The same memory as a tensor of torch's own class, outside torch's graph."""
+    with torch._C.DisableTorchFunctionSubclass():
+        return torch.Tensor.detach(weight)

@@ -14,6 +14,7 @@ from crossgrid.kernels.errors import ConfigError
 
 from ..analog_matrix.mini_batch import mini_batch
 from ..nn.base import AnalogLayer
+from ..nn.inputs import break_graph
 from ..nn.matrix import AnalogMatrix
 from .kinds import digital_because
 
@@ -109,6 +110,7 @@ class AnalogModel(nn.Module):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """What the model computes; all reads of its tiles belong to one mini-batch (``modifier``)."""
+        break_graph()
         with mini_batch():
             return super().__call__(*args, **kwargs)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Callable, Collection
-from typing import Any
+from dataclasses import dataclass, field
 
 import torch
 from torch import nn
@@ -13,45 +13,15 @@ from torch import nn
 from crossgrid.kernels.errors import unknown
 
 from ..config.rpu import InferenceRPUConfig, RPUConfig
-from ..nn.attention import AnalogMultiheadAttention
 from ..nn.base import AnalogLayer
-from ..nn.bilinear import AnalogBilinear
-from ..nn.convolution.conv import AnalogConv1d, AnalogConv2d, AnalogConv3d
-from ..nn.convolution.transposed import (
-    AnalogConvTranspose1d,
-    AnalogConvTranspose2d,
-    AnalogConvTranspose3d,
-)
-from ..nn.experts.experts import AnalogExperts
-from ..nn.linear import AnalogLinear
-from ..nn.recurrent.cells import AnalogGRUCell, AnalogLSTMCell, AnalogRNNCell
-from ..nn.recurrent.network import AnalogGRU, AnalogLSTM, AnalogRNN
 from .analog_model import as_analog, as_digital
-from .kinds import EXPERTS, TRANSPOSED, digital_because, kind_of
+from .carried import carry
+from .kinds import EXPERTS, digital_because, kind_of
 from .tied import shared_parameters
+from .twins import analog_twin, own_names
 
-#: makes an analog layer from (digital layer, configuration, name in the model)
-Conversion = Callable[[Any, RPUConfig, str], AnalogLayer]
-
-CONVERSIONS: dict[Any, Conversion] = {
-    nn.Linear: AnalogLinear.from_digital,
-    nn.Conv1d: AnalogConv1d.from_digital,
-    nn.Conv2d: AnalogConv2d.from_digital,
-    nn.Conv3d: AnalogConv3d.from_digital,
-    nn.ConvTranspose1d: AnalogConvTranspose1d.from_digital,
-    nn.ConvTranspose2d: AnalogConvTranspose2d.from_digital,
-    nn.ConvTranspose3d: AnalogConvTranspose3d.from_digital,
-    nn.RNN: AnalogRNN.from_digital,
-    nn.LSTM: AnalogLSTM.from_digital,
-    nn.GRU: AnalogGRU.from_digital,
-    nn.RNNCell: AnalogRNNCell.from_digital,
-    nn.LSTMCell: AnalogLSTMCell.from_digital,
-    nn.GRUCell: AnalogGRUCell.from_digital,
-    nn.Bilinear: AnalogBilinear.from_digital,
-    nn.MultiheadAttention: AnalogMultiheadAttention.from_digital,
-    TRANSPOSED: AnalogLinear.from_transposed,
-    EXPERTS: AnalogExperts.from_digital,
-}
+#: called with (name, layer, a copy of the configuration): the layer's own one, or None, it stays digital
+Choice = Callable[[str, nn.Module, RPUConfig], RPUConfig | None]
 
 
 def convert_to_analog(
@@ -59,7 +29,7 @@ def convert_to_analog(
     rpu_config: RPUConfig,
     *,
     exclude_modules: Collection[str] = (),
-    specific_rpu_config_fun: Callable[[str, nn.Module, RPUConfig], RPUConfig | None] | None = None,
+    specific_rpu_config_fun: Choice | None = None,
     inplace: bool = False,
     seed: int | None = None,
 ) -> nn.Module:
@@ -96,39 +66,56 @@ def convert_to_analog(
         if name not in names:
             raise unknown("module in exclude_modules", name, [n for n in names if n])
     model = model if inplace else copy.deepcopy(model)
-
-    shared = shared_parameters(model)
-    analog: dict[nn.Module, nn.Module] = {}  # a layer that a model uses twice stays one layer
-
-    def converted(name: str, module: nn.Module) -> nn.Module:
-        if name in exclude_modules or module in analog:
-            return analog.get(module, module)
-        kind = kind_of(module)
-
-        def below(key: str, child: nn.Module) -> nn.Module:
-            return converted(f"{name}.{key}".lstrip("."), child)
-
-        if kind is None:
-            return _replace_children(module, below)
-        conversion = CONVERSIONS[kind]
-        config: RPUConfig | None = copy.deepcopy(rpu_config)
-        if specific_rpu_config_fun is not None and config is not None:
-            config = specific_rpu_config_fun(name, module, config)
-        if config is not None and module in shared and not isinstance(config, InferenceRPUConfig):
-            _say_tied(name, shared[module])
-            config = None
-        analog[module] = (
-            module if config is None else conversion(module, config, name or type(module).__name__)
-        )
-        # what experts have besides their stacks are layers of their own
-        return _replace_children(analog[module], below) if kind is EXPERTS else analog[module]
-
+    conversion = _Conversion(rpu_config, exclude_modules, specific_rpu_config_fun, shared_parameters(model))
     with torch.random.fork_rng(devices=[]):  # layers start with weights of their own, and then take these
         if seed is not None:
             torch.default_generator.manual_seed(seed)
-        model = as_analog(converted("", model))
-    _say_digital(model, exclude_modules, left=[m for m, made in analog.items() if m is made])
+        model = as_analog(conversion.converted("", model))
+    _say_digital(model, exclude_modules, conversion.left)
     return model
+
+
+@dataclass(slots=True)
+class _Conversion:
+    """One pass over a model that puts analog layers in place of its digital ones."""
+
+    rpu_config: RPUConfig
+    excluded: Collection[str]
+    choose: Choice | None
+    shared: dict[nn.Module, dict[str, list[str]]]
+    analog: dict[nn.Module, nn.Module] = field(default_factory=dict)  # one that is used twice stays one
+
+    def converted(self, name: str, module: nn.Module) -> nn.Module:
+        """What takes the place of ``module``, which is called ``name``: itself, if it stays digital."""
+        if name in self.excluded or module in self.analog:
+            return self.analog.get(module, module)
+        kind = kind_of(module)
+
+        def below(key: str, child: nn.Module) -> nn.Module:
+            return self.converted(f"{name}.{key}".lstrip("."), child)
+
+        if kind is None:
+            return _replace_children(module, below)
+        config = self._config(name, module)
+        made = module if config is None else analog_twin(module, config, name or type(module).__name__)
+        self.analog[module] = made if made is module else carry(module, made, own_names(module, module))
+        # what experts have besides their stacks are layers of their own
+        return _replace_children(made, below) if kind is EXPERTS else made
+
+    def _config(self, name: str, module: nn.Module) -> RPUConfig | None:
+        """The configuration of a layer, or None where it is to stay digital."""
+        config: RPUConfig | None = copy.deepcopy(self.rpu_config)
+        if self.choose is not None and config is not None:
+            config = self.choose(name, module, config)
+        if config is not None and module in self.shared and not isinstance(config, InferenceRPUConfig):
+            _say_tied(name, self.shared[module])
+            return None
+        return config
+
+    @property
+    def left(self) -> list[nn.Module]:
+        """The layers that were left digital on purpose, or with a warning of their own."""
+        return [module for module, made in self.analog.items() if module is made]
 
 
 def _say_digital(model: nn.Module, excluded: Collection[str], left: list[nn.Module]) -> None:
@@ -167,7 +154,8 @@ def convert_to_digital(model: nn.Module, *, inplace: bool = False) -> nn.Module:
     def converted(_: str, module: nn.Module) -> nn.Module:
         if isinstance(module, AnalogLayer):
             if module not in digital:
-                digital[module] = _replace_children(module.to_digital(), converted)
+                made = _replace_children(module.to_digital(), converted)
+                digital[module] = carry(module, made, own_names(module, made))
             return digital[module]
         return as_digital(_replace_children(module, converted))
 

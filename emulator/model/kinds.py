@@ -13,11 +13,12 @@ from torch.nn.utils.parametrize import is_parametrized
 from ..nn.base import AnalogLayer
 from ..nn.experts.layout import layout_of, stacks_of
 
-#: torch's layers that have an analog twin
-KINDS: tuple[type[nn.Module], ...] = (
-    nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d,
-    nn.RNN, nn.LSTM, nn.GRU, nn.RNNCell, nn.LSTMCell, nn.GRUCell, nn.MultiheadAttention, nn.Bilinear,
-)  # fmt: skip
+#: torch's layers that have an analog twin, and how many sizes make one
+KINDS: dict[type[nn.Module], int] = {
+    nn.Linear: 2, nn.Conv1d: 3, nn.Conv2d: 3, nn.Conv3d: 3, nn.ConvTranspose1d: 3, nn.ConvTranspose2d: 3,
+    nn.ConvTranspose3d: 3, nn.RNN: 2, nn.LSTM: 2, nn.GRU: 2, nn.RNNCell: 2, nn.LSTMCell: 2, nn.GRUCell: 2,
+    nn.MultiheadAttention: 2, nn.Bilinear: 3,
+}  # fmt: skip
 
 #: torch's layers that multiply by a weight matrix
 MULTIPLY = (nn.Linear, _ConvNd, nn.RNNBase, nn.RNNCellBase, nn.MultiheadAttention, nn.Bilinear)

@@ -246,8 +246,9 @@ def _digital(parameter: Tensor, values: Tensor) -> nn.Parameter:
 def _fitting(matrix: AnalogMatrix, value: nn.Parameter) -> nn.Parameter:
     """A parameter that is assigned in the place of a weight, as the matrix can use it."""
     if isinstance(matrix.analog_tile, HardwareAwareTiles):
-        if type(value) is nn.Parameter:
-            value.__class__ = TrainedWeight  # the same object still: others may share it
+        if type(value) is nn.Parameter:  # the same object still: others may share it
+            value.__class__ = TrainedWeight  # type: ignore[assignment]
+            value._is_param = True  # type: ignore[attr-defined]
         return value
     if isinstance(value, AnalogContext) and matrix.analog_tile.holds(value):
         return value

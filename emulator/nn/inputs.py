@@ -28,6 +28,7 @@ def eager(forward: Forward) -> Forward:
     @functools.wraps(forward)
     def outside_graphs(*args: Any, **kwargs: Any) -> Any:
         if "torch._dynamo" in sys.modules and (torch.compiler.is_compiling() or _compiles_frames()):
+            break_graph()
             return left_out(*args, **kwargs)
         return forward(*args, **kwargs)
 
@@ -38,6 +39,15 @@ def _compiles_frames() -> bool:
     """Whether the compiler is called for each function that is entered; older ones cannot be asked."""
     callback = getattr(torch._C._dynamo.eval_frame, "get_eval_frame_callback", None)
     return callback is None or callback() is not None
+
+
+def break_graph() -> None:
+    """End the graph that ``torch.compile`` is tracing; with ``fullgraph=True`` that is its error."""
+    if torch.compiler.is_dynamo_compiling():
+        torch._dynamo.graph_break(
+            msg="analog tiles are no torch code; leave fullgraph=True out: what is between analog layers is "
+            "compiled, and they are left out of the graphs"
+        )
 
 
 def require_input(name: str, x: Any) -> None:
@@ -71,6 +81,8 @@ def require_input(name: str, x: Any) -> None:
             f"{name}: a nested tensor; tiles read vectors of one shape: x.to_padded_tensor(0.0), with a mask "
             "where the model takes one"
         )
+    if x.layout is not torch.strided:
+        raise InputError(f"{name}: an input of layout {x.layout}; analog tiles read dense ones: x.to_dense()")
     if not x.is_floating_point():
         what = "complex" if x.is_complex() else str(x.dtype)
         raise InputError(

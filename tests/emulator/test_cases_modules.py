@@ -129,14 +129,29 @@ class Between(nn.Module):
 def test_what_is_between_analog_layers_is_compiled(config: str) -> None:
     torch.manual_seed(0)
     digital, x = Between(), torch.randn(2, 5)
-    analog = cg.convert_to_analog(digital, CONFIGS[config]())
-    compiled = torch.compile(analog, backend="eager")
+    analog, graphs = cg.convert_to_analog(digital, CONFIGS[config]()), []
+
+    def backend(graph: Any, _: Any) -> Any:
+        graphs.append(graph)
+        return graph
+
+    compiled = torch.compile(analog, backend=backend)
     torch.testing.assert_close(compiled(x), digital(x), rtol=1e-5, atol=1e-5)
+    assert len(graphs) == 3  # before, between and after
     optimizers = cg.AnalogSGD(analog.parameters(), lr=0.1), torch.optim.SGD(digital.parameters(), lr=0.1)
     for model, optimizer in zip((compiled, digital), optimizers, strict=True):
         model(x).square().sum().backward()
         optimizer.step()
     torch.testing.assert_close(compiled(x), digital(x), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.case("F22")
+@pytest.mark.filterwarnings("ignore")  # what torch's compiler says about itself
+@pytest.mark.parametrize("root", [perceptron, lambda: nn.Linear(20, 3)], ids=["model", "layer"])
+def test_one_graph_of_all_is_refused_with_a_way_out(root: Callable[[], nn.Module]) -> None:
+    compiled = torch.compile(cg.convert_to_analog(root(), exact()), backend="eager", fullgraph=True)
+    with pytest.raises(Exception, match=r"analog tiles are no torch code; leave fullgraph=True out"):
+        compiled(torch.randn(2, 20))
 
 
 IMAGES = {
@@ -251,10 +266,11 @@ def test_a_programmed_model_goes_back_with_its_trained_weights(network: str, age
 @pytest.mark.parametrize("use", [
     lambda layer, x: torch.func.grad(lambda t: layer(t).sum())(x),
     lambda layer, x: torch.vmap(layer)(x),
+    lambda layer, x: torch.func.jvp(layer, (x,), (x,)),
     torch.jit.trace,
     lambda layer, x: torch.fx.symbolic_trace(nn.Sequential(layer)),
     lambda layer, x: torch.autograd.functional.hessian(lambda t: layer(t).square().sum(), x),
-], ids=["func.grad", "vmap", "jit.trace", "fx", "hessian"])  # fmt: skip
+], ids=["func.grad", "vmap", "jvp", "jit.trace", "fx", "hessian"])  # fmt: skip
 @pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
 @pytest.mark.parametrize("config", CONFIGS)
 def test_what_cannot_be_is_refused_in_one_line(config: str, use: Callable[..., object]) -> None:
@@ -262,3 +278,41 @@ def test_what_cannot_be_is_refused_in_one_line(config: str, use: Callable[..., o
     with pytest.raises((cg.ConfigError, cg.InputError)) as told:
         use(layer, x)
     assert len(str(told.value).splitlines()) == 1
+
+
+@pytest.mark.case("F05")
+@pytest.mark.parametrize("config", CONFIGS)
+def test_what_hangs_on_a_layer_stays_on_it(config: str) -> None:
+    """Hooks, attributes and buffers of a digital layer, to analog and back."""
+    torch.manual_seed(0)
+    digital, x, seen = perceptron(), torch.randn(4, 20, requires_grad=True), []
+    digital[0].register_forward_pre_hook(lambda *_: seen.append("pre"))
+    handle = digital[0].register_forward_hook(lambda m, i, y: y * 2)
+    digital[2].register_full_backward_hook(lambda *_: seen.append("backward"))
+    digital[0].register_buffer("mask", torch.ones(2))
+    digital[0].purpose = "features"
+    expected = digital(x)
+    for model in (
+        cg.convert_to_analog(digital, CONFIGS[config]()),
+        cg.convert_to_digital(cg.convert_to_analog(digital, CONFIGS[config]())),
+    ):
+        seen.clear()
+        y = model(x)
+        y.sum().backward()
+        torch.testing.assert_close(y, expected, rtol=1e-5, atol=1e-5)
+        assert seen == ["pre", "backward"]
+        assert model[0].purpose == "features"
+        assert "0.mask" in model.state_dict()
+    analog = cg.convert_to_analog(digital, CONFIGS[config](), inplace=True)
+    handle.remove()  # who holds the handle still can
+    assert largest(analog(x), expected) > 1e-3
+
+
+@pytest.mark.case("F05")
+@pytest.mark.parametrize("register", ["register_hook", "register_post_accumulate_grad_hook"])
+def test_hooks_on_gradients_that_tiles_do_not_have_are_refused(register: str) -> None:
+    digital = perceptron()
+    getattr(digital[0].weight, register)(lambda g: None)
+    cg.convert_to_analog(copy.deepcopy(digital), exact())  # torch's copies have none
+    with pytest.raises(cg.ConfigError, match=r"0\.weight has a hook on its gradient"):
+        cg.convert_to_analog(digital, exact(), inplace=True)

@@ -78,7 +78,7 @@ class AnalogExperts(AnalogLayer):
         stack = StackedTiles(each)
         learns = isinstance(each[0], PulsedTiles)
         self.register_parameter(
-            name, AnalogContext(stack) if learns else TrainedWeight(torch.zeros(like.shape))
+            name, AnalogContext(stack) if learns else TrainedWeight.of(torch.zeros(like.shape))
         )
         self.add_module(f"analog_{name}", stack)
 
