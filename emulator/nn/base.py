@@ -14,7 +14,7 @@ from crossgrid.kernels.patches.unfold import Window
 
 from ..analog_matrix.hardware_aware import HardwareAwareTiles
 from ..analog_matrix.pulsed import PulsedTiles
-from ..analog_matrix.weights import AnalogContext, TrainedWeight
+from ..analog_matrix.weights import AnalogContext, TrainedWeight, plain
 from ..config.rpu import InferenceRPUConfig, RPUConfig, SingleRPUConfig
 from ..hosts.grid import TileGrid
 from ..tiles.layer_spec import LayerSpec, grid_of_blocks
@@ -200,6 +200,10 @@ class AnalogLayer(nn.Module):
 
     def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)
+        if not keep_vars:  # of torch's own class, so that whatever reads plain files can read them
+            for name in self._parameters:
+                if isinstance(destination.get(prefix + name), TrainedWeight):
+                    destination[prefix + name] = plain(destination[prefix + name])
         for matrix in self.matrices().values():
             save_matrix(matrix, destination, prefix, keep_vars)
 
