@@ -62,8 +62,8 @@ def own_names(old: nn.Module, digital: nn.Module) -> frozenset[str]:
     kind = kind_of(digital)
     if kind is EXPERTS:
         return frozenset({*vars(old), *old._buffers, *old._modules})
-    made, sizes = (type(digital), 2) if kind is TRANSPOSED else (kind, KINDS[kind])
-    return _names(made, sizes, old is not digital)
+    made: Any = type(digital) if kind is TRANSPOSED else kind
+    return _names(made, 2 if kind is TRANSPOSED else KINDS[kind], old is not digital)
 
 
 @functools.cache
