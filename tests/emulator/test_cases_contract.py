@@ -63,14 +63,22 @@ def test_a_step_in_micro_batches_is_the_step_of_the_batch(criterion: str, micro_
 @pytest.mark.case("F07")
 @pytest.mark.parametrize("frozen", [False, True])
 def test_batch_statistics_over_micro_batches_are_refused(frozen: bool) -> None:
-    """Another function, unless the statistics are frozen."""
-    model = cg.convert_to_analog(nn.Sequential(nn.Linear(5, 4), nn.BatchNorm1d(4)), EXACT())
+    """Another function, unless the statistics are frozen: then a step is that of the whole batch."""
+    torch.manual_seed(0)
+    digital = nn.Sequential(nn.Linear(5, 4), nn.BatchNorm1d(4))
+    model = cg.convert_to_analog(digital, EXACT())
     model[1].train(not frozen)
     with cg.emulate(model) as run:
         optimizer = cg.AnalogSGD(model.parameters(), lr=0.1)
         arguments = torch.randn(6, 5), torch.randn(6, 4), nn.MSELoss(), optimizer
         if frozen:
             run.train_step(*arguments, micro_batches=2)
+            digital[1].eval()
+            nn.MSELoss()(digital(arguments[0]), arguments[1]).backward()
+            torch.optim.SGD(digital.parameters(), lr=0.1).step()
+            for name, p in digital.named_parameters():
+                held = dict(model.named_parameters())[name].detach()
+                torch.testing.assert_close(held.clone(), p.detach(), rtol=1e-5, atol=1e-6)
             return
         with pytest.raises(cg.ConfigError, match=r"^1: batch normalisation over 2"):
             run.train_step(*arguments, micro_batches=2)

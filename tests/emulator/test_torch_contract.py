@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-from torch_contract import BEHAVIOURS, CONFIGS, LAYERS, Twice
+from torch import nn
+from torch_contract import BEHAVIOURS, CONFIGS, LAYERS, WITHIN
 
 import crossgrid as cg
 
@@ -19,12 +21,10 @@ OF_A_LAYER_ITSELF = {
 DOCUMENT = Path(__file__).parents[2] / "docs" / "torch.md"
 
 
-@pytest.mark.filterwarnings("ignore")  # what torch's own tools say about the twin
-@pytest.mark.parametrize("behaviour", BEHAVIOURS)
-@pytest.mark.parametrize("config", CONFIGS)
-@pytest.mark.parametrize("layer", LAYERS)
-def test_an_analog_layer_is_a_torch_layer_or_says_so(layer: str, config: str, behaviour: str) -> None:
-    make, shape = LAYERS[layer]
+def beside_its_twin(
+    make: Callable[[], nn.Module], shape: tuple[int, ...], config: str, behaviour: str
+) -> None:
+    """Act on a layer and on its twin: as in torch, or refused."""
     torch.manual_seed(0)
     twin, x = make(), torch.randn(shape)
     analog = cg.convert_to_analog(copy.deepcopy(twin), CONFIGS[config]())
@@ -38,16 +38,22 @@ def test_an_analog_layer_is_a_torch_layer_or_says_so(layer: str, config: str, be
     assert len(str(told.value).splitlines()) == 1
 
 
+@pytest.mark.filterwarnings("ignore")  # what torch's own tools say about the twin
+@pytest.mark.parametrize("behaviour", BEHAVIOURS)
+@pytest.mark.parametrize("config", CONFIGS)
+@pytest.mark.parametrize("layer", LAYERS)
+def test_an_analog_layer_is_a_torch_layer_or_says_so(layer: str, config: str, behaviour: str) -> None:
+    make, shape = LAYERS[layer]
+    beside_its_twin(make, shape, config, behaviour)
+
+
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("behaviour", [name for name in BEHAVIOURS if name not in OF_A_LAYER_ITSELF])
 @pytest.mark.parametrize("config", CONFIGS)
-def test_a_bilinear_form_within_a_model(config: str, behaviour: str) -> None:
-    torch.manual_seed(0)
-    twin, x = Twice(), torch.randn(3, 5)
-    analog = cg.convert_to_analog(copy.deepcopy(twin), CONFIGS[config]())
-    act, pulsed, inference = BEHAVIOURS[behaviour]
-    if not (pulsed if config == "exact twin" else inference):
-        act(analog, twin, x)
+@pytest.mark.parametrize("layer", WITHIN)
+def test_a_layer_of_several_inputs_within_a_model(layer: str, config: str, behaviour: str) -> None:
+    make, shape = WITHIN[layer]
+    beside_its_twin(make, shape, config, behaviour)
 
 
 def test_the_table_of_behaviours_is_documented() -> None:

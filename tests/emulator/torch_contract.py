@@ -27,6 +27,17 @@ class Twice(nn.Module):
         return self.form(x, x)
 
 
+class Attends(nn.Module):
+    """Self-attention of two heads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention = nn.MultiheadAttention(4, 2, batch_first=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.attention(x, x, x, need_weights=False)[0]
+
+
 class Experts(nn.Module):
     """Three experts that are slices of two parameters; every third token goes to the same one."""
 
@@ -63,6 +74,12 @@ LAYERS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "LSTMCell": (lambda: nn.LSTMCell(5, 4), (3, 5)),
     "GRUCell": (lambda: nn.GRUCell(5, 4), (3, 5)),
     "experts": (Experts, (6, 5)),
+}
+
+#: layers that read several inputs, within a model of one
+WITHIN: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
+    "bilinear form": (Twice, (3, 5)),
+    "attention": (Attends, (2, 3, 4)),
 }
 
 CONFIGS: dict[str, Callable[[], Any]] = {
