@@ -11,6 +11,8 @@ import torch
 from families import ALWAYS, FAMILIES
 from family_errors import compared, held
 
+import crossgrid as cg
+
 DOCUMENT = Path(__file__).parents[2] / "docs" / "families.md"
 
 #: sums of a few hundred products, a dozen normalizations: at most 6e-6 as measured; other sums have room
@@ -39,6 +41,32 @@ def test_a_family_is_its_digital_self(transformers: Any, name: str, training: bo
     assert errors.forward < LIMIT
     assert errors.gradient < LIMIT
     assert errors.step < LIMIT
+
+
+@pytest.mark.case("F20")
+@pytest.mark.parametrize("config", [cg.SingleRPUConfig, cg.InferenceRPUConfig])
+@pytest.mark.parametrize("name", ALWAYS)
+@pytest.mark.filterwarnings("ignore")  # what stays digital, as the library ties its embeddings
+def test_a_saved_model_loads_with_the_same_bits(
+    transformers: Any, name: str, config: Any, tmp_path: Path
+) -> None:
+    """``save_pretrained`` writes safetensors, which the library reads and analog layers load."""
+    digital, _ = FAMILIES[name].made(transformers)
+    model = cg.convert_to_analog(digital, config())
+    model.save_pretrained(tmp_path)
+    assert (tmp_path / "model.safetensors").exists()
+    read = type(digital).from_pretrained(tmp_path)
+    other = cg.convert_to_analog(digital, config(), seed=1)
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter.zero_()
+    other.load_state_dict(read.state_dict(), strict=True)
+    held, found = dict(model.named_parameters()), dict(read.named_parameters())
+    assert [*held] == [*found]
+    for which, values in found.items():
+        torch.testing.assert_close(held[which].detach().clone(), values.detach(), rtol=0, atol=0)
+    if config is cg.InferenceRPUConfig:  # of weights that no device clips
+        assert cg.weights_sha256(other) == cg.weights_sha256(model)
 
 
 def shown(name: str) -> str:
