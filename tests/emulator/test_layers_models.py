@@ -123,7 +123,11 @@ def test_a_gpt2_block() -> None:
     call = lambda model: model(input_ids=tokens).last_hidden_state  # noqa: E731
     analog = agree(digital, call, tolerance=8 * 60 * 2.0**-24)
     assert isinstance(analog.h[0].attn.c_attn, cg.AnalogLinear)
-    assert analog.h[0].attn.c_attn.get_weights()[0].shape == (3 * 64, 64)
+    assert analog.h[0].attn.c_attn.get_weights()[0].shape == digital.h[0].attn.c_attn.weight.shape
+    assert (analog.h[0].attn.c_attn.grid.spec.out_size, analog.h[0].attn.c_attn.grid.spec.in_size) == (
+        3 * 64,
+        64,
+    )
     with torch.no_grad():
         torch.testing.assert_close(call(cg.convert_to_digital(analog)), call(digital), rtol=1e-4, atol=1e-4)
 
