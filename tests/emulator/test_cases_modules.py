@@ -149,6 +149,7 @@ def test_what_is_between_analog_layers_is_compiled(config: str) -> None:
 @pytest.mark.filterwarnings("ignore")  # what torch's compiler says about itself
 @pytest.mark.parametrize("root", [perceptron, lambda: nn.Linear(20, 3)], ids=["model", "layer"])
 def test_one_graph_of_all_is_refused_with_a_way_out(root: Callable[[], nn.Module]) -> None:
+    torch._dynamo.reset()  # what it compiled before with breaks, it does not look at again
     compiled = torch.compile(cg.convert_to_analog(root(), exact()), backend="eager", fullgraph=True)
     with pytest.raises(Exception, match=r"analog tiles are no torch code; leave fullgraph=True out"):
         compiled(torch.randn(2, 20))
