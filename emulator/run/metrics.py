@@ -161,15 +161,24 @@ class MetricsServer:
         """
         registry = CollectorRegistry(auto_describe=False)
         registry.register(collector)
-        chosen = check_port(port) if port is not None else _free_port()
+        if port is not None:
+            return cls._on(check_port(port), registry)
+        for usual in filter(_is_free, USUAL_PORTS):
+            with contextlib.suppress(PortError):  # another run took it in between
+                return cls._on(usual, registry)
+        return cls._on(0, registry)
+
+    @classmethod
+    def _on(cls, port: int, registry: CollectorRegistry) -> MetricsServer:
+        """Serve on ``port``; 0: on one that the system chooses."""
         try:
-            server, thread = start_http_server(chosen, addr="127.0.0.1", registry=registry)
+            server, thread = start_http_server(port, addr="127.0.0.1", registry=registry)
         except OSError as error:
             raise PortError(
-                f"metrics_port {chosen} cannot be taken ({error.strerror}); "
+                f"metrics_port {port} cannot be taken ({error.strerror}); "
                 "give another one, or None to take a free one"
             ) from error
-        return cls(chosen, server, thread)
+        return cls(server.server_port, server, thread)
 
     @property
     def url(self) -> str:
@@ -207,14 +216,3 @@ def _is_free(port: int) -> bool:
         except OSError:
             return False
         return True
-
-
-def _free_port() -> int:
-    for port in USUAL_PORTS:
-        if _is_free(port):
-            return port
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-        assert isinstance(port, int)
-        return port

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,15 @@ def test_the_port_is_free_afterwards() -> None:
             assert running.metrics_url == f"http://localhost:{port}/metrics"
     with socket.create_server(("127.0.0.1", port)):
         pass
+
+
+def test_runs_that_start_at_once_get_ports_of_their_own() -> None:
+    """Also more of them than there are usual ports, which each of them asks for first."""
+    runs = [cg.emulate(small_model()[0]) for _ in range(14)]
+    with ThreadPoolExecutor(len(runs)) as pool:
+        urls = [running.metrics_url for running in pool.map(lambda run: run.__enter__(), runs)]
+        list(pool.map(lambda run: run.__exit__(None, None, None), runs))
+    assert len({*urls}) == len(runs)
 
 
 def test_clips_are_counted() -> None:
