@@ -119,10 +119,8 @@ def _content(header: memoryview, frames: Sequence[Any], kinds: Mapping[str, type
     if kind is None or not isinstance(body, dict):
         raise ProtocolError(f"unknown message {name!r:.80}; known are {', '.join(kinds)}")
     form = _form(kind)
-    if body.keys() != form.fields:
-        raise ProtocolError(
-            f"{name} has fields {[*body]!r:.200}; its fields are {', '.join(fields_of(kind))}"
-        )
+    if body.keys() != form.fields.keys():
+        raise ProtocolError(f"{name} has fields {[*body]!r:.200}; its fields are {', '.join(form.fields)}")
     for field, check in form.checks:
         if not check(body[field]):
             raise ProtocolError(
@@ -151,7 +149,7 @@ def _array(name: str, field: str, entry: Any, frame: Any, dtypes: frozenset[str]
         raise ProtocolError(
             f"{name}.{field} has an array {entry!r:.80}; it takes one of {sorted(dtypes)} and a shape"
         )
-    dtype, shape, size = DTYPES[entry[0]], entry[1], len(frame)
+    dtype, shape, size = DTYPES[entry[0]], entry[1], memoryview(frame).nbytes
     most = math.prod(shape) or math.prod(max(length, 1) for length in shape)
     if math.prod(shape) * dtype.itemsize != size or len(shape) > AXES or most > FRAME_BYTES:
         raise ProtocolError(f"{name}.{field} describes an array {entry!r:.80} and its frame has {size} bytes")
@@ -162,7 +160,7 @@ class _Form(NamedTuple):
     """How one kind of message is written and read."""
 
     name: str
-    fields: frozenset[str]
+    fields: dict[str, None]  # their names, in order
     checks: list[tuple[str, Check]]  # for each field without arrays how to check a value that was received
     arrays: list[tuple[str, frozenset[str]]]  # for each other one the types of its arrays
 
@@ -173,7 +171,7 @@ def _form(kind: Any) -> _Form:
     fields = [(name, _check_of(hints[name])) for name in fields_of(kind)]
     return _Form(
         kind.__name__,
-        frozenset(name for name, _ in fields),
+        dict.fromkeys(name for name, _ in fields),
         [(name, check) for name, check in fields if not isinstance(check, frozenset)],
         [(name, check) for name, check in fields if isinstance(check, frozenset)],
     )
@@ -242,7 +240,7 @@ def send_frames(socket: zmq.Socket[bytes], frames: Sequence[Any], flags: int = 0
     """Send the frames of a letter, see ``send``."""
     last = len(frames) - 1
     for k, frame in enumerate(frames):
-        copy = len(frame) <= COPY_BYTES or memoryview(frame).nbytes <= COPY_BYTES
+        copy = memoryview(frame).nbytes <= COPY_BYTES  # of an array len() is the first axis
         socket.send(frame, flags | zmq.SNDMORE if k < last else flags, copy=copy)
 
 
