@@ -28,29 +28,12 @@ from ..tiles.bank import Floats
 from ..tiles.layer_spec import LayerSpec
 from .conversions import as_array, each_output, require_numbers
 from .input_range import InputRange
+from .joined import Join, JoinedWeight, Seen
 from .mini_batch import current_mini_batch, recomputes
 from .output_scale import OutputScale
 from .product import HardwareAwareProduct, Reading
 from .tiles_module import require_movable, tiles_text
-from .weights import TrainedWeight, digest_of, matrix_of, plain, weight_of
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """A tensor as it was: its memory, held so that no other tensor gets it, and its version."""
-
-    memory: Tensor
-    version: int | None  # tensors that were made in torch's inference mode count none
-
-    @classmethod
-    def of(cls, weight: Tensor) -> Seen:
-        """A tensor as it is now."""
-        return cls(plain(weight), None if weight.is_inference() else weight._version)
-
-    def is_(self, weight: Tensor) -> bool:
-        """Whether ``weight`` is that tensor, and nobody is known to have written to it since."""
-        same = weight.data_ptr() == self.memory.data_ptr()
-        return same and self.version is not None and weight._version == self.version
+from .weights import TrainedWeight, digest_of, matrix_of, weight_of
 
 
 @dataclass(slots=True)
@@ -102,6 +85,7 @@ class HardwareAwareTiles(nn.Module):
         self.on_tiles: Seen | tuple[int, tuple[float, int] | None] | None = None
         self.compared: tuple[Seen, bool] | None = None  # a weight, and whether it is the one programmed
         self.drawn_for: tuple[object | None, Seen] | None = None  # mini-batch and weight last modified
+        self.joined: JoinedWeight | None = None  # weight and bias, where both are on the tiles
 
     def parameter(self) -> nn.Parameter:
         """A parameter of the weight's shape, zero."""
@@ -110,8 +94,9 @@ class HardwareAwareTiles(nn.Module):
     def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         """y[vectors, out] = W x + b of features x[B, in] or of the patches of images x[B, channels, ...]."""
         require_numbers(x)
-        self.bring(weight)
-        modify = self.modification(weight)
+        held = self.trained(weight, bias)
+        self.bring(held)
+        modify = self.modification(held)
         r = None if self.input_range is None else self.input_range(x)
         keep = torch.is_grad_enabled()
         if not keep:
@@ -119,12 +104,26 @@ class HardwareAwareTiles(nn.Module):
         scale = None if self.out_scale is None else self.out_scale.mapping
         limits = None if r is None else self.config.pre_post.input_range
         reading = Reading(self.grid, modify, keep, self.memory, scale, limits)
+        if self.grid.spec.bias_column:
+            weight, bias = Join.apply(weight, bias, held, self.grid.spec), None
         y: Tensor = HardwareAwareProduct.apply(x, weight, r, reading)
         if self.out_scale is not None and self.out_scale.learned is not None:
             y = y * self.out_scale.learned.to(y)
-        if not self.training and self.holds(weight):
+        if not self.training and self.holds(held):
             y = y * self.alpha.to(y)
         return y if bias is None else y + bias.to(y.dtype)
+
+    def trained(self, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """What of a layer's parameters the tiles hold: the weight; [W b] where the bias is on them too.
+
+        All methods that take a ``weight`` take this.
+        """
+        if not self.grid.spec.bias_column:
+            return weight
+        assert bias is not None
+        if self.joined is None or not self.joined.is_of(weight, bias):
+            self.joined = JoinedWeight.of(self.grid.spec, weight, bias)
+        return self.joined.values
 
     def take_weight(self, w_OI: Floats) -> None:
         """A new weight was set: choose its output scale; whatever was programmed is gone."""
@@ -207,14 +206,14 @@ class HardwareAwareTiles(nn.Module):
         baseline = tiles.pop("baseline", None)
         self.modifier_tick, self.programmings = plain["modifier_tick"], plain["programmings"]
         self.grid.load_state(tiles)
-        self.programmed = self.on_tiles = self.compared = self.drawn_for = None
+        self.programmed = self.on_tiles = self.compared = self.drawn_for = self.joined = None
         if plain["programmed"] is not None:
             tick, digest, drifts, seconds = plain["programmed"]
             self.programmed = Programmed(tick, digest, baseline, drifts, seconds)
 
     def __getstate__(self) -> dict[str, Any]:
         """What copies and pickles hold: which tensor the tiles read last is true of this module alone."""
-        own = dict.fromkeys(("on_tiles", "compared", "drawn_for"))
+        own = dict.fromkeys(("on_tiles", "compared", "drawn_for", "joined"))
         return {**super().__getstate__(), **own, "memory": Recycled()}
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> HardwareAwareTiles:
@@ -273,8 +272,11 @@ class HardwareAwareTiles(nn.Module):
         w_OI = matrix_of(self.grid.spec, weight)
         if self.config.clip.type is not WeightClipType.NONE and weight.requires_grad:
             w_OI = self._clipped(w_OI)
-            with torch.no_grad():
-                weight.copy_(weight_of(self.grid.spec, w_OI))
+            if self.joined is not None:
+                self.joined.write(w_OI)
+            else:
+                with torch.no_grad():
+                    weight.copy_(weight_of(self.grid.spec, w_OI))
         if self.out_scale is not None and self.config.remap.type is not WeightRemapType.NONE:
             held_OI = self._held(w_OI)
             scales_O = each_output(self.out_scale.mapping, len(held_OI)).copy()

@@ -50,7 +50,8 @@ class HardwareAwareProduct(torch.autograd.Function):
         seen = x if ctx.r is None else _clipped(x, ctx.r) / ctx.r
         of_input, of_weight, of_range, _ = ctx.needs_input_grad
         keep = reading.keep and (of_input or of_weight or of_range)
-        y_BO, ctx.record = reading.grid.forward(as_values(seen), keep, reading.modify)
+        constant = 1.0 if ctx.r is None else 1.0 / ctx.r  # of a bias's column, which no range clips
+        y_BO, ctx.record = reading.grid.forward(as_values(seen), keep, reading.modify, constant=constant)
         ctx.reading, ctx.shape = reading, tuple(x.shape)
         if keep:
             ctx.save_for_backward(x, weight)
@@ -109,14 +110,18 @@ def _weight_gradient(ctx: Any, x: Tensor, d_BO: Tensor) -> Tensor:
 
 def _shaped(gradient_OI: Tensor, weight: Tensor, grid: TileGrid) -> Tensor:
     """The gradient as torch keeps the weight."""
-    gradient: Tensor = grid.spec.weight(gradient_OI)
+    gradient: Tensor = gradient_OI if grid.spec.bias_column else grid.spec.weight(gradient_OI)
     return gradient.to(weight.dtype)
 
 
 def _gradient(x: Tensor, d_BO: Tensor, spec: LayerSpec, memory: Recycled) -> Tensor:
     if spec.patches is None:
-        return _matrix_gradient(x, d_BO, memory)
-    return _kernel_gradient(x, d_BO, spec.patches, spec.groups)
+        of_weight = _matrix_gradient(x, d_BO, memory)
+    else:
+        of_weight = _kernel_gradient(x, d_BO, spec.patches, spec.groups)
+    if not spec.bias_column:
+        return of_weight
+    return torch.cat([of_weight, d_BO.sum(0).unsqueeze(1).to(of_weight)], dim=1)
 
 
 def _matrix_gradient(x_BI: Tensor, d_BO: Tensor, memory: Recycled) -> Tensor:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -18,6 +20,7 @@ from ..hosts.grid import TileGrid
 from ..tiles.bank import Floats
 from ..tiles.layer_spec import LayerSpec
 from .autograd import AnalogProduct
+from .conversions import as_array
 from .output_scale import OutputScale
 from .tiles_module import require_movable, tiles_text
 from .weights import AnalogContext, matrix_of, weight_of
@@ -45,6 +48,9 @@ class PulsedTiles(nn.Module):
                 "their own; write it to them with layer.set_weights(w), or convert with an "
                 "InferenceRPUConfig, whose tiles read any weight"
             )
+        if self.grid.spec.bias_column:
+            self._require_own(weight, bias)
+            bias = None
         scale, grad = self.out_scale, torch.is_grad_enabled()
         mapping = None if scale is None else scale.mapping
         learned = None if scale is None else scale.learned
@@ -63,6 +69,25 @@ class PulsedTiles(nn.Module):
         """Whether a parameter stands for these tiles, or for a stack with them."""
         return weight.tiles is self or (isinstance(weight.tiles, StackedTiles) and self in weight.tiles.each)
 
+    def holds_bias(self, bias: Tensor | None) -> bool:
+        """Whether a parameter stands for the column of the bias."""
+        column = bias.tiles if isinstance(bias, AnalogContext) else None
+        return isinstance(column, BiasColumn) and column.tiles is self
+
+    def _require_own(self, weight: AnalogContext, bias: Tensor | None) -> None:
+        """An error unless ``bias`` is the one on these tiles, and learns or is frozen as they are."""
+        if bias is None or not self.holds_bias(bias):
+            raise ConfigError(
+                f"{self.label}: another tensor stands in the place of its bias, which is a column of its "
+                "pulsed tiles (mapping.digital_bias = False); write it with layer.set_weights(w, bias)"
+            )
+        if torch.is_grad_enabled() and bias.requires_grad != weight.requires_grad:
+            raise ConfigError(
+                f"{self.label}: requires_grad is {weight.requires_grad} of its weight and "
+                f"{bias.requires_grad} of its bias, and the same pulses move both (mapping.digital_bias = "
+                "False); freeze both or neither, or set mapping.digital_bias = True"
+            )
+
     @property
     def label(self) -> str:
         """What the layer is called."""
@@ -79,7 +104,10 @@ class PulsedTiles(nn.Module):
 
     def write_weight(self, weight: Tensor) -> None:
         """Write a weight of torch's shape; every device clips to its bounds."""
-        self.set_weights(matrix_of(self.grid.spec, weight))
+        w_OI = matrix_of(self.grid.spec, weight)
+        if self.grid.spec.bias_column:
+            w_OI = np.concatenate([w_OI, self.get_weights()[:, -1:]], axis=1)
+        self.set_weights(w_OI)
 
     def set_weights(self, w_OI: Floats) -> None:
         """Write the layer's weight; every device clips to its bounds."""
@@ -127,6 +155,33 @@ class PulsedTiles(nn.Module):
 
     def extra_repr(self) -> str:
         return tiles_text(self.grid)
+
+
+@dataclass(frozen=True, slots=True)
+class BiasColumn:
+    """The bias on a matrix's tiles: the column behind the weight's."""
+
+    tiles: PulsedTiles
+
+    @property
+    def label(self) -> str:
+        """What the bias is called."""
+        return f"{self.tiles.label}.bias"
+
+    @property
+    def weight_shape(self) -> tuple[int, ...]:
+        """Torch's shape of the bias."""
+        return (self.tiles.grid.spec.out_size,)
+
+    def read_weight(self) -> Tensor:
+        """The bias, float32: a copy."""
+        return torch.from_numpy(self.tiles.get_weights()[:, -1].copy())
+
+    def write_weight(self, weight: Tensor) -> None:
+        """Write the bias; every device clips to its bounds."""
+        w_OI = self.tiles.get_weights()
+        w_OI[:, -1] = as_array(weight)
+        self.tiles.set_weights(w_OI)
 
 
 class StackedTiles(nn.Module):

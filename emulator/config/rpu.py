@@ -40,7 +40,9 @@ class MappingParameter(Config):
     side by side, a tile full of them, with devices that hold zero between one group's inputs and another's
     outputs; for inference only."""
     digital_bias: bool = True
-    """Whether a layer's bias is added in digital; it must be True."""
+    """Whether a layer's bias is added in digital, or else is a column of its tiles, whose input is always 1:
+    with the noise, the bounds and the pulses of the weights. Not for transposed convolutions and bilinear
+    forms, whose outputs are sums of several results."""
     weight_scaling_omega: float = field(0.0, at_least=0.0)
     """Largest magnitude of the weights on the tiles, in units of weight: they hold W / a, and outputs are
     multiplied by a; 0: they hold W."""

@@ -107,12 +107,13 @@ class TileGrid:
         return cls(spec, executor, 0, executor.place(0, spec), ticks or Ticks())
 
     def forward(
-        self, x: Floats, keep: bool, modify: int | None = None, learn: bool = False
+        self, x: Floats, keep: bool, modify: int | None = None, learn: bool = False, constant: float = 1.0
     ) -> tuple[Floats, Record | None]:
         """y[vectors, out] of features x[B, in] or images x[B, channels, ...]; kept to go backward or not.
 
         ``modify`` numbers a mini-batch of hardware-aware training: its weights are modified for it;
-        ``learn`` says that the tiles keep the inputs too, for a pulsed update.
+        ``learn`` says that the tiles keep the inputs too, for a pulsed update; ``constant`` is the input of
+        a bias's column.
         """
         require_finite(self.spec.name, "input", x)
         vectors = self._vectors(x)
@@ -124,7 +125,7 @@ class TileGrid:
             tickets = []
             for host, parts in self._feeds:
                 x_of_host = [x[:, part] for part in parts]
-                message = Forward(self.layer, tick, number, learn, modify, None, x_of_host)
+                message = Forward(self.layer, tick, number, learn, modify, None, constant, x_of_host)
                 tickets.append(self.executor.submit(host, message))
         replies = [ticket.result() for ticket in tickets]
         if record is not None:
@@ -150,7 +151,7 @@ class TileGrid:
             if columns:
                 x_of_host = [self._in(x_BI, column) for column in columns]
                 message = Forward(
-                    self.layer, self.ticks.forward, None, False, None, tuple(columns), x_of_host
+                    self.layer, self.ticks.forward, None, False, None, tuple(columns), 1.0, x_of_host
                 )  # fmt: skip
                 tickets.append(self.executor.submit(host, message))
         self.ticks.forward += x_BI.shape[0]

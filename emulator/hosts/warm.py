@@ -49,14 +49,15 @@ def _exercise(spec: LayerSpec) -> None:
     in_size = 3 if patches is None else 3 * patches.size
     tiles = (TileSpec(0, 0, 0, 0, 2, 0, in_size, "warm"),)
     small = replace(
-        spec, name="warm", key=0, out_size=2, in_size=in_size, rows=1, columns=1, tiles=tiles, groups=1
-    )
+        spec, name="warm", key=0, out_size=2, in_size=in_size, rows=1, columns=1, tiles=tiles, groups=1,
+        bias_column=False,
+    )  # fmt: skip
     layer = HostedLayer(small, [0])
     shape: tuple[int, ...] = (VECTORS, 3)
     if patches is not None:  # the smallest image, of one position
         shape += tuple(d * (k - 1) + 1 for k, d in zip(patches.kernel, patches.dilation, strict=True))
     x = np.full(shape, 0.5, np.float32)
-    sums = layer.forward(Forward(0, 0, 0, spec.learns, None, None, [x]))
+    sums = layer.forward(Forward(0, 0, 0, spec.learns, None, None, 1.0, [x]))
     d = np.full(sums.parts[0].shape, 0.1, np.float32)
     layer.backward(Backward(0, 0, 0, 0 if spec.learns else None, True, [d], []))
     if spec.learns:

@@ -63,10 +63,13 @@ def analog_weights(model: nn.Module) -> dict[str, Tensor]:
 
 
 def weights_sha256(model: nn.Module) -> str:
-    """SHA-256 of all analog weights, float32, in layer order: equal for equal bits."""
+    """SHA-256 of all analog weights, and biases on tiles, float32, in layer order: equal for equal bits."""
     digest = hashlib.sha256()
-    for weight in analog_weights(model).values():
+    for _, matrix in analog_matrices(model):
+        weight, bias = matrix.get_weights()
         digest.update(weight.contiguous().numpy().tobytes())
+        if bias is not None and matrix.grid.spec.bias_column:
+            digest.update(bias.numpy().tobytes())
     return digest.hexdigest()
 
 

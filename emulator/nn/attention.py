@@ -12,7 +12,7 @@ from torch.nn import functional
 from crossgrid.kernels.errors import ConfigError
 
 from ..config.rpu import RPUConfig
-from .base import AnalogLayer
+from .base import AnalogLayer, require_digital_bias
 from .inputs import eager, require_input
 from .keys import key_of
 from .linear import AnalogLinear
@@ -23,8 +23,8 @@ class AnalogMultiheadAttention(AnalogLayer):
     """Torch's ``nn.MultiheadAttention`` with the projections of queries, keys, values and results on tiles.
 
     Queries, keys and values have one matrix ``in_proj_weight`` [3 embed, embed] where they are equally wide;
-    it is read once for each different tensor among them. Scores, softmax, the weighted sums of values and all
-    biases are digital.
+    it is read once for each different tensor among them. Scores, softmax and the weighted sums of values are
+    digital, and so are biases unless ``mapping.digital_bias`` is False.
 
     Args:
         embed_dim, num_heads, dropout, bias, add_bias_kv, add_zero_attn, kdim, vdim, batch_first: as torch has
@@ -57,15 +57,20 @@ class AnalogMultiheadAttention(AnalogLayer):
         self.kdim, self.vdim, self.dropout = twin.kdim, twin.vdim, twin.dropout
         self.batch_first, self.add_zero_attn = twin.batch_first, twin.add_zero_attn
         self._qkv_same_embed_dim = twin._qkv_same_embed_dim
+        biased = twin.in_proj_bias is not None
+        if not self._qkv_same_embed_dim:
+            why = "queries, keys and values of several widths have several matrices and one bias"
+            require_digital_bias(name or type(self).__name__, biased, rpu_config, why)
+        self._bias_on_tiles = biased and rpu_config is not None and not rpu_config.mapping.digital_bias
         matrices = self.matrices()
         keys = torch.Generator().manual_seed(key_of(twin, name))
         for weight, own in twin._parameters.items():
             if weight in matrices:
                 key = int(torch.randint(2**63 - 1, (), generator=keys).item())
                 out_size, in_size = cast(Tensor, own).shape
-                spec = self._spec(key, out_size, in_size, rpu_config, bias=False)
-                self._add_matrix(matrices[weight], spec, None)
-            else:
+                spec = self._spec(key, out_size, in_size, rpu_config, self._bias_on_tiles)
+                self._add_matrix(matrices[weight], spec, out_size if self._bias_on_tiles else None)
+            elif weight not in self._parameters:
                 self.register_parameter(weight, own)
         if twin.bias_k is None:  # torch has no parameters of these names then
             self.bias_k = self.bias_v = None
@@ -77,8 +82,9 @@ class AnalogMultiheadAttention(AnalogLayer):
 
     def matrices(self) -> dict[str, AnalogMatrix]:
         parts = ["in_proj"] if self._qkv_same_embed_dim else ["q_proj", "k_proj", "v_proj"]
+        bias = "in_proj_bias" if self._bias_on_tiles else ""
         return {
-            f"{part}_weight": AnalogMatrix(self, f"{part}_weight", "", f"analog_{part}", part)
+            f"{part}_weight": AnalogMatrix(self, f"{part}_weight", bias, f"analog_{part}", part)
             for part in parts
         }
 
@@ -139,7 +145,7 @@ class AnalogMultiheadAttention(AnalogLayer):
                 found.append(read[id(x)][..., n * width : (n + 1) * width])
         else:
             found = [m(x) for m, x in zip(self.matrices().values(), (query, key, value), strict=True)]
-        bias = self.in_proj_bias
+        bias = None if self._bias_on_tiles else self.in_proj_bias
         if bias is not None:
             found = [y + b.to(y.dtype) for y, b in zip(found, cast(Tensor, bias).chunk(3), strict=True)]
         return found[0], found[1], found[2]
@@ -195,7 +201,7 @@ class AnalogMultiheadAttention(AnalogLayer):
                 self.kdim, self.vdim, self.batch_first,
             )  # fmt: skip
         self._give_back(twin)
-        for name in ("in_proj_bias", "bias_k", "bias_v"):
+        for name in ("bias_k", "bias_v") if self._bias_on_tiles else ("in_proj_bias", "bias_k", "bias_v"):
             own = getattr(self, name)
             if own is not None:
                 setattr(twin, name, own)

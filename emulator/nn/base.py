@@ -13,7 +13,7 @@ from crossgrid.kernels.errors import ConfigError
 from crossgrid.kernels.patches.unfold import Window
 
 from ..analog_matrix.hardware_aware import HardwareAwareTiles
-from ..analog_matrix.pulsed import PulsedTiles
+from ..analog_matrix.pulsed import BiasColumn, PulsedTiles
 from ..analog_matrix.weights import AnalogContext, TrainedWeight, plain
 from ..config.rpu import InferenceRPUConfig, RPUConfig, SingleRPUConfig
 from ..hosts.grid import TileGrid
@@ -24,7 +24,7 @@ from .state import load_matrix, save_matrix
 
 
 class AnalogLayer(nn.Module):
-    """A layer whose weight matrices sit on analog tiles; its biases, if any, are digital.
+    """A layer whose weight matrices sit on analog tiles; its biases are digital, or columns of the tiles.
 
     Parameters have torch's names, shapes, types and devices; reading one asks the tiles, writing one in place
     writes to them. The tiles of the matrix ``weight`` are the submodule ``analog_tile``.
@@ -54,7 +54,10 @@ class AnalogLayer(nn.Module):
         patches: Window | None = None, groups: int = 1, kept: tuple[int, ...] | None = None,
         inputs_first: bool = False,
     ) -> LayerSpec:  # fmt: skip
-        """A matrix of this layer, cut into blocks."""
+        """A matrix of this layer, cut into blocks.
+
+        It has a column more where its ``bias`` is on the tiles (``mapping.digital_bias = False``).
+        """
         name = type(self).__name__
         key = new_key(name) if seed is None else seed
         for what, size in (("outputs", out_size), ("inputs", in_size)):
@@ -64,25 +67,27 @@ class AnalogLayer(nn.Module):
                 )
         config = copy.deepcopy(rpu_config) if rpu_config is not None else SingleRPUConfig()
         _require_rpu_config(name, config)
-        if bias and not config.mapping.digital_bias:
-            raise ConfigError(f"{name}: mapping.digital_bias = False is not supported; set it to True")
+        column = bias and not config.mapping.digital_bias
         if groups > 1 and config.mapping.grouped == "diagonal" and not isinstance(config, InferenceRPUConfig):
             raise ConfigError(
                 f"{name}: mapping.grouped = 'diagonal' with {type(config).__name__}: pulses of one group "
                 "would move the devices of others on its tile; use 'separate', or an InferenceRPUConfig"
             )
-        cut, rows, columns = grid_of_blocks(name, out_size, in_size, config, groups)
+        cut, rows, columns = grid_of_blocks(name, out_size, in_size + column, config, groups)
         return LayerSpec(
-            name, key, out_size, in_size, rows, columns, cut, patches, config, groups, kept, inputs_first
-        )
+            name, key, out_size, in_size + column, rows, columns, cut, patches, config, groups, kept,
+            inputs_first, column,
+        )  # fmt: skip
 
     def _add_matrix(self, matrix: AnalogMatrix, spec: LayerSpec, biases: int | None) -> None:
         """Draw the devices of a matrix and register its parameters: a weight and ``biases`` biases, zero."""
         tiles = PulsedTiles(spec) if spec.learns else HardwareAwareTiles(spec)
         self.register_parameter(matrix.weight_name, tiles.parameter())
         if biases is not None or matrix.bias_name == "bias":
-            zeros = None if biases is None else nn.Parameter(torch.zeros(biases))
-            self.register_parameter(matrix.bias_name, zeros)
+            made = None if biases is None else nn.Parameter(torch.zeros(biases))
+            if spec.bias_column and isinstance(tiles, PulsedTiles):
+                made = AnalogContext(BiasColumn(tiles))
+            self.register_parameter(matrix.bias_name, made)
         self.add_module(matrix.tiles_name, tiles)
 
     def _take_over(self, module: nn.Module, name: str) -> None:
@@ -93,15 +98,15 @@ class AnalogLayer(nn.Module):
             matrix.grid.rename(f"{name}.{matrix.label or key}".lstrip(".") if several_or_named else name)
             weight = getattr(module, key)
             bias = getattr(module, matrix.bias_name, None)
-            if isinstance(matrix.weight, AnalogContext):
-                matrix.weight.take_type(like_of(weight))
-            else:  # the very parameter: who shares or optimizes it goes on doing so
-                setattr(self, key, weight)
-            matrix.weight.requires_grad_(weight.requires_grad)
-            if isinstance(bias, nn.Parameter):
-                setattr(self, matrix.bias_name, bias)
+            parts: Any = ((key, matrix.weight, weight), (matrix.bias_name, matrix.bias, bias))
+            for part, own, theirs in parts:
+                if isinstance(own, AnalogContext):
+                    own.take_type(like_of(theirs))
+                    own.requires_grad_(theirs.requires_grad)
+                elif isinstance(theirs, nn.Parameter):  # it itself: who shares or optimizes it goes on
+                    setattr(self, part, theirs)
             matrix.analog_tile.requires_grad_(weight.requires_grad)
-            matrix.set_weights(weight)
+            matrix.set_weights(weight, bias if matrix.grid.spec.bias_column else None)
         self.train(module.training)
 
     def _give_back(self, module: nn.Module) -> nn.Module:
@@ -182,9 +187,11 @@ class AnalogLayer(nn.Module):
 
     def __setattr__(self, name: str, value: Any) -> None:
         if isinstance(value, nn.Parameter) and "_modules" in self.__dict__ and name in self._parameters:
-            matrix = next((m for m in self.matrices().values() if m.weight_name == name), None)
-            if matrix is not None:
-                value = _fitting(matrix, value)
+            for matrix in self.matrices().values():
+                if name == matrix.weight_name:
+                    value = _fitting(matrix, value)
+                elif name == matrix.bias_name and isinstance(matrix.bias, AnalogContext):
+                    _require_held(matrix, cast(PulsedTiles, matrix.analog_tile).holds_bias(value))
         super().__setattr__(name, value)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> AnalogLayer:
@@ -254,12 +261,26 @@ def _fitting(matrix: AnalogMatrix, value: nn.Parameter) -> nn.Parameter:
             value.__class__ = TrainedWeight  # type: ignore[assignment]
             value._is_param = True  # type: ignore[attr-defined]
         return value
-    if isinstance(value, AnalogContext) and matrix.analog_tile.holds(value):
-        return value
-    raise ConfigError(
-        f"{matrix.grid.spec.name}: a parameter cannot take the place of a weight that learns by pulses; "
-        "write its numbers: layer.set_weights(w), or with torch.no_grad(): layer.weight.copy_(w)"
-    )
+    _require_held(matrix, isinstance(value, AnalogContext) and matrix.analog_tile.holds(value))
+    return value
+
+
+def _require_held(matrix: AnalogMatrix, held: bool) -> None:
+    """An error for a parameter that takes the place of one whose numbers are on pulsed tiles."""
+    if not held:
+        raise ConfigError(
+            f"{matrix.grid.spec.name}: a parameter cannot take the place of a weight that learns by pulses; "
+            "write its numbers: layer.set_weights(w), or with torch.no_grad(): layer.weight.copy_(w)"
+        )
+
+
+def require_digital_bias(name: str, bias: bool, rpu_config: RPUConfig | None, why: str) -> None:
+    """An error where the bias of a layer called ``name`` was to be a column of its tiles, and cannot be."""
+    if bias and rpu_config is not None and not rpu_config.mapping.digital_bias:
+        raise ConfigError(
+            f"{name}: mapping.digital_bias = False, but {why}; set it to True, for this layer alone with "
+            "specific_rpu_config_fun="
+        )
 
 
 def _require_rpu_config(name: str, config: Any) -> None:

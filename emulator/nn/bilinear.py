@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from crossgrid.kernels.errors import ConfigError, InputError
 
 from ..config.rpu import RPUConfig
-from .base import AnalogLayer
+from .base import AnalogLayer, require_digital_bias
 from .inputs import eager, require_input
 from .keys import key_of
 
@@ -40,7 +40,9 @@ class AnalogBilinear(AnalogLayer):
             )
         self.in1_features, self.in2_features, self.out_features = in1_features, in2_features, out_features
         kept = out_features, in1_features, in2_features
-        spec = self._spec(seed, out_features * in1_features, in2_features, rpu_config, bias, kept=kept)
+        why = "a tile's results are multiplied by the first input before they are added"
+        require_digital_bias(type(self).__name__, bias, rpu_config, why)
+        spec = self._spec(seed, out_features * in1_features, in2_features, rpu_config, False, kept=kept)
         self._build(spec, out_features if bias else None)
 
     @classmethod

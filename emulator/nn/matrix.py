@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from crossgrid.kernels.errors import ConfigError
 
+from ..analog_matrix.conversions import as_array
 from ..analog_matrix.hardware_aware import HardwareAwareTiles
 from ..analog_matrix.pulsed import PulsedTiles, drifts
 from ..analog_matrix.weights import AnalogContext, matrix_of, weight_of
@@ -50,7 +52,7 @@ class AnalogMatrix:
 
     @property
     def bias(self) -> Tensor | None:
-        """The digital bias [out]."""
+        """The bias [out], digital or a column of the tiles."""
         return cast("Tensor | None", getattr(self.layer, self.bias_name, None))
 
     @property
@@ -96,7 +98,7 @@ class AnalogMatrix:
         weight = self.parameter if weight is None else weight
         if x.dim() == 2:
             return cast(Tensor, self.analog_tile(x, weight, bias))
-        y = self.analog_tile(x.reshape(-1, spec.in_size), weight, bias)
+        y = self.analog_tile(x.reshape(-1, spec.width), weight, bias)
         return cast(Tensor, y.reshape(*x.shape[:-1], spec.out_size))
 
     def matrix_weights(self) -> Floats:
@@ -104,7 +106,24 @@ class AnalogMatrix:
         tiles = self.analog_tile
         if isinstance(tiles, PulsedTiles):
             return tiles.get_weights()
-        return tiles.means(self.weight)
+        return tiles.means(self.trained)
+
+    @property
+    def trained(self) -> Tensor:
+        """What tiles that do not learn are brought up to: the weight, with the bias where they hold both."""
+        tiles = self.analog_tile
+        assert isinstance(tiles, HardwareAwareTiles)
+        return tiles.trained(self.weight, self.bias)
+
+    def joined(self, weight: Tensor, bias: Tensor | None) -> Floats:
+        """The matrix of a weight of torch's shape, with ``bias`` or the present one where it is a column."""
+        spec = self.grid.spec
+        w_OI = matrix_of(spec, weight)
+        if not spec.bias_column:
+            return w_OI
+        bias_O = self.matrix_weights()[:, -1] if bias is None else as_array(bias)
+        both_OI: Floats = np.concatenate([w_OI, bias_O[:, None]], axis=1)
+        return both_OI
 
     def whole(self) -> Tensor:
         """All numbers of the parameter, of its type and on its device: a copy."""
@@ -114,12 +133,17 @@ class AnalogMatrix:
         each = [weight_of(matrix.grid.spec, matrix.matrix_weights()) for matrix in parts]
         return (each[0] if self.number is None else torch.stack(each)).to(like.device, like.dtype)
 
+    def whole_bias(self) -> Tensor:
+        """The numbers of a bias that is a column of the tiles, of its type and on its device: a copy."""
+        like = cast(Tensor, self.bias)
+        return torch.from_numpy(self.matrix_weights()[:, -1].copy()).to(like.device, like.dtype)
+
     def held_weights(self) -> Floats:
         """W[out, in] / a in float32: what the tiles hold, or would hold where nothing was programmed."""
         tiles = self.analog_tile
         if isinstance(tiles, PulsedTiles):
             return tiles.grid.weights()
-        w_OI = matrix_of(self.grid.spec, self.weight)
+        w_OI = matrix_of(self.grid.spec, self.trained)
         return w_OI if tiles.out_scale is None else tiles.out_scale.divide(w_OI)
 
     def get_weights(self) -> tuple[Tensor, Tensor | None]:
@@ -127,8 +151,10 @@ class AnalogMatrix:
 
         It is what the tiles hold; with an ``InferenceRPUConfig``, what the digital trainer holds.
         """
-        weight = weight_of(self.grid.spec, self.matrix_weights().copy())
-        return weight, None if self.bias is None else self.bias.detach().clone().float()
+        spec, w_OI = self.grid.spec, self.matrix_weights().copy()
+        if spec.bias_column:
+            return weight_of(spec, w_OI), torch.from_numpy(w_OI[:, -1].copy())
+        return weight_of(spec, w_OI), None if self.bias is None else self.bias.detach().clone().float()
 
     def set_weights(self, weight: Any, bias: Any = None) -> None:
         """Write a weight of torch's shape to the devices (each clips to its bounds), and the bias.
@@ -138,25 +164,30 @@ class AnalogMatrix:
         """
         spec = self.grid.spec
         weight = torch.as_tensor(weight).detach()
-        if tuple(weight.shape) not in (spec.weight_shape, (spec.out_size, spec.in_size)):
+        if tuple(weight.shape) not in (spec.weight_shape, (spec.out_size, spec.width)):
             raise ConfigError(
                 f"{spec.name}: a weight of shape {tuple(weight.shape)} cannot be set; "
                 f"this layer's is {spec.weight_shape}"
             )
         if bias is not None:
-            self._set_bias(torch.as_tensor(bias).detach())
-        flat = tuple(weight.shape) != spec.weight_shape
-        w_OI = matrix_of(spec, weight_of(spec, weight.cpu().float().numpy()) if flat else weight)
+            bias = torch.as_tensor(bias).detach()
+            self._require_bias(bias)
+        if tuple(weight.shape) != spec.weight_shape:
+            weight = weight_of(spec, weight.cpu().float().numpy())
+        w_OI = self.joined(weight, bias)
         require_finite(self.grid.spec.name, "weight", w_OI)
+        if bias is not None and not isinstance(self.bias, AnalogContext):
+            with torch.no_grad():
+                cast(Tensor, self.bias).copy_(bias)
         tiles = self.analog_tile
         if isinstance(tiles, PulsedTiles):
             tiles.set_weights(w_OI)
             return
         with torch.no_grad():
             self.weight.copy_(weight_of(spec, w_OI))
-        tiles.take_weight(matrix_of(spec, self.weight))
+        tiles.take_weight(matrix_of(spec, self.trained))
 
-    def _set_bias(self, bias: Tensor) -> None:
+    def _require_bias(self, bias: Tensor) -> None:
         name, own = self.grid.spec.name, self.bias
         if own is None:
             raise ConfigError(f"{name}: this layer has no bias; build it with bias=True, or leave bias out")
@@ -165,8 +196,6 @@ class AnalogMatrix:
                 f"{name}: a bias of shape {tuple(bias.shape)} cannot be set; "
                 f"this layer's is {tuple(own.shape)}"
             )
-        with torch.no_grad():
-            own.copy_(bias)
 
     def program(self) -> None:
         """Write the trained weight to the devices, with programming noise."""
@@ -176,7 +205,7 @@ class AnalogMatrix:
                 f"{self.grid.spec.name}: {type(self.rpu_config).__name__} has no noise model to program "
                 "with; build the layer with an InferenceRPUConfig"
             )
-        tiles.program(self.weight)
+        tiles.program(self.trained)
 
     def drift(self, time: float) -> None:
         """Age the programmed weight to ``time`` seconds after its programming; devices that learn by pulses,
@@ -185,7 +214,7 @@ class AnalogMatrix:
         if isinstance(tiles, PulsedTiles):
             tiles.let_pass(time)
         else:
-            tiles.drift(self.weight, time)
+            tiles.drift(self.trained, time)
 
     @property
     def ages(self) -> bool:

@@ -22,7 +22,7 @@ from torch import Tensor
 from crossgrid.kernels.errors import ConfigError
 
 from ..analog_matrix.pulsed import PulsedTiles
-from ..analog_matrix.weights import digest_of, matrix_of
+from ..analog_matrix.weights import digest_of
 from ..hosts.grid import Ticks
 
 if TYPE_CHECKING:
@@ -42,7 +42,12 @@ def save_matrix(matrix: AnalogMatrix, destination: dict[str, Any], prefix: str, 
     spec, key = matrix.grid.spec, prefix + matrix.weight_name
     if isinstance(matrix.analog_tile, PulsedTiles) and not keep_vars and not matrix.number:
         destination[key] = matrix.whole()
-    w_OI = matrix_of(spec, matrix.part(destination[key])) if key in destination else matrix.matrix_weights()
+        if spec.bias_column:
+            destination[prefix + matrix.bias_name] = matrix.whole_bias()
+    bias = destination.get(prefix + matrix.bias_name)
+    w_OI = (
+        matrix.joined(matrix.part(destination[key]), bias) if key in destination else matrix.matrix_weights()
+    )
     plain, arrays = matrix.analog_tile.changing()
     plain = {"version": VERSION, "digest": digest_of(w_OI), **plain}
     destination[f"{prefix}{matrix.tiles_path}.state"] = packed(plain, arrays)
@@ -52,6 +57,7 @@ def load_matrix(matrix: AnalogMatrix, state_dict: dict[str, Any], prefix: str, e
     """Take a matrix's weight and its tiles' state out of ``state_dict``; put the scales that fit them in."""
     spec, below = matrix.grid.spec, f"{prefix}{matrix.tiles_path}."
     weight, saved = state_dict.get(prefix + matrix.weight_name), state_dict.pop(f"{below}state", None)
+    bias = _column_bias(matrix, state_dict, prefix, errors)
     stale = set()
     if isinstance(weight, Tensor):
         wanted = tuple(matrix.parameter.shape)
@@ -63,17 +69,38 @@ def load_matrix(matrix: AnalogMatrix, state_dict: dict[str, Any], prefix: str, e
                 )
             return
         weight = matrix.part(weight)
-        w_OI = matrix_of(spec, weight)
+        w_OI = matrix.joined(weight, bias)
         plain, arrays = (None, {}) if saved is None else unpacked(spec.name, saved)
         if plain is not None:
             if ("programmed" in plain) is spec.learns:
                 raise ConfigError(f"{spec.name}: the saved state is of another kind of tiles; convert alike")
             matrix.analog_tile.take(plain, arrays)
         if plain is None or plain["digest"] != digest_of(w_OI):
-            matrix.set_weights(weight)
+            matrix.set_weights(weight, bias)
             stale = {f"{below}out_scale.mapping", f"{below}out_scale.learned"}
+    elif bias is not None and spec.learns:
+        matrix.set_weights(matrix.whole(), bias)
     own = {below + name: value for name, value in matrix.analog_tile.state_dict().items()}
     state_dict.update({key: v for key, v in own.items() if key in stale or key not in state_dict})
+
+
+def _column_bias(
+    matrix: AnalogMatrix, state_dict: dict[str, Any], prefix: str, errors: list[str]
+) -> Tensor | None:
+    """The bias in ``state_dict`` of a matrix whose tiles hold it; None: it stays as it is."""
+    key = prefix + matrix.bias_name
+    bias = state_dict.get(key) if matrix.grid.spec.bias_column else None
+    if not isinstance(bias, Tensor):
+        return None
+    wanted = (matrix.grid.spec.out_size,)
+    if tuple(bias.shape) == wanted:
+        return bias
+    if matrix.grid.spec.learns:  # torch tells of the others itself
+        errors.append(
+            f"size mismatch for {key}: copying a param with shape {tuple(bias.shape)} from checkpoint, the "
+            f"shape in current model is {wanted}."
+        )
+    return None
 
 
 def packed(plain: dict[str, Any], arrays: Mapping[str, NDArray]) -> Tensor:

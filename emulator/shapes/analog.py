@@ -142,7 +142,7 @@ class _Watcher:
         self.seen.add(name)
         spec, geometry = layer.grid.spec, None
         if spec.patches is not None and isinstance(layer.layer, AnalogConv2d):
-            channels, size = spec.in_size // spec.patches.size * spec.groups, tuple(x.shape[2:])
+            channels, size = spec.width // spec.patches.size * spec.groups, tuple(x.shape[2:])
             geometry = Convolution(
                 channels, _pair(spec.patches.kernel), _pair(spec.patches.stride),
                 _pair(layer.layer.border.without(size)), _pair(spec.patches.output_size(size)),

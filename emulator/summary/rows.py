@@ -139,7 +139,9 @@ def size_of(parameter: Tensor) -> int:
 
 def _on_tiles(model: nn.Module) -> set[int]:
     """The parameters that stand for what tiles hold."""
-    return {id(matrix.parameter) for _, layer in analog_layers(model) for matrix in layer.matrices().values()}
+    matrices = [matrix for _, layer in analog_layers(model) for matrix in layer.matrices().values()]
+    biases = [matrix.bias for matrix in matrices if matrix.grid.spec.bias_column]
+    return {id(parameter) for parameter in (*(matrix.parameter for matrix in matrices), *biases)}
 
 
 def _digital_row(name: str, module: nn.Module, weights: int, macs: float) -> DigitalRow:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -16,6 +17,7 @@ from crossgrid.kernels.patches.unfold import channels_last
 
 from ..errors import ProtocolError
 from .bank import Floats, Index, Mask, TileBank
+from .constants import with_constants, without_constants
 from .gradients import Gradients, joined, seen_by_tiles
 from .layer_spec import LayerSpec, TileSpec
 from .messages import (
@@ -33,7 +35,7 @@ from .messages import (
     WriteWeights,
 )
 from .sums import partial_sums
-from .values import as_array, as_kind_of, library, stacked
+from .values import as_array, as_kind_of, library, require_widths, stacked
 
 
 @dataclass(slots=True)
@@ -130,7 +132,7 @@ class HostedLayer:
             tiles, columns, x_of_tile = group.reading(feed)
             if not tiles:
                 continue
-            x_XBI = self._input_blocks(columns, feed, message.columns is not None, learn)
+            x_XBI = self._input_blocks(columns, feed, message, keep=learn)
             w_TOI = None if modify is None else group.modified(modify)
             y_TBO, at_bound_TBO = group.bank.forward(
                 x_XBI, x_of_tile, message.tick, w_TOI, bounded=kept is not None
@@ -362,23 +364,39 @@ class HostedLayer:
         return self.kept[record]
 
     def _input_blocks(
-        self, columns: list[int], feed: Mapping[int, Floats], vectors: bool, keep: bool
+        self, columns: list[int], feed: Mapping[int, Floats], message: Forward, keep: bool
     ) -> Floats:
         """x[columns, B, in] of some columns; a copy of the feeds where it is to be kept."""
-        patches = None if vectors else self.spec.patches
-        if patches is None:
-            blocks = [feed[c] for c in columns]
-            return blocks[0][None] if len(blocks) == 1 and not keep else stacked(blocks)
-        blocks = [
-            self.backend.patches.unfold(as_array(feed[c]), patches)[:, self.spec.features(c)] for c in columns
-        ]
-        return blocks[0][None] if len(blocks) == 1 else np.stack(blocks)
+        vectors = message.columns is not None
+        cut = not vectors and self.spec.patches is not None
+        blocks = [self._patches(c, as_array(feed[c])) if cut else feed[c] for c in columns]
+        if self.spec.bias_column and not vectors:
+            constants = [self.spec.constants(c) for c in columns]
+            blocks = [
+                with_constants(x_BI, groups, message.constant) if groups else x_BI
+                for x_BI, groups in zip(blocks, constants, strict=True)
+            ]
+        return blocks[0][None] if len(blocks) == 1 and (cut or not keep) else stacked(blocks)
+
+    def _patches(self, column: int, images: Floats) -> Floats:
+        """What block ``column`` reads of its channels [B, channels, ...]."""
+        patches = self.spec.patches
+        assert patches is not None
+        if not images.shape[1]:  # the block is a bias alone
+            positions = math.prod(patches.output_size(tuple(images.shape[2:])))
+            return np.empty((images.shape[0] * positions, 0), np.float32)
+        return self.backend.patches.unfold(images, patches)[:, self.spec.features(column)]
 
     def _input_gradient(self, tile: TileSpec, z_BI: Floats, kept: Kept) -> Floats:
+        constants = self.spec.constants(tile.column)
+        if constants:
+            z_BI = without_constants(z_BI, constants)
         patches = self.spec.patches
         if patches is None:
             return z_BI
         first, last = self.spec.channels(tile.column)
+        if first == last:
+            return np.empty((kept.image_shape[0], 0, *kept.image_shape[2:]), np.float32)
         z_BI = as_array(z_BI)
         if z_BI.shape[1] != (last - first) * patches.size:
             full = np.zeros((z_BI.shape[0], (last - first) * patches.size), np.float32)
@@ -387,20 +405,4 @@ class HostedLayer:
         batch, _, *size = kept.image_shape
         return self.backend.patches.fold(
             z_BI, batch, last - first, tuple(size), patches, last=kept.channels_last
-        )
-
-
-def require_widths(name: str, values: Sequence[Any], widths: Sequence[int], axes: int) -> None:
-    """An error unless there is a value of each width, all with ``axes`` axes and alike in the others."""
-    if len(values) == len(widths) == 1:
-        shape = values[0].shape
-        if len(shape) == axes and shape[0 if axes == 1 else 1] == widths[0]:
-            return
-    shapes = [tuple(each.shape) for each in values]
-    across = 0 if axes == 1 else 1
-    wanted = [(*shapes[0][:across], width, *shapes[0][across + 1 :]) for width in widths] if shapes else []
-    if shapes != wanted or len(shapes) != len(widths) or any(len(shape) != axes for shape in shapes):
-        raise ProtocolError(
-            f"{name} has shapes {shapes!r:.120}; it must be {len(widths)} arrays of {axes} axes that "
-            f"differ in axis {across} alone: {[*widths]!r:.80}"
         )

@@ -59,6 +59,12 @@ class LayerSpec:
     inputs_first: bool = (
         False  # torch's shape begins with the inputs of all groups: [in, out of a group, ...]
     )
+    bias_column: bool = False  # the last of ``in_size`` inputs (of each group) is a constant: W ends with b
+
+    @property
+    def width(self) -> int:
+        """The inputs (of a group) that a caller gives: all but a bias's constant."""
+        return self.in_size - self.bias_column
 
     @property
     def weight_shape(self) -> tuple[int, ...]:
@@ -66,19 +72,22 @@ class LayerSpec:
         if self.kept is not None:
             return self.kept
         if self.patches is None:
-            return self.out_size, self.in_size
-        return self.out_size, self.in_size // self.patches.size, *self.patches.kernel
+            return self.out_size, self.width
+        return self.out_size, self.width // self.patches.size, *self.patches.kernel
 
     def matrix(self, weight: Any) -> Any:
-        """W[out, in] of a weight (an array or a tensor) of torch's shape."""
+        """W[out, width] of a weight (an array or a tensor) of torch's shape; [W b] is what it is."""
+        if self.bias_column and tuple(weight.shape) == (self.out_size, self.in_size):
+            return weight
         if self.inputs_first:
-            weight = weight.reshape(self.groups, self.in_size, -1).swapaxes(1, 2)
-        return weight.reshape(self.out_size, self.in_size)
+            weight = weight.reshape(self.groups, self.width, -1).swapaxes(1, 2)
+        return weight.reshape(self.out_size, self.width)
 
     def weight(self, w_OI: Any) -> Any:
-        """The weight as torch shapes it, of the matrix W[out, in]: the way back."""
+        """The weight as torch shapes it, of the matrix W[out, width] or [W b]: the way back."""
+        w_OI = w_OI[:, : self.width]
         if self.inputs_first:
-            w_OI = w_OI.reshape(self.groups, -1, self.in_size).swapaxes(1, 2)
+            w_OI = w_OI.reshape(self.groups, -1, self.width).swapaxes(1, 2)
         return w_OI.reshape(self.weight_shape)
 
     @property
@@ -88,19 +97,34 @@ class LayerSpec:
 
     def channels(self, column: int) -> tuple[int, int]:
         """The input features (of a convolution: channels) that block ``column`` of the inputs needs."""
-        tile = self.tile_in(column)
+        start, stop = self._given(column)
         if self.patches is None:
-            return tile.in_start, tile.in_stop
+            return start, stop
         size = self.patches.size
-        first = tile.out_start // (self.out_size // self.groups) * (self.in_size // size)
-        return first + tile.in_start // size, first - (-tile.in_stop // size)
+        first = self.tile_in(column).out_start // (self.out_size // self.groups) * (self.width // size)
+        return first + start // size, first - (-stop // size)
 
     def features(self, column: int) -> slice:
         """What block ``column`` reads of its channels' patches."""
         assert self.patches is not None
+        start, stop = self._given(column)
+        first = start % self.patches.size
+        return slice(first, first + stop - start)
+
+    def _given(self, column: int) -> tuple[int, int]:
+        """Where block ``column`` begins and ends among the inputs that a caller gives, without constants."""
         tile = self.tile_in(column)
-        start = tile.in_start % self.patches.size
-        return slice(start, start + tile.in_stop - tile.in_start)
+        if not self.bias_column:
+            return tile.in_start, tile.in_stop
+        start, stop = (
+            place // self.in_size * self.width + min(place % self.in_size, self.width)
+            for place in (tile.in_start, tile.in_stop)
+        )
+        return start, stop
+
+    def constants(self, column: int) -> int:
+        """How many of block ``column``'s inputs are a bias's constant: one a group that ends in it."""
+        return self.tile_in(column).in_stop // self.in_size if self.bias_column else 0
 
     def tile_in(self, column: int) -> TileSpec:
         """The first tile of block ``column`` of the inputs."""

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Generic, TypeAlias, TypeVar, get_args
 
 from ..errors import ProtocolError
 
-VERSION = 2
+VERSION = 3
 
 #: a whole number from 0 to 2^63 - 1: layers, blocks, records, ticks, counters
 Count = Annotated[int, "count"]
@@ -143,6 +143,7 @@ class Forward(Message[Sums]):
     learn: bool  # whether a pulsed update may follow, for which inputs are kept too
     modify: Count | None  # tick of a hardware-aware mini-batch, for which the weights are modified
     columns: tuple[Count, ...] | None  # of blocks whose tiles alone are read, by plain vectors; None: all
+    constant: float  # the input of a bias's column, where the layer has one; plain vectors bring it
     x: Floats  # of each column: features [B, in], or images [B, channels, ...]; or these vectors [B, in]
 
 

@@ -7,6 +7,7 @@ numpy alone. So torch is never imported here: whoever holds a tensor has loaded 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ from numpy.typing import NDArray
 
 from crossgrid.kernels.errors import InputError
 from crossgrid.kernels.finite import all_finite
+
+from ..errors import ProtocolError
 
 
 def library(values: Any) -> Any:
@@ -58,4 +61,20 @@ def require_finite(owner: str, what: str, values: Any) -> None:
         raise InputError(
             f"{owner}: {bad} of {host.size} entries of the {what} are NaN or infinite; "
             "a tile's converters need finite numbers: check the data and lower the learning rate"
+        )
+
+
+def require_widths(name: str, values: Sequence[Any], widths: Sequence[int], axes: int) -> None:
+    """An error unless there is a value of each width, all with ``axes`` axes and alike in the others."""
+    if len(values) == len(widths) == 1:
+        shape = values[0].shape
+        if len(shape) == axes and shape[0 if axes == 1 else 1] == widths[0]:
+            return
+    shapes = [tuple(each.shape) for each in values]
+    across = 0 if axes == 1 else 1
+    wanted = [(*shapes[0][:across], width, *shapes[0][across + 1 :]) for width in widths] if shapes else []
+    if shapes != wanted or len(shapes) != len(widths) or any(len(shape) != axes for shape in shapes):
+        raise ProtocolError(
+            f"{name} has shapes {shapes!r:.120}; it must be {len(widths)} arrays of {axes} axes that "
+            f"differ in axis {across} alone: {[*widths]!r:.80}"
         )

@@ -45,8 +45,8 @@ NAMES = ((0, "cell.kept"), (0, "cell.writes"))
 HELD = [W, np.array(3, np.int64)]
 
 REQUESTS: list[Any] = [
-    Forward(0, 5, None, False, None, None, [X]),
-    Forward(0, 5, 3, True, 7, (0, 2), [X, X[:, :3]]),
+    Forward(0, 5, None, False, None, None, 1.0, [X]),
+    Forward(0, 5, 3, True, 7, (0, 2), 1.0, [X, X[:, :3]]),
     Backward(0, 5, 3, 4, True, [D], [D[0]]),
     Backward(0, 5, 3, None, False, [D], []),
     Update(0, 5, 0.1, ((3, 4), (5, 6))),
@@ -135,18 +135,24 @@ def malformed(number: int) -> dict[str, tuple[list[Any], str]]:
         "a header that lies": ([envelope + b"\xdd\xff\xff\xff\xff", good[1]], "cannot be read"),
         "a header too deep": ([envelope + b"\x91" * 100_000, good[1]], "cannot be read"),
         "an unknown layer": (with_field(good, "layer", 9), "layer 9 is not hosted here"),
-        "a wider input": (encode(letter(Forward(0, 0, None, False, None, None, [D]), number)), r"\(2, 4\)"),
-        "a flat input": (encode(letter(Forward(0, 0, None, False, None, None, [X[0]]), number)), r"\(6,\)"),
+        "a wider input": (
+            encode(letter(Forward(0, 0, None, False, None, None, 1.0, [D]), number)),
+            r"\(2, 4\)",
+        ),
+        "a flat input": (
+            encode(letter(Forward(0, 0, None, False, None, None, 1.0, [X[0]]), number)),
+            r"\(6,\)",
+        ),
         "an input too many": (
-            encode(letter(Forward(0, 0, None, False, None, None, [X, X]), number)),
+            encode(letter(Forward(0, 0, None, False, None, None, 1.0, [X, X]), number)),
             "must be 1 arrays of 2 axes",
         ),
         "columns that are elsewhere": (
-            encode(letter(Forward(0, 0, None, False, None, (3,), [X]), number)),
+            encode(letter(Forward(0, 0, None, False, None, (3,), 1.0, [X]), number)),
             r"columns \[3\] of blocks are read, \[0\] are here",
         ),
         "columns alone to learn from": (
-            encode(letter(Forward(0, 0, 5, True, None, (0,), [X]), number)),
+            encode(letter(Forward(0, 0, 5, True, None, (0,), 1.0, [X]), number)),
             "some columns alone is not recorded",
         ),
         "an unknown record": (encode(letter(REQUESTS[2], number)), "record 3 is not kept here"),
@@ -159,7 +165,7 @@ def malformed(number: int) -> dict[str, tuple[list[Any], str]]:
         ),
         "programming of pulsed tiles": (encode(letter(REQUESTS[8], number)), "pulsed, not programmed"),
         "modifying of pulsed tiles": (
-            encode(letter(Forward(0, 0, None, False, 1, None, [X]), number)),
+            encode(letter(Forward(0, 0, None, False, 1, None, 1.0, [X]), number)),
             "not modified",
         ),
     }

@@ -13,7 +13,7 @@ from crossgrid.kernels.errors import ConfigError, InputError
 from crossgrid.kernels.patches.unfold import window
 
 from ...config.rpu import RPUConfig
-from ..base import AnalogLayer
+from ..base import AnalogLayer, require_digital_bias
 from ..inputs import eager, in_autocast_type, require_input
 from ..keys import key_of
 from .overlap import Windows, overlapped
@@ -68,8 +68,10 @@ class _AnalogConvTranspose(AnalogLayer):
         pixel = window(1, axes=axes)
         kept = in_channels, out_channels // groups, *self.kernel_size
         out_size = out_channels * math.prod(self.kernel_size)
+        why = "its outputs are sums of the windows that overlap, each of which would bring the column"
+        require_digital_bias(name, bias, rpu_config, why)
         spec = self._spec(
-            seed, out_size, in_channels // groups, rpu_config, bias, pixel, groups, kept, inputs_first=True
+            seed, out_size, in_channels // groups, rpu_config, False, pixel, groups, kept, inputs_first=True
         )
         self._build(spec, out_channels if bias else None)
 

@@ -15,7 +15,7 @@ from ...analog_matrix.hardware_aware import HardwareAwareTiles
 from ...analog_matrix.pulsed import PulsedTiles, StackedTiles
 from ...analog_matrix.weights import AnalogContext, TrainedWeight
 from ...config.rpu import InferenceRPUConfig, RPUConfig
-from ..base import AnalogLayer, like_of
+from ..base import AnalogLayer, like_of, require_digital_bias
 from ..inputs import eager, require_input
 from ..keys import key_of
 from ..matrix import AnalogMatrix
@@ -55,6 +55,9 @@ class AnalogExperts(AnalogLayer):
         made._modules.update(module._modules)
         made._buffers.update(module._buffers)
         made._non_persistent_buffers_set |= module._non_persistent_buffers_set
+        biased = [p for p in module._parameters if p not in layout and "bias" in p]
+        why = f"its own class adds {', '.join(biased)}"
+        require_digital_bias(name, bool(biased), rpu_config, why)
         keys = torch.Generator().manual_seed(key_of(module, name))
         for weight, parameter in module._parameters.items():
             if weight in layout and parameter is not None:

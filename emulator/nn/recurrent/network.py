@@ -85,7 +85,7 @@ class AnalogRecurrent(AnalogLayer):
             key = int(torch.randint(2**63 - 1, (), generator=keys).item())
             initial = getattr(start, weight)
             has_bias = bias and hasattr(start, matrix.bias_name)
-            spec = self._spec(key, initial.shape[0], initial.shape[1], rpu_config, bias)
+            spec = self._spec(key, initial.shape[0], initial.shape[1], rpu_config, has_bias)
             self._add_matrix(matrix, spec, initial.shape[0] if has_bias else None)
             matrix.set_weights(initial, getattr(start, matrix.bias_name) if has_bias else None)
         self._all_weights = list(start._all_weights)

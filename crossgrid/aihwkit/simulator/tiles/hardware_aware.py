@@ -6,7 +6,8 @@ from typing import Any
 
 from torch import Tensor
 
-from crossgrid.emulator.analog_matrix.hardware_aware import HardwareAwareTiles, Seen
+from crossgrid.emulator.analog_matrix.hardware_aware import HardwareAwareTiles
+from crossgrid.emulator.analog_matrix.joined import Seen
 from crossgrid.emulator.tiles.bank import Floats
 from crossgrid.kernels.inference import WeightModifierType
 

@@ -1,0 +1,23 @@
+"""The constant input that a bias's column is multiplied by: put behind each group's inputs, and taken off."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .values import as_kind_of, library
+
+
+def with_constants(x_BI: Any, groups: int, constant: float) -> Any:
+    """[x_1 c x_2 c ...] of inputs [x_1 x_2 ...] of ``groups`` equally wide groups; a copy."""
+    batch, width = x_BI.shape
+    x_BGI = x_BI.reshape(batch, groups, width // groups)
+    behind_BG1 = as_kind_of(np.full((batch, groups, 1), constant, np.float32), x_BI)
+    return library(x_BI).concatenate([x_BGI, behind_BG1], axis=2).reshape(batch, width + groups)
+
+
+def without_constants(z_BI: Any, groups: int) -> Any:
+    """The gradient [z_1 z_2 ...] of [z_1 . z_2 . ...]: none of a constant."""
+    batch, width = z_BI.shape
+    return z_BI.reshape(batch, groups, width // groups)[:, :, :-1].reshape(batch, width - groups)
