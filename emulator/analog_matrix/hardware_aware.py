@@ -27,7 +27,7 @@ from ..hosts.grid import TileGrid
 from ..tiles.bank import Floats
 from ..tiles.layer_spec import LayerSpec
 from .conversions import as_array, each_output, require_numbers
-from .input_range import InputRange
+from .input_range import InputRange, require_managed
 from .joined import Join, JoinedWeight, Seen
 from .mini_batch import current_mini_batch, recomputes
 from .output_scale import OutputScale
@@ -72,13 +72,14 @@ class HardwareAwareTiles(nn.Module):
         self.config = spec.rpu_config
         self.grid = TileGrid.local(spec)
         input_range = self.config.pre_post.input_range
+        require_managed(spec.name, input_range, self.config.forward)
         self.input_range = InputRange(input_range) if input_range.enable else None
         remapped = self.config.remap.type is not WeightRemapType.NONE
         self.out_scale = OutputScale.of(self.config.mapping, spec.out_size, remapped)
         # not a state of its own: as wide as the compensation makes it, saved with what changes
         self.register_buffer("alpha", torch.ones(()), persistent=False)
         self.memory = Recycled()  # for gradients
-        self.modifier_tick = 0
+        self.modifier_tick, self.draws = 0, 1  # the last draw of modified weights, and how many belong to it
         self.programmings = 0
         self.programmed: Programmed | None = None
         # what the tiles hold: the weight as it was, or a programming by its tick and its age
@@ -96,14 +97,15 @@ class HardwareAwareTiles(nn.Module):
         require_numbers(x)
         held = self.trained(weight, bias)
         self.bring(held)
-        modify = self.modification(held)
+        modify = self.modification(held, len(x))
         r = None if self.input_range is None else self.input_range(x)
         keep = torch.is_grad_enabled()
         if not keep:
             self.memory.release()
         scale = None if self.out_scale is None else self.out_scale.mapping
         limits = None if r is None else self.config.pre_post.input_range
-        reading = Reading(self.grid, modify, keep, self.memory, scale, limits)
+        each = self.training and self.config.modifier.per_batch_sample
+        reading = Reading(self.grid, modify, each, keep, self.memory, scale, limits)
         if self.grid.spec.bias_column:
             weight, bias = Join.apply(weight, bias, held, self.grid.spec), None
         y: Tensor = HardwareAwareProduct.apply(x, weight, r, reading)
@@ -296,20 +298,21 @@ class HardwareAwareTiles(nn.Module):
             np.clip(clipped_OI[block], -bound_O1, bound_O1, out=clipped_OI[block])
         return clipped_OI
 
-    def modification(self, weight: Tensor) -> int | None:
-        """The tick of this mini-batch's modifier, or None where the weights are not modified.
+    def modification(self, weight: Tensor, samples: int) -> int | None:
+        """The draw of this mini-batch's modifier, or None where the weights are not modified.
 
-        One draw serves a mini-batch, however often it reads the tiles, until its weight changes.
+        One draw serves a mini-batch, however often it reads the tiles, until its weight changes; or one for
+        each of its ``samples``, from this number on.
         """
         modifier = self.config.modifier
         if modifier.type is WeightModifierType.NONE and modifier.pdrop == 0:
             return None
         if self.training:
-            present = current_mini_batch()
-            if not recomputes() and not self._drew(present, weight):
-                self.modifier_tick += 1
+            present, draws = current_mini_batch(), samples if modifier.per_batch_sample else 1
+            if not recomputes() and not (self._drew(present, weight) and draws <= self.draws):
+                self.modifier_tick, self.draws = self.modifier_tick + draws, draws
                 self.drawn_for = present, Seen.of(weight)
-            return self.modifier_tick
+            return self.modifier_tick - self.draws + 1
         return self.modifier_tick if modifier.enable_during_test and not self.holds(weight) else None
 
     def _drew(self, present: object | None, weight: Tensor) -> bool:

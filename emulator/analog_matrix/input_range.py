@@ -5,19 +5,44 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from crossgrid.kernels.analog_mvm.parameters import BoundManagementType, IOParameters, NoiseManagementType
+from crossgrid.kernels.errors import ConfigError
+
 from ..config.rpu import InputRangeParameter
 
 
-def range_gradient(x: Tensor, z: Tensor, r: float, parameter: InputRangeParameter) -> Tensor:
+def require_managed(name: str, parameter: InputRangeParameter, forward: IOParameters) -> None:
+    """Refuse to manage clipped outputs where they are managed already, or cannot clip.
+
+    Raises:
+        ConfigError: noise or bound management is on, or the forward periphery is perfect.
+    """
+    if not (parameter.enable and parameter.manage_output_clipping):
+        return
+    found = forward.noise_management, forward.bound_management
+    if forward.perfect or found != (NoiseManagementType.NONE, BoundManagementType.NONE):
+        how = "a perfect forward read" if forward.perfect else " and ".join(str(each) for each in found)
+        raise ConfigError(
+            f"{name}: input_range.manage_output_clipping = True with {how}: set forward.is_perfect = False, "
+            "noise_management and bound_management to NONE, or manage_output_clipping to False"
+        )
+
+
+def range_gradient(
+    x: Tensor, z: Tensor, r: float, parameter: InputRangeParameter, within: float = 1.0
+) -> Tensor:
     """dL/dr [1] of inputs x that were clipped to +-r, from the gradient z of the clipped inputs.
 
     It pulls the range out where clipped inputs push: the sum of min(z, 0) over x >= r minus the sum of
     max(z, 0) over x <= -r, times r and a factor where relative, plus a decay while few inputs are clipped
-    (Rasch et al., Nat. Commun. 14, 5282, 2023).
+    (Rasch et al., Nat. Commun. 14, 5282, 2023). Where only the fraction ``within`` of all results is within
+    the ADC's bound, and that is managed, (1 - within) r pulls it out too.
     """
     gradient = z.clamp(max=0)[x >= r].sum() - z.clamp(min=0)[x <= -r].sum()
     if parameter.gradient_relative:
         gradient = gradient * r * parameter.gradient_scale
+    if parameter.manage_output_clipping and within < parameter.output_min_percentage:
+        gradient = gradient - (1.0 - within) * r
     if parameter.decay > 0:
         inside = (x.abs() < r).float().mean()
         gradient = gradient + parameter.decay * r * (inside > parameter.input_min_percentage)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+import numpy as np
 import torch
 import torch.nn.grad
 from torch import Tensor
@@ -15,6 +16,8 @@ from crossgrid.kernels.patches.unfold import Window
 
 from ..config.rpu import InputRangeParameter
 from ..hosts.grid import TileGrid
+from ..hosts.records import Record
+from ..tiles.bank import Mask
 from ..tiles.layer_spec import LayerSpec
 from .autograd import once, raise_forward_mode
 from .conversions import as_array, as_tensor, as_values, each_output
@@ -28,7 +31,8 @@ class Reading:
     """How one pass reads the tiles of a digitally trained weight."""
 
     grid: TileGrid
-    modify: int | None  # the mini-batch whose modified weights it sees
+    modify: int | None  # the draw of the modified weights that it sees, or that its first sample does
+    each_sample: bool  # whether the next sample sees the next draw, or else all the same
     keep: bool  # for a backward pass
     memory: Recycled  # for gradients
     scale: Tensor | None  # a: the tiles hold W / a
@@ -51,11 +55,10 @@ class HardwareAwareProduct(torch.autograd.Function):
         of_input, of_weight, of_range, _ = ctx.needs_input_grad
         keep = reading.keep and (of_input or of_weight or of_range)
         constant = 1.0 if ctx.r is None else 1.0 / ctx.r  # of a bias's column, which no range clips
-        y_BO, ctx.record = reading.grid.forward(as_values(seen), keep, reading.modify, constant=constant)
+        y, ctx.records = _read_forward(reading, seen, keep, constant)
         ctx.reading, ctx.shape = reading, tuple(x.shape)
         if keep:
             ctx.save_for_backward(x, weight)
-        y = as_tensor(y_BO, x)
         if ctx.r is not None:
             y = y.mul_(ctx.r)
         return y if reading.scale is None else y.mul_(reading.scale.to(y))
@@ -70,11 +73,13 @@ class HardwareAwareProduct(torch.autograd.Function):
         of_input, of_weight, of_range, _ = ctx.needs_input_grad
         with torch.no_grad():
             z = _read_backward(ctx, d) if of_input or of_range else None
-            clipped = x if ctx.r is None else _clipped(x, ctx.r)
-            of_w = _shaped(_weight_gradient(ctx, clipped, d), weight, ctx.reading.grid) if of_weight else None
-            of_r = None
+            clipped, masks = x if ctx.r is None else _clipped(x, ctx.r), _at_bound(ctx.records, len(d))
+            of_w = of_r = None
+            if of_weight:
+                of_w = _shaped(_weight_gradient(ctx.reading, masks, clipped, d), weight, ctx.reading.grid)
             if of_range and z is not None:
-                of_r = range_gradient(x, z, ctx.r, ctx.reading.input_range).to(weight.dtype)
+                within = _within(masks, len(d), ctx.reading.grid)
+                of_r = range_gradient(x, z, ctx.r, ctx.reading.input_range, within).to(weight.dtype)
         z, of_w, of_r = (None if g is None else once(g, d, weight) for g in (z, of_w, of_r))
         return z if of_input else None, of_w, of_r, None
 
@@ -83,17 +88,52 @@ def _clipped(x: Tensor, r: float) -> Tensor:
     return torch.clamp(x, -r, r)
 
 
+def _read_forward(
+    reading: Reading, x: Tensor, keep: bool, constant: float
+) -> tuple[Tensor, list[Record | None]]:
+    """y of one pass, or of a pass for each sample, and what the tiles remember of each."""
+    grid, draw = reading.grid, reading.modify
+    if draw is None or not reading.each_sample or len(x) < 2:
+        y_BO, record = grid.forward(as_values(x), keep, draw, constant=constant)
+        return as_tensor(y_BO, x), [record]
+    passes = [
+        grid.forward(as_values(one), keep, draw + b, constant=constant) for b, one in enumerate(x.split(1))
+    ]
+    return torch.cat([as_tensor(y, x) for y, _ in passes]), [record for _, record in passes]
+
+
 def _read_backward(ctx: Any, d: Tensor) -> Tensor:
     """z = W~^T d, shaped like the input."""
     grid, scale = ctx.reading.grid, ctx.reading.scale
     scale_O = None if scale is None else each_output(scale, grid.spec.out_size)
-    z, _ = grid.backward(ctx.record, as_values(d), ctx.shape, scale_O)
-    return as_tensor(z, d)
+    shape = (ctx.shape[0] // len(ctx.records), *ctx.shape[1:])
+    passes = zip(ctx.records, d.chunk(len(ctx.records)), strict=True)
+    parts = [grid.backward(record, as_values(each), shape, scale_O)[0] for record, each in passes]
+    return torch.cat([as_tensor(z, d) for z in parts]) if len(parts) > 1 else as_tensor(parts[0], d)
 
 
-def _weight_gradient(ctx: Any, x: Tensor, d_BO: Tensor) -> Tensor:
+def _at_bound(records: list[Record], vectors: int) -> dict[int, Mask]:
+    """Which results [vectors, out] of a block stand at its ADC's bound; blocks without any are left out."""
+    if len(records) == 1:
+        return records[0].at_bound
+    found: dict[int, Mask] = {}
+    rows = vectors // len(records)
+    for n, record in enumerate(records):
+        for block, mask in record.at_bound.items():
+            whole = found.setdefault(block, np.zeros((vectors, mask.shape[1]), mask.dtype))
+            whole[n * rows : (n + 1) * rows] = mask
+    return found
+
+
+def _within(masks: dict[int, Mask], vectors: int, grid: TileGrid) -> float:
+    """The fraction of all tiles' results that were within the ADC's bound."""
+    results = vectors * sum(tile.shape[0] for tile in grid.spec.tiles)
+    return 1.0 - sum(int(mask.sum()) for mask in masks.values()) / max(results, 1)
+
+
+def _weight_gradient(reading: Reading, at_bound: dict[int, Mask], x: Tensor, d_BO: Tensor) -> Tensor:
     """dL/dW[out, in], without the results that stood at an ADC's bound: of each block on its own."""
-    spec, at_bound, memory = ctx.reading.grid.spec, ctx.record.at_bound, ctx.reading.memory
+    spec, memory = reading.grid.spec, reading.memory
     if not at_bound:
         return _gradient(x, d_BO, spec, memory)
     columns = {tile.column % spec.columns: slice(tile.in_start, tile.in_stop) for tile in spec.tiles}

@@ -120,6 +120,11 @@ class InputRangeParameter(Config):
     """Factor of the gradient with ``gradient_relative``; 0: clipped inputs do not widen the range."""
     gradient_relative: bool = True
     """Whether the gradient is multiplied by the range and ``gradient_scale``."""
+    manage_output_clipping: bool = False
+    """Whether the range grows while results stand at the ADC's bound; it needs noise and bound management
+    NONE."""
+    output_min_percentage: float = field(0.95, at_least=0.0, at_most=1.0)
+    """Fraction of results within the ADC's bound below which ``manage_output_clipping`` acts."""
 
 
 @config

@@ -227,7 +227,10 @@ def converter(config: Any) -> bytes:
 
 
 def input_range(config: Any) -> bytes:
-    return of_layer(cg.InferenceRPUConfig(pre_post=cg.PrePostProcessingParameter(input_range=config)))
+    """Of a layer whose results clip, which nothing but the range manages."""
+    bare = cg.IOParameters(noise_management="NONE", bound_management="NONE", out_bound=0.3)
+    pre_post = cg.PrePostProcessingParameter(input_range=config)
+    return of_layer(cg.InferenceRPUConfig(forward=bare, pre_post=pre_post))
 
 
 def measured_days(config: Any) -> bytes:
@@ -272,6 +275,7 @@ INFERENCE = [
         {"enable": True, "init_from_data": 2}, {"enable": True, "init_from_data": 0, "init_value": 0.5},
         {"enable": True, "init_from_data": 0, "init_value": 50.0, "decay": 0.1},
         {"enable": True, "init_from_data": 0, "init_value": 2.0, "input_min_percentage": 0.5, "decay": 0.1},
+        {"enable": True, "init_from_data": 0, "init_value": 2.0, "manage_output_clipping": True},
         {},
     )),
 ]  # fmt: skip

@@ -92,6 +92,47 @@ def test_modified_weights_differ_from_batch_to_batch_and_not_in_evaluation() -> 
     assert torch.equal(layer(x), layer(x))
 
 
+def each_sample(**changes: object) -> cg.InferenceRPUConfig:
+    noise = {"type": "add_normal", "std_dev": 0.1, "rel_to_actual_wmax": False, "assumed_wmax": 1.0}
+    return config(modifier=cg.WeightModifierParameter(per_batch_sample=True, **noise), **changes)
+
+
+def test_each_sample_has_a_draw_of_its_own() -> None:
+    """y - W x of one x is normal with deviation 0.1 |x|, anew for each sample and each output."""
+    layer = cg.AnalogLinear(8, 20, bias=False, rpu_config=each_sample())
+    x = torch.randn(8)
+    samples = 500
+    y = layer(x.expand(samples, 8)).detach()
+    error = y - x @ layer.weight.detach().t()
+    draws = error.numel()
+    assert error.std() == pytest.approx(0.1 * x.norm(), rel=5 / np.sqrt(2 * draws))
+    assert abs(error.mean()) < 5 * 0.1 * x.norm() / np.sqrt(draws)
+    rows = torch.corrcoef(error)[~torch.eye(samples, dtype=torch.bool)]
+    assert rows.std() == pytest.approx(1 / np.sqrt(20 - 1), rel=0.05)  # of 20 outputs that are independent
+    again = layer(x.expand(samples, 8)).detach()
+    assert (again != y).float().mean() > 0.99  # another mini-batch, other draws
+    assert torch.equal(layer.eval()(x), layer(x))
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_sample_goes_back_through_the_weights_that_it_saw(name: str) -> None:
+    """z = W~^T d of the same W~, so z x = d y for each sample alone; dL/dW is that of torch's layer."""
+    make, shape = LAYERS[name]
+    digital = make()
+    digital.bias = None
+    analog = cg.convert_to_analog(digital, each_sample())
+    x = torch.randn(shape, requires_grad=True)
+    y = analog(x)
+    d = torch.randn_like(y)
+    y.backward(d)
+    products = (d * y).flatten(1).sum(1), (x.grad * x).flatten(1).sum(1)
+    torch.testing.assert_close(*products, rtol=1e-4, atol=1e-4)
+    plain = x.detach()
+    digital(plain).backward(d)
+    torch.testing.assert_close(analog.weight.grad, digital.weight.grad, rtol=1e-5, atol=1e-5)
+    assert (y - digital(plain)).abs().max() > 0.01
+
+
 def test_clipping_follows_every_step() -> None:
     clip = cg.WeightClipParameter(type="fixed_value", fixed_value=0.1)
     layer = cg.AnalogLinear(6, 4, rpu_config=config(clip=clip))
@@ -259,3 +300,39 @@ def test_the_input_range_is_calibrated_and_learned() -> None:
     layer(x).sum().backward()
     g = layer.weight.detach().sum(dim=0)  # dL/dx of inputs that are all beyond r
     torch.testing.assert_close(r.grad, g.clamp(max=0).sum() * r.detach(), rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize(("least", "acts"), [(0.95, True), (0.3, False)])
+@pytest.mark.parametrize("limit", [0, 4])
+def test_results_at_the_bound_widen_the_range(limit: int, least: float, acts: bool) -> None:
+    """-(1 - p) r where the fraction p of the tiles' results is within the bound, and below the least one."""
+    forward = cg.IOParameters(
+        inp_res=0, out_res=0, out_noise=0, out_bound=0.5, noise_management="NONE", bound_management="NONE"
+    )
+    limits = cg.InputRangeParameter(
+        enable=True, init_from_data=0, init_value=2.0, decay=0.0, manage_output_clipping=True,
+        output_min_percentage=least,
+    )  # fmt: skip
+    mapping = cg.MappingParameter(max_input_size=limit)
+    pre_post = cg.PrePostProcessingParameter(input_range=limits)
+    rpu_config = config(forward=forward, mapping=mapping, pre_post=pre_post)
+    layer = cg.AnalogLinear(8, 6, bias=False, rpu_config=rpu_config)
+    layer.set_weights(torch.randn(6, 8))
+    x = torch.rand(40, 8)  # all within the range, so that nothing else pulls at it
+    layer(x).sum().backward()
+    parts = zip(x.split(limit or 8, 1), layer.weight.detach().split(limit or 8, 1), strict=True)
+    results = torch.cat([(part / 2.0) @ w.t() for part, w in parts])
+    within = (results.abs() < 0.5).float().mean()
+    assert 0.3 < within < 0.9
+    expected = -(1 - within) * 2.0 if acts else torch.zeros(())
+    torch.testing.assert_close(layer.analog_tile.input_range.value.grad[0], expected)
+
+
+@pytest.mark.parametrize("bare", [{"is_perfect": True}, {}, {"noise_management": "NONE"}])
+def test_managed_clipping_needs_results_that_clip(bare: dict[str, object]) -> None:
+    limits = cg.InputRangeParameter(enable=True, manage_output_clipping=True)
+    rpu_config = config(
+        forward=cg.IOParameters(**bare), pre_post=cg.PrePostProcessingParameter(input_range=limits)
+    )
+    with pytest.raises(cg.ConfigError, match="manage_output_clipping = True with"):
+        cg.AnalogLinear(4, 4, rpu_config=rpu_config)

@@ -48,8 +48,8 @@ class WeightModifierParameter(Config):
     std_dev: float = field(0.0, at_least=0.0)
     """Strength of the noise in units of w_max; for POLY, PROG_NOISE and PCM_NOISE a factor of theirs."""
     per_batch_sample: bool = field(False)
-    """Whether each sample has a draw of its own; not modelled, it must be False: one draw serves a
-    mini-batch."""
+    """Whether each sample of a mini-batch, a vector or an image, has a draw of its own, and so a pass of its
+    own; or else one draw serves all."""
     res: float = field(0.0, at_least=0.0, at_most=1.0)
     """Step width of the rounding in units of w_max; 0: continuous."""
     sto_round: bool = field(False)
@@ -87,11 +87,6 @@ class WeightModifierParameter(Config):
     """Time from programming to the first read in seconds, of PCM_NOISE."""
 
     def validate(self) -> None:
-        if self.per_batch_sample:
-            raise ConfigError(
-                "WeightModifierParameter.per_batch_sample = True is not supported: "
-                "one draw serves a mini-batch; use a batch size of 1 for a draw per sample"
-            )
         if not 1 <= len(self.coeffs) <= MAX_COEFFS:
             raise ConfigError(
                 f"WeightModifierParameter.coeffs has {len(self.coeffs)} entries; "

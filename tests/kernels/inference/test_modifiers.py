@@ -277,8 +277,6 @@ def test_bad_parameters_and_weights_are_refused() -> None:
         WeightModifierParameter(type="AddNormals")
     with pytest.raises(ConfigError, match=r"pdrop = 1\.5 must be at most 1"):
         WeightModifierParameter(pdrop=1.5)
-    with pytest.raises(ConfigError, match="per_batch_sample = True is not supported"):
-        WeightModifierParameter(per_batch_sample=True)
     for bad in (np.nan, np.inf, -np.inf):
         w_TOI = weights((2, 5, 6))
         w_TOI[1, 2, 3] = bad

@@ -18,10 +18,6 @@ class InputRangeParameter(rpu.InputRangeParameter):
 
     learn_input_range: bool = field(True)
     """Whether the range is trained, or else set by calibration."""
-    manage_output_clipping: bool = field(False)
-    """Whether the range grows where the ADC clips, which shrinks what reaches it."""
-    output_min_percentage: float = field(0.95, at_least=0.0, at_most=1.0)
-    """Fraction of outputs within the ADC's bound below which the range grows."""
     calibration_info: str | None = field(None)
     """What a calibration noted."""
 

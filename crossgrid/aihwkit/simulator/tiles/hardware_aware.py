@@ -36,9 +36,11 @@ class SteppedTiles(HardwareAwareTiles):
         """The weight was set: not by a step."""
         self.written = Seen.of(weight), steps_of(weight)
 
-    def modification(self, weight: Tensor) -> int | None:
+    def modification(self, weight: Tensor, samples: int) -> int | None:
         """The number of the modification that followed the last step, if there was one."""
         modifier = self.config.modifier
+        if modifier.per_batch_sample:
+            return super().modification(weight, samples)
         if modifier.type is WeightModifierType.NONE and modifier.pdrop == 0:
             return None
         if self._untouched(weight) or not (self.training or modifier.enable_during_test):
