@@ -215,6 +215,8 @@ def _typed_sequence(where: str, hint: Any, value: Any) -> Any:
 def _typed_enum(where: str, hint: type[Enum], value: Any) -> Enum:
     if isinstance(value, hint):
         return value
+    if value is None and "NONE" in hint.__members__:
+        return hint["NONE"]
     for member in hint:
         if isinstance(value, str) and value.lower() in (member.name.lower(), str(member.value).lower()):
             return member

@@ -30,7 +30,14 @@ from .parameters import (
     WeightRemapParameter,
     WeightRemapType,
 )
-from .programming import NotProgrammedError, ProgrammedState, program, programmed_weights, weights_at
+from .programming import (
+    NotProgrammedError,
+    ProgrammedState,
+    drift_coefficients,
+    program,
+    programmed_weights,
+    weights_at,
+)
 from .ranges import clip_bound, clip_weights, remap_weights
 
 __all__ = [
@@ -60,6 +67,7 @@ __all__ = [
     "WeightRemapType",
     "clip_bound",
     "clip_weights",
+    "drift_coefficients",
     "largest_weight",
     "modified_weights",
     "program",

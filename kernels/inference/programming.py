@@ -104,6 +104,15 @@ def weights_at(
     return out_TOI
 
 
+def drift_coefficients(state: ProgrammedState) -> list[Array]:
+    """What the devices keep for their drift, [tiles, out, in] for each conductance of a crosspoint."""
+    found = [np.empty_like(state.targets_TOI) for _ in next(_parts(state)).targets()]
+    for part in _parts(state):
+        for nu_TOI, nu in zip(found, part.exponents(), strict=True):
+            part.of(nu_TOI)[...] = nu
+    return found
+
+
 def _left(state: ProgrammedState, drifted: tuple[float, int] | None, out_TOI: Array) -> Array:
     """What is left on the devices, by the compiled kernel of the model."""
     out_TOI[...] = state.targets_TOI
@@ -146,13 +155,19 @@ class _Part:
 
     def drifted(self, g_prog: list[Array], t_inference: float, tick: int) -> list[Array]:
         """The conductances ``t_inference`` seconds later."""
-        model, later = self.state.model, []
-        for k, (g_target, g) in enumerate(zip(self.targets(), g_prog, strict=True)):
-            drift = self.draws(Stream.DRIFT_EXPONENT, self.state.tick, k)
-            nu = model.generate_drift_coefficients(g_target, drift)
-            noise = self.draws(Stream.READ_NOISE, tick, k)
-            later.append(model.apply_drift_noise_to_conductance(g, nu, t_inference, noise))
-        return later
+        model = self.state.model
+        return [
+            model.apply_drift_noise_to_conductance(g, nu, t_inference, self.draws(Stream.READ_NOISE, tick, k))
+            for k, (g, nu) in enumerate(zip(g_prog, self.exponents(), strict=True))
+        ]
+
+    def exponents(self) -> list[Array]:
+        """What each device keeps for its drift."""
+        model, tick = self.state.model, self.state.tick
+        return [
+            model.generate_drift_coefficients(g, self.draws(Stream.DRIFT_EXPONENT, tick, k))
+            for k, g in enumerate(self.targets())
+        ]
 
 
 def _parts(state: ProgrammedState) -> Iterator[_Part]:

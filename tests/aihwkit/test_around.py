@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import matplotlib
@@ -19,6 +20,8 @@ from crossgrid.aihwkit.inference import (
     CustomPairConductanceConverter,
     DualPairConductanceConverter,
     PCMLikeNoiseModel,
+    ReRamCMONoiseModel,
+    ReRamWan2022NoiseModel,
     SinglePairConductanceConverter,
 )
 from crossgrid.aihwkit.inference.calibration import InputRangeCalibrationType, calibrate_input_ranges
@@ -32,9 +35,11 @@ from crossgrid.aihwkit.simulator.configs import (
     IOParameters,
     SingleRPUConfig,
 )
-from crossgrid.aihwkit.simulator.tiles import AnalogTile
+from crossgrid.aihwkit.simulator.parameters import NoiseManagementType, WeightModifierType
+from crossgrid.aihwkit.simulator.tiles import AnalogTile, InferenceTile
 from crossgrid.aihwkit.utils import visualization
 from crossgrid.aihwkit.utils.pulses import compute_pulse_response, config_of, get_tile_for_plotting
+from crossgrid.kernels.errors import ConfigError
 
 matplotlib.use("Agg")
 
@@ -199,3 +204,45 @@ def test_diffusion_follows_a_step_once() -> None:
     assert not torch.equal(after, diffused)
     tile.post_update_step()
     assert torch.equal(tile.get_weights()[0], after)
+
+
+def test_drift_coefficients_of_a_programmed_tile_are_those_it_drifts_by() -> None:
+    """w(t) = w ((t + t_0) / t_0)^-nu of positive weights without noise: the other device holds nothing."""
+    still = PCMLikeNoiseModel(prog_noise_scale=0.0, read_noise_scale=0.0)
+    tile = InferenceTile(6, 5, InferenceRPUConfig(noise_model=still, drift_compensation=None)).eval()
+    assert tile.drift_noise_parameters is None
+    w = 0.1 + torch.rand(6, 5)
+    tile.set_weights(w)
+    tile.drift_weights(3600.0)
+    nu, unused = tile.drift_noise_parameters
+    assert nu.shape == unused.shape == (6, 5)
+    torch.testing.assert_close(tile.get_weights()[0], w * (3620.0 / 20.0) ** -nu, rtol=1e-5, atol=1e-6)
+
+
+def test_noise_models_take_aihwkits_arguments() -> None:
+    table = {1.0: [0.5, 0.1], 60.0: [0.7]}
+    wan = ReRamWan2022NoiseModel(table, g_max=40.0)
+    assert (wan.times, wan.coeffs, wan.g_max) == ([1.0, 60.0], [[0.5, 0.1], [0.7]], 40.0)
+    decay, read = {"mean": [-0.1], "std": [0.04, 0.4]}, {"K": 0.03, "t_read": 1e-7}
+    cmo = ReRamCMONoiseModel(
+        g_max=80.0, g_min=8.0, decay_dict=decay, read_dict=read, acceptance_range=2e-2
+    )  # fmt: skip
+    assert (cmo.g_converter.g_max, cmo.g_converter.g_min, cmo.acceptance_range) == (80.0, 8.0, 0.2)
+    assert (cmo.decay_mean, cmo.decay_std, cmo.read_k, cmo.t_read) == (-0.1, [0.4, 0.04], 0.03, 1e-7)
+    assert copy.deepcopy(cmo) == cmo
+    with pytest.raises(ConfigError, match="coeff_dict"):
+        ReRamCMONoiseModel({0.2: [1.0]})
+
+
+def test_none_stands_for_the_none_of_an_enum() -> None:
+    config = InferenceRPUConfig()
+    config.modifier.type = config.forward.noise_management = None
+    assert config.modifier.type is WeightModifierType.NONE
+    assert config.forward.noise_management is NoiseManagementType.NONE
+
+
+def test_clipped_outputs_of_pulsed_tiles_are_not_managed() -> None:
+    config = SingleRPUConfig()
+    config.pre_post.input_range.enable = config.pre_post.input_range.manage_output_clipping = True
+    with pytest.raises(ConfigError, match="manage_output_clipping = True on a tile that learns by pulses"):
+        AnalogTile(3, 3, config)

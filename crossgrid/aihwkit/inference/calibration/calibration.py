@@ -98,7 +98,7 @@ def calibrate_input_ranges(
     Args:
         model: a model with tiles.
         calibration_type: what a range becomes.
-        dataloader: gives ``(args, kwargs)`` of the model's calls.
+        dataloader: gives ``(args, kwargs)`` of the model's calls; a tensor is a call's only argument.
         quantile: of the types that take one.
         max_samples: vectors that are kept, or batches that are averaged.
         std_alpha: multiple of the standard deviation; that of each configuration if not given.
@@ -126,7 +126,7 @@ def calibrate_input_ranges(
     hooks = [each.tile.register_forward_pre_hook(each) for each in collectors.values()]
     try:
         for args, kwargs in dataloader:
-            model(*args, **kwargs)
+            model(*((args,) if isinstance(args, Tensor) else args), **kwargs)
     finally:
         for hook in hooks:
             hook.remove()

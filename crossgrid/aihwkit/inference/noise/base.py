@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -72,6 +73,21 @@ class NoiseOfTensors:
             g = self.apply_drift_noise_to_conductance(_array(target), _array(nu), t_inference, draws)  # type: ignore[attr-defined]
             drifted.append(_like(g, target))
         return self.g_converter.convert_back_to_weights(drifted, params)  # type: ignore[no-any-return]
+
+
+def taking(fields_of: Callable[..., dict[str, Any]]) -> Callable[[Any], Any]:
+    """A class whose constructor takes aihwkit's arguments: ``fields_of`` tells the fields that they mean."""
+
+    def changed(kind: Any) -> Any:
+        plain: Any = kind.__init__
+
+        def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+            plain(self, **fields_of(*args, **kwargs))
+
+        kind.__init__ = __init__
+        return kind
+
+    return changed
 
 
 def _array(values: Tensor) -> NDArray[np.float32]:

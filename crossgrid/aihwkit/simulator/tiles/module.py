@@ -15,7 +15,9 @@ from crossgrid.emulator.nn.inputs import eager, require_input
 from crossgrid.emulator.nn.keys import new_key
 from crossgrid.emulator.nn.matrix import AnalogMatrix
 from crossgrid.emulator.tiles.layer_spec import LayerSpec
-from crossgrid.kernels.errors import InputError
+from crossgrid.kernels.errors import ConfigError, InputError
+from crossgrid.kernels.inference import drift_coefficients, program
+from crossgrid.kernels.rng import tile_key
 
 from ...exceptions import TileModuleError
 from ...missing import absent
@@ -28,6 +30,19 @@ from .ranged import Ranged, RangedInput
 from .simulator import SimulatorView
 from .state import packed_config, unpacked_config
 from .weights import TileWeights, has_dynamics
+
+
+def _require_unmanaged(name: str, limits: Any) -> None:
+    """Refuse to manage clipped outputs of a tile that learns by pulses: nobody counts them.
+
+    Raises:
+        ConfigError: it is asked for.
+    """
+    if limits.manage_output_clipping:
+        raise ConfigError(
+            f"{name}: input_range.manage_output_clipping = True on a tile that learns by pulses: set it to "
+            "False, or take an InferenceRPUConfig"
+        )
 
 
 class TileModule(TileWeights):
@@ -81,6 +96,7 @@ class TileModule(TileWeights):
         limits = getattr(getattr(self._config, "pre_post", None), "input_range", None)
         if limits is not None and limits.enable:
             if isinstance(self.analog_tile, PulsedTiles):
+                _require_unmanaged(spec.name, limits)
                 self.ranged = Ranged(limits)
             module = self._range_module()
             if module is not None and not getattr(limits, "learn_input_range", True):
@@ -214,6 +230,19 @@ class TileModule(TileWeights):
         """Results of the ADC times the input range and the mapping scales."""
         y = x_output if self.input_range is None else x_output * self.input_range
         return y if self.mapping_scales is None else y * self.mapping_scales
+
+    @property
+    def drift_noise_parameters(self) -> list[Tensor] | None:
+        """What the devices keep for their drift, [out, in] for each conductance; None if not programmed."""
+        tiles = self.analog_tile
+        if not isinstance(tiles, HardwareAwareTiles) or tiles.programmed is None:
+            return None
+        spec = self.grid.spec
+        key_12 = tile_key(spec.key, spec.tiles[0].block)[None]
+        state = program(
+            tiles.held(self.weight)[None], tiles.config.noise_model, key_12, tiles.programmed.tick
+        )
+        return [torch.from_numpy(nu_TOI[0]) for nu_TOI in drift_coefficients(state)]
 
     def is_indexed(self) -> bool:
         """Convolutions unfold their images before the tile."""
