@@ -19,6 +19,7 @@ from crossgrid.chip.description.events import Events
 from crossgrid.chip.reports.names import Name
 from crossgrid.chip.reports.tables import layer_table, mapping_table
 
+from ..config.rpu import update_of
 from ..tiles.layer_spec import LayerSpec
 from .metrics import TileSample, busy_share, waiting_share
 
@@ -98,6 +99,19 @@ class RunReport:
             found.append(sum(reads) / max(len(reads), 1) / layer.vectors)
         return found
 
+    def update_ns(self) -> float:
+        """How long the arrays were pulsed at most: vectors times slots of a train times ``write.pulse_ns``.
+
+        Tiles are pulsed at the same time; with ``update_bl_management`` trains may be shorter.
+        0 without a chip.
+        """
+        if self.chip is None:
+            return 0.0
+        trains = {spec.name: update_of(spec.rpu_config) for spec in self.specs}
+        slots = {name: 0 if train.exact else train.desired_bl for name, train in trains.items()}
+        pulsed = [counters["update_count"] * slots[labels["layer"]] for labels, counters in self.samples]
+        return max(pulsed, default=0.0) * self.chip.write.pulse_ns.value
+
     def energy(self) -> Table | None:
         """Energy of the run by part of the chip, from counted events."""
         events = self.events()
@@ -111,7 +125,9 @@ class RunReport:
         for part, energy_pj in sorted(parts.items(), key=lambda item: -item[1]):
             table.add_row(part, f"{energy_pj / 1e6:,.3f}")
         table.add_row("total", f"{sum(parts.values()) / 1e6:,.3f}")
-        table.caption = LEFT_OUT
+        pulsed_ms = self.update_ns() / 1e6
+        pulses = f"update pulses took at most {pulsed_ms:,.3g} ms; " if pulsed_ms else ""
+        table.caption = f"{pulses}{LEFT_OUT}"
         return table
 
     def activity(self) -> Table:

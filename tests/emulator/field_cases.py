@@ -205,7 +205,10 @@ FREE = {"update_bl_management": False, "update_management": False}
 IMPLICIT = {"pulse_type": "DETERMINISTIC_IMPLICIT", "x_res_implicit": 0.1}
 UPDATE = Case(
     cg.UpdateParameters, single(update=True),
-    ({}, {"update_bl_management": False}, {**FREE, "desired_bl": 2}, {"res": 0.1}, IMPLICIT),
+    (
+        {}, {"update_bl_management": False}, {**FREE, "desired_bl": 2}, {"res": 0.1}, IMPLICIT,
+        {**FREE, "desired_bl": 99},  # a rate of 0.1 needs 100 steps of 0.001
+    ),
 )  # fmt: skip
 READ = Case(
     cg.IOParameters, single(forward=True),
@@ -245,6 +248,8 @@ def measured_days(config: Any) -> bytes:
     return joined(seen)
 
 
+#: tables of two pairs that do not give back the weight, which a test refuses where it is not switched off
+UNEVEN = [[0.0, 5.0, 25.0], [25.0, 0.0, 0.0], [0.0, 0.0, 20.0], [20.0, 0.0, 0.0]]
 REFERENCE = {"prog_coeff_g_max_reference": 20.0}
 INFERENCE = [
     *(Case(cls, inference("noise_model"), ({}, REFERENCE)) for cls in (
@@ -254,6 +259,9 @@ INFERENCE = [
     Case(cg.ReRamWan2022NoiseModel, measured_days),
     *(Case(cls, converter, ({}, {"g_min": 1.0})) for cls in (
         cg.SinglePairConductanceConverter, cg.NPairConductanceConverter, cg.SingleDeviceConductanceConverter,
+    )),
+    Case(cg.CustomPairConductanceConverter, converter, (
+        {"f_lst": [1.0, 1.0], "g_lst": UNEVEN, "invertibility_test": False},
     )),
     *(Case(cls, inference("drift_compensation")) for cls in (
         cg.GlobalDriftCompensation, cg.GlobalDriftCompensationWithExactReference,

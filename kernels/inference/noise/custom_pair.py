@@ -6,7 +6,7 @@ import numpy as np
 
 from ...config import config, field
 from ...errors import ConfigError
-from .converters import Array, BaseConductanceConverter, ConductanceScale, largest
+from .converters import Array, BaseConductanceConverter, ConductanceScale, check_range, largest
 
 
 @config
@@ -37,6 +37,13 @@ class CustomPairConductanceConverter(BaseConductanceConverter):
             )
         if len({len(table) for table in self.g_lst}) != 1 or len(self.g_lst[0]) < 2:
             raise ConfigError(f"{name}.g_lst needs tables of one length, of two conductances at least")
+        check_range(name, self.g_min, self.g_max)
+        least, most = min(map(min, self.g_lst)), max(map(max, self.g_lst))
+        if least < self.g_min or most > self.g_max:
+            raise ConfigError(
+                f"{name}.g_lst reaches from {least:g} to {most:g} µS, beyond g_min = {self.g_min:g} and "
+                f"g_max = {self.g_max:g} µS; set those to the range of the devices"
+            )
         if not self.invertibility_test:
             return
         w = np.linspace(-1.0, 1.0, 5, dtype=np.float32)
