@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 import functools
 import hashlib
+import sys
 import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol, cast
@@ -221,6 +222,20 @@ class AnalogContext(LazyWeight, nn.Parameter):
         torch.Tensor.data.__set__(self, LazyWeight(self.tiles, shape, like.device))  # type: ignore[attr-defined]
         if isinstance(waiting, PulsesWaiting):
             self.grad = waiting.to(self)
+
+    def detach(self) -> Tensor:  # type: ignore[override]
+        """The same weight outside torch's graph.
+
+        Raises:
+            ConfigError: for ``nn.Parameter``, whose parameter would be of this class, without its tiles.
+        """
+        if sys._getframe(1).f_code is nn.Parameter.__new__.__code__:
+            raise ConfigError(
+                f"{self.tiles.label}: nn.Parameter (of parametrizations.weight_norm too) cannot be made of a "
+                "weight that learns by pulses, whose numbers are on its tiles; take nn.Parameter("
+                "layer.weight.detach().clone()), or convert with an InferenceRPUConfig"
+            )
+        return super().detach()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> AnalogContext:
         tiles = copy.deepcopy(self.tiles, memo)

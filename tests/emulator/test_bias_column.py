@@ -38,7 +38,7 @@ HELD = {
     for name, layer in {**LAYERS, **WITHIN}.items()
     if "Transpose" not in name and name not in ("bilinear form", "experts")
 }
-OF_ITSELF = ("pruning", "parametrization", "assigning")
+OF_ITSELF = ("pruning", "parametrization", "assigning", "weight normalization")
 
 
 @pytest.mark.filterwarnings("ignore")  # what torch's own tools say about the twin

@@ -16,7 +16,7 @@ import crossgrid as cg
 #: what is done to a layer by its parameter's own name
 OF_A_LAYER_ITSELF = {
     "pruning, while it computes the weight", "pruning, made permanent", "parametrization",
-    "assigning a parameter",
+    "assigning a parameter", "weight normalization",
 }  # fmt: skip
 DOCUMENT = Path(__file__).parents[2] / "docs" / "torch.md"
 

@@ -292,6 +292,20 @@ def assigned(analog: nn.Module, twin: nn.Module, x: Tensor) -> None:
     forward(analog, twin, x)
 
 
+def made_a_parameter(analog: nn.Module, twin: nn.Module, x: Tensor) -> None:
+    ours, theirs = (nn.Parameter(weight_of(layer)[1]) for layer in (analog, twin))
+    assert isinstance(ours, nn.Parameter)
+    close(ours.detach(), theirs.detach())
+
+
+def normalized(analog: nn.Module, twin: nn.Module, x: Tensor) -> None:
+    for layer in (analog, twin):
+        nn.utils.parametrizations.weight_norm(layer, weight_of(layer)[0])
+        with torch.no_grad():
+            next(p for name, p in layer.named_parameters() if name.endswith("original0")).mul_(0.5)
+    forward(analog, twin, x)
+
+
 def mapped_over(analog: nn.Module, twin: nn.Module, x: Tensor) -> None:
     torch.vmap(analog)(x.unsqueeze(0))
 
@@ -342,6 +356,8 @@ BEHAVIOURS: dict[str, tuple[Callable[..., None], str, str]] = {
     "parametrization": (parametrized, PULSED, ""),
     "functional_call": (functional, PULSED, ""),
     "assigning a parameter": (assigned, "a parameter cannot take the place", ""),
+    "nn.Parameter(layer.weight)": (made_a_parameter, "nn.Parameter .* cannot be made of", ""),
+    "weight normalization": (normalized, "nn.Parameter .* cannot be made of", ""),
     "vmap, torch.func": (mapped_over, "torch.func's transforms", "torch.func's transforms"),
     "torch.fx": (traced, "torch.fx cannot look", "torch.fx cannot look"),
     "torch.jit": (scripted, "torch.jit.script cannot look", "torch.jit.script cannot look"),
