@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Any
 
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized, register_parametrization
 
 from crossgrid.kernels.errors import ConfigError
 
@@ -18,7 +20,8 @@ def carry(old: nn.Module, new: nn.Module, own: Collection[str]) -> nn.Module:
     """``new``, which takes the place of ``old`` in a model, with all that a user hung onto ``old``.
 
     Hooks stay in the very dictionaries, so that whoever holds a handle can still remove them. Attributes,
-    buffers and submodules are a user's unless ``own`` names them: what every layer of the kind has.
+    buffers and submodules are a user's unless ``own`` names them: what every layer of the kind has. A weight
+    that was computed from others is computed from them still.
 
     Raises:
         ConfigError: a weight has a hook of its own, and in ``new`` it learns by pulses.
@@ -29,8 +32,13 @@ def carry(old: nn.Module, new: nn.Module, own: Collection[str]) -> nn.Module:
         if name not in own:
             new.register_buffer(name, buffer, name not in old._non_persistent_buffers_set)
     for name, module in old._modules.items():
-        if name not in own:
+        if name not in own and name != "parametrizations":
             new.add_module(name, module)
+    if is_parametrized(old):
+        computed: Any = old.parametrizations
+        for name, parts in computed.items():
+            register_parametrization(new, name, nn.Identity(), unsafe=True)
+            new.parametrizations[name] = parts  # type: ignore[index,operator]
     for name, parameter in new._parameters.items():
         before = old._parameters.get(name)
         if isinstance(parameter, AnalogContext) and before is not None:

@@ -89,7 +89,7 @@ class _Conversion:
         """What takes the place of ``module``, which is called ``name``: itself, if it stays digital."""
         if name in self.excluded or module in self.analog:
             return self.analog.get(module, module)
-        kind = kind_of(module)
+        kind = kind_of(module, trained=True)
 
         def below(key: str, child: nn.Module) -> nn.Module:
             return self.converted(f"{name}.{key}".lstrip("."), child)
@@ -97,6 +97,8 @@ class _Conversion:
         if kind is None:
             return _replace_children(module, below)
         config = self._config(name, module)
+        if config is not None and not isinstance(config, InferenceRPUConfig) and kind_of(module) is None:
+            return module  # a warning names it
         made = module if config is None else analog_twin(module, config, name or type(module).__name__)
         self.analog[module] = made if made is module else carry(module, made, own_names(module, module))
         # what experts have besides their stacks are layers of their own

@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
-from torch.nn.utils.parametrize import is_parametrized
+from torch.nn.utils.parametrize import ParametrizationList, is_parametrized
 
 from ..nn.base import AnalogLayer
 from ..nn.experts.layout import layout_of, stacks_of
@@ -30,22 +30,31 @@ TRANSPOSED = "Conv1D"
 EXPERTS = "experts"
 
 
-def kind_of(module: nn.Module) -> Any:
+def kind_of(module: nn.Module, trained: bool = False) -> Any:
     """The torch layer whose analog twin takes the place of ``module``; None where it stays digital.
+
+    ``trained`` says that weights are trained digitally: then one may be computed from others.
 
     A subclass counts where it computes what its class does. Hugging Face's ``Conv1D`` is known by its name,
     so that transformers need not be installed.
     """
-    return None if why_digital(module) else _class_of(module)
+    return None if why_digital(module, trained) else _class_of(module)
 
 
-def why_digital(module: nn.Module) -> str | None:
-    """Why a module stays digital; None: it goes onto tiles."""
+def why_digital(module: nn.Module, trained: bool = False) -> str | None:
+    """Why a module stays digital, see ``kind_of``; None: it goes onto tiles."""
     kind = _class_of(module)
     if kind is None:
         return _why_unknown(module)
-    if is_parametrized(module) or (kind is not EXPERTS and set(module._parameters) != _plain(module)):
+    computed = set(module.parametrizations) if is_parametrized(module) else set()  # type: ignore[arg-type]
+    alone = kind in (EXPERTS, TRANSPOSED, nn.MultiheadAttention)  # computed weights have no twin there
+    if (computed and alone) or (kind is not EXPERTS and {*module._parameters} | computed != _plain(module)):
         return "its weight is computed from others (parametrization, pruning): remove that first"
+    if computed and not trained:
+        return (
+            "its weight is computed from others (parametrization), and pulses would move it alone: convert "
+            "it with an InferenceRPUConfig, or remove that first"
+        )
     if any(isinstance(p, nn.parameter.UninitializedParameter) for p in module._parameters.values()):
         return "its weight has no shape yet: run the model once"
     if any(p is not None and p.is_complex() for p in module._parameters.values()):
@@ -103,6 +112,8 @@ def _class_of(module: nn.Module) -> Any:
 
 def _why_unknown(module: nn.Module) -> str:
     """Why a module that is none of the known kinds stays digital."""
+    if isinstance(module, ParametrizationList):
+        return "a weight is computed from it (parametrization)"
     own = [name for name, p in module._parameters.items() if p is not None and p.dim() > 1]
     if not own or isinstance(module, (*MULTIPLY, nn.Embedding, nn.EmbeddingBag)):
         return "no analog layer for it"

@@ -51,7 +51,7 @@ CONVERSIONS: dict[Any, Conversion] = {
 
 def analog_twin(module: nn.Module, rpu_config: RPUConfig, name: str) -> AnalogLayer:
     """The analog layer that computes what ``module``, called ``name``, computes."""
-    return CONVERSIONS[kind_of(module)](module, rpu_config, name)
+    return CONVERSIONS[kind_of(module, trained=True)](module, rpu_config, name)
 
 
 def own_names(old: nn.Module, digital: nn.Module) -> frozenset[str]:
@@ -59,7 +59,7 @@ def own_names(old: nn.Module, digital: nn.Module) -> frozenset[str]:
 
     It is the torch layer ``digital`` or its analog twin. Experts take along what they have themselves.
     """
-    kind = kind_of(digital)
+    kind = kind_of(digital, trained=True)
     if kind is EXPERTS:
         return frozenset({*vars(old), *old._buffers, *old._modules})
     made: Any = type(digital) if kind is TRANSPOSED else kind

@@ -78,6 +78,10 @@ def load_matrix(matrix: AnalogMatrix, state_dict: dict[str, Any], prefix: str, e
         if plain is None or plain["digest"] != digest_of(w_OI):
             matrix.set_weights(weight, bias)
             stale = {f"{below}out_scale.mapping", f"{below}out_scale.learned"}
+    elif saved is not None and matrix.weight_name not in matrix.layer._parameters and not spec.learns:
+        plain, arrays = unpacked(spec.name, saved)  # of a weight that is computed: by those that are loaded
+        if "programmed" in plain:
+            matrix.analog_tile.take(plain, arrays)
     elif bias is not None and spec.learns:
         matrix.set_weights(matrix.whole(), bias)
     own = {below + name: value for name, value in matrix.analog_tile.state_dict().items()}

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized
 
 from crossgrid.chip import LayerShape
 from crossgrid.chip.plan.digital import DigitalWork
@@ -139,9 +140,13 @@ def size_of(parameter: Tensor) -> int:
 
 def _on_tiles(model: nn.Module) -> set[int]:
     """The parameters that stand for what tiles hold."""
-    matrices = [matrix for _, layer in analog_layers(model) for matrix in layer.matrices().values()]
-    biases = [matrix.bias for matrix in matrices if matrix.grid.spec.bias_column]
-    return {id(parameter) for parameter in (*(matrix.parameter for matrix in matrices), *biases)}
+    layers = [layer for _, layer in analog_layers(model)]
+    matrices = [matrix for layer in layers for matrix in layer.matrices().values()]
+    held = [matrix.parameter for matrix in matrices]
+    held += [matrix.bias for matrix in matrices if matrix.grid.spec.bias_column and matrix.bias is not None]
+    for layer in layers:  # what such a weight is computed from
+        held += layer.parametrizations.parameters() if is_parametrized(layer) else []  # type: ignore[operator,union-attr]
+    return {id(parameter) for parameter in held}
 
 
 def _digital_row(name: str, module: nn.Module, weights: int, macs: float) -> DigitalRow:

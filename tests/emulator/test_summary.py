@@ -81,7 +81,7 @@ def test_reasons_are_those_of_the_conversion() -> None:
         nn.Linear(4, 4), nn.utils.parametrizations.weight_norm(nn.Linear(4, 4)), nn.Bilinear(4, 4, 2)
     )
     with pytest.warns(UserWarning, match="stay digital"):
-        model = cg.convert_to_analog(model, cg.InferenceRPUConfig(), exclude_modules=["0"])
+        model = cg.convert_to_analog(model, cg.SingleRPUConfig(), exclude_modules=["0"])
     reasons = {row.name: row.why for row in cg.analog_summary(model).digital}
     decided = digital_because(model)
     assert decided
