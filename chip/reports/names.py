@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,25 +15,29 @@ if TYPE_CHECKING:
 NAME_WIDTH = 48
 #: characters below which both ends of a name say nothing: other columns break their lines first
 LEAST_WIDTH = 22
+#: parts of the room that a name's start is given, the next where two names of a column would read alike
+STARTS = (1 / 3, 1 / 2, 2 / 3, 0.0)
 
 
-def shortened(name: str, width: int = NAME_WIDTH) -> str:
+def shortened(name: str, width: int = NAME_WIDTH, start: float = STARTS[0]) -> str:
     """``name`` in at most ``width`` characters, its middle left out where it is longer.
 
-    A third of the room goes to its start, the rest to its end, where names of one model differ.
+    The part ``start`` of the room goes to its start, the rest to its end, where names of one model differ.
     """
     if len(name) <= width:
         return name
-    left = (width - 1) // 3
+    left = int((width - 1) * start)
     return f"{name[:left]}…{name[left + 1 - width :]}"[:width]
 
 
-def fitting(name: str, cells: int) -> str:
+@functools.lru_cache(maxsize=1 << 14)  # each row of a column asks for all
+def fitting(name: str, cells: int, start: float = STARTS[0]) -> str:
     """``name`` shortened to so many of a terminal's cells, of which some letters take two."""
     from rich.cells import cell_len
 
     widths = range(min(cells, len(name)), 0, -1)
-    return next((short for short in (shortened(name, w) for w in widths) if cell_len(short) <= cells), "")
+    shorter = (shortened(name, w, start) for w in widths)
+    return next((short for short in shorter if cell_len(short) <= cells), "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +46,7 @@ class Name:
 
     text: str
     after: str = ""  # words that follow the name and are never left out
+    among: Collection[str] = ()  # the names of its column, which should not read alike
 
     def __str__(self) -> str:
         return self.text + self.after
@@ -54,4 +61,13 @@ class Name:
         from rich.text import Text
 
         room = max(options.max_width - len(self.after), 1)
-        yield Text(fitting(self.text, min(room, NAME_WIDTH)) + self.after, no_wrap=True)
+        yield Text(self._short(min(room, NAME_WIDTH)) + self.after, no_wrap=True)
+
+    def _short(self, width: int) -> str:
+        """The name in ``width`` cells, unlike the others of its column if it can be."""
+        others = {other for other in self.among if other != self.text}
+        for start in STARTS:
+            short = fitting(self.text, width, start)
+            if all(fitting(other, width, start) != short for other in others):
+                return short
+        return fitting(self.text, width)

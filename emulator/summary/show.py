@@ -30,6 +30,9 @@ HEADINGS = {
     "digital": ("module", "kind", "weights", "products", "why"),
 }
 
+#: columns of words; the others hold numbers, which stand at the right
+WORDS = ("layer", "module", "kind", "why")
+
 
 def text_of(summary: AnalogSummary) -> str:
     """The summary in lines of at most 80 characters."""
@@ -39,9 +42,12 @@ def text_of(summary: AnalogSummary) -> str:
     console.print(Text(f"{summary.model}: {summary.line.partition(';')[0]}"))
     for title, kind, rows in _tables(summary):
         table = layer_table("", *HEADINGS[kind])
+        names = {_cells(row)[0] for row, _ in rows}
         for row, count in rows:
             name, *cells = _cells(row)
-            table.add_row(Name(name, _times(count)), *cells)
+            if isinstance(row, DigitalRow):
+                cells[0] = shortened(cells[0], KIND_WIDTH)
+            table.add_row(Name(name, _times(count), names), *cells)
         console.print()
         console.print(Text(title))
         console.print(table)
@@ -55,7 +61,7 @@ def html_of(summary: AnalogSummary) -> str:
     """The summary as tables that a notebook shows; full names stand in the cells' titles."""
     parts = [f"<p><b>{html.escape(summary.model)}</b>: {html.escape(summary.line.partition(';')[0])}</p>"]
     for title, kind, rows in _tables(summary):
-        head = "".join(f"<th>{html.escape(heading)}</th>" for heading in HEADINGS[kind])
+        head = "".join(f"<th{_side(heading)}>{html.escape(heading)}</th>" for heading in HEADINGS[kind])
         body = "".join(f"<tr>{_html_row(row, count)}</tr>" for row, count in rows)
         parts.append(
             f"<p>{html.escape(title)}</p><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
@@ -66,11 +72,18 @@ def html_of(summary: AnalogSummary) -> str:
 
 def _html_row(row: Any, count: int) -> str:
     name, *cells = _cells(row)
-    left = ' style="text-align: left"'
     shown = html.escape(shortened(name)) + _times(count)
-    words = len(cells) - 1 if isinstance(row, DigitalRow) else -1  # its reason
-    rest = (f"<td{left if k == words else ''}>{html.escape(cell)}</td>" for k, cell in enumerate(cells))
-    return f'<td{left} title="{html.escape(name)}">{shown}</td>' + "".join(rest)
+    headings = HEADINGS["digital" if isinstance(row, DigitalRow) else "analog"][1:]
+    rest = (
+        f"<td{_side(heading)}>{html.escape(cell)}</td>" for heading, cell in zip(headings, cells, strict=True)
+    )
+    return f'<td{_side("layer")} title="{html.escape(name)}">{shown}</td>' + "".join(rest)
+
+
+def _side(heading: str) -> str:
+    """Where a column's cells stand."""
+    side = "left" if heading in WORDS else "right"
+    return f' style="text-align: {side}; padding: 0.1em 0.6em"'
 
 
 def _tables(summary: AnalogSummary) -> Iterable[tuple[str, str, list[tuple[Any, int]]]]:
@@ -116,7 +129,7 @@ def _cells(row: Any) -> tuple[str, ...]:
         used = "–" if row.range_used is None else f"{row.range_used:.0%}"
         clipped = f", {row.clipped:.0%} clipped" if row.clipped >= 0.005 else ""
         return row.name, str(row.out), str(row.in_), f"{row.tiles:,}", *shares, used + clipped
-    return row.name or "(the model)", shortened(row.kind, KIND_WIDTH), *shares, row.why
+    return row.name or "(the model)", row.kind, *shares, row.why
 
 
 def _share(share: float) -> str:

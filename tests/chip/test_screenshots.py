@@ -5,12 +5,11 @@ from __future__ import annotations
 import dataclasses
 import html
 import re
-import shutil
-import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
+from browser import CHROMIUM, chromium
 
 from crossgrid.chip import Chip, LayerShape, load_chip, map_layers
 from crossgrid.chip.description.spec import Grid
@@ -18,22 +17,7 @@ from crossgrid.chip.reports.page import write_page
 from crossgrid.chip.reports.report import Report
 from crossgrid.emulator.shapes.zoo import zoo_digital, zoo_layers
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: apt-get install chromium")
-
-
-def chromium(
-    profile: Path, page: Path, *arguments: str, fragment: str = "", width: int = 1240
-) -> subprocess.CompletedProcess[str]:
-    assert CHROMIUM is not None
-    return subprocess.run(
-        [
-            CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
-            f"--user-data-dir={profile}", f"--window-size={width},1400", "--virtual-time-budget=8000",
-            "--enable-logging=stderr", *arguments, f"{page.as_uri()}{fragment}",
-        ],
-        capture_output=True, text=True, timeout=120, check=True,
-    )  # fmt: skip
 
 
 def pixels(path: Path) -> np.ndarray:

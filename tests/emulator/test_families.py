@@ -15,7 +15,7 @@ import crossgrid as cg
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "families.md"
 
-#: sums of a few hundred products, a dozen normalizations: at most 6e-6 as measured; other sums have room
+#: dozens of sums of a few hundred products in another order, see docs/families.md; at most 6e-6 as measured
 LIMIT = 1e-5
 
 

@@ -252,6 +252,8 @@ def test_text_fits_80_columns_and_keeps_both_ends_of_names(layers: int) -> None:
         assert line.split()[0].startswith("model")
     assert ("×30" in text) == (layers == 30)
     assert f"model.layers.{first}" in text or "…" in text
+    named = [line.split()[0] for line in text.splitlines() if "_proj" in line]
+    assert len(set(named)) == len(named)  # no two rows read alike
 
 
 def test_plain_data_is_json_and_holds_every_row() -> None:

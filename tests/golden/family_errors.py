@@ -54,7 +54,8 @@ def compared(
     (theirs, their_weights), (ours, our_weights) = outputs
     shared = [n for n, p in analog.named_parameters() if not isinstance(p, cg.AnalogContext)]
     pairs = [(gradients[1][n], gradients[0][n]) for n in shared if gradients[0][n] is not None]
-    # a key's bias, or one before a normalization, has a gradient of zero: what rounding leaves says nothing
+    # a key's bias, or one before a normalization, has a gradient of zero: what rounding leaves says nothing;
+    # docs/families.md derives the floors and the limit
     floor = 0.01 * max(float(their.abs().max()) for _, their in pairs)
     return Errors(
         relative(ours, theirs),

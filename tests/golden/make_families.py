@@ -17,6 +17,20 @@ gradients of what is digital in both, and all parameters after one step, in trai
 `make test-slow` repeats all of them, `make test` those in bold, and asks for less than 1e-5.
 `tests/golden/make_families.py` writes this page.
 
+Both models compute in float32 and add the same products in another order, which is all that differs. One
+rounding is 6e-8 (half of 2^-23); a sum of n products in another order is off by about sqrt(n) of them, and a
+model passes some dozens of sums of up to a few hundred products, the second half of them on the way back:
+sqrt(50 x 300) x 6e-8 = 7e-6 if nothing damps them, and less where a normalization does. Hence 1e-5. What
+is near zero on purpose has a floor as its unit, below which a difference is rounding of other numbers:
+
+| error | unit | floor of the unit | why |
+|---|---|---|---|
+| forward | largest output | 1e-12 | none is needed: no output is zero |
+| gradient | largest gradient of the parameter | 1 % of the largest of any digital parameter | the bias of \
+keys, and one before a normalization, cannot change the output: its gradient is what rounding leaves |
+| step | largest number of the parameter after the step | 0.01 | biases start at zero, and those that cannot \
+change the output stay there |
+
 | family | kind | on tiles | digital | forward | gradient | step | what stays digital |
 |---|---|---|---|---|---|---|---|
 """
@@ -26,7 +40,8 @@ Embeddings look rows up, normalizations scale what they read, biases are added: 
 matrix. In these tiny models they are large parts, of a real one a few percent. Routers choose experts
 by a parameter of their own class. Mamba's `dt_proj` and `conv1d` are excluded: its mixer computes with
 their weights past the layers (with a pulsed layer a backward pass says so). A weight that is computed
-from others (weight normalization in speech models) is named in a warning.
+from others (weight normalization in speech models) is named in a warning; with an `InferenceRPUConfig` it
+is on tiles.
 """
 
 
