@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..config.recovery import Recovery
 from ..tiles.messages import (
@@ -30,17 +30,13 @@ QUERIES = (ReadWeights, ReadState, ReadSnapshot, Stats, Process)
 Frames = list[bytes]
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
+class Told(NamedTuple):
     """A message that an actor was sent."""
 
     number: int
     query: bool
     frames: Frames
-
-    @property
-    def size(self) -> int:
-        return sum(map(len, self.frames))
+    size: int  # of the frames
 
 
 @dataclass(slots=True)
@@ -56,12 +52,14 @@ class History:
 
     def add(self, number: int, message: Any, frames: Sequence[Any]) -> Frames:
         """Remember a message that is about to be sent; its frames, which nobody else writes to."""
-        told = Told(number, isinstance(message, QUERIES), [bytes(frame) for frame in frames])
-        self.told.append(told)
-        self.size += told.size
-        if isinstance(message, ReadSnapshot):
+        kept = [bytes(frame) for frame in frames]
+        size = sum(map(len, kept))
+        query = isinstance(message, QUERIES)
+        self.told.append(Told(number, query, kept, size))
+        self.size += size
+        if query and isinstance(message, ReadSnapshot):
             self.asked[number] = message.layer
-        return told.frames
+        return kept
 
     def withdraw(self, number: int) -> None:
         """A message was not sent after all."""
@@ -71,6 +69,8 @@ class History:
 
     def due(self, message: Any) -> bool:
         """Whether to ask for a snapshot before ``message``, best between steps: then few passes are kept."""
+        if len(self.told) < self.recovery.snapshot_messages and self.size < self.log_bytes:
+            return False
         fill = max(len(self.told) / self.recovery.snapshot_messages, self.size / self.log_bytes)
         return not self.asked and fill >= (1.0 if isinstance(message, Forward) else 2.0)
 

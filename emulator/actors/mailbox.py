@@ -90,13 +90,13 @@ class Mailbox:
         Raises:
             BackendError: the mailbox was closed meanwhile.
         """
-        deadline = time.monotonic() + seconds
+        deadline, key = time.monotonic() + seconds, (actor, message)
         while True:
             with Uninterrupted():
                 with self._arrived:
                     if self._closed:
                         raise BackendError("the emulation has ended; its tiles answer no more")
-                    found = self._replies.pop((actor, message), None)
+                    found = self._replies.pop(key, None)
                     left = deadline - time.monotonic()
                     if found is not None or left <= 0:
                         return found
@@ -104,7 +104,9 @@ class Mailbox:
                         self._arrived.wait(min(left, PATIENCE_MS / 1e3))
                         continue
                     self._receiving = True
-                self._receive(left)
+                found = self._receive(left, key)
+                if found is not None:
+                    return found
 
     def take_all(self, actor: int, messages: Sequence[int]) -> dict[int, Reply] | None:
         """The replies to several messages once all are here, else None; it does not wait."""
@@ -142,12 +144,17 @@ class Mailbox:
 
         An actor answers in order: after the reply to a message, the failures of all before it are here.
         """
+        if not self._failures:
+            return None  # without the lock: those of before the reply were there with it
         with self._arrived:
             waiting = self._failures.get(actor)
             return waiting.popleft() if waiting else None
 
-    def _receive(self, seconds: float) -> None:
-        """Receive what comes first; only the one thread that set ``_receiving`` is here."""
+    def _receive(self, seconds: float, key: tuple[int, int] | None = None) -> Reply | None:
+        """Receive what comes first; only the one thread that set ``_receiving`` is here.
+
+        Returns the reply ``key``, (actor, message), if it is here then.
+        """
         received: list[Letter] = []
         try:
             for socket in self._ready(seconds):
@@ -160,6 +167,8 @@ class Mailbox:
                 for letter in received:
                     self._deliver(letter)
                 self._arrived.notify_all()
+                found = None if key is None else self._replies.pop(key, None)
+        return found
 
     def _ready(self, seconds: float) -> list[Any]:
         """The sockets to receive from; the only one waits by itself, which is faster than to ask first."""

@@ -1,22 +1,22 @@
 """Messages as bytes: how the protocol of ``tiles/messages.py`` crosses the border of a process.
 
-A letter is a list of frames. The first is an envelope of fixed layout, the same in every version of the
-protocol, so that whoever sent a letter that cannot be read is told so; behind it, in msgpack, stand the name
-of the message and its fields, where an array stands as its type and shape. Every further frame is an array.
-Nothing is pickled, large arrays are sent without a copy, and what was received is checked before it is used.
+A letter is a list of frames. The first begins with an envelope of fixed layout, the same in every version of
+the protocol, so that whoever sent a letter that cannot be read is told so. Behind it stand the length of a
+header, the header in msgpack: the name of the message, its fields, and type and shape of every array; and
+the small arrays themselves. Every further frame is a large array, sent without a copy. Nothing is pickled,
+and what was received is checked before it is used.
 """
 
 from __future__ import annotations
 
 import functools
 import math
+import re
 import struct
-import types
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin, get_type_hints
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple, TypeAlias, get_args, get_origin, get_type_hints
 
-import msgpack
+import msgspec
 import numpy as np
 import zmq
 from numpy.typing import NDArray
@@ -24,10 +24,10 @@ from numpy.typing import NDArray
 from crossgrid.kernels.errors import InputError
 
 from ..errors import ProtocolError
-from ..tiles.messages import VERSION, Failed, fields_of
+from ..tiles.messages import VERSION, Count, Failed, fields_of
 from ..tiles.values import as_array
 
-#: below this many bytes a copy is cheaper than zmq's bookkeeping for a shared frame
+#: up to so many bytes an array stands in the first frame: a copy is cheaper than a frame more
 COPY_BYTES = 65536
 
 #: the most that a frame, the header, a letter and an array may have; a socket cuts off who announces more
@@ -37,13 +37,24 @@ FRAME_BYTES, HEADER_BYTES, FRAMES, AXES = 1 << 32, 1 << 26, 1 << 20, 8
 #: restarted, the actor, number of the message
 ENVELOPE, MAGIC = struct.Struct("<4sHBBIQ"), b"xgrd"
 
+#: bytes of the header, behind the envelope
+LENGTH = struct.Struct("<I")
+
+#: arrays in the first frame begin at multiples of that
+ALIGNMENT = 16
+
 DTYPES = {name: np.dtype(name) for name in ("f4", "f8", "i8", "i4", "u4", "u1")}
 
-Check = Callable[[Any], bool]
+#: type and shape of arrays
+Table: TypeAlias = Sequence[tuple[str, tuple[int, ...]]]
+
+#: name of the message, its fields with an empty entry for each array, and the arrays in their order
+_HEADER = msgspec.msgpack.Decoder(
+    tuple[str, msgspec.Raw, list[tuple[Literal["f4", "f8", "i8", "i4", "u4", "u1"], tuple[Count, ...]]]]
+)
 
 
-@dataclass(frozen=True, slots=True)
-class Letter:
+class Letter(NamedTuple):
     """A message or a reply on its way between processes."""
 
     content: Any  # of the protocol; ``Failed`` where it could not be read
@@ -60,30 +71,44 @@ def encode(letter: Letter, version: int = VERSION) -> list[Any]:
         InputError: an array is larger than a frame may be.
         ProtocolError: an array is of another type than its field.
     """
-    content, arrays = letter.content, []
+    content = letter.content
     kind: Any = type(content)
     form = _form(kind)
-    body = {name: getattr(content, name) for name in form.fields}
+    table: list[tuple[str, tuple[int, ...]]] = []
+    small, large = [], []
     for name, dtypes in form.arrays:
-        described = []
-        for each in body[name]:
+        for each in getattr(content, name):
             array = as_array(each)
-            described.append((array.dtype.str[1:], array.shape))
-            if described[-1][0] not in dtypes:
+            table.append((array.dtype.str[1:], array.shape))
+            if table[-1][0] not in dtypes:
                 raise ProtocolError(
                     f"{form.name}.{name} takes arrays of {[*dtypes]}; it has {array.dtype} {array!r:.60}"
                 )
-            arrays.append(array if array.flags.c_contiguous else np.ascontiguousarray(array))
-        body[name] = described
-    largest = max((array.nbytes for array in arrays), default=0)
-    if largest > FRAME_BYTES or len(arrays) >= FRAMES:
+            if array.nbytes <= COPY_BYTES:
+                small.append(array.tobytes())
+            else:
+                large.append(np.ascontiguousarray(array).data)
+    largest = max((data.nbytes for data in large), default=0)
+    if largest > FRAME_BYTES or len(table) >= FRAMES:
         raise InputError(
-            f"{form.name} with {len(arrays)} arrays, the largest of {largest} bytes, cannot be sent: at "
+            f"{form.name} with {len(table)} arrays, the largest of {largest} bytes, cannot be sent: at "
             f"most {FRAMES - 1} arrays of {FRAME_BYTES} bytes can; use smaller batches"
         )
     envelope = ENVELOPE.pack(MAGIC, version, letter.wanted, letter.epoch, letter.sender, letter.number)
-    head = envelope + msgpack.packb((form.name, body))
-    return [head, *(array.data if array.nbytes else b"" for array in arrays)]
+    header = msgspec.msgpack.encode((form.name, content, table), enc_hook=_place_of_array)
+    parts = [envelope, LENGTH.pack(len(header)), header]
+    at = len(envelope) + LENGTH.size + len(header)
+    for data in small:
+        padding = -at % ALIGNMENT
+        parts += bytes(padding), data
+        at += padding + len(data)
+    return [b"".join(parts), *large]
+
+
+def _place_of_array(value: Any) -> None:
+    """What stands for an array among the fields."""
+    if not isinstance(value, np.ndarray):
+        as_array(value)  # a tensor
 
 
 def decode(frames: Sequence[Any], kinds: Mapping[str, type]) -> Letter:
@@ -103,127 +128,120 @@ def decode(frames: Sequence[Any], kinds: Mapping[str, type]) -> Letter:
                 f"a message of the protocol's version {version} cannot be read here, where it has version "
                 f"{VERSION}: install one version of crossgrid on all nodes"
             )
-        return Letter(_content(head[ENVELOPE.size :], frames[1:], kinds), number, wanted, sender, epoch)
+        return Letter(_content(head, frames, kinds), number, wanted, sender, epoch)
     except ProtocolError as error:
         return Letter(Failed(type(error).__name__, str(error)), number, wanted, sender, epoch)
 
 
-def _content(header: memoryview, frames: Sequence[Any], kinds: Mapping[str, type]) -> Any:
-    if len(header) > HEADER_BYTES:
-        raise ProtocolError(f"a header of {len(header)} bytes is refused; at most {HEADER_BYTES} are read")
+def _content(head: memoryview, frames: Sequence[Any], kinds: Mapping[str, type]) -> Any:
+    start = ENVELOPE.size + LENGTH.size
+    size = LENGTH.unpack_from(head, ENVELOPE.size)[0] if len(head) >= start else 0
+    if size > min(HEADER_BYTES, len(head) - start):
+        raise ProtocolError(
+            f"a header of {size} bytes cannot be read in a frame of {len(head)}; at most {HEADER_BYTES} are"
+        )
     try:
-        name, body = msgpack.unpackb(header, strict_map_key=False, use_list=False)
-        kind = kinds.get(name)
-    except (ValueError, TypeError, OverflowError, RecursionError, msgpack.UnpackException) as error:
-        raise ProtocolError(f"a header of {len(header)} bytes cannot be read: {error!r:.200}") from error
-    if kind is None or not isinstance(body, dict):
+        name, body, table = _HEADER.decode(head[start : start + size])
+    except (msgspec.MsgspecError, ValueError, TypeError, RecursionError) as error:
+        raise ProtocolError(f"a header of {size} bytes cannot be read: {error!s:.200}") from error
+    kind = kinds.get(name)
+    if kind is None:
         raise ProtocolError(f"unknown message {name!r:.80}; known are {', '.join(kinds)}")
     form = _form(kind)
-    if body.keys() != form.fields.keys():
-        raise ProtocolError(f"{name} has fields {[*body]!r:.200}; its fields are {', '.join(form.fields)}")
-    for field, check in form.checks:
-        if not check(body[field]):
-            raise ProtocolError(
-                f"{name}.{field} = {body[field]!r:.80} is not of type {_written(kind, field)}"
-            )
+    try:
+        content = form.decoder.decode(body)
+    except (msgspec.MsgspecError, ValueError, TypeError, RecursionError) as error:
+        raise _refusal(kind, body, error) from error
+    # the decoder passes over fields that it does not know: a map of so many entries has none
+    if memoryview(body)[0] != 0x80 | len(form.fields):
+        raise _refusal(kind, body, "other fields")
+    arrays = _arrays(name, table, frames, start + size)
     taken = 0
     for field, dtypes in form.arrays:
-        described = body[field]
-        if type(described) is not tuple or len(described) > len(frames) - taken:
+        values = getattr(content, field)
+        first, taken = taken, taken + len(values)
+        described = table[first:taken]
+        if values.count(None) < len(values) or not all(entry[0] in dtypes for entry in described):
             raise ProtocolError(
-                f"{name}.{field} describes {described!r:.80} and has {len(frames) - taken} frames for it"
+                f"{name}.{field} holds {values!r:.80} for arrays {described!r:.80}; it takes {sorted(dtypes)}"
             )
-        own = frames[taken : taken + len(described)]
-        body[field] = [
-            _array(name, field, entry, frame, dtypes) for entry, frame in zip(described, own, strict=True)
-        ]
-        taken += len(described)
-    if taken != len(frames):
-        raise ProtocolError(f"{name} describes {taken} arrays and comes with {len(frames)}")
-    return kind(**body)
+        values[:] = arrays[first:taken]
+    if taken != len(arrays):
+        raise ProtocolError(f"{name} has fields for {taken} arrays and describes {len(arrays)}")
+    return content
 
 
-def _array(name: str, field: str, entry: Any, frame: Any, dtypes: frozenset[str]) -> NDArray[Any]:
-    """A view of a frame as the header describes it, once its description is found to be true."""
-    if not _describes_an_array(entry) or entry[0] not in dtypes:
+def _arrays(name: str, table: Table, frames: Sequence[Any], at: int) -> list[NDArray[Any]]:
+    """Views of the frames as the header describes them, once its description is found to be true.
+
+    Small arrays stand one behind the other in the first frame, from ``at`` on.
+    """
+    arrays, frame = [], 0
+    for kind, shape in table:
+        dtype = DTYPES[kind]
+        if len(shape) > AXES:
+            raise ProtocolError(f"{name} describes an array of {len(shape)} axes; at most {AXES} are read")
+        size = dtype.itemsize * math.prod(shape)
+        most = size or math.prod(max(length, 1) for length in shape)
+        if size <= COPY_BYTES:
+            memory, offset = frames[0], -(-at // ALIGNMENT) * ALIGNMENT
+            at = offset + size
+            fits = at <= len(memory)
+        else:
+            frame += 1
+            memory, offset = frames[frame] if frame < len(frames) else b"", 0
+            fits = memoryview(memory).nbytes == size
+        if not fits or most > FRAME_BYTES:
+            raise ProtocolError(
+                f"{name} describes an array {kind, shape!r:.80} and its frame has "
+                f"{memoryview(memory).nbytes - offset} bytes for it"
+            )
+        arrays.append(np.ndarray(shape, dtype, memory, offset) if size else np.empty(shape, dtype))
+    if at != len(frames[0]) or frame + 1 != len(frames):
         raise ProtocolError(
-            f"{name}.{field} has an array {entry!r:.80}; it takes one of {sorted(dtypes)} and a shape"
+            f"{name} describes {len(arrays)} arrays and comes with {len(frames[0]) - at} bytes and "
+            f"{len(frames) - 1 - frame} frames more"
         )
-    dtype, shape, size = DTYPES[entry[0]], entry[1], memoryview(frame).nbytes
-    most = math.prod(shape) or math.prod(max(length, 1) for length in shape)
-    if math.prod(shape) * dtype.itemsize != size or len(shape) > AXES or most > FRAME_BYTES:
-        raise ProtocolError(f"{name}.{field} describes an array {entry!r:.80} and its frame has {size} bytes")
-    return np.ndarray(shape, dtype, frame) if size else np.empty(shape, dtype)
+    return arrays
 
 
 class _Form(NamedTuple):
     """How one kind of message is written and read."""
 
     name: str
-    fields: dict[str, None]  # their names, in order
-    checks: list[tuple[str, Check]]  # for each field without arrays how to check a value that was received
-    arrays: list[tuple[str, frozenset[str]]]  # for each other one the types of its arrays
+    fields: list[str]
+    decoder: msgspec.msgpack.Decoder[Any]  # holds every field to its annotation
+    arrays: list[tuple[str, frozenset[str]]]  # for each field of arrays their types
 
 
 @functools.cache
 def _form(kind: Any) -> _Form:
     hints = get_type_hints(kind, include_extras=True)
-    fields = [(name, _check_of(hints[name])) for name in fields_of(kind)]
-    return _Form(
-        kind.__name__,
-        dict.fromkeys(name for name, _ in fields),
-        [(name, check) for name, check in fields if not isinstance(check, frozenset)],
-        [(name, check) for name, check in fields if isinstance(check, frozenset)],
+    arrays = [
+        (name, frozenset(get_args(hints[name])[1].split()))
+        for name in fields_of(kind)
+        if get_origin(get_args(hints[name])[0] if get_args(hints[name]) else None) is list
+    ]
+    return _Form(kind.__name__, fields_of(kind), msgspec.msgpack.Decoder(kind), arrays)
+
+
+def _refusal(kind: type, body: msgspec.Raw, error: object) -> ProtocolError:
+    """Which field of a message is wrong, with its value."""
+    name, fields = kind.__name__, fields_of(kind)
+    try:
+        found = msgspec.msgpack.decode(body)
+    except (msgspec.MsgspecError, ValueError, TypeError, RecursionError):
+        return ProtocolError(f"{name} cannot be read: {error!s:.200}")
+    if not isinstance(found, dict) or {*found} != {*fields}:
+        found = [*found] if isinstance(found, dict) else found
+        return ProtocolError(f"{name} has fields {found!r:.200}; its fields are {', '.join(fields)}")
+    at = re.search(r"\$\.(\w+)", str(error))
+    if at is None:
+        return ProtocolError(f"{name}: {error!s:.200}")
+    field = at[1]
+    return ProtocolError(
+        f"{name}.{field} = {found[field]!r:.80} is not of type {kind.__annotations__[field]}"
     )
-
-
-def _check_of(hint: Any) -> Any:
-    origin, inner = get_origin(hint), get_args(hint)
-    if origin is Annotated:
-        if get_origin(inner[0]) is list:
-            return frozenset(inner[1].split())
-        return lambda value: type(value) is int and 0 <= value < 1 << 63
-    if origin in (Union, types.UnionType):
-        if len(inner) == 2 and type(None) in inner:
-            present = _check_of(inner[0] if inner[1] is type(None) else inner[1])
-            return lambda value: value is None or present(value)
-        options = [_check_of(option) for option in inner]
-        return lambda value: any(option(value) for option in options)
-    if origin is tuple and inner[-1] is Ellipsis:
-        item = _check_of(inner[0])
-        return lambda value: type(value) is tuple and all(map(item, value))
-    if origin is tuple:
-        items = [_check_of(each) for each in inner]
-        return lambda value: (
-            type(value) is tuple
-            and len(value) == len(items)
-            and all(check(each) for check, each in zip(items, value, strict=True))
-        )
-    if origin is dict:
-        key, of_key = (_check_of(each) for each in inner)
-        return lambda value: type(value) is dict and all(map(key, value)) and all(map(of_key, value.values()))
-    if hint is float:
-        return lambda value: type(value) is float and math.isfinite(value)
-    if hint is int:
-        return lambda value: type(value) is int and abs(value) < 1 << 63
-    return lambda value: type(value) is hint  # bool, str and None
-
-
-def _describes_an_array(entry: Any) -> bool:
-    """Whether ``entry`` is the name of a type and a shape: written out, as every array is asked."""
-    return (
-        type(entry) is tuple
-        and len(entry) == 2
-        and type(entry[0]) is str
-        and type(entry[1]) is tuple
-        and all(type(length) is int and 0 <= length < 1 << 63 for length in entry[1])
-    )
-
-
-def _written(kind: type, field: str) -> str:
-    """The annotation of a field as it stands in the protocol's file."""
-    annotation: str = kind.__annotations__[field]
-    return annotation
 
 
 def send(socket: zmq.Socket[bytes], letter: Letter, flags: int = 0) -> None:

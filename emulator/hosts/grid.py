@@ -380,11 +380,9 @@ class TileGrid:
         """Let the hosts forget what nobody can ask for any more."""
         if not self._dropped:
             return
-        passes = []
-        while self._dropped:
-            passes.append(self._dropped.popleft())
+        passes = tuple(self._dropped.popleft() for _ in range(len(self._dropped)))
         for host in self.hosting:
-            self.executor.submit(host, Forget(self.layer, tuple(passes)), wanted=False)
+            self.executor.submit(host, Forget(self.layer, passes), wanted=False)
 
 
 def _at_home(spec: LayerSpec, ticks: Ticks, state: dict[str, NDArray[Any]]) -> TileGrid:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -117,11 +117,12 @@ class TileBank:
         start = time.perf_counter()
         weights_TOI = self.cell.weights if w_TOI is None else w_TOI
         y_TBO, counts = self.forward_read.read(weights_TOI, x_XBI, x_of_tile, tick, bounded)
-        self.forwards.add(start, 0)
-        self.stats.forward_count += counts.vectors
-        self.stats.adc_clips += counts.adc_clips
-        self.stats.retries += counts.retries
-        self.stats.conversions += counts.conversions
+        self.forwards.add(start, x_XBI.shape[1] if counts.alike else 0)
+        if not counts.alike:
+            self.stats.forward_count += counts.vectors
+            self.stats.adc_clips += counts.adc_clips
+            self.stats.retries += counts.retries
+            self.stats.conversions += counts.conversions
         return y_TBO, counts.at_bound_QBL
 
     def backward(self, d_XBO: Floats, d_of_tile: Index, tick: int, w_TOI: Floats | None = None) -> Floats:
@@ -181,7 +182,12 @@ class TileBank:
 
     def look(self) -> TileStats:
         """The statistics, with saturation counted now."""
-        stats = self.stats
+        alike = self.forwards.vectors
+        stats = replace(
+            self.stats,
+            forward_count=self.stats.forward_count + alike,
+            conversions=self.stats.conversions + alike * self.forward_read.conversions_a_vector,
+        )
         stats.forward_seconds[:], _ = self._each(self.forwards)
         stats.backward_seconds[:], stats.backward_count[:] = self._each(self.backwards)
         stats.update_seconds[:], stats.update_count[:] = self._each(self.updates)

@@ -5,20 +5,19 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from crossgrid.kernels.analog_mvm.rows import NO_BLOCK
 from crossgrid.kernels.backends import BackendName, backend_of
-from crossgrid.kernels.patches.unfold import channels_last
 
 from ..errors import ProtocolError
-from .bank import Floats, Index, Mask, TileBank
+from .bank import Floats, Mask, TileBank
 from .constants import with_constants, without_constants
 from .gradients import Gradients, joined, seen_by_tiles
+from .group import Group, Kept
 from .layer_spec import LayerSpec, TileSpec
 from .messages import (
     Backward,
@@ -36,63 +35,6 @@ from .messages import (
 )
 from .sums import partial_sums
 from .values import as_array, as_kind_of, library, require_widths, stacked
-
-
-@dataclass(slots=True)
-class Group:
-    """Equal tiles of one layer in one bank, and which input and output block each of them uses."""
-
-    bank: TileBank
-    tiles: list[TileSpec]
-    columns: list[int] = field(init=False)
-    rows: list[int] = field(init=False)
-    x_of_tile: Index = field(init=False)
-    d_of_tile: Index = field(init=False)
-    _modified: tuple[int, Floats] | None = field(default=None, init=False)  # of the last mini-batch
-
-    def __post_init__(self) -> None:
-        self.columns = sorted({tile.column for tile in self.tiles})
-        self.rows = sorted({tile.row for tile in self.tiles})
-        self.x_of_tile = np.array([self.columns.index(tile.column) for tile in self.tiles], np.intp)
-        self.d_of_tile = np.array([self.rows.index(tile.row) for tile in self.tiles], np.intp)
-
-    def reading(self, feed: Mapping[int, Floats]) -> tuple[list[TileSpec], list[int], Index]:
-        """The tiles whose columns are fed, these columns, and which of them each tile of the bank reads."""
-        if all(column in feed for column in self.columns):
-            return self.tiles, self.columns, self.x_of_tile
-        columns = [column for column in self.columns if column in feed]
-        block = {column: k for k, column in enumerate(columns)}
-        x_of_tile = np.array([block.get(tile.column, NO_BLOCK) for tile in self.tiles], np.intp)
-        return [tile for tile in self.tiles if tile.column in block], columns, x_of_tile
-
-    def modified(self, tick: int) -> Floats:
-        """The weights that the mini-batch ``tick`` sees: one stack for all its reads."""
-        if self._modified is None or self._modified[0] != tick:
-            self._modified = None  # its memory serves for the next one
-            self._modified = tick, self.bank.modified(tick)
-        return self._modified[1]
-
-    def forget_modified(self) -> None:
-        """The weights change, or nobody trains."""
-        self._modified = None
-
-
-@dataclass(slots=True)
-class Kept:
-    """One forward pass that may go backward: its inputs if it is trained on, and the gradients that came."""
-
-    x_XBI: list[Floats]  # one stack a group; none where the tiles do not learn from it
-    w_TOI: list[Floats | None]  # the weights that this pass saw, where they were not the tiles' own
-    at_bound_TBO: list[Mask | None]  # results that stand at the ADC's bound, in groups where there are some
-    vectors: int
-    image_shape: tuple[int, ...]
-    channels_last: bool  # how the images were stored: their gradient is alike, so that nobody must convert it
-    gradients: dict[int, list[Gradients]] = field(default_factory=dict)  # of each backward pass, one a group
-
-    @classmethod
-    def of(cls, x: Floats) -> Kept:
-        """What a pass that is about to read ``x`` will keep."""
-        return cls([], [], [], 0, tuple(x.shape), isinstance(x, np.ndarray) and channels_last(x))
 
 
 class HostedLayer:
@@ -125,11 +67,13 @@ class HostedLayer:
         record, modify, learn = message.record, message.modify, message.learn
         feed = self._feeds(message)
         kept = None if record is None else Kept.of(next(iter(feed.values())))
-        if modify is None and kept is None:
+        if modify is None and kept is None and not self.spec.learns:
             self._nobody_trains()
         parts: dict[tuple[int, int], Floats] = {}
         for group in self.groups:
-            tiles, columns, x_of_tile = group.reading(feed)
+            tiles, columns, x_of_tile = group.tiles, group.columns, group.x_of_tile
+            if message.columns is not None:
+                tiles, columns, x_of_tile = group.reading(feed)
             if not tiles:
                 continue
             x_XBI = self._input_blocks(columns, feed, message, keep=learn)
@@ -157,15 +101,17 @@ class HostedLayer:
 
     def _feeds(self, message: Forward) -> dict[int, Floats]:
         """The input of each hosted column, where the tiles compute; images where they are unfolded."""
-        name, axes, patches = f"Forward of {self.spec.name}: x", 2, None
+        axes, patches = 2, None
         if message.modify is not None and self.spec.learns:
-            raise ProtocolError(f"{name}: its weights are pulsed, not modified for a mini-batch")
+            raise ProtocolError(
+                f"Forward of {self.spec.name}: its weights are pulsed, not modified for a mini-batch"
+            )
         columns, widths = self.columns, self.feed_widths
         if message.columns is not None:
             columns, widths = self._vectors_of(message.columns, message.record)
         elif self.spec.patches is not None:
             patches, axes = self.spec.patches, 2 + len(self.spec.patches.kernel)
-        require_widths(name, message.x, widths, axes)
+        require_widths("Forward", self.spec.name, "x", message.x, widths, axes)
         x = self._where_tiles_are(message.x) if patches is None else [as_array(each) for each in message.x]
         return dict(zip(columns, x, strict=True))
 
@@ -233,16 +179,17 @@ class HostedLayer:
 
     def _gradients(self, message: Backward, kept: Kept) -> tuple[dict[int, Floats], dict[int, Floats]]:
         """The gradients and factors of each hosted row, where the tiles compute."""
-        name = f"Backward of {self.spec.name}:"
-        require_widths(f"{name} d", message.d, self.out_widths, 2)
+        name = self.spec.name
+        require_widths("Backward", name, "d", message.d, self.out_widths, 2)
         if len(message.d[0]) != kept.vectors:
             raise ProtocolError(
-                f"{name} d has {len(message.d[0])} vectors; record {message.record} has {kept.vectors}"
+                f"Backward of {name}: d has {len(message.d[0])} vectors; record {message.record} has "
+                f"{kept.vectors}"
             )
         if message.a:
-            require_widths(f"{name} a", message.a, self.out_widths, 1)
+            require_widths("Backward", name, "a", message.a, self.out_widths, 1)
         if message.number is not None and not kept.x_XBI:
-            raise ProtocolError(f"{name} record {message.record} was not kept to learn from")
+            raise ProtocolError(f"Backward of {name}: record {message.record} was not kept to learn from")
         gradients, factors = self._where_tiles_are(message.d), self._where_tiles_are(message.a)
         return dict(zip(self.rows, gradients, strict=True)), dict(zip(self.rows, factors, strict=False))
 

@@ -12,15 +12,22 @@ Whoever changes a message here gives the protocol a new ``VERSION``: those of an
 from __future__ import annotations
 
 import dataclasses
+import sys
 from dataclasses import dataclass
 from typing import Annotated, Any, Generic, TypeAlias, TypeVar, get_args
+
+import msgspec
 
 from ..errors import ProtocolError
 
 VERSION = 3
 
 #: a whole number from 0 to 2^63 - 1: layers, blocks, records, ticks, counters
-Count = Annotated[int, "count"]
+Count = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
+#: the place of a block in its line, or -1
+Place = Annotated[int, msgspec.Meta(ge=-1, le=(1 << 63) - 1)]
+#: neither infinite nor NaN
+Finite = Annotated[float, msgspec.Meta(ge=-sys.float_info.max, le=sys.float_info.max)]
 #: float32 arrays or tensors
 Floats = Annotated[list[Any], "f4"]
 #: uint8 arrays, 1 where something is so
@@ -68,12 +75,14 @@ class Sums:
     """
 
     lines: tuple[Count, ...]  # of each part
-    places: tuple[int, ...]  # of each part
+    places: tuple[Place, ...]  # of each part
     parts: Floats
     clipped: tuple[Count, ...]  # blocks with results at the ADC's bound; those of pulsed tiles are not told
     masks: Masks  # of each of these blocks [vectors, out]: which results
 
     def __post_init__(self) -> None:
+        if len(self.lines) == len(self.places) == len(self.parts) and len(self.clipped) == len(self.masks):
+            return  # at once: this is the answer to every read
         _require_pairs("Sums", self.lines, self.parts)
         _require_pairs("Sums", self.places, self.parts)
         _require_pairs("Sums", self.clipped, self.masks)
@@ -119,7 +128,7 @@ class Snapshot:
 class Counters:
     """What each block's tile has done since it was built, by the names of ``TileStats``."""
 
-    tiles: dict[Count, dict[str, float]]
+    tiles: dict[Count, dict[str, Finite]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +136,7 @@ class Usage:
     """The process of an actor."""
 
     pid: Count
-    cpu_seconds: float
+    cpu_seconds: Finite
 
 
 # messages
@@ -166,7 +175,7 @@ class Update(Message[Done]):
 
     layer: Count
     tick: Count  # of the first vector
-    learning_rate: float
+    learning_rate: Finite
     passes: tuple[tuple[Count, Count], ...]  # (record, number of its gradients), in the order of updates
 
 
@@ -218,7 +227,7 @@ class Drift(Message[Done]):
     blocks: tuple[Count, ...]
     targets: Floats  # what was programmed: of each block [out, in]
     programmed: Count  # tick of the programming
-    seconds: float  # since then
+    seconds: Finite  # since then
     tick: Count  # of the drift's own noise
 
     def __post_init__(self) -> None:
@@ -231,7 +240,7 @@ class LetPass(Message[Done]):
 
     layer: Count
     tick: Count  # how often that was before
-    time: float  # in units of the drift's time
+    time: Finite  # in units of the drift's time
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,6 +307,10 @@ Request: TypeAlias = (
 )  # fmt: skip
 Reply: TypeAlias = Done | Failed | Sums | Weights | State | Snapshot | Counters | Usage
 
+_ANSWERS: dict[Any, type] = {
+    kind: get_args(base)[0] for kind in get_args(Request) for base in kind.__orig_bases__
+}
+
 #: messages and replies by their names on the wire
 REQUESTS: dict[str, type] = {kind.__name__: kind for kind in get_args(Request)}
 REPLIES: dict[str, type] = {kind.__name__: kind for kind in get_args(Reply)}
@@ -305,9 +318,7 @@ REPLIES: dict[str, type] = {kind.__name__: kind for kind in get_args(Reply)}
 
 def answer_to(message: Message[Any]) -> type:
     """The reply that ``message`` gets when it is obeyed."""
-    kind: Any = type(message)
-    answer: type = get_args(kind.__orig_bases__[0])[0]
-    return answer
+    return _ANSWERS[type(message)]
 
 
 def fields_of(kind: type) -> list[str]:

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from ..errors import ProtocolError
 from .bank import Effort
-from .layer import HostedLayer, Kept
+from .group import Kept
+from .layer import HostedLayer
 from .messages import LoadSnapshot, Snapshot
 from .values import as_array
 

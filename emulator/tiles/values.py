@@ -64,7 +64,9 @@ def require_finite(owner: str, what: str, values: Any) -> None:
         )
 
 
-def require_widths(name: str, values: Sequence[Any], widths: Sequence[int], axes: int) -> None:
+def require_widths(
+    message: str, layer: str, field: str, values: Sequence[Any], widths: Sequence[int], axes: int
+) -> None:
     """An error unless there is a value of each width, all with ``axes`` axes and alike in the others."""
     if len(values) == len(widths) == 1:
         shape = values[0].shape
@@ -75,6 +77,6 @@ def require_widths(name: str, values: Sequence[Any], widths: Sequence[int], axes
     wanted = [(*shapes[0][:across], width, *shapes[0][across + 1 :]) for width in widths] if shapes else []
     if shapes != wanted or len(shapes) != len(widths) or any(len(shape) != axes for shape in shapes):
         raise ProtocolError(
-            f"{name} has shapes {shapes!r:.120}; it must be {len(widths)} arrays of {axes} axes that "
-            f"differ in axis {across} alone: {[*widths]!r:.80}"
+            f"{message} of {layer}: {field} has shapes {shapes!r:.120}; it must be {len(widths)} arrays of "
+            f"{axes} axes that differ in axis {across} alone: {[*widths]!r:.80}"
         )

@@ -37,6 +37,8 @@ from .messages import (
 )
 from .snapshot import load_snapshot, snapshot_of
 
+DONE = Done()
+
 
 @dataclass(slots=True)
 class Clock:
@@ -79,7 +81,7 @@ class TileWorker:
         """
         start = time.perf_counter()
         layer = self._hosted(message)
-        reply: Reply = Done()
+        reply: Reply = DONE
         match message:
             case Forward():
                 reply = layer.forward(message)
@@ -128,4 +130,4 @@ def _state(layer: HostedLayer, message: ReadState | LoadState | ReadSnapshot | L
             layer.load_state(message)
         case LoadSnapshot():
             load_snapshot(layer, message)
-    return Done()
+    return DONE

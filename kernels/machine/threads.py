@@ -4,7 +4,8 @@ A call in several threads ends with the last of them. Where another process uses
 for it as long as the scheduler likes, milliseconds or tens, however little it has to do: a call of 0.3 ms
 took 16. So calls that were held up soon after one another are a sign that the machine is shared, and short
 calls are made by one thread until some time after the last sign. A call alone is none: on any machine some
-daemon wakes up now and then. Results depend on none of this.
+daemon wakes up now and then. As long as none is held up, one call in four is watched: to watch one takes
+longer than what is around a small read. Results depend on none of this.
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ import time
 import numba
 
 HELD_UP_S = 1.5e-3  # by the clock, but not at work: few calls wait that long on a machine of their own
-SOON = 16  # calls within which a second one that is held up makes a sign
+UNWATCHED = 3  # calls in a row, while none of those that are watched is held up
+SOON = 16  # watched calls within which a second one that is held up makes a sign
 SHORT = 200.0  # times the work that a second thread is worth waking for: some slices of the scheduler
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 2.0  # from the last sign to the next try with all threads
 CALM_CALLS = 50  # that were not held up, after which the next sign is a first one again
 
 Call = contextlib.AbstractContextManager[int]
+ALONE: Call = contextlib.nullcontext(1)
 
 
 class Processors:
@@ -30,20 +33,30 @@ class Processors:
         self.shared_until = 0.0  # by ``time.perf_counter``
         self._pause_s = self._next_pause_s = FIRST_PAUSE_S
         self._calm = 0
-        self._since = SOON  # calls since the last one that was held up
+        self._since = SOON  # watched calls since the last one that was held up
+        self._unwatched = 0  # further calls that nobody watches
+        self._usual: Call = ALONE  # these
 
     def call(self, work: float, worth: float) -> Call:
         """The threads for a call, while it runs; ``worth`` is the work that is worth waking others for."""
+        if work < worth:
+            return ALONE
+        if self._unwatched > 0:
+            self._unwatched -= 1
+            return self._usual
         threads = numba.get_num_threads()
-        if work < worth or threads == 1:
+        if threads == 1:
             return ALONE
         if work < SHORT * worth and time.perf_counter() < self.shared_until:
             return _Watched(self, threads, 1)
         return _Watched(self, threads, threads)
 
-    def note(self, held_up: bool, several: bool) -> None:
-        """A call ended, that was made by several threads or by one."""
+    def note(self, held_up: bool, threads: int) -> None:
+        """A watched call ended, that was made by so many threads."""
+        several = threads > 1
         alone, self._since = self._since >= SOON, 0 if held_up else self._since + 1
+        if held_up:
+            self._unwatched = 0
         if held_up and not alone:
             if several:
                 self._pause_s = self._next_pause_s
@@ -52,6 +65,8 @@ class Processors:
             self.shared_until = time.perf_counter() + self._pause_s
         elif several:
             self._calm += 1
+            if self._since >= SOON:
+                self._unwatched, self._usual = UNWATCHED, contextlib.nullcontext(threads)
             if self._calm == CALM_CALLS:
                 self._next_pause_s = FIRST_PAUSE_S
 
@@ -74,8 +89,7 @@ class _Watched:
         waited = (time.perf_counter() - self._wall) - (time.thread_time() - self._work)
         if self._threads < self._all:
             numba.set_num_threads(self._all)
-        self._processors.note(waited > HELD_UP_S, self._threads > 1)
+        self._processors.note(waited > HELD_UP_S, self._threads)
 
 
-ALONE: Call = contextlib.nullcontext(1)
 PROCESSORS = Processors()  # of this process: all its calls run on the same ones

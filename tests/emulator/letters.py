@@ -10,7 +10,7 @@ from typing import Any
 import msgpack
 import numpy as np
 
-from crossgrid.emulator.actors.wire import ENVELOPE, MAGIC, Letter, encode
+from crossgrid.emulator.actors.wire import ENVELOPE, LENGTH, MAGIC, Letter, encode
 from crossgrid.emulator.tiles.messages import (
     Backward,
     Counters,
@@ -41,6 +41,7 @@ from crossgrid.emulator.tiles.messages import (
 X = np.arange(12, dtype=np.float32).reshape(2, 6)
 D = np.arange(8, dtype=np.float32).reshape(2, 4)
 W = np.arange(24, dtype=np.float32).reshape(4, 6) / 100
+LARGE = np.ones((200, 100), np.float32)  # too large for the first frame
 NAMES = ((0, "cell.kept"), (0, "cell.writes"))
 HELD = [W, np.array(3, np.int64)]
 
@@ -63,6 +64,7 @@ REQUESTS: list[Any] = [
     Stats(0),
     Process(),
     Stop(),
+    WriteWeights(0, (0, 1, 2), [W, LARGE, W[:0]]),
 ]
 REPLIES: list[Any] = [
     Done(),
@@ -82,15 +84,34 @@ def letter(content: Any, number: int = 1) -> Letter:
 
 
 def with_header(frames: list[Any], change: Callable[[list[Any]], Any]) -> list[Any]:
-    """The frames with another header: ``change`` gets [name, fields] as lists."""
+    """The frames with another header: ``change`` gets [name, fields, arrays] as lists."""
+    body = msgpack.unpackb(header_of(frames), strict_map_key=False)
+    return [with_raw_header(frames, msgpack.packb(change(body) or body)), *frames[1:]]
+
+
+def header_of(frames: list[Any]) -> bytes:
+    """The header in msgpack: [name, fields, arrays]."""
+    head, start = bytes(frames[0]), ENVELOPE.size + LENGTH.size
+    return head[start : start + LENGTH.unpack_from(head, ENVELOPE.size)[0]]
+
+
+def with_raw_header(frames: list[Any], header: bytes) -> bytes:
+    """The first frame with these bytes as its header; the arrays stand behind it as before."""
     head = bytes(frames[0])
-    body = msgpack.unpackb(head[ENVELOPE.size :], strict_map_key=False)
-    return [head[: ENVELOPE.size] + msgpack.packb(change(body) or body), *frames[1:]]
+    end = ENVELOPE.size + LENGTH.size + len(header_of(frames))
+    start = head[: ENVELOPE.size] + LENGTH.pack(len(header)) + header
+    arrays = head[-(-end // 16) * 16 :]
+    return start + bytes(-len(start) % 16) + arrays if arrays else start
 
 
 def with_field(frames: list[Any], name: str, value: Any) -> list[Any]:
     """The frames with another value of a field."""
     return with_header(frames, lambda body: body[1].__setitem__(name, value))
+
+
+def with_array(frames: list[Any], kind: str, shape: list[Any]) -> list[Any]:
+    """The frames with another description of their only array."""
+    return with_header(frames, lambda body: body[2].__setitem__(0, [kind, shape]))
 
 
 def without_field(frames: list[Any], name: str) -> list[Any]:
@@ -99,16 +120,20 @@ def without_field(frames: list[Any], name: str) -> list[Any]:
 
 
 def malformed(number: int) -> dict[str, tuple[list[Any], str]]:
-    """Spoiled forward reads with that number: the frames, and words of the refusal."""
+    """Spoiled messages with that number: the frames, and words of the refusal."""
+    return spoiled_fields(number) | spoiled_frames(number) | unfitting(number)
+
+
+def spoiled_fields(number: int) -> dict[str, tuple[list[Any], str]]:
+    """Messages whose header can be read, and is not what the protocol says."""
     good = encode(letter(REQUESTS[0], number))
     update = encode(letter(REQUESTS[4], number))
     state = encode(letter(LoadState(0, NAMES, HELD), number))
-    envelope = bytes(good[0])[: ENVELOPE.size]
     return {
-        "unknown operation": (with_header(good, lambda b: ["Explode", b[1]]), "unknown message 'Explode'"),
+        "unknown operation": (with_header(good, lambda b: ["Explode", *b[1:]]), "unknown message 'Explode'"),
         "a reply": (encode(letter(Done(), number)), "unknown message 'Done'"),
-        "no map": (with_header(good, lambda b: [b[0], 7]), "unknown message"),
-        "a name that is none": (with_header(good, lambda b: [[1], b[1]]), "unhashable|unknown message"),
+        "no map": (with_header(good, lambda b: [b[0], 7, b[2]]), r"Forward has fields 7; its fields are"),
+        "a name that is none": (with_header(good, lambda b: [[1], *b[1:]]), "cannot be read: Expected `str`"),
         "missing field": (without_field(good, "tick"), "has fields .*its fields are layer, tick"),
         "extra field": (with_field(good, "gain", 2.0), "has fields .*gain"),
         "a float for a number": (with_field(good, "tick", 1.5), "Forward.tick = 1.5 is not of type Count"),
@@ -117,23 +142,54 @@ def malformed(number: int) -> dict[str, tuple[list[Any], str]]:
         "true for a number": (with_field(good, "layer", True), "Forward.layer = True"),
         "a number for a truth": (with_field(good, "learn", 1), "Forward.learn = 1 is not of type bool"),
         "a rate that is none": (with_field(update, "learning_rate", float("nan")), "learning_rate = nan"),
+        "a rate beyond all": (with_field(update, "learning_rate", float("-inf")), "learning_rate = -inf"),
         "passes that are no pairs": (with_field(update, "passes", [[3]]), "Update.passes"),
         "passes by name": (with_field(update, "passes", "all"), "Update.passes = 'all'"),
-        "frame missing": (good[:1], "describes .* and has 0 frames"),
-        "frame too many": ([*good, b"1234"], "describes 1 arrays and comes with 2"),
-        "frame too short": ([good[0], bytes(good[1])[:-4]], "its frame has 44 bytes"),
-        "a shape that lies": (with_field(good, "x", [["f4", [1 << 40]]]), "its frame has 48 bytes"),
-        "a shape of nothing": (with_field([good[0], b""], "x", [["f4", [1 << 62, 0]]]), "its frame has 0"),
-        "a negative shape": (with_field(good, "x", [["f4", [-2, -6]]]), r"has an array \('f4', \(-2, -6\)\)"),
-        "another type": (with_field(good, "x", [["i4", [2, 6]]]), r"takes one of \['f4'\]"),
-        "a type of objects": (with_field(good, "x", [["O", [2, 6]]]), r"takes one of \['f4'\]"),
-        "no description": (with_field(good, "x", [[]]), "has an array"),
+        "a shape that lies": (with_array(good, "f4", [1 << 40]), "its frame has 0 bytes"),
+        "a shape of nothing": (with_array(good, "f4", [1 << 62, 0]), "its frame has 48 bytes"),
+        "a shape of too much": (with_array(good, "f4", [1 << 62, 1 << 62]), "its frame has 0 bytes"),
+        "a shape of many axes": (with_array(good, "f4", [2] * 100_000), "an array of 100000 axes; at most 8"),
+        "a negative shape": (with_array(good, "f4", [-2, -6]), "cannot be read: Expected `int` >= 0"),
+        "another type": (with_array(good, "i4", [2, 6]), r"Forward.x .*it takes \['f4'\]"),
+        "a type of objects": (with_array(good, "O", [2, 6]), "cannot be read: Invalid enum value 'O'"),
+        "no description": (with_header(good, lambda b: [*b[:2], [[]]]), "cannot be read: Expected `array`"),
+        "an array too few": (with_header(good, lambda b: [*b[:2], []]), r"comes with \d\d bytes"),
+        "an array in a field": (with_field(good, "x", [[1.0]]), r"Forward.x holds \[\[1.0\]\] for arrays"),
+        "a field of more arrays": (with_field(good, "x", [None] * 2), "has fields for 2 arrays"),
         "names without arrays": (with_field(state, "names", [[0, "a"]]), "names 1 arrays and holds 2"),
+    }
+
+
+def spoiled_frames(number: int) -> dict[str, tuple[list[Any], str]]:
+    """Messages of which something is missing, or to which something was added."""
+    good = encode(letter(REQUESTS[0], number))
+    large = encode(letter(WriteWeights(0, (0,), [LARGE]), number))
+    head = bytes(good[0])
+    envelope = head[: ENVELOPE.size]
+    begun = head[: ENVELOPE.size + LENGTH.size + 9]
+    return {
+        "frame missing": (large[:1], "describes an array .* and its frame has 0 bytes"),
+        "frame too many": ([*good, b"1234"], "comes with 0 bytes and 1 frames more"),
+        "frame too short": ([large[0], bytes(large[1])[:-4]], f"its frame has {LARGE.nbytes - 4} bytes"),
+        "array too short": ([head[:-4]], "its frame has 44 bytes"),
+        "array too long": ([head + b"1234"], "comes with 4 bytes and 0 frames more"),
         "no header": ([envelope], "a header of 0 bytes cannot be read"),
-        "half a header": ([bytes(good[0])[:-9], good[1]], "cannot be read"),
-        "more than a header": ([bytes(good[0]) + b"\x01", good[1]], "cannot be read"),
-        "a header that lies": ([envelope + b"\xdd\xff\xff\xff\xff", good[1]], "cannot be read"),
-        "a header too deep": ([envelope + b"\x91" * 100_000, good[1]], "cannot be read"),
+        "half a header": ([begun], r"cannot be read in a frame of 33"),
+        "less than a header": ([with_raw_header(good, begun[-9:])], "a header of 9 bytes cannot be read"),
+        "more than a header": ([with_raw_header(good, header_of(good) + b"\x01")], "cannot be read"),
+        "a header that lies": ([with_raw_header(good, b"\xdd\xff\xff\xff\xff")], "cannot be read"),
+        "a map that lies": ([with_raw_header(good, b"\x93\xa7Forward\xdf" + b"\xff" * 4)], "cannot be read"),
+        "a header too deep": ([with_raw_header(good, b"\x91" * 100_000)], "cannot be read"),
+        "a field too deep": (
+            [with_raw_header(good, b"\x93\xa7Forward\x87" + b"\xa1a" + b"\x91" * 100_000)], "cannot be read",
+        ),
+    }  # fmt: skip
+
+
+def unfitting(number: int) -> dict[str, tuple[list[Any], str]]:
+    """Messages that a layer of pulsed tiles 6 -> 4 refuses."""
+    good = encode(letter(REQUESTS[0], number))
+    return {
         "an unknown layer": (with_field(good, "layer", 9), "layer 9 is not hosted here"),
         "a wider input": (
             encode(letter(Forward(0, 0, None, False, None, None, 1.0, [D]), number)),

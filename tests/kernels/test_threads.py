@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 
 import numba
@@ -15,6 +16,7 @@ from crossgrid.kernels.machine.threads import (
     LONGEST_PAUSE_S,
     SHORT,
     SOON,
+    UNWATCHED,
     Processors,
 )
 
@@ -31,7 +33,7 @@ def threads_of(processors: Processors, work: float = 2.0) -> int:
 def held_up_once() -> Processors:
     """The next call that is held up makes a sign."""
     processors = Processors()
-    processors.note(True, several=True)
+    processors.note(True, threads=2)
     return processors
 
 
@@ -42,8 +44,8 @@ def test_small_work_is_one_threads() -> None:
 @several
 def test_calls_that_wait_are_followed_by_calls_of_one_thread() -> None:
     processors = Processors()
-    for _ in range(2):
-        assert threads_of(processors) == ALL
+    assert threads_of(processors) == ALL
+    for _ in range(UNWATCHED + 2):
         with processors.call(2.0, 1.0):
             time.sleep(2 * HELD_UP_S)  # neither ended nor at work, as when a thread waits for a processor
     assert threads_of(processors) == 1
@@ -54,19 +56,37 @@ def test_calls_that_wait_are_followed_by_calls_of_one_thread() -> None:
 
 
 @several
+def test_one_call_in_four_is_watched_and_every_one_after_one_that_was_held_up() -> None:
+    processors = Processors()
+
+    def kinds(count: int) -> list[bool]:
+        watched = []
+        for _ in range(count):
+            with (call := processors.call(2.0, 1.0)) as threads:
+                assert threads == ALL
+            watched.append(not isinstance(call, contextlib.nullcontext))
+        return watched
+
+    assert kinds(9) == [True, *[False, False, False, True] * 2]
+    processors.note(True, threads=2)
+    assert kinds(SOON) == [True] * SOON
+    assert kinds(4) == [False, False, False, True]
+
+
+@several
 def test_a_call_alone_that_waits_is_no_sign() -> None:
     processors = Processors()
     for _ in range(3):
-        processors.note(True, several=True)
+        processors.note(True, threads=2)
         assert threads_of(processors) == ALL
         for _ in range(SOON):
-            processors.note(False, several=True)
+            processors.note(False, threads=2)
 
 
 @several
 def test_a_call_that_worked_all_the_time_is_no_sign() -> None:
     processors = Processors()
-    processors.note(False, several=True)
+    processors.note(False, threads=2)
     assert threads_of(processors) == ALL
 
 
@@ -75,21 +95,21 @@ def test_pauses_grow_while_tries_fail_and_start_anew_after_calm() -> None:
     processors = held_up_once()
     pauses = []
     for _ in range(8):
-        processors.note(True, several=True)
+        processors.note(True, threads=2)
         pauses.append(processors.shared_until - time.perf_counter())
     np.testing.assert_allclose(pauses[:3], [FIRST_PAUSE_S, 2 * FIRST_PAUSE_S, 4 * FIRST_PAUSE_S], atol=0.05)
     assert pauses[-1] == pytest.approx(LONGEST_PAUSE_S, abs=0.05)
     for _ in range(CALM_CALLS):
-        processors.note(False, several=True)
+        processors.note(False, threads=2)
     for _ in range(2):
-        processors.note(True, several=True)
+        processors.note(True, threads=2)
     assert processors.shared_until - time.perf_counter() == pytest.approx(FIRST_PAUSE_S, abs=0.05)
 
 
 @several
 def test_one_thread_that_is_held_up_prolongs_the_pause_but_not_the_next() -> None:
     processors = held_up_once()
-    processors.note(True, several=True)
+    processors.note(True, threads=2)
     until = processors.shared_until
-    processors.note(True, several=False)
+    processors.note(True, threads=1)
     assert until <= processors.shared_until <= until + 0.05

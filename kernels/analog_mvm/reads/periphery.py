@@ -40,6 +40,7 @@ class ReadCounts(NamedTuple):
     vectors: Count
     conversions: Count
     at_bound_QBL: NDArray[np.uint8] | None = None  # results at the bound, if asked; None: no
+    alike: bool = False  # every tile read every vector once, and nothing reached a bound
 
 
 class Periphery:
@@ -252,7 +253,7 @@ def _not_finite(x_RI: Any) -> InputError:
 def _undisturbed(tiles: int, batch: int, conversions: int) -> ReadCounts:
     """The counts of a read in which nothing reached the ADC's bound, not to be written to."""
     none_T, vectors_T = np.zeros(tiles, np.int64), np.full(tiles, batch, np.int64)
-    counts = ReadCounts(none_T, none_T, vectors_T, vectors_T * conversions)
+    counts = ReadCounts(none_T, none_T, vectors_T, vectors_T * conversions, alike=True)
     for values in counts[:4]:
         values.flags.writeable = False
     return counts
