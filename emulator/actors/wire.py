@@ -75,7 +75,8 @@ def encode(letter: Letter, version: int = VERSION) -> list[Any]:
     kind: Any = type(content)
     form = _form(kind)
     table: list[tuple[str, tuple[int, ...]]] = []
-    small, large = [], []
+    small: list[memoryview] = []
+    large: list[memoryview] = []
     for name, dtypes in form.arrays:
         for each in getattr(content, name):
             array = as_array(each)
@@ -84,12 +85,10 @@ def encode(letter: Letter, version: int = VERSION) -> list[Any]:
                 raise ProtocolError(
                     f"{form.name}.{name} takes arrays of {[*dtypes]}; it has {array.dtype} {array!r:.60}"
                 )
-            if array.nbytes <= COPY_BYTES:
-                small.append(array.tobytes())
-            else:
-                large.append(np.ascontiguousarray(array).data)
-    largest = max((data.nbytes for data in large), default=0)
-    if largest > FRAME_BYTES or len(table) >= FRAMES:
+            data = array.data if array.flags.c_contiguous else np.ascontiguousarray(array).data
+            (small if data.nbytes <= COPY_BYTES else large).append(data)
+    if len(table) >= FRAMES or any(data.nbytes > FRAME_BYTES for data in large):
+        largest = max(data.nbytes for data in small + large)
         raise InputError(
             f"{form.name} with {len(table)} arrays, the largest of {largest} bytes, cannot be sent: at "
             f"most {FRAMES - 1} arrays of {FRAME_BYTES} bytes can; use smaller batches"
@@ -101,7 +100,7 @@ def encode(letter: Letter, version: int = VERSION) -> list[Any]:
     for data in small:
         padding = -at % ALIGNMENT
         parts += bytes(padding), data
-        at += padding + len(data)
+        at += padding + data.nbytes
     return [b"".join(parts), *large]
 
 

@@ -12,8 +12,9 @@ from typing import Any
 # as long, and a block stands around every message.
 _plain: Any = importlib.import_module("_signal")
 
-#: signals whose handlers raise: Ctrl-C, and what a user may have set for being terminated
-DEFERRED = (signal.SIGINT, signal.SIGTERM)
+#: signals whose handlers raise: Ctrl-C, and what a user may have set for being terminated; as plain numbers,
+#: since an enum's member is converted at every call
+DEFERRED = (int(signal.SIGINT), int(signal.SIGTERM))
 
 
 class Uninterrupted:
@@ -26,19 +27,19 @@ class Uninterrupted:
 
     def __init__(self) -> None:
         self._arrived: int | None = None
-        self._handlers: dict[signal.Signals, Any] = {}
+        self._handlers: list[tuple[int, Any]] = []
 
     def __enter__(self) -> None:
         if threading.current_thread() is threading.main_thread():
             for number in DEFERRED:
                 if callable(_plain.getsignal(number)):
-                    self._handlers[number] = _plain.signal(number, self._note)
+                    self._handlers.append((number, _plain.signal(number, self._note)))
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self._arrived = number
 
     def __exit__(self, *exc: object) -> None:
-        for number, handler in self._handlers.items():
+        for number, handler in self._handlers:
             _plain.signal(number, handler)
         if self._arrived is not None:
             signal.raise_signal(self._arrived)

@@ -152,7 +152,7 @@ class Forward(Message[Sums]):
     learn: bool  # whether a pulsed update may follow, for which inputs are kept too
     modify: Count | None  # tick of a hardware-aware mini-batch, for which the weights are modified
     columns: tuple[Count, ...] | None  # of blocks whose tiles alone are read, by plain vectors; None: all
-    constant: float  # the input of a bias's column, where the layer has one; plain vectors bring it
+    constant: Finite  # the input of a bias's column, where the layer has one; plain vectors bring it
     x: Floats  # of each column: features [B, in], or images [B, channels, ...]; or these vectors [B, in]
 
 
