@@ -95,7 +95,7 @@ def encode(letter: Letter, version: int = VERSION) -> list[Any]:
         )
     envelope = ENVELOPE.pack(MAGIC, version, letter.wanted, letter.epoch, letter.sender, letter.number)
     header = msgspec.msgpack.encode((form.name, content, table), enc_hook=_place_of_array)
-    parts = [envelope, LENGTH.pack(len(header)), header]
+    parts: list[bytes | memoryview] = [envelope, LENGTH.pack(len(header)), header]
     at = len(envelope) + LENGTH.size + len(header)
     for data in small:
         padding = -at % ALIGNMENT
