@@ -65,6 +65,13 @@ class Config:
     def validate(self) -> None:
         """Raise ``ConfigError`` where fields contradict each other. Runs after every change."""
 
+    def unused(self) -> dict[str, str]:
+        """Fields that are set, but that others leave without effect -> which, and the way out.
+
+        They may still change, so it is told when something is made of the configuration.
+        """
+        return {}
+
     def __post_init__(self) -> None:
         self.validate()
 
@@ -117,6 +124,19 @@ def _warn_without_effect(made: Config, names: Iterable[str]) -> None:
         if spec.name in names and getattr(made, spec.name) != spec.default:
             what = f"{kind.__name__}.{spec.name} = {getattr(made, spec.name)!r}"
             warnings.warn(f"{what} has no effect: {kind.without_effect[spec.name]}", stacklevel=level)
+
+
+def warn_of_unused(made: Any) -> None:
+    """Warn of what is set in a configuration, and in those that it holds, and has no effect."""
+    if not isinstance(made, Config):
+        return
+    for name, why in made.unused().items():
+        what = f"{type(made).__name__}.{name} = {getattr(made, name)!r}"
+        warnings.warn(f"{what} has no effect: {why}", stacklevel=4)
+    for spec in dataclasses.fields(made):  # type: ignore[arg-type]
+        value = getattr(made, spec.name)
+        for part in value if isinstance(value, list) else [value]:
+            warn_of_unused(part)
 
 
 @functools.cache

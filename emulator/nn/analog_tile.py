@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from crossgrid.kernels.config import warn_of_unused
 from crossgrid.kernels.errors import ConfigError, InputError
 from crossgrid.kernels.inference import NotProgrammedError
 
@@ -38,6 +39,7 @@ class AnalogTile:
         self.out_size, self.in_size = out_size, in_size
         self.rpu_config = copy.deepcopy(rpu_config)
         self.bank = TileBank(seed, [0], out_size, in_size, self.rpu_config)
+        warn_of_unused(self.rpu_config)
         self.ticks = {"forward": 0, "backward": 0, "update": 0, "reset": 0, "drift": 0}
         self._targets: Floats | None = None  # what was programmed
 

@@ -9,6 +9,7 @@ from typing import Any, NoReturn, cast
 import torch
 from torch import Tensor, nn
 
+from crossgrid.kernels.config import warn_of_unused
 from crossgrid.kernels.errors import ConfigError
 from crossgrid.kernels.patches.unfold import Window
 
@@ -67,6 +68,7 @@ class AnalogLayer(nn.Module):
                 )
         config = copy.deepcopy(rpu_config) if rpu_config is not None else SingleRPUConfig()
         _require_rpu_config(name, config)
+        warn_of_unused(config)
         column = bias and not config.mapping.digital_bias
         if groups > 1 and config.mapping.grouped == "diagonal" and not isinstance(config, InferenceRPUConfig):
             raise ConfigError(

@@ -61,6 +61,17 @@ class UpdateParameters(Config):
     d_sparsity: bool = field(False)
     """Whether the share of zeros in d is to be recorded."""
 
+    def unused(self) -> dict[str, str]:
+        found = {}
+        if not self.fixed_bl and self.update_bl_management:
+            found["fixed_bl"] = "update_bl_management chooses the length of trains; set it to False"
+        if self.um_grad_scale != 1.0 and not (self.update_management or self.update_bl_management):
+            found["um_grad_scale"] = "there is no management that reckons with it; set update_management"
+        for name in ("x_res_implicit", "d_res_implicit"):
+            if getattr(self, name) > 0.0 and self.pulse_type is not PulseType.DETERMINISTIC_IMPLICIT:
+                found[name] = "only DETERMINISTIC_IMPLICIT rounds by it; set pulse_type"
+        return found
+
     @property
     def exact(self) -> bool:
         """Whether the update is the exact outer product, without pulses."""

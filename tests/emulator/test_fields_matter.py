@@ -94,6 +94,43 @@ def test_what_has_no_effect_is_listed_in_the_documentation() -> None:
     assert len(listed) <= 15
 
 
+#: a field, what it is set to, and beside what it has an effect
+UNUSED: list[tuple[Any, dict[str, Any], dict[str, Any]]] = [
+    (cg.UpdateParameters, {"fixed_bl": False}, {"update_bl_management": False}),
+    (cg.UpdateParameters, {"x_res_implicit": 0.1}, {"pulse_type": "DETERMINISTIC_IMPLICIT"}),
+    (cg.UpdateParameters, {"d_res_implicit": 0.1}, {"pulse_type": "DETERMINISTIC_IMPLICIT"}),
+    (cg.WeightModifierParameter, {"assumed_wmax": 0.5}, {"rel_to_actual_wmax": False}),
+]
+
+
+@pytest.mark.parametrize(("cls", "alone", "beside"), UNUSED)
+def test_who_sets_what_another_field_leaves_unused_is_warned(
+    cls: Any, alone: dict[str, Any], beside: dict[str, Any]
+) -> None:
+    """Where a tile or a layer is made of it: until then the other field may follow."""
+    (name,) = alone
+    wanted = re.escape(f"{cls.__name__}.{name} = {alone[name]!r} has no effect: ")
+    (other,) = beside
+
+    def whole(part: Any) -> Any:
+        if cls is cg.UpdateParameters:
+            return cg.SingleRPUConfig(update=part)
+        return cg.InferenceRPUConfig(modifier=part)
+
+    for make in (lambda c: cg.AnalogTile(3, 4, c), lambda c: cg.AnalogLinear(4, 3, rpu_config=c)):
+        with pytest.warns(UserWarning, match=f"{wanted}.*set {'it' if name == 'fixed_bl' else other}"):
+            make(whole(cls(**alone)))
+        make(whole(cls(**alone, **beside)))  # warnings are errors here
+
+
+def test_a_factor_of_no_management_is_warned_of() -> None:
+    free = cg.UpdateParameters(
+        um_grad_scale=0.5, update_management=False, update_bl_management=False, fixed_bl=True
+    )
+    with pytest.warns(UserWarning, match="um_grad_scale = 0.5 has no effect"):
+        cg.AnalogTile(3, 4, cg.SingleRPUConfig(update=free))
+
+
 @pytest.mark.parametrize("name", cases.FORWARD_ONLY)
 def test_bound_management_is_of_the_forward_read_alone(name: str) -> None:
     """Of results that are clipped: the forward read changes, the backward read does not."""

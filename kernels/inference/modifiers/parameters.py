@@ -86,6 +86,11 @@ class WeightModifierParameter(Config):
     pcm_t0: float = field(20.0, above=0.0)
     """Time from programming to the first read in seconds, of PCM_NOISE."""
 
+    def unused(self) -> dict[str, str]:
+        if self.assumed_wmax == 1.0 or not self.rel_to_actual_wmax:
+            return {}
+        return {"assumed_wmax": "w_max is that of the tile's weights; set rel_to_actual_wmax = False"}
+
     def validate(self) -> None:
         if not 1 <= len(self.coeffs) <= MAX_COEFFS:
             raise ConfigError(
