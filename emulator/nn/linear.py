@@ -21,7 +21,7 @@ class AnalogLinear(AnalogLayer):
     Args:
         in_features: inputs of a vector.
         out_features: outputs of a vector.
-        bias: add a digital bias.
+        bias: add a bias: digital, or a column of the tiles (``mapping.digital_bias``).
         rpu_config: how the tiles behave; a ``SingleRPUConfig`` with a ``ConstantStepDevice`` if not given.
             The layer keeps its own copy.
         seed: the 64-bit key of everything random in this layer; drawn from torch's generator if not given.

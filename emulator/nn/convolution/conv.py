@@ -29,7 +29,7 @@ class _AnalogConv(AnalogLayer):
             part's kernels W[out / groups, in / groups x kernel] are cut for themselves, no tile is shared:
             an array's pulses would also move the devices between a part's inputs and another's outputs.
             For inference several can share one (``mapping.grouped = "diagonal"``).
-        bias: add a digital bias.
+        bias: add a bias: digital, or a column of the tiles (``mapping.digital_bias``).
         rpu_config, seed: as for ``AnalogLinear``.
         padding_mode: what stands around an image: "zeros", "reflect", "replicate" or "circular".
     """

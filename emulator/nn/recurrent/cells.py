@@ -24,7 +24,7 @@ class AnalogRecurrentCell(AnalogLayer):
 
     Args:
         input_size, hidden_size: features of the input and of the state.
-        bias: add digital biases, two as torch has them.
+        bias: add biases, two as torch has them: digital, or columns of the tiles (``mapping.digital_bias``).
         rpu_config: as for ``AnalogLinear``.
         seed: the keys of both matrices are drawn from it; they follow from torch's generator if not given.
 

@@ -5,7 +5,8 @@ reads the input and ``weight_hh`` [gates x hidden, hidden] the state, the gates 
 third one, ``weight_hr``, where an LSTM projects its state. Each has its own devices; parameters have torch's
 names (``weight_ih_l0``, ``bias_hh_l0_reverse``, ...). What depends on no earlier step is read together:
 ``weight_ih`` once for all steps of a sequence, the others once a step. All steps share the same devices; a
-training step pulses them for every time step, in the order of the reads. Gates, sums and biases are digital.
+training step pulses them for every time step, in the order of the reads. Gates and sums are digital, and
+biases unless they are columns of the tiles (``mapping.digital_bias``).
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ class AnalogRecurrent(AnalogLayer):
     Args:
         input_size, hidden_size: features of a step's input and of the state.
         num_layers: layers in a row.
-        bias: add digital biases, two a layer as torch has them.
+        bias: add biases, two a layer as torch has them: digital, or columns of the tiles
+            (``mapping.digital_bias``).
         batch_first: inputs are [B, T, in] instead of [T, B, in].
         dropout: the share of a layer's outputs that is dropped before the next layer while training.
         bidirectional: a second set of matrices reads the sequence backwards; outputs are side by side.
