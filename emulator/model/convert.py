@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import nn
 
-from crossgrid.kernels.errors import unknown
+from crossgrid.kernels.errors import ConfigError, unknown
 
 from ..config.rpu import InferenceRPUConfig, RPUConfig
 from ..nn.base import AnalogLayer
@@ -99,7 +99,7 @@ class _Conversion:
         config = self._config(name, module)
         if config is not None and not isinstance(config, InferenceRPUConfig) and kind_of(module) is None:
             return module  # a warning names it
-        made = module if config is None else analog_twin(module, config, name or type(module).__name__)
+        made = module if config is None else _twin_of(module, config, name or type(module).__name__)
         self.analog[module] = made if made is module else carry(module, made, own_names(module, module))
         # what experts have besides their stacks are layers of their own
         return _replace_children(made, below) if kind is EXPERTS else made
@@ -118,6 +118,16 @@ class _Conversion:
     def left(self) -> list[nn.Module]:
         """The layers that were left digital on purpose, or with a warning of their own."""
         return [module for module, made in self.analog.items() if module is made]
+
+
+def _twin_of(module: nn.Module, config: RPUConfig, name: str) -> nn.Module:
+    """The analog twin; an error names the layer as the model does."""
+    try:
+        return analog_twin(module, config, name)
+    except ConfigError as error:
+        if str(error).startswith(name):
+            raise
+        raise ConfigError(f"layer {name}: {error}") from error
 
 
 def _say_digital(model: nn.Module, excluded: Collection[str], left: list[nn.Module]) -> None:

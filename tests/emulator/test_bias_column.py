@@ -218,8 +218,9 @@ def test_a_checkpoint_of_the_bias_alone(config: Callable[[], Any]) -> None:
     ids=["transposed", "bilinear", "attention"],
 )
 def test_where_it_is_no_column_it_is_refused(make: Callable[[], nn.Module], why: str) -> None:
-    with pytest.raises(cg.ConfigError, match=rf"digital_bias = False, but .*{why}.* set it to True"):
-        cg.convert_to_analog(make(), pulsed())
+    told = rf"parts\.0: .*digital_bias = False, but .*{why}.* set it to True"
+    with pytest.raises(cg.ConfigError, match=told):
+        cg.convert_to_analog(nn.ModuleDict({"parts": nn.ModuleList([make()])}), pulsed())
 
 
 def test_experts_with_biases_are_refused_and_those_without_are_not() -> None:
