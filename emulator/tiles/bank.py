@@ -211,6 +211,10 @@ class TileBank:
             for name, values in state.items()
         }
 
+    def given_shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shapes that populations of devices have in the state of a tile that was given them."""
+        return {f"cell.{name}": each.given_shape for name, each in self.cell.populations().items()}
+
     def load_state(self, states: Sequence[dict[str, NDArray]]) -> None:
         """Take over the states of all tiles, in the bank's order."""
         for part, target in (

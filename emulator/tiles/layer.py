@@ -278,8 +278,10 @@ class HostedLayer:
         for (block, name), values in zip(message.names, message.values, strict=True):
             states.setdefault(block, {})[name] = as_array(values)
         for block, (group, k) in self._by_block().items():
-            shapes = {name: values.shape for name, values in group.bank.state(k).items()}
             given = {name: values.shape for name, values in states.get(block, {}).items()}
+            optional = group.bank.given_shapes()
+            shapes = {n: values.shape for n, values in group.bank.state(k).items() if n not in optional}
+            shapes |= {name: shape for name, shape in optional.items() if name in given}
             if given != shapes:
                 raise ProtocolError(
                     f"{type(message).__name__} of {self.spec.name}: the state of block {block} has "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..backends import Backend
 from ..devices.base import PulsedDevice, dynamics
-from ..errors import ConfigError, InputError
+from ..errors import ConfigError, InputError, unknown
 from ..pulsed_update.arguments import (
     EVERY_VECTOR,
     Devices,
@@ -24,7 +25,7 @@ from ..pulsed_update.arguments import (
 from ..pulsed_update.parameters import PulseType, UpdateParameters
 from ..pulsed_update.rule import make_rule
 from ..rng import Stream, new_key, tile_key
-from .cell import Array, Keys, check_finite, not_finite
+from .cell import GIVEN, Array, Keys, Population, check_finite, not_finite
 from .draws import CrosspointDraws
 from .drift import Drift
 from .resident import Resident
@@ -54,6 +55,7 @@ class DeviceArray:
             state.kept_TOI, state.p_TOIP, self.constants, state.seen_TOI, self.write_noise, self.keys_T2
         )
         self.noisy = bool(self.constants[0] != 0.0)  # whether a step has noise
+        self.given = False  # whether somebody gave the population, which no address recomputes then
         self._writes = 0  # addresses the noise of writes, which have no tick
         self.clip()
         self._changed()
@@ -247,10 +249,17 @@ class DeviceArray:
             state["seen"] = self.seen_TOI
         if self._drift is not None:
             state.update(self._drift.state())
+        if self.given:
+            state[GIVEN] = np.stack([*self.hidden_parameters().values()], -1)
         return state
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Restore what ``state`` gave."""
+        """Restore what ``state`` gave; a population that is not in it is the drawn one."""
+        if GIVEN in state:
+            self.give(dict(zip(self.hidden_parameters(), np.moveaxis(state[GIVEN], -1, 0), strict=True)))
+        elif self.given:
+            self._draw_population()
+            self._population_changed(given=False)
         self.kept_TOI[...] = state["kept"]
         self._writes = int(np.ravel(state["writes"])[0])
         if self.write_noise > 0:
@@ -258,6 +267,33 @@ class DeviceArray:
         self._changed()
         if self._drift is not None:
             self._drift.load_state(state)
+
+    def give(self, parameters: Mapping[str, Array]) -> None:
+        """Let devices have other ``parameters`` [T, O, I] than were drawn, by name: they are then state.
+
+        Raises:
+            ConfigError: the devices have no such parameter.
+        """
+        own = self.hidden_parameters()
+        for name, values in parameters.items():
+            if name not in own:
+                raise unknown(f"parameter of {type(self.device).__name__}", name, own)
+            own[name][...] = values
+        self._population_changed(given=True)
+
+    def _population_changed(self, given: bool) -> None:
+        self.given = given
+        if self._card is not None:
+            self._card.take_population(self.p_TOIP)
+
+    def populations(self) -> dict[str, Population]:
+        """Itself, by the name that a given population has in the state."""
+        return {GIVEN: self}
+
+    @property
+    def given_shape(self) -> tuple[int, ...]:
+        """The shape of a tile's given population in the state."""
+        return (*self.shape[1:], len(self.hidden_parameters()))
 
     def hidden_parameters(self) -> dict[str, Array]:
         """The drawn population by name."""

@@ -14,18 +14,20 @@ one a member with ``DeviceArray(device, member_keys(keys_T2, k), out_size, in_si
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError
+from ..errors import InputError, unknown
 from ..pulsed_update.arguments import Vectors
 from ..rng.naive import philox4x32
 
 Array = NDArray[np.float32]
 Keys = NDArray[np.uint32]
+GIVEN = "given"  # a population that was not drawn, in an array's state
 _MEMBER = 0x00010000  # counter word 3 of a member's key: the tile-key stream, extra 1
 
 
@@ -34,6 +36,20 @@ class UpdateCounts:
     """What an update did, for metrics and costs."""
 
     pulses: NDArray[np.int64]  # [tiles]
+
+
+class Population(Protocol):
+    """Devices whose parameters may be given."""
+
+    @property
+    def given_shape(self) -> tuple[int, ...]:
+        """The shape of a tile's given population in the state."""
+
+    def give(self, parameters: Mapping[str, Array]) -> None:
+        """Let devices have other parameters than were drawn."""
+
+    def hidden_parameters(self) -> dict[str, Array]:
+        """The population by name."""
 
 
 class Cell(Protocol):
@@ -65,11 +81,41 @@ class Cell(Protocol):
     def hidden_parameters(self) -> dict[str, Array]:
         """The drawn population, by aihwkit's names, [tiles, out, in] each."""
 
+    def populations(self) -> dict[str, Population]:
+        """The populations of devices, by the name that a given one has in the state."""
+
     def reset(self, tick: int, columns: slice = slice(None), probability: float = 1.0) -> None:
         """Reset devices of ``columns`` to their reset level, each with ``probability``."""
 
     def drift(self, delta_t: float, tick: int) -> None:
         """Let ``delta_t`` pass, in units of the drift's time."""
+
+
+def names_in(state: Mapping[str, Any], part: Any, name_of: Callable[[str], str]) -> list[str]:
+    """What ``part``, an array or a cell, has in the state of the whole; a given population may be or not."""
+    given = part.populations()
+    names = dict.fromkeys([*part.state(), *given])
+    return [name for name in names if name not in given or name_of(name) in state]
+
+
+def give_hidden(cell: Cell, parameters: Mapping[str, Array]) -> None:
+    """Give a cell's devices other ``parameters`` [T, O, I], by the names of its ``hidden_parameters``.
+
+    Raises:
+        ConfigError: it has none of a name.
+    """
+    left, own = dict(parameters), cell.hidden_parameters()
+    for name in left:
+        if name not in own:
+            raise unknown("hidden parameter of these devices", name, own)
+    for name, population in cell.populations().items():
+        suffix = name.partition(GIVEN)[2]  # "_1" of a second member
+        names = [each for each in population.hidden_parameters() if f"{each}{suffix}" in left]
+        given = {each: left.pop(f"{each}{suffix}") for each in names}
+        if given:
+            population.give(given)
+    for name, values in left.items():  # what else changes in a cell
+        own[name][...] = values
 
 
 def member_keys(keys_T2: Keys, member: int) -> Keys:

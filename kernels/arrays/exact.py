@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ..backends import Backend
 from ..card import card
 from ..devices.exact import FloatingPointDevice
-from .cell import Array, Keys, UpdateCounts, check_finite, checked_vectors
+from .cell import Array, Keys, Population, UpdateCounts, check_finite, checked_vectors
 
 
 class ExactCell:
@@ -65,6 +65,10 @@ class ExactCell:
 
     def hidden_parameters(self) -> dict[str, Array]:
         """Nothing is drawn."""
+        return {}
+
+    def populations(self) -> dict[str, Population]:
+        """There are no devices."""
         return {}
 
     def reset(self, tick: int, columns: slice = slice(None), probability: float = 1.0) -> None:

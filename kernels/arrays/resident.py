@@ -24,6 +24,12 @@ class Resident:
         self.seen_TOI = self.kept_TOI if same else torch.from_numpy(seen_TOI).to(where, copy=True)
         self.newer = False  # than the host
 
+    def take_population(self, p_TOIP: Array) -> None:
+        """Bring the card up to date after the devices' parameters have changed."""
+        import torch
+
+        self.p_TOIP.copy_(torch.from_numpy(p_TOIP))
+
     def download(self) -> None:
         """Bring the host arrays up to date."""
         if self.newer:

@@ -11,7 +11,7 @@ from ..backends import Backend
 from ..devices.base import PulsedDevice
 from ..pulsed_update.parameters import UpdateParameters
 from .array import DeviceArray
-from .cell import Array, Keys, UpdateCounts, checked_vectors
+from .cell import Array, Keys, Population, UpdateCounts, checked_vectors
 
 
 class SingleDeviceCell:
@@ -58,6 +58,10 @@ class SingleDeviceCell:
     def hidden_parameters(self) -> dict[str, Array]:
         """The drawn population by name."""
         return self.array.hidden_parameters()
+
+    def populations(self) -> dict[str, Population]:
+        """The devices, by the name that a given population has in the state."""
+        return self.array.populations()
 
     def reset(self, tick: int, columns: slice = slice(None), probability: float = 1.0) -> None:
         """Reset devices of ``columns``, each with ``probability``."""

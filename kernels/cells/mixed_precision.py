@@ -14,7 +14,16 @@ from numpy.typing import NDArray
 
 from ..arrays.array import DeviceArray
 from ..arrays.build import build_cell, cell_of
-from ..arrays.cell import Array, Keys, UpdateCounts, check_finite, checked_vectors, member_keys
+from ..arrays.cell import (
+    Array,
+    Keys,
+    Population,
+    UpdateCounts,
+    check_finite,
+    checked_vectors,
+    member_keys,
+    names_in,
+)
 from ..backends import Backend
 from ..config import Config, config, field
 from ..devices import ConstantStepDevice, PulsedDevice
@@ -192,11 +201,16 @@ class MixedPrecisionCell:
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Restore what ``state`` gave."""
-        self.target.load_state({name: state[f"device_{name}"] for name in self.target.state()})
+        names = names_in(state, self.target, "device_{}".format)
+        self.target.load_state({name: state[f"device_{name}"] for name in names})
         self.chi_TOI[...] = state["chi"]
         self._updates = load_counter("updates", state["updates"])
         self._rows_written = load_counter("rows_written", state["rows_written"])
         self._next_row_T = np.array(state["next_row"], np.int64)
+
+    def populations(self) -> dict[str, Population]:
+        """Those of what is written to, by the name that a given one has in the state."""
+        return {f"device_{name}": each for name, each in self.target.populations().items()}
 
     def hidden_parameters(self) -> dict[str, Array]:
         """The drawn population and chi."""

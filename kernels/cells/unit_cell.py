@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arrays.array import DeviceArray
-from ..arrays.cell import Array, Keys, member_keys
+from ..arrays.cell import GIVEN, Array, Keys, Population, member_keys, names_in
 from ..backends import Backend
 from ..config import Config, config, field
 from ..devices import PulsedDevice
@@ -110,7 +110,12 @@ class Members:
     def load_members(self, state: dict[str, Any]) -> None:
         """Restore what ``members_state`` gave."""
         for k, member in enumerate(self.members):
-            member.load_state({name: state[f"{name}_{k}"] for name in member.state()})
+            names = names_in(state, member, f"{{}}_{k}".format)
+            member.load_state({name: state[f"{name}_{k}"] for name in names})
+
+    def populations(self) -> dict[str, Population]:
+        """The members, by the name that a given population has in the state."""
+        return {f"{GIVEN}_{k}": member for k, member in enumerate(self.members)}
 
     def hidden_parameters(self) -> dict[str, Array]:
         """The drawn populations and the members' weights, by name and number of the member."""

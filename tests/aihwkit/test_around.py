@@ -13,6 +13,7 @@ from scipy.sparse.linalg import LinearOperator, cg
 from torch import nn
 from torch.utils.data import TensorDataset
 
+import crossgrid
 from crossgrid.aihwkit import exceptions
 from crossgrid.aihwkit.experiments import BasicTraining
 from crossgrid.aihwkit.experiments.runners import LocalRunner
@@ -33,7 +34,12 @@ from crossgrid.aihwkit.simulator.configs import (
     FloatingPointRPUConfig,
     InferenceRPUConfig,
     IOParameters,
+    MixedPrecisionCompound,
     SingleRPUConfig,
+    SoftBoundsDevice,
+    TransferCompound,
+    UnitCellRPUConfig,
+    VectorUnitCell,
 )
 from crossgrid.aihwkit.simulator.parameters import NoiseManagementType, WeightModifierType
 from crossgrid.aihwkit.simulator.tiles import AnalogTile, InferenceTile
@@ -190,6 +196,45 @@ def test_hidden_parameters_can_be_given() -> None:
     assert tile.get_hidden_parameters()["max_bound"][1, 1].item() == pytest.approx(0.8)
     tile.set_weights(torch.ones(2, 3))
     assert tile.get_weights()[0][1, 1].item() == pytest.approx(0.8)
+
+
+TWO_SOFT = [SoftBoundsDevice(), SoftBoundsDevice()]
+GIVEN_DEVICES = {
+    "one device": lambda: SingleRPUConfig(device=ConstantStepDevice()),
+    "one that diffuses": lambda: SingleRPUConfig(
+        device=ConstantStepDevice(diffusion=0.1, diffusion_dtod=0.1)
+    ),
+    "two": lambda: UnitCellRPUConfig(device=VectorUnitCell(unit_cell_devices=TWO_SOFT)),
+    "tiki-taka": lambda: UnitCellRPUConfig(device=TransferCompound(unit_cell_devices=TWO_SOFT)),
+    "mixed precision": lambda: UnitCellRPUConfig(device=MixedPrecisionCompound(device=SoftBoundsDevice())),
+}
+
+
+@pytest.mark.parametrize("kind", GIVEN_DEVICES)
+def test_given_devices_are_saved_copied_and_sent(kind: str) -> None:
+    """No address recomputes them; other devices follow where the state that is loaded has none."""
+    torch.manual_seed(0)
+    tile, plain, other = (AnalogTile(2, 3, GIVEN_DEVICES[kind]()) for _ in range(3))
+    drawn = {
+        name: each for name, each in tile.get_hidden_parameters().items() if "hidden_weights" not in name
+    }
+    tile.set_hidden_parameters({name: each + 0.01 for name, each in drawn.items()})
+    other.load_state_dict(tile.state_dict())
+    moved = copy.deepcopy(tile)
+    with crossgrid.emulate(moved, backend="local"):
+        moved(torch.ones(1, 3))
+    for each in (tile, other, copy.deepcopy(other), moved):
+        found = each.get_hidden_parameters()
+        assert all(torch.allclose(found[name], value + 0.01, atol=1e-7) for name, value in drawn.items())
+    tile.load_state_dict(plain.state_dict())
+    found, wanted = tile.get_hidden_parameters(), plain.get_hidden_parameters()
+    assert all(torch.equal(found[name], wanted[name]) for name in drawn)
+
+
+def test_unknown_hidden_parameters_are_refused() -> None:
+    tile = AnalogTile(2, 3, SingleRPUConfig(device=ConstantStepDevice()))
+    with pytest.raises(ConfigError, match="unknown hidden parameter of these devices 'max_bounds'"):
+        tile.set_hidden_parameters({"max_bounds": torch.ones(2, 3)})
 
 
 def test_diffusion_follows_a_step_once() -> None:

@@ -14,6 +14,7 @@ from crossgrid.emulator.analog_matrix.output_scale import OutputScale
 from crossgrid.emulator.analog_matrix.pulsed import PulsedTiles, drifts
 from crossgrid.emulator.nn.base import AnalogLayer
 from crossgrid.emulator.tiles.values import require_finite
+from crossgrid.kernels.arrays.cell import give_hidden
 from crossgrid.kernels.inference import BaseNoiseModel
 
 from ...exceptions import ConfigError, TileError
@@ -367,22 +368,25 @@ class TileWeights(AnalogLayer):
         return {name: torch.from_numpy(np.array(values)) for name, values in self._hidden().items()}
 
     def set_hidden_parameters(self, ordered_parameters: dict[str, Any]) -> None:
-        """Give the devices other parameters than were drawn; checkpoints do not keep them.
+        """Give the devices other parameters than were drawn; they are kept, saved and sent from then on.
 
         Raises:
             TileError: the tile is in another process.
+            ConfigError: it has no parameter of a name.
         """
-        own = self._hidden()
-        for name, values in ordered_parameters.items():
-            own[name][...] = torch.as_tensor(values).numpy()
+        given = {name: torch.as_tensor(each).numpy()[None] for name, each in ordered_parameters.items()}
+        give_hidden(self._cell(), given)
 
     def _hidden(self) -> dict[str, Any]:
         """The devices' parameters themselves, [out, in] each."""
+        return {name: values[0] for name, values in self._cell().hidden_parameters().items()}
+
+    def _cell(self) -> Any:
+        """The tile's devices."""
         worker = getattr(self.grid.executor, "worker", None)
         if worker is None:
             raise TileError(f"{self.grid.spec.name}: devices are read in this process; leave emulate first")
-        cell = worker.layers[self.grid.layer].groups[0].bank.cell
-        return {name: values[0] for name, values in cell.hidden_parameters().items()}
+        return worker.layers[self.grid.layer].groups[0].bank.cell
 
 
 def has_dynamics(device: Any) -> bool:
