@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import torch
 
-from crossgrid.kernels.errors import ConfigError, CrossgridError
+from crossgrid.kernels.errors import ConfigError, CrossgridError, InputError
 
 T = TypeVar("T")
 
@@ -38,12 +38,13 @@ def attempt(work: Callable[[], T], what: str, way_out: str) -> T:
 def on_meta_or_else(work: Callable[[], T]) -> T:
     """What ``work`` gives with the meta device for what it makes, where no memory is taken; or else without.
 
-    Some ask the numbers of small tensors that they make: rates that grow from layer to layer.
+    Some ask the numbers of small tensors that they make: rates that grow from layer to layer. Analog layers
+    hold the numbers of their weights.
     """
     try:
         with torch.device("meta"):
             return work()
-    except (RuntimeError, NotImplementedError, TypeError):
+    except (RuntimeError, NotImplementedError, TypeError, InputError):
         return work()
 
 

@@ -13,6 +13,8 @@ from torch import nn
 from crossgrid.chip import LayerShape
 from crossgrid.kernels.errors import ConfigError, nearest
 
+from ..model.analog_model import analog_matrices
+from .analog import plain_shapes, traced_shapes
 from .attempts import attempt, on_meta_or_else
 from .counting import ModelShapes
 from .digital import shapes_of
@@ -28,8 +30,19 @@ def load_layers(text: str) -> tuple[LayerShape, ...]:
 
 
 def load_shapes(text: str) -> ModelShapes:
-    """The layers and the digital work of ``file.py:callable``, made on the meta device if it can be."""
-    return shapes_of(*load_model(text, on_meta_or_else))
+    """The layers and the digital work of ``file.py:callable``, made on the meta device if it can be.
+
+    Of a model that is analog already, layers are as its tiles hold them: with a bias's column where its
+    configuration has one.
+    """
+    model, example = load_model(text, on_meta_or_else)
+    matrices = attempt(
+        lambda: list(analog_matrices(model)), f"the layers of a {type(model).__name__} cannot be read",
+        "give a module that torch runs, and one batch as it takes it",
+    )  # fmt: skip
+    if not matrices:
+        return shapes_of(model, example)
+    return plain_shapes(model, matrices) if example is None else traced_shapes(model, matrices, example)
 
 
 def load_model(text: str, made_by: Callable[[Callable[[], Any]], Any]) -> tuple[nn.Module, Any]:

@@ -190,3 +190,22 @@ def test_resnet18_is_wired_as_in_the_zoo() -> None:
     assert [(s.name, s.reuse, s.sources, s.joins) for s in found] == [
         (s.name, s.reuse, s.sources, s.joins) for s in expected
     ]
+
+
+@pytest.mark.parametrize(("bias", "widths"), [("True", [9, 144]), ("False", [10, 145])])
+def test_a_model_that_is_analog_is_mapped_as_its_tiles_hold_it(
+    bias: str, widths: list[int], tmp_path: Path
+) -> None:
+    """A bias's column is a row of cells more; the example tells how often vectors pass."""
+    file = tmp_path / "net.py"
+    file.write_text(f"""
+import crossgrid as cg
+from torch import nn
+def net():
+    model = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.Flatten(), nn.Linear(144, 4))
+    mapping = cg.MappingParameter(digital_bias={bias})
+    return cg.convert_to_analog(model, cg.SingleRPUConfig(mapping=mapping)), (1, 1, 6, 6)
+""")
+    layers = load_layers(f"{file}:net")
+    assert [layer.in_ for layer in layers] == widths
+    assert [layer.vectors for layer in layers] == [36, 1]
