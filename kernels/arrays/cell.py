@@ -116,6 +116,7 @@ def give_hidden(cell: Cell, parameters: Mapping[str, Array]) -> None:
             population.give(given)
     for name, values in left.items():  # what else changes in a cell
         own[name][...] = values
+    cell.load_state(cell.state())  # so that it adds up anew what it shows
 
 
 def member_keys(keys_T2: Keys, member: int) -> Keys:

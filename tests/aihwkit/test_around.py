@@ -231,6 +231,15 @@ def test_given_devices_are_saved_copied_and_sent(kind: str) -> None:
     assert all(torch.equal(found[name], wanted[name]) for name in drawn)
 
 
+def test_a_cell_shows_the_hidden_weights_that_it_was_given() -> None:
+    """W = gamma A + C of Tiki-Taka's fast array A and slow array C."""
+    cell = TransferCompound(unit_cell_devices=TWO_SOFT, gamma=0.1)
+    tile = AnalogTile(2, 3, UnitCellRPUConfig(device=cell))
+    hidden = {"hidden_weights_0": torch.full((2, 3), 0.4), "hidden_weights_1": torch.full((2, 3), 0.2)}
+    tile.set_hidden_parameters(hidden)
+    torch.testing.assert_close(tile.get_weights()[0], torch.full((2, 3), 0.1 * 0.4 + 0.2))
+
+
 def test_unknown_hidden_parameters_are_refused() -> None:
     tile = AnalogTile(2, 3, SingleRPUConfig(device=ConstantStepDevice()))
     with pytest.raises(ConfigError, match="unknown hidden parameter of these devices 'max_bounds'"):

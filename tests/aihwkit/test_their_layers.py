@@ -315,3 +315,24 @@ def test_a_model_of_this_package_is_placed_and_trained_like_any_other() -> None:
             optimizer.step()
             assert emulation is not None
     assert model.analog_tile_count() == 2
+
+
+def test_a_state_of_a_kindred_configuration_is_taken() -> None:
+    """Torch tiles are inference tiles: either takes the other's weights and keeps its own configuration."""
+    source = AnalogLinear(3, 2, rpu_config=configs.TorchInferenceRPUConfig())
+    target = AnalogLinear(3, 2, rpu_config=InferenceRPUConfig())
+    target.load_state_dict(source.state_dict(), load_rpu_config=False)
+    assert torch.equal(target.get_weights()[0], source.get_weights()[0])
+    assert type(next(target.analog_tiles()).rpu_config) is InferenceRPUConfig
+    with pytest.raises(exceptions.TileModuleError, match="the state is of SingleRPUConfig"):
+        target.load_state_dict(
+            AnalogLinear(3, 2, rpu_config=SingleRPUConfig()).state_dict(), load_rpu_config=False
+        )  # fmt: skip
+
+
+def test_a_range_that_is_not_taken_from_data_may_be_said_so_by_false() -> None:
+    config = InferenceRPUConfig()
+    config.pre_post.input_range.enable, config.pre_post.input_range.init_from_data = True, False
+    layer = AnalogLinear(3, 2, rpu_config=config)
+    layer(torch.randn(4, 3))
+    assert next(layer.analog_tiles()).input_range.item() == config.pre_post.input_range.init_value

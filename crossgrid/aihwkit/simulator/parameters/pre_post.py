@@ -16,10 +16,16 @@ from .base import RPUConfigBase
 class InputRangeParameter(rpu.InputRangeParameter):
     """The range that a tile's inputs are clipped to before the DAC; each tile has its own."""
 
+    init_from_data: bool | int = field(100, at_least=0)
+    """Number of training batches that calibrate the range; False, 0: it stays at ``init_value``."""
     learn_input_range: bool = field(True)
     """Whether the range is trained, or else set by calibration."""
     calibration_info: str | None = field(None)
     """What a calibration noted."""
+
+    def validate(self) -> None:
+        rpu.InputRangeParameter.validate(self)
+        object.__setattr__(self, "init_from_data", int(self.init_from_data))
 
     def supports_manage_output_clipping(self, rpu_config: Any) -> bool:
         """Whether outputs of ``rpu_config`` clip as they are: a real periphery without management."""

@@ -342,7 +342,8 @@ class TileModule(TileWeights):
         """
         own, name = self._config, self.grid.spec.name
         if not self._takes_config:
-            differs = type(saved) is not type(own) or not own.mapping.compatible_with(saved.mapping)
+            kin = isinstance(saved, type(own)) or isinstance(own, type(saved))
+            differs = not kin or not own.mapping.compatible_with(saved.mapping)
             if self._checks_config and differs:
                 raise TileModuleError(
                     f"{name}: the state is of {type(saved).__name__}, the tile of {type(own).__name__}, or "
