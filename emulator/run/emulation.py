@@ -30,6 +30,7 @@ from ..config.rpu import FloatingPointRPUConfig, RPUConfig
 from ..errors import BackendError
 from ..hosts.executor import Executor, Hosting, LocalExecutor
 from ..hosts.grid import TileGrid
+from ..hosts.moving import move
 from ..hosts.warm import warm_kernels
 from ..model.analog_model import analog_weights, require_analog
 from ..nn.listening import Listener
@@ -308,10 +309,7 @@ class Emulation:
             old = layer.grid
             grid = TileGrid(spec, self.executor, number, hostings[number], copy.copy(old.ticks))
             grid.update_delay = self.update_delay
-            if _same_tiles(old.spec, spec):
-                grid.load_state(old.state())
-            else:
-                grid.set_weights(old.weights())
+            move(old, grid)
             layer.analog_tile.grid = grid
 
     def _move_out(self) -> None:
@@ -378,13 +376,3 @@ def _with_periphery(config: RPUConfig, chip: Chip) -> RPUConfig:
     config.forward = converted_by(chip, config.forward)
     config.backward = converted_by(chip, config.backward)
     return config
-
-
-def _same_tiles(a: LayerSpec, b: LayerSpec) -> bool:
-    """Whether two cuts are the same physical tiles: same key, same blocks, same configuration."""
-    return (
-        a.key == b.key
-        and [(t.out_start, t.out_stop, t.in_start, t.in_stop) for t in a.tiles]
-        == [(t.out_start, t.out_stop, t.in_start, t.in_stop) for t in b.tiles]
-        and a.rpu_config == b.rpu_config
-    )

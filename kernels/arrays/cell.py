@@ -41,6 +41,8 @@ class UpdateCounts:
 class Population(Protocol):
     """Devices whose parameters may be given."""
 
+    given: bool  # whether they were
+
     @property
     def given_shape(self) -> tuple[int, ...]:
         """The shape of a tile's given population in the state."""

@@ -13,6 +13,7 @@ import pytest
 
 HERE = Path(__file__).parent
 COUNTS: dict[str, int] = json.loads((HERE / "counts.json").read_text())
+PATHS = [str(HERE), str(HERE / "standins")]
 FOLDER = os.environ.get("CROSSGRID_AIHWKIT", "")
 
 pytestmark = [
@@ -33,7 +34,7 @@ def test_as_many_pass_as_before(name: str) -> None:
             ".", "-p", "placeholders", "--tb=no", "--continue-on-collection-errors", f"tests/{name}",
         ],
         cwd=FOLDER, capture_output=True, text=True, check=False,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([*PATHS, os.environ.get("PYTHONPATH", "")])},
     )  # fmt: skip
     found = re.search(r"(\d+) passed", done.stdout)
     assert found is not None, done.stdout[-2000:] + done.stderr[-2000:]
