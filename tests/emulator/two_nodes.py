@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -24,13 +26,13 @@ def two_small_chips() -> cg.Chip:
     )
 
 
-def trained(kill: Callable[[], None] | None = None, **where: object) -> dict[str, object]:
-    """Hashes of weights and outputs, and where the tiles were; between the steps a node may be killed."""
+def trained(after_a_step: Callable[[], None] | None = None, **where: object) -> dict[str, object]:
+    """Hash of the weights, outputs, and where the tiles were; after the first step something may happen."""
     model, optimizer = small_net(7)
     with cg.emulate(model, two_small_chips(), **where) as running:
-        for number in range(2):
-            if number and kill is not None:
-                kill()
+        for number in range(20):
+            if number == 1 and after_a_step is not None:
+                after_a_step()
             running.train_step(*batch(number), nn.CrossEntropyLoss(), optimizer, micro_batches=2)
         outputs = running.infer(batch(9)[0], micro_batch=2, depth=2)
         actors = [
@@ -40,18 +42,33 @@ def trained(kill: Callable[[], None] | None = None, **where: object) -> dict[str
     return {"weights": cg.weights_sha256(model), "outputs": outputs.tolist(), "actors": actors}
 
 
+def with_a_kill(cluster: Cluster, seconds: float) -> dict[str, object]:
+    """Trained over a second node that is killed so long after the first step, whatever is under way then."""
+    node = cluster.add_node(num_cpus=2)
+    cluster.wait_for_nodes()
+    killing = threading.Timer(seconds, lambda: cluster.remove_node(node, allow_graceful=False))
+    began = time.perf_counter()
+    there = trained(killing.start, backend="ray", tiles_per_actor=2)
+    there["seconds"] = time.perf_counter() - began
+    killing.join()
+    return there
+
+
 def main() -> None:
+    kills = [float(word) for word in sys.argv[1:]]
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
     try:
-        other = cluster.add_node(num_cpus=2)
-        cluster.wait_for_nodes()
         ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
-        kill = (lambda: cluster.remove_node(other, allow_graceful=False)) if "kill" in sys.argv else None
-        there = trained(kill, backend="ray", tiles_per_actor=2)
+        if kills:
+            there = [with_a_kill(cluster, seconds) for seconds in kills]
+        else:
+            cluster.add_node(num_cpus=2)
+            cluster.wait_for_nodes()
+            there = [trained(backend="ray", tiles_per_actor=2)]
         ray.shutdown()
     finally:
         cluster.shutdown()
-    print(json.dumps([trained(), there]))
+    print(json.dumps([trained(), *there]))
 
 
 if __name__ == "__main__":
