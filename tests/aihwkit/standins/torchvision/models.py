@@ -11,3 +11,6 @@ def resnet34(*args: Any, **kwargs: Any) -> nn.Module:
     """A convolution, pooling and a linear layer."""
     pool = nn.AdaptiveAvgPool2d(1)
     return nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), pool, nn.Flatten(), nn.Linear(8, 10))
+
+
+resnet18 = alexnet = resnet34
