@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import nn
 
-from crossgrid.kernels.errors import ConfigError, unknown
+from crossgrid.kernels.errors import ConfigError, InputError, unknown
 
 from ..config.rpu import InferenceRPUConfig, RPUConfig
 from ..nn.base import AnalogLayer
@@ -58,6 +58,7 @@ def convert_to_analog(
 
     Raises:
         ConfigError: ``exclude_modules`` names a module that does not exist, or a layer cannot be converted.
+        InputError: the model cannot be copied, for it holds a tensor that was computed from others.
     """
     names = dict(model.named_modules())
     if isinstance(exclude_modules, str):
@@ -65,7 +66,7 @@ def convert_to_analog(
     for name in exclude_modules:
         if name not in names:
             raise unknown("module in exclude_modules", name, [n for n in names if n])
-    model = model if inplace else copy.deepcopy(model)
+    model = model if inplace else _copied(model)
     conversion = _Conversion(rpu_config, exclude_modules, specific_rpu_config_fun, shared_parameters(model))
     with torch.random.fork_rng(devices=[]):  # layers start with weights of their own, and then take these
         if seed is not None:
@@ -73,6 +74,22 @@ def convert_to_analog(
         model = as_analog(conversion.converted("", model))
     _say_digital(model, exclude_modules, conversion.left)
     return model
+
+
+def _copied(model: nn.Module) -> nn.Module:
+    """A copy of ``model``; an error names what torch cannot copy: a tensor that was computed from others."""
+    try:
+        return copy.deepcopy(model)
+    except RuntimeError as error:
+        for name, module in model.named_modules():
+            for key, value in vars(module).items():
+                if isinstance(value, torch.Tensor) and not value.is_leaf:
+                    where = f"{name}.{key}".lstrip(".")
+                    raise InputError(
+                        f"the model cannot be copied: {where} is computed from others (torch's older "
+                        "weight_norm or pruning); remove that first, or convert with inplace=True"
+                    ) from error
+        raise
 
 
 @dataclass(slots=True)
@@ -140,7 +157,8 @@ def _say_digital(model: nn.Module, excluded: Collection[str], left: list[nn.Modu
     }
     if found:
         named = "; ".join(
-            f"{name} ({type(model.get_submodule(name)).__name__}: {why})" for name, why in found.items()
+            f"{name or 'the model'} ({type(model.get_submodule(name)).__name__}: {why})"
+            for name, why in found.items()
         )
         warnings.warn(
             f"these layers stay digital: {named}; name them in exclude_modules if that is meant", stacklevel=3
@@ -160,7 +178,7 @@ def _say_tied(name: str, parameters: dict[str, list[str]]) -> None:
 
 def convert_to_digital(model: nn.Module, *, inplace: bool = False) -> nn.Module:
     """``model`` with torch layers in place of its analog ones, holding their present weights."""
-    model = model if inplace else copy.deepcopy(model)
+    model = model if inplace else _copied(model)
     digital: dict[nn.Module, nn.Module] = {}
 
     def converted(_: str, module: nn.Module) -> nn.Module:

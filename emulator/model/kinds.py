@@ -23,6 +23,9 @@ KINDS: dict[type[nn.Module], int] = {
 #: torch's layers that multiply by a weight matrix
 MULTIPLY = (nn.Linear, _ConvNd, nn.RNNBase, nn.RNNCellBase, nn.MultiheadAttention, nn.Bilinear)
 
+#: what holds parameters for a module that computes with them
+LISTS = (nn.ParameterList, nn.ParameterDict)
+
 #: stands for Hugging Face's ``Conv1D``, a linear layer that keeps its weight as [in, out]
 TRANSPOSED = "Conv1D"
 
@@ -83,9 +86,10 @@ def digital_because(model: nn.Module) -> dict[str, str]:
     total = sum(p.numel() for p in model.parameters() if not nn.parameter.is_lazy(p))
     for name, module in model.named_modules():
         within = any(name.startswith(f"{other}.") for other in reasons)
-        if multiplies(module) and not within:
+        listed = isinstance(module, LISTS) and bool(stacks_of(module))  # its owner multiplies by them
+        if (multiplies(module) or listed) and not within:
             reason = why_digital(module) or "it was left digital"
-            if _class_of(module) is EXPERTS:
+            if listed or _class_of(module) is EXPERTS:
                 held = sum(p.numel() for p in stacks_of(module).values())
                 reason += f", {100 * held / total:.3g} % of the model's weights"
             reasons[name] = reason
@@ -115,6 +119,8 @@ def _why_unknown(module: nn.Module) -> str:
     if isinstance(module, ParametrizationList):
         return "a weight is computed from it (parametrization)"
     own = [name for name, p in module._parameters.items() if p is not None and p.dim() > 1]
+    if own and isinstance(module, LISTS):
+        return f"how its owner multiplies by {', '.join(own)} of it is not known"
     if not own or isinstance(module, (*MULTIPLY, nn.Embedding, nn.EmbeddingBag)):
         return "no analog layer for it"
     return f"its own class computes with {', '.join(own)}, in a way that is not known"

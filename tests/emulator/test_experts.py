@@ -157,3 +157,24 @@ def test_a_frozen_stack_stays_frozen() -> None:
     analog = beside(digital, torch.randn(9, 6), EXACT)
     assert not analog.experts.up.requires_grad
     assert not cg.convert_to_digital(analog).experts.up.requires_grad
+
+
+def test_stacks_in_a_list_are_named_with_their_share() -> None:
+    """Whoever owns the list multiplies by them, in a way that is not known."""
+    stacks = nn.ParameterList([nn.Parameter(torch.ones(2, 3, 4)), nn.Parameter(torch.ones(4))])
+    model = nn.Sequential(nn.Linear(4, 4, bias=False), stacks)
+    with pytest.warns(UserWarning, match=r"1 \(ParameterList: how its owner .*by 0 of it .*, 54\.5 %"):
+        cg.convert_to_analog(model, cg.SingleRPUConfig())
+
+
+def test_a_model_that_is_experts_of_an_unknown_layout_has_a_name() -> None:
+    class Own(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.blob = nn.Parameter(torch.ones(3, 4, 9))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.einsum("bi,eij->bej", x, self.blob)
+
+    with pytest.warns(UserWarning, match=r"stay digital: the model \(Own: how it .*, 100 % of"):
+        cg.convert_to_analog(Own(), cg.SingleRPUConfig())

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrizations
+from torch.nn.utils import parametrizations, prune
 from torch.nn.utils.parametrize import register_parametrization
 from torch.utils._pytree import tree_leaves
 
@@ -116,3 +116,17 @@ def test_where_it_cannot_be_it_is_named(make: Callable[[], nn.Module], why: str)
     with pytest.warns(UserWarning, match=f"0 .*its weight is computed from others .*{why}"):
         analog = cg.convert_to_analog(model, cg.SingleRPUConfig())
     assert why in next(row.why for row in cg.analog_summary(analog).digital if row.name == "0")
+
+
+@pytest.mark.parametrize("computed", [nn.utils.weight_norm, lambda layer: prune.identity(layer, "weight")])
+@pytest.mark.filterwarnings("ignore:.torch.nn.utils.weight_norm. is deprecated:FutureWarning")
+def test_what_torch_cannot_copy_is_named(computed: Callable[[nn.Module], nn.Module]) -> None:
+    """Torch's older tools leave a computed tensor in the module; in place nothing is copied."""
+    model = nn.Sequential(nn.Sequential(computed(nn.Linear(4, 3))), nn.Linear(3, 2))
+    with pytest.raises(cg.InputError, match=r"^the model cannot be copied: 0\.0\.weight is .*inplace=True$"):
+        cg.convert_to_analog(model, exact())
+    with pytest.warns(UserWarning, match=r"0\.0 .*its weight is computed from others"):
+        analog = cg.convert_to_analog(model, cg.SingleRPUConfig(), inplace=True)
+    assert isinstance(analog[1], cg.AnalogLinear)
+    with pytest.raises(cg.InputError, match=r"0\.0\.weight is computed"):
+        cg.convert_to_digital(analog)
