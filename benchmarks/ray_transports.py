@@ -50,12 +50,14 @@ class Echo:
 
     def serve(self, directory: str) -> None:
         """Answer on a socket until a message is empty, as a tile actor does."""
+        from crossgrid.emulator.actors.lent import Lent
         from crossgrid.emulator.actors.wire import Letter, receive, send
 
+        lent = Lent()
         socket: Any = zmq.Context.instance().socket(zmq.PAIR)
         socket.bind(f"ipc://{directory}/{ray.get_runtime_context().get_actor_id()}")
         while True:
-            letter = receive(socket, REQUESTS)
+            letter = receive(socket, REQUESTS, lent)
             if isinstance(letter.content, Stop):
                 break
             back = Weights((0,), letter.content.w) if letter.wanted else Done()
@@ -78,12 +80,14 @@ class Sockets:
 
     def ask(self, x: np.ndarray, back: bool) -> None:
         """Send ``x`` to all, as weights that they shall keep, and wait for all; ``back``: for ``x`` again."""
+        from crossgrid.emulator.actors.lent import Lent
         from crossgrid.emulator.actors.wire import Letter, receive, send
 
+        lent = Lent()
         for socket in self.sockets:
             send(socket, Letter(WriteWeights(0, (0,), [x]), number=0, wanted=back))
         for socket in self.sockets:
-            receive(socket, REPLIES)
+            receive(socket, REPLIES, lent)
 
     def close(self) -> None:
         """End the actors."""

@@ -22,6 +22,7 @@ from ..tiles.messages import REQUESTS, Failed, Process, Reply, Stop, Usage
 from ..tiles.worker import TileWorker
 from .addresses import ActorAddress, DriverAddress, Endpoint, Flow
 from .directory import is_abandoned
+from .lent import Lent
 from .packing import Part
 from .wire import Letter, receive, send
 
@@ -48,6 +49,7 @@ class TileActor:
         for socket in (self.requests, self.replies):
             flow.apply(socket)
         self.requests.rcvtimeo = LISTEN_MS
+        self.lent = Lent()
         self.directory = ""  # of the run's sockets, on the driver's node
         self.address = self._connect(driver)
 
@@ -92,7 +94,7 @@ class TileActor:
         """The next message; where the driver is gone, that the actor shall stop."""
         while True:
             try:
-                return receive(self.requests, REQUESTS)
+                return receive(self.requests, REQUESTS, self.lent)
             except zmq.Again:
                 if self.directory and is_abandoned(self.directory):
                     return Letter(Stop(), 0, False)

@@ -16,6 +16,7 @@ from ..errors import BackendError
 from ..hosts.interrupts import Uninterrupted
 from ..tiles.messages import REPLIES, Failed, Reply
 from .addresses import DriverAddress, Endpoint, Flow
+from .lent import Lent
 from .packing import Part
 from .wire import Letter, receive
 
@@ -61,6 +62,7 @@ class Mailbox:
         self._replies: dict[tuple[int, int], Reply] = {}
         self._failures: dict[int, deque[Failed]] = {}
         self._arrived = threading.Condition()
+        self._lent = Lent()
         self._receiving = False
         self._closed = False
         self._poller = zmq.Poller()
@@ -158,7 +160,7 @@ class Mailbox:
         received: list[Letter] = []
         try:
             for socket in self._ready(seconds):
-                received.append(receive(socket, REPLIES))
+                received.append(receive(socket, REPLIES, self._lent))
         except zmq.Again:
             pass  # nothing came
         finally:

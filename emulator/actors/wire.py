@@ -26,6 +26,7 @@ from crossgrid.kernels.errors import InputError
 from ..errors import ProtocolError
 from ..tiles.messages import VERSION, Count, Failed, fields_of
 from ..tiles.values import as_array
+from .lent import Lent
 
 #: up to so many bytes an array stands in the first frame: a copy is cheaper than a frame more
 COPY_BYTES = 65536
@@ -261,18 +262,20 @@ def send_frames(socket: zmq.Socket[bytes], frames: Sequence[Any], flags: int = 0
         socket.send(frame, flags | zmq.SNDMORE if k < last else flags, copy=copy)
 
 
-def receive(socket: zmq.Socket[Any], kinds: Mapping[str, type]) -> Letter:
+def receive(socket: zmq.Socket[Any], kinds: Mapping[str, type], lent: Lent) -> Letter:
     """The next letter, one of ``kinds``; of one with too many frames the rest is dropped.
 
-    Frames are copied: one of ZeroMQ's, whenever it is let go, swallows a signal that arrives just then.
+    Small frames are copied; large ones are ``lent`` to the arrays that look at them.
 
     Raises:
         zmq.Again: nothing came within the socket's time.
     """
+    lent.give_back()
     frame: Any = socket.recv(copy=False)
-    frames = [bytearray(frame.buffer)]
+    frames: list[Any] = [bytearray(frame.buffer)]
     while frame.more:
         frame = socket.recv(copy=False)
         if len(frames) <= FRAMES:
-            frames.append(bytearray(frame.buffer))
+            small = len(frame) <= COPY_BYTES
+            frames.append(bytearray(frame.buffer) if small else lent.memory(frame))
     return decode(frames, kinds)
