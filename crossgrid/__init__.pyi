@@ -94,6 +94,7 @@ from .emulator.model.analog_model import program_analog_weights as program_analo
 from .emulator.model.analog_model import weights_sha256 as weights_sha256
 from .emulator.model.convert import convert_to_analog as convert_to_analog
 from .emulator.model.convert import convert_to_digital as convert_to_digital
+from .emulator.model.deferred import deferred as deferred
 from .emulator.model.optim import AnalogSGD as AnalogSGD
 from .emulator.model.sequential import AnalogSequential as AnalogSequential
 from .emulator.nn.analog_tile import AnalogTile as AnalogTile

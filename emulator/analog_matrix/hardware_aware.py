@@ -25,7 +25,6 @@ from crossgrid.kernels.machine.pages import Recycled
 from ..config.rpu import InferenceRPUConfig
 from ..hosts.grid import TileGrid
 from ..tiles.bank import Floats
-from ..tiles.layer_spec import LayerSpec
 from .conversions import as_array, each_output, require_numbers
 from .input_range import InputRange, require_managed
 from .joined import Join, JoinedWeight, Seen
@@ -66,11 +65,12 @@ class HardwareAwareTiles(nn.Module):
 
     alpha: Tensor  # drift compensation: a factor of the outputs
 
-    def __init__(self, spec: LayerSpec) -> None:
+    def __init__(self, grid: TileGrid) -> None:
+        """Around the tiles of ``grid``, which hold zeros."""
         super().__init__()
+        spec = grid.spec
         assert isinstance(spec.rpu_config, InferenceRPUConfig)
-        self.config = spec.rpu_config
-        self.grid = TileGrid.local(spec)
+        self.config, self.grid = spec.rpu_config, grid
         input_range = self.config.pre_post.input_range
         require_managed(spec.name, input_range, self.config.forward)
         self.input_range = InputRange(input_range) if input_range.enable else None
@@ -89,8 +89,9 @@ class HardwareAwareTiles(nn.Module):
         self.joined: JoinedWeight | None = None  # weight and bias, where both are on the tiles
 
     def parameter(self) -> nn.Parameter:
-        """A parameter of the weight's shape, zero."""
-        return TrainedWeight.of(torch.zeros(self.grid.spec.weight_shape))
+        """A parameter of the weight's shape, zero; on the meta device where the tiles are nowhere yet."""
+        device = "meta" if self.grid.is_absent else None
+        return TrainedWeight.of(torch.zeros(self.grid.spec.weight_shape, device=device))
 
     def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         """y[vectors, out] = W x + b of features x[B, in] or of the patches of images x[B, channels, ...]."""

@@ -18,7 +18,6 @@ from crossgrid.kernels.errors import ConfigError, InputError
 
 from ..hosts.grid import TileGrid
 from ..tiles.bank import Floats
-from ..tiles.layer_spec import LayerSpec
 from .autograd import AnalogProduct
 from .conversions import as_array
 from .output_scale import OutputScale
@@ -29,11 +28,11 @@ from .weights import AnalogContext, matrix_of, weight_of
 class PulsedTiles(nn.Module):
     """W[out, in] on analog tiles. The layer's parameter ``AnalogContext`` stands for it in torch."""
 
-    def __init__(self, spec: LayerSpec) -> None:
-        """Draw the devices of the layer ``spec``, weights zero, in this process."""
+    def __init__(self, grid: TileGrid) -> None:
+        """Around the tiles of ``grid``, which hold zeros."""
         super().__init__()
-        self.grid = TileGrid.local(spec)
-        self.out_scale = OutputScale.of(spec.rpu_config.mapping, spec.out_size)
+        self.grid = grid
+        self.out_scale = OutputScale.of(grid.spec.rpu_config.mapping, grid.spec.out_size)
 
     def parameter(self) -> AnalogContext:
         """The parameter that stands for the weight."""

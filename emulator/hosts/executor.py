@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar, cast
+from typing import Any, Generic, NoReturn, Protocol, TypeVar, cast
 
 from crossgrid.kernels.backends import BackendName
-from crossgrid.kernels.errors import CrossgridError
+from crossgrid.kernels.errors import ConfigError, CrossgridError
 
 from ..tiles.layer_spec import LayerSpec
 from ..tiles.messages import Answer, Message
@@ -117,3 +117,33 @@ class LocalExecutor:
 
     def close(self) -> None:
         self.worker.layers.clear()
+
+
+class Absent:
+    """No host at all: of layers whose numbers are in a file still."""
+
+    def __init__(self) -> None:
+        self.recovered = Recovered()
+
+    def submit(self, host: int, message: Message[Answer], wanted: bool = True) -> NoReturn:
+        """There is nobody who could obey.
+
+        Raises:
+            ConfigError: always.
+        """
+        raise ConfigError(
+            "the model was built within cg.deferred() and has no numbers yet: give them with "
+            "cg.emulate(model, weights=FILE_OR_DIRECTORY)"
+        )
+
+    def settle(self) -> None:
+        """Nothing was sent."""
+
+    def recall(self, host: int, message: Message[Answer]) -> None:
+        """There was nobody who could be lost."""
+
+    def forgive(self) -> None:
+        """There is nobody who could be too slow."""
+
+    def close(self) -> None:
+        """There is nothing to end."""

@@ -45,7 +45,7 @@ from ..tiles.messages import (
     WriteWeights,
 )
 from ..tiles.values import as_array, library, require_finite
-from .executor import Executor, Hosting, LocalExecutor
+from .executor import Absent, Executor, Hosting, LocalExecutor
 from .interrupts import Uninterrupted
 from .records import BackwardPass, Dropped, Record
 from .sums import add_columns, add_rows
@@ -105,6 +105,16 @@ class TileGrid:
         """The layer's tiles in this process, devices drawn, weights zero."""
         executor = LocalExecutor()
         return cls(spec, executor, 0, executor.place(0, spec), ticks or Ticks())
+
+    @classmethod
+    def absent(cls, spec: LayerSpec) -> TileGrid:
+        """The layer's tiles, nowhere yet: their numbers are in a file."""
+        return cls(spec, Absent(), 0, {0: [tile.block for tile in spec.tiles]})
+
+    @property
+    def is_absent(self) -> bool:
+        """Whether the tiles are nowhere yet."""
+        return isinstance(self.executor, Absent)
 
     def forward(
         self, x: Floats, keep: bool, modify: int | None = None, learn: bool = False, constant: float = 1.0
@@ -348,6 +358,8 @@ class TileGrid:
 
     def __reduce__(self) -> Any:
         """Copied and pickled, wherever its tiles are, it is a grid in the process of the copy."""
+        if self.is_absent:
+            return TileGrid.absent, (self.spec,)
         return _at_home, (self.spec, self.ticks, self.state())
 
     def rename(self, name: str) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import warnings
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 
 import torch
@@ -14,6 +15,7 @@ from crossgrid.kernels.errors import ConfigError, InputError, unknown
 
 from ..config.rpu import InferenceRPUConfig, RPUConfig
 from ..nn.base import AnalogLayer
+from ..nn.deferral import Deferrals, deferring
 from .analog_model import as_analog, as_digital
 from .carried import carry
 from .kinds import EXPERTS, digital_because, kind_of
@@ -37,6 +39,9 @@ def convert_to_analog(
 
     A layer that shares a weight with another module stays tied: with an ``InferenceRPUConfig``, whose
     weights are trained digitally, as an analog layer; otherwise it stays digital, and a warning says so.
+
+    A model without numbers (``cg.deferred()``) is converted without any: nothing is drawn, and ``emulate``
+    makes of it, with a file of them (``weights=``), what the conversion of a model with them is.
 
     Args:
         model: any torch model. It is copied unless ``inplace``.
@@ -71,9 +76,20 @@ def convert_to_analog(
     with torch.random.fork_rng(devices=[]):  # layers start with weights of their own, and then take these
         if seed is not None:
             torch.default_generator.manual_seed(seed)
-        model = as_analog(conversion.converted("", model))
+        with _without_numbers(model):
+            model = as_analog(conversion.converted("", model))
     _say_digital(model, exclude_modules, conversion.left)
     return model
+
+
+@contextlib.contextmanager
+def _without_numbers(model: nn.Module) -> Iterator[None]:
+    """Inside, the layers of ``model`` get no devices if any of its weights has no numbers."""
+    if not any(parameter.is_meta for parameter in model.parameters()):
+        yield
+        return
+    with deferring(Deferrals(torch.get_rng_state())), torch.device("cpu"):
+        yield
 
 
 def _copied(model: nn.Module) -> nn.Module:

@@ -32,6 +32,8 @@ class AnalogMultiheadAttention(AnalogLayer):
         rpu_config: as for ``AnalogLinear``.
     """
 
+    starts_drawn = False  # ``out_proj`` is a layer of its own
+
     def __init__(
         self,
         embed_dim: int,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
-from typing import Any, NoReturn, cast
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any, ClassVar, NoReturn, cast
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +20,7 @@ from ..analog_matrix.weights import AnalogContext, TrainedWeight, plain
 from ..config.rpu import InferenceRPUConfig, RPUConfig, SingleRPUConfig
 from ..hosts.grid import TileGrid
 from ..tiles.layer_spec import LayerSpec, grid_of_blocks
+from .deferral import Deferral, is_deferring, present_conversion
 from .keys import new_key
 from .matrix import AnalogMatrix
 from .state import load_matrix, save_matrix
@@ -34,6 +36,8 @@ class AnalogLayer(nn.Module):
     weight: Tensor
     analog_tile: PulsedTiles | HardwareAwareTiles  # of the matrix ``weight``
     bias: Any  # the parameter, None, or, of a layer with several matrices, whether it has any
+    deferral: Deferral | None = None  # of a layer whose numbers are in a file: what its key follows from
+    starts_drawn: ClassVar[bool] = True  # whether initial weights of a torch twin are drawn and written first
 
     def matrices(self) -> dict[str, AnalogMatrix]:
         """The matrices by their weights' names."""
@@ -47,8 +51,22 @@ class AnalogLayer(nn.Module):
 
     def _start(self, matrix: AnalogMatrix, bias: bool) -> None:
         """Take the initial weights of the torch twin, which goes at once: no frame that lives on holds it."""
+        if is_deferring():
+            return
         twin = self._twin(bias)
         matrix.set_weights(twin.weight, twin.bias)
+
+    def draw_initial(self) -> None:
+        """Draw initial weights as those of this layer were drawn, and forget them."""
+        if self.starts_drawn:
+            self._twin(self.bias is not None and self.bias is not False)
+
+    def take_key(self, key: int) -> None:
+        """Let everything random in a layer without numbers follow from ``key``."""
+        matrices = self.matrices()
+        each = [key] if "weight" in matrices else [*_keys_from(key, len(matrices))]
+        for own, matrix in zip(each, matrices.values(), strict=True):
+            matrix.analog_tile.grid = TileGrid.absent(replace(matrix.grid.spec, key=own))
 
     def _spec(
         self, seed: int | None, out_size: int, in_size: int, rpu_config: RPUConfig | None, bias: bool,
@@ -83,7 +101,7 @@ class AnalogLayer(nn.Module):
 
     def _add_matrix(self, matrix: AnalogMatrix, spec: LayerSpec, biases: int | None) -> None:
         """Draw the devices of a matrix and register its parameters: a weight and ``biases`` biases, zero."""
-        tiles = PulsedTiles(spec) if spec.learns else HardwareAwareTiles(spec)
+        tiles = tiles_of(spec)
         self.register_parameter(matrix.weight_name, tiles.parameter())
         if biases is not None or matrix.bias_name == "bias":
             made = None if biases is None else nn.Parameter(torch.zeros(biases))
@@ -108,8 +126,12 @@ class AnalogLayer(nn.Module):
                 elif isinstance(theirs, nn.Parameter):  # it itself: who shares or optimizes it goes on
                     setattr(self, part, theirs)
             matrix.analog_tile.requires_grad_(weight.requires_grad)
-            matrix.set_weights(weight, bias if matrix.grid.spec.bias_column else None)
+            if not is_deferring():
+                matrix.set_weights(weight, bias if matrix.grid.spec.bias_column else None)
         self.train(module.training)
+        conversion = present_conversion()
+        if conversion is not None:
+            conversion.made(name, self)
 
     def _give_back(self, module: nn.Module) -> nn.Module:
         """Give ``module``, this layer's torch twin, what this layer holds."""
@@ -241,9 +263,21 @@ class AnalogLayer(nn.Module):
         )
 
 
+def _keys_from(key: int, count: int) -> Iterator[int]:
+    """The keys of a layer's matrices, where it has several."""
+    keys = torch.Generator().manual_seed(key)
+    return (int(torch.randint(2**63 - 1, (), generator=keys).item()) for _ in range(count))
+
+
+def tiles_of(spec: LayerSpec) -> PulsedTiles | HardwareAwareTiles:
+    """The tiles of a matrix, devices drawn, in this process; within ``cg.deferred()`` nowhere yet."""
+    grid = TileGrid.absent(spec) if is_deferring() else TileGrid.local(spec)
+    return PulsedTiles(grid) if spec.learns else HardwareAwareTiles(grid)
+
+
 def like_of(like: Tensor) -> Callable[[Tensor], Tensor]:
-    """What moves tensors to the device and the type of ``like``."""
-    return lambda t: t.to(like.device, like.dtype)
+    """What moves tensors to the device and the type of ``like``; that of no numbers is no device."""
+    return lambda t: t.to(t.device if like.is_meta else like.device, like.dtype)
 
 
 def _digital(parameter: Tensor, values: Tensor) -> nn.Parameter:

@@ -11,21 +11,43 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from crossgrid.kernels.errors import ConfigError
+
 from ..analog_matrix.conversions import as_array
+from .deferral import is_deferring, present_conversion
+
+#: stands for the key of a layer whose numbers are not known yet
+UNKNOWN = 0
 
 
-def new_key(name: str, numbers: Iterable[Tensor] = ()) -> int:
-    """A 63-bit key from the generator's state, a name and the numbers that a layer is to hold."""
-    digest = hashlib.blake2b(torch.get_rng_state().numpy().tobytes(), digest_size=8)
+def new_key(name: str, numbers: Iterable[Tensor] = (), generator: Tensor | None = None) -> int:
+    """A 63-bit key from a state of torch's generator, the present one if not given, a name and numbers.
+
+    Raises:
+        ConfigError: the layer is built by itself within ``cg.deferred()``, where no weights are drawn that
+            would tell it from the next one.
+    """
+    if is_deferring():
+        raise ConfigError(
+            f"{name} is built within cg.deferred(): give it a seed=, or build torch's layers there and call "
+            "cg.convert_to_analog(model, rpu_config)"
+        )
+    state = torch.get_rng_state() if generator is None else generator
+    digest = hashlib.blake2b(state.numpy().tobytes(), digest_size=8)
     digest.update(name.encode())
     for tensor in numbers:
-        digest.update(as_array(tensor).tobytes())
+        digest.update(np.ascontiguousarray(as_array(tensor)).data)
     return int.from_bytes(digest.digest(), "little") >> 1
 
 
 def key_of(module: nn.Module, name: str) -> int:
     """The key of the analog twin of ``module``, which is called ``name`` in its model."""
-    return new_key(name, module.parameters())
+    conversion = present_conversion()
+    if conversion is None:
+        return new_key(name, module.parameters())
+    conversion.add(module, name)
+    return UNKNOWN

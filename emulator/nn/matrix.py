@@ -185,7 +185,19 @@ class AnalogMatrix:
             return
         with torch.no_grad():
             self.weight.copy_(weight_of(spec, w_OI))
-        tiles.take_weight(matrix_of(spec, self.trained))
+        self.take_trained()
+
+    def take_trained(self) -> None:
+        """What is trained digitally was set: tiles are to follow it.
+
+        Raises:
+            InputError: it has NaN or infinite numbers.
+        """
+        tiles = self.analog_tile
+        assert isinstance(tiles, HardwareAwareTiles)
+        w_OI = matrix_of(self.grid.spec, self.trained)
+        require_finite(self.grid.spec.name, "weight", w_OI)
+        tiles.take_weight(w_OI)
 
     def _require_bias(self, bias: Tensor) -> None:
         name, own = self.grid.spec.name, self.bias

@@ -23,6 +23,8 @@ from crossgrid.kernels.errors import ConfigError, nearest
 from ..errors import BackendError
 from ..hosts.grid import TileGrid
 from ..model.analog_model import require_analog
+from ..model.deferred import make_room, require_numbers
+from ..model.filling import Filling
 from ..nn.matrix import AnalogMatrix
 from ..shapes.analog import plain_shapes, traced_shapes
 from .checkpoint import read_run
@@ -44,6 +46,7 @@ def emulate(
     update_delay: int = 0,
     device: BackendName = "cpu",
     example_input: Tensor | Sequence[Any] | None = None,
+    weights: str | os.PathLike[str] | None = None,
 ) -> Emulation:
     """Emulate ``model`` on ``chip``; use it as a context manager.
 
@@ -66,10 +69,14 @@ def emulate(
             how often an input passes through each layer and which layers read which: for the plan, its cost
             and strategy "replicated", which needs it (the numbers go through the first copy of each layer).
             No tile reads it. Without one, the run's first batch tells how often.
+        weights: the numbers of a model that was built within ``cg.deferred()``: a safetensors file, or a
+            directory of them with an index. They are read on entering, layer by layer; everything is, bit for
+            bit, as if the model had been built with them.
 
     Raises:
-        ConfigError: no analog layers, a model that does not fit the chip, an argument out of range; on
-            entering, not enough memory or processors for the actors.
+        ConfigError: no analog layers, a model that does not fit the chip, an argument out of range; a
+            model without numbers and no ``weights``, or files that lack a tensor, have another shape or more
+            than the model; on entering, not enough memory or processors for the actors.
         BackendError: Ray is not installed or does not start (on entering).
         PortError: ``metrics_port`` is taken.
     """
@@ -87,13 +94,15 @@ def emulate(
     if metrics_port is not None:
         check_port(metrics_port)
     layers = require_analog(model)
+    require_numbers(model, given=weights is not None)
+    filling = None if weights is None else Filling(model, weights)
     described = None if chip is None else load_chip(chip if isinstance(chip, (str, Chip)) else Path(chip))
     if described is not None and shortfall(described):
         warnings.warn(f"chip '{described.name}': {shortfall(described)}", stacklevel=2)
     plan = None if described is None else _plan(model, layers, described, strategy, example_input)
     return Emulation(
         model, described, plan, backend, tiles_per_actor, strategy, metrics_port, timeout_s, update_delay,
-        device, reuse_known=example_input is not None,
+        device, reuse_known=example_input is not None, filling=filling,
     )  # fmt: skip
 
 
@@ -151,7 +160,8 @@ def restore(
 
     Args:
         directory: where the run was saved.
-        model: the same analog model, built anew; it takes over the saved weights on entering.
+        model: the same analog model, built anew, with or without numbers (``cg.deferred()``); it takes
+            over the saved weights on entering.
         optimizer, scheduler: its optimizer and scheduler; they take over the saved states on entering.
         generators: those whose states were saved, by the names that they were saved under.
         chip: the chip of the run where it is no preset.
@@ -172,6 +182,7 @@ def restore(
     if chip is None:
         chip = _chip_of(directory, run["chip"])
     _take_keys(directory, run["keys"], require_analog(model))
+    make_room(model)
     emulation = emulate(
         model,
         chip,

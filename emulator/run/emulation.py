@@ -33,6 +33,7 @@ from ..hosts.grid import TileGrid
 from ..hosts.moving import move
 from ..hosts.warm import warm_kernels
 from ..model.analog_model import analog_weights, require_analog
+from ..model.filling import Filling
 from ..nn.listening import Listener
 from ..nn.matrix import AnalogMatrix
 from ..shapes.analog import FirstBatch
@@ -65,6 +66,7 @@ class Emulation:
     #: what to do about actors that die; set it before entering; None: their state is lost with them
     recovery: Recovery | None = field(default_factory=Recovery, kw_only=True)
     reuse_known: bool = False  # whether the plan knows how often an input passes through each layer
+    filling: Filling | None = None  # what a model without numbers gets on entering
     totals: RunTotals = field(default_factory=RunTotals)
     executor: Executor | None = field(default=None, init=False)
     resume: Resume | None = field(default=None, init=False)  # of a restored run: what entering loads
@@ -80,6 +82,8 @@ class Emulation:
         if self.executor is not None:
             raise ConfigError("this emulation is running already; call cg.emulate again for another one")
         self._layers = require_analog(self.model)
+        if self.filling is not None:
+            self.filling.begin()
         print(analog_summary(self.model, chip=self.chip).line)
         specs = [self._spec(name, layer) for name, layer in self._layers]
         homes = [layer.grid for _, layer in self._layers]
@@ -87,6 +91,8 @@ class Emulation:
             self.executor, hostings = self._place(specs)
             self.totals.recovered = self.executor.recovered
             self._move_in(specs, hostings)
+            if self.filling is not None:
+                self.filling.end()
             if self.resume is not None:
                 self.resume.load(self)
             collector = RunCollector(self.totals, self._scraped)
@@ -99,6 +105,7 @@ class Emulation:
         self._hook = self.model.register_forward_pre_hook(Listener(self._count_samples))
         if self.plan is not None and not self.reuse_known:
             self._first_batch = FirstBatch(self.model, self._grids(), self._learn_reuse)
+        self.filling = None
         self.totals.update_delay = self.update_delay
         self.totals.utilization = self.plan.utilization if self.plan else 1.0
         self.totals.tiles = len({tile.label for spec in specs for tile in spec.tiles})
@@ -306,6 +313,8 @@ class Emulation:
     def _move_in(self, specs: list[LayerSpec], hostings: list[Hosting]) -> None:
         assert self.executor is not None
         for number, ((_, layer), spec) in enumerate(zip(self._layers, specs, strict=True)):
+            if self.filling is not None:
+                self.filling.fill(layer)
             old = layer.grid
             grid = TileGrid(spec, self.executor, number, hostings[number], copy.copy(old.ticks))
             grid.update_delay = self.update_delay

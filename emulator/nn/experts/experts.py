@@ -15,7 +15,8 @@ from ...analog_matrix.hardware_aware import HardwareAwareTiles
 from ...analog_matrix.pulsed import PulsedTiles, StackedTiles
 from ...analog_matrix.weights import AnalogContext, TrainedWeight
 from ...config.rpu import InferenceRPUConfig, RPUConfig
-from ..base import AnalogLayer, like_of, require_digital_bias
+from ..base import AnalogLayer, like_of, require_digital_bias, tiles_of
+from ..deferral import is_deferring, present_conversion
 from ..inputs import eager, require_input
 from ..keys import key_of
 from ..matrix import AnalogMatrix
@@ -37,6 +38,7 @@ class AnalogExperts(AnalogLayer):
     digital: type[nn.Module]
     inputs_first: dict[str, bool]
     own: ClassVar[frozenset[str]] = frozenset({"digital", "inputs_first"})
+    starts_drawn = False
 
     @classmethod
     def from_digital(cls, module: nn.Module, rpu_config: RPUConfig, name: str) -> AnalogExperts:
@@ -77,12 +79,12 @@ class AnalogExperts(AnalogLayer):
             spec = self._spec(
                 key, out_size, in_size, rpu_config, bias=False, kept=tuple(kept), inputs_first=inputs_first
             )
-            each.append(PulsedTiles(spec) if spec.learns else HardwareAwareTiles(spec))
+            each.append(tiles_of(spec))
         stack = StackedTiles(each)
         learns = isinstance(each[0], PulsedTiles)
-        self.register_parameter(
-            name, AnalogContext(stack) if learns else TrainedWeight.of(torch.zeros(like.shape))
-        )
+        device = "meta" if is_deferring() else None
+        zeros = TrainedWeight.of(torch.zeros(() if learns else like.shape, device=device))
+        self.register_parameter(name, AnalogContext(stack) if learns else zeros)
         self.add_module(f"analog_{name}", stack)
 
     def matrices(self) -> dict[str, AnalogMatrix]:
@@ -107,8 +109,12 @@ class AnalogExperts(AnalogLayer):
             assert parameter is not None
             matrix.grid.rename(f"{name}.{matrix.label}".lstrip("."))
             matrix.analog_tile.requires_grad_(parameter.requires_grad)
-            matrix.set_weights(matrix.part(parameter))
+            if not is_deferring():
+                matrix.set_weights(matrix.part(parameter))
         self.train(module.training)
+        conversion = present_conversion()
+        if conversion is not None:
+            conversion.made(name, self)
 
     @eager
     def forward(self, *args: Any, **kwargs: Any) -> Any:

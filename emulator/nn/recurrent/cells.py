@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar
 
@@ -13,6 +14,7 @@ from crossgrid.kernels.errors import ConfigError, InputError
 from ...analog_matrix.mini_batch import mini_batch
 from ...config.rpu import RPUConfig
 from ..base import AnalogLayer
+from ..deferral import is_deferring
 from ..inputs import eager, require_input
 from ..keys import key_of, new_key
 from ..matrix import AnalogMatrix
@@ -50,13 +52,15 @@ class AnalogRecurrentCell(AnalogLayer):
                 raise ConfigError(f"{name}: {what} = {size} must be at least 1")
         self.input_size, self.hidden_size, self.bias = input_size, hidden_size, bias
         keys = torch.Generator().manual_seed(new_key(name) if seed is None else seed)
-        start = self._twin(bias)
+        with torch.device("meta") if is_deferring() else contextlib.nullcontext():
+            start = self._twin(bias)
         for weight, matrix in self.matrices().items():
             key = int(torch.randint(2**63 - 1, (), generator=keys).item())
             initial = getattr(start, weight)
             spec = self._spec(key, initial.shape[0], initial.shape[1], rpu_config, bias)
             self._add_matrix(matrix, spec, initial.shape[0] if bias else None)
-            matrix.set_weights(initial, getattr(start, matrix.bias_name))
+            if not is_deferring():
+                matrix.set_weights(initial, getattr(start, matrix.bias_name))
         # in torch's order, and as None where there are no biases
         self._parameters = {name: self._parameters.get(name) for name in start._parameters}
 

@@ -11,6 +11,7 @@ biases unless they are columns of the tiles (``mapping.digital_bias``).
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, ClassVar, overload
 
@@ -23,6 +24,7 @@ from crossgrid.kernels.errors import ConfigError, InputError
 from ...analog_matrix.mini_batch import mini_batch
 from ...config.rpu import RPUConfig
 from ..base import AnalogLayer
+from ..deferral import is_deferring
 from ..inputs import eager, require_input
 from ..keys import key_of, new_key
 from ..matrix import AnalogMatrix
@@ -82,14 +84,16 @@ class AnalogRecurrent(AnalogLayer):
         self.bias, self.batch_first, self.dropout = bias, batch_first, dropout
         self.bidirectional, self.proj_size = bidirectional, proj_size
         keys = torch.Generator().manual_seed(new_key(name) if seed is None else seed)
-        start = self._twin(bias)
+        with torch.device("meta") if is_deferring() else contextlib.nullcontext():
+            start = self._twin(bias)
         for weight, matrix in self.matrices().items():
             key = int(torch.randint(2**63 - 1, (), generator=keys).item())
             initial = getattr(start, weight)
             has_bias = bias and hasattr(start, matrix.bias_name)
             spec = self._spec(key, initial.shape[0], initial.shape[1], rpu_config, has_bias)
             self._add_matrix(matrix, spec, initial.shape[0] if has_bias else None)
-            matrix.set_weights(initial, getattr(start, matrix.bias_name) if has_bias else None)
+            if not is_deferring():
+                matrix.set_weights(initial, getattr(start, matrix.bias_name) if has_bias else None)
         self._all_weights = list(start._all_weights)
         self._parameters = {name: self._parameters[name] for name in start._parameters}  # in torch's order
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from crossgrid.emulator.analog_matrix.hardware_aware import HardwareAwareTiles
 from crossgrid.emulator.analog_matrix.pulsed import PulsedTiles
+from crossgrid.emulator.hosts.grid import TileGrid
 from crossgrid.emulator.nn.inputs import eager, require_input
 from crossgrid.emulator.nn.keys import new_key
 from crossgrid.emulator.nn.matrix import AnalogMatrix
@@ -103,7 +104,8 @@ class TileModule(TileWeights):
                 module.value.requires_grad_(False)
 
     def _add_matrix(self, matrix: AnalogMatrix, spec: LayerSpec, biases: int | None) -> None:
-        tiles: nn.Module = PulsedTiles(spec) if spec.learns else SteppedTiles(spec)
+        grid = TileGrid.local(spec)
+        tiles: nn.Module = PulsedTiles(grid) if spec.learns else SteppedTiles(grid)
         self.register_parameter("weight", tiles.parameter())  # type: ignore[operator]
         self.register_parameter("bias", None if biases is None else nn.Parameter(torch.zeros(biases)))
         self.add_module("analog_tile", tiles)
