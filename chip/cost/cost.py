@@ -3,7 +3,7 @@
 Energy is counts of events times the energy of one (``Events``, ``parts``), as Accelergy does it (Wu et
 al., ICCAD 2019). Area is the sum of the parts of all chips used. A layer's latency is the time of its
 vectors on its busiest tile, or of its traffic where that is slower; the network's is that of the longest
-way through its branches (``graph``).
+way through its branches, rows handed on as they are ready (``plan.way``).
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ import numpy as np
 
 from ..description.events import Events
 from ..description.spec import Chip
-from ..plan.graph import Way, longest_way, serial_steps
+from ..plan.graph import serial_steps
 from ..plan.plan import MappingPlan
+from ..plan.way import Pace, Way, longest_way
 from .events import layer_events, mvm_events, mvm_interval_ns, mvm_latency_ns, traffic_events
 from .parts import area_by_part, energy_by_part, estimates
 from .traffic import Traffic, traffic_of
@@ -45,6 +46,7 @@ class Cost:
 
     layers: tuple[LayerCost, ...]
     latency_ns: float  # one input from end to end, along the longest way
+    latency_in_turn_ns: float  # the same where each layer waits for all of what it reads
     longest_way: tuple[str, ...]  # the layers on it
     interval_ns: float  # pipelined: from one input to the next
     bottleneck: str  # the layer, tile or link that sets the interval
@@ -90,7 +92,8 @@ def cost_of(plan: MappingPlan, chip: Chip) -> Cost:
     per_layer = [a + b for a, b in zip(layer_events(plan, chip), moved, strict=True)]
     times = _layer_times(plan, chip, traffic)
     link_ns, link = traffic.loads.slowest(traffic.network)
-    way = longest_way(plan, times.latency)
+    way = longest_way(plan, times.paces(plan))
+    in_turn = longest_way(plan, [Pace(1, 0.0, each) for each in times.latency.tolist()])
     # branches that work at the same time share links: no input is done before its fullest link is
     shared_ns = max(link_ns - way.length, 0.0)
     latency = way.length + shared_ns + times.program_ns
@@ -110,6 +113,7 @@ def cost_of(plan: MappingPlan, chip: Chip) -> Cost:
     return Cost(
         layers=layers,
         latency_ns=latency,
+        latency_in_turn_ns=max(in_turn.length, link_ns) + times.program_ns,
         interval_ns=interval,
         bottleneck=bottleneck,
         energy_pj=sum(by_part.values()),
@@ -150,10 +154,12 @@ def peak(chip: Chip) -> Peak:
 class _Times:
     latency: np.ndarray  # of each layer, ns
     interval: np.ndarray
-    compute: np.ndarray
-    traffic: np.ndarray  # what traffic takes longer than computing
+    vector: np.ndarray  # of one vector on its busiest tile
+    busy: np.ndarray  # all vectors of one input, or its traffic where that takes longer
+    after: np.ndarray  # what an output takes besides: stages and the way of its inputs; in a loop busy has it
+    linked: np.ndarray  # the part of busy that is traffic
+    hops: np.ndarray  # the part of after that is the way
     carried: np.ndarray  # what the fullest link or port of a layer takes, whatever the tiles do
-    hops: np.ndarray
     working: np.ndarray  # what its busiest tile takes, on average
     in_loop: np.ndarray
     tile_busy: np.ndarray  # of each used tile, summed over layers
@@ -165,11 +171,19 @@ class _Times:
             return "loop"
         return "links" if self.interval[k] > self.working[k] else "tiles"
 
+    def paces(self, plan: MappingPlan) -> list[Pace]:
+        """How each layer makes its rows."""
+        columns = (column.tolist() for column in (self.busy, self.vector, self.after))
+        return [Pace.of(layer.rows, *each) for layer, *each in zip(plan.layers, *columns, strict=True)]
+
     def by_part(self, way: Way, shared_ns: float) -> dict[str, float]:
+        """The times of a way, shared out; of a part of a layer's rows the same part is traffic."""
         on = list(way.layers)
+        worked = np.array(way.times) - self.after[on]
+        links = float((worked * self.linked[on] / np.maximum(self.busy[on], 1e-300) + self.hops[on]).sum())
         return {
-            "crossbar and converters": float(self.compute[on].sum()),
-            "links": float(self.traffic[on].sum() + self.hops[on].sum()) + shared_ns,
+            "crossbar and converters": float(np.sum(way.times)) - links,
+            "links": links + shared_ns,
             "programming": self.program_ns,
         }
 
@@ -184,25 +198,27 @@ def _layer_times(plan: MappingPlan, chip: Chip, traffic: Traffic) -> _Times:
     steps = np.array(serial_steps(plan.layers))
     vectors = np.ceil([layer.reuse / s for layer, s in zip(plan.layers, steps, strict=True)] / plan.copies)
     block_ns, tile_ns = _read_times(plan, chip)
-    stages = mvm_latency_ns(chip) - mvm_interval_ns(chip)
     working = steps * vectors * tile_ns
-    compute = working + steps * stages
+    stages = steps * (mvm_latency_ns(chip) - mvm_interval_ns(chip))
     active = np.array([layer.activity for layer in plan.layers])
     carried = traffic.carried_ns / active  # of an input that does reach the layer
-    waiting = np.where(steps > 1, carried, np.maximum(carried - compute, 0.0))
+    loop = steps > 1
+    waiting = np.where(loop, carried, np.maximum(carried - working - stages, 0.0))
     hops = steps * traffic.way_ns
-    latency = compute + waiting + hops
+    latency = working + stages + waiting + hops
     busy_ns = (steps * vectors * active)[table["layer"]] * block_ns
     rows = plan.tile_in * (plan.rounds if plan.rounds > 1 else 0)
     return _Times(
         latency=latency,
-        interval=np.where(steps > 1, latency, np.maximum(working * active, traffic.carried_ns)),
-        compute=compute,
-        traffic=waiting,
+        interval=np.where(loop, latency, np.maximum(working * active, traffic.carried_ns)),
+        vector=np.where(loop, latency / steps, tile_ns),
+        busy=np.where(loop, latency, working + waiting),
+        after=np.where(loop, 0.0, stages + hops),
+        linked=waiting + np.where(loop, hops, 0.0),
+        hops=np.where(loop, 0.0, hops),
         carried=traffic.carried_ns,
-        hops=hops,
         working=working * active,
-        in_loop=steps > 1,
+        in_loop=loop,
         tile_busy=np.bincount(table["tile"], busy_ns)[plan.used_tiles],
         program_ns=rows * chip.write.time_ns_per_row.value,
     )

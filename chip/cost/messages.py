@@ -1,23 +1,23 @@
 """What is sent between tiles for one input: who sends how much to whom, wherever they stand.
 
-Partial sums of a row of blocks travel to the row's first block, which adds them (as the local digital
-units of HERMES do; Le Gallo et al., Nat. Electron. 6, 680, 2023) and sends the result to every tile of
-the layers that read it. What joins a layer's outputs on the way (``graph``) travels to those first blocks
-too. Images travel once, not unfolded: a tile gets the channels that its rows cover. Of a layer's copies each
-makes and gets its share of the vectors, in their order.
+Partial sums of a row of blocks meet in the row's first block (``sums``), which sends the result to every tile
+of the layers that read it. What joins a layer's outputs on the way (``graph``) travels to those first blocks
+too. Images travel once, not unfolded: a tile gets the channels that its rows cover, of a concatenation from
+whom they are. Of a layer's copies each makes and gets its share of every row of an image.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ..description.spec import Chip
 from ..plan.graph import join_numbers, source_numbers
 from ..plan.plan import LayerShape, MappingPlan
+from .sums import additions, sum_bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,7 @@ class Messages:
     target: np.ndarray  # [N, C]
     column: np.ndarray  # [M]: which of the C blocks a message is for
     bits: np.ndarray  # [M], float64: whole numbers, but many
+    stage: int = 0  # of partial sums: how many were sent before; 0: no partial sums
 
 
 def values_in(layer: LayerShape) -> float:
@@ -51,9 +52,11 @@ def messages_of(plan: MappingPlan, chip: Chip) -> Iterator[tuple[int, Messages]]
             _Extent(_side_by_side(one_GRC), plan.table["in_start"], plan.table["in_stop"], layer.in_)
             for one_GRC in cut_KGRC
         ]
-        for source in sources[k]:  # of several, each gives an equal part of what is read
-            values = values_in(layer) / len(sources[k])
-            yield from ((k, messages) for messages in _shared_out(plan, chip, source, inputs, values))
+        for source, part in zip(sources[k], layer.shares, strict=True):
+            share = part[1] - part[0] if layer.concatenated else 1.0 / len(sources[k])
+            read = [replace(extent, part=part) for extent in inputs]
+            found = _shared_out(plan, chip, source, read, values_in(layer) * share)
+            yield from ((k, messages) for messages in found)
         outputs = [
             _Extent(mine[None], plan.table["out_start"], plan.table["out_stop"], layer.out)
             for mine in (_homes(one_GRC) for one_GRC in cut_KGRC)
@@ -83,18 +86,20 @@ class _Extent:
     start: np.ndarray  # the table's columns that bound a block's part
     stop: np.ndarray
     size: int  # what they count up to
+    part: tuple[float, float] = (0.0, 1.0)  # of that, what the values are; the rest comes from others
 
 
 def _partial_sums(plan: MappingPlan, chip: Chip, k: int) -> Iterator[Messages]:
-    """From every other block to the first of its row: its outputs, for the vectors that its copy takes."""
+    """Between the blocks of each row: their outputs added up, for the vectors that a copy takes."""
     cut_KGRC, layer = plan.layer_cut(k), plan.layers[k]
-    if cut_KGRC.shape[-1] == 1:
-        return
-    source = cut_KGRC[..., 1:].ravel()
-    home = np.repeat(cut_KGRC[..., 0].ravel(), cut_KGRC.shape[-1] - 1)
-    out = (plan.table["out_stop"][source] - plan.table["out_start"][source]).astype(np.float64)
     vectors = math.ceil(layer.reuse / len(cut_KGRC)) * layer.activity
-    yield Messages(source, home[None], np.arange(len(home)), out * chip.output_bits * vectors)
+    for stage, added in enumerate(additions(cut_KGRC.shape[-1], chip.links.sums), start=1):
+        givers, takers, terms = (list(column) for column in zip(*added, strict=True))
+        source, home = cut_KGRC[..., givers], cut_KGRC[..., takers]
+        out = (plan.table["out_stop"][source] - plan.table["out_start"][source]).astype(np.float64)
+        bits = out * vectors * np.array([sum_bits(chip, count) for count in terms])
+        number = np.arange(source.size)
+        yield Messages(source.ravel(), home.reshape(1, -1), number, bits.ravel(), stage)
 
 
 def _shared_out(
@@ -119,19 +124,22 @@ def _values(plan: MappingPlan, chip: Chip, homes: np.ndarray | None, to: _Extent
     Values are ordered by channel where they are made and where they are needed, so a range of inputs
     is the same fraction of the outputs.
     """
+    first, size = to.part[0], to.part[1] - to.part[0]
     columns = to.rows_NC[0]
-    low, high = to.start[columns] / to.size, to.stop[columns] / to.size
+    low, high = (np.clip((ends[columns] / to.size - first) / size, 0.0, 1.0) for ends in (to.start, to.stop))
+    reading = np.flatnonzero(high > low + 1e-12)
+    low, high = low[reading], high[reading]
     if homes is None:
         bits = np.ceil(np.round((high - low) * values, 6)) * chip.output_bits
-        return Messages(None, to.rows_NC, np.arange(len(columns)), bits)
+        return Messages(None, to.rows_NC, reading, bits)
     made = int(plan.table["out_stop"][homes].max())
     edges = np.append(plan.table["out_start"][homes], made)  # ascending: homes are ordered by row
     low, high = low * made, high * made
-    first = np.searchsorted(edges, low + 1e-9, side="right") - 1
-    last = np.maximum(np.searchsorted(edges, high - 1e-9, side="left") - 1, first)
-    each = last - first + 1
-    giver = np.repeat(first - (np.cumsum(each) - each), each) + np.arange(each.sum())
-    receiver = np.repeat(np.arange(len(columns)), each)
+    first_giver = np.searchsorted(edges, low + 1e-9, side="right") - 1
+    last_giver = np.maximum(np.searchsorted(edges, high - 1e-9, side="left") - 1, first_giver)
+    each = last_giver - first_giver + 1
+    giver = np.repeat(first_giver - (np.cumsum(each) - each), each) + np.arange(each.sum())
+    receiver = np.repeat(np.arange(len(reading)), each)
     overlap = np.minimum(high[receiver], edges[giver + 1]) - np.maximum(low[receiver], edges[giver])
     bits = np.ceil(np.round(overlap * (values / made), 6)) * chip.output_bits
-    return Messages(homes[giver], to.rows_NC, receiver, bits)
+    return Messages(homes[giver], to.rows_NC, reading[receiver], bits)

@@ -29,6 +29,7 @@ class Pairs:
     target: np.ndarray
     bits: np.ndarray
     message: np.ndarray  # equal where the same values go to several tiles
+    stage: np.ndarray  # of partial sums: how many were sent before; 0: no partial sums
 
 
 def pairs_of(parts: Sequence[Messages], tile: np.ndarray) -> Pairs:
@@ -42,15 +43,16 @@ def pairs_of(parts: Sequence[Messages], tile: np.ndarray) -> Pairs:
         first += len(part.bits)
         shape = target_NM.shape
         found = [
-            np.broadcast_to(values, shape).ravel() for values in (source_M, target_NM, part.bits, message_M)
+            np.broadcast_to(values, shape).ravel()
+            for values in (source_M, target_NM, part.bits, message_M, part.stage)
         ]
         columns.append(found)
-    source, target, bits, message = (
+    source, target, bits, message, stage = (
         np.concatenate([column[i] for column in columns]) if columns else np.zeros(0, np.int64)
-        for i in range(4)
+        for i in range(5)
     )
     moving = np.flatnonzero((source != target) & (bits > 0))
-    return Pairs(source[moving], target[moving], bits[moving], message[moving])
+    return Pairs(source[moving], target[moving], bits[moving], message[moving], stage[moving])
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -21,7 +21,9 @@ class Traffic:
     hop_bits: np.ndarray  # of each layer: bits times links between tiles
     crossing_bits: np.ndarray  # of each layer: bits times links between chips
     carried_ns: np.ndarray  # of each layer: what its fullest link or port takes, nothing else on it
-    way_ns: np.ndarray  # of each layer: the longest way, one clock a link
+    way_ns: (
+        np.ndarray
+    )  # of each layer: the longest way of its inputs, then of its partial sums, one clock a link
     loads: Loads  # of all layers together
     network: Network
 
@@ -42,7 +44,9 @@ def traffic_of(plan: MappingPlan, chip: Chip) -> Traffic:
         carried[k] = max(loads.busiest(network))
         links, hops = network.distances(pairs)
         clock = max(chip.links.clock_ghz.value, 1e-9)
-        way[k] = float((links / clock + hops * chip.links.chip_hop_ns.value).max(initial=0.0))
+        longest = np.zeros(int(pairs.stage.max()) + 1)  # one stage of additions follows the other
+        np.maximum.at(longest, pairs.stage, links / clock + hops * chip.links.chip_hop_ns.value)
+        way[k] = float(longest.sum())
     return Traffic(hop_bits, crossing_bits, carried, way, total, network)
 
 
@@ -92,12 +96,13 @@ class WayCost:
             np.concatenate([part.target for part in parts]),
             np.concatenate([part.bits for part in parts]),
             np.concatenate([part.message + k for part, k in zip(parts, first, strict=False)]),
+            np.concatenate([part.stage for part in parts]),
         )
 
     def __call__(self, position: np.ndarray) -> float:
         """The cost where the tile of number k stands at ``position[k]``."""
         source = np.where(self.pairs.source < 0, -1, position[self.pairs.source])
-        moved = Pairs(source, position[self.pairs.target], self.pairs.bits, self.pairs.message)
+        moved = replace(self.pairs, source=source, target=position[self.pairs.target])
         of_link, of_crossing = self.prices
         links, crossings = self.network.totals(moved)
         return of_link * links + of_crossing * crossings

@@ -9,7 +9,7 @@ from crossgrid.kernels.errors import ConfigError, nearest
 from . import adc as adc_of
 from . import dac as dac_of
 from .parsing import one_of
-from .spec import ADC_KINDS, CHIP_LINKS, DAC_KINDS, EVENTS, LINKS, MODELS, PHASES, SIGNS, Chip, Part
+from .spec import ADC_KINDS, CHIP_LINKS, DAC_KINDS, EVENTS, LINKS, MODELS, PHASES, SIGNS, SUMS, Chip, Part
 
 #: what each model follows: the fields of a design point that it reads
 FOLLOWS: dict[str, tuple[str, ...]] = {
@@ -30,6 +30,7 @@ def check_chip(chip: Chip, where: str) -> None:
     """Raise ``ConfigError`` where the description contradicts itself; ``where`` names the file."""
     one_of(f"{where}.links.kind", chip.links.kind, LINKS)
     one_of(f"{where}.links.chips", chip.links.chips, CHIP_LINKS)
+    one_of(f"{where}.links.sums", chip.links.sums, SUMS)
     _check_crossbar(chip, f"{where}.crossbar")
     if not chip.ideal and (chip.dac is None or chip.adc is None):
         raise ConfigError(f"{where}: 'dac' and 'adc' are missing; describe both, or set 'ideal: true'")

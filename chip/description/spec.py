@@ -34,6 +34,7 @@ ONE_GHZ = Figure(1.0, "", estimate=True)
 SIGNS = ("in-cell", "column-pair", "offset")
 LINKS = ("mesh", "torus", "h-tree")
 CHIP_LINKS = ("mesh", "ring", "star")
+SUMS = ("tree", "chain", "star")
 PHASES = (1, 2, 4)
 ADC_KINDS = ("sar", "flash", "counter")  # decides bit by bit; with a comparator a level; by counting levels
 DAC_KINDS = ("voltage", "pulse-width")
@@ -106,6 +107,7 @@ class Links:
     width_bits: int = field(32, at_least=1, at_most=1 << 16)
     clock_ghz: Figure = ONE_GHZ
     multicast: bool = False  # what several tiles need travels once along a tree; or else once for each tile
+    sums: str = "tree"  # how partial sums of several tiles meet: in pairs, along a chain, all in one tile
     chips: str = "mesh"  # of chips: near-square, walked row by row to and fro; a ring; a star around a switch
     chip_gbit_per_s: Figure = UNKNOWN  # of a link between chips, in one direction; 0: as between tiles
     chip_hop_ns: Figure = UNKNOWN  # what a link between chips takes beside its bits
@@ -185,6 +187,7 @@ class Chip:
     stages_ns: Figure = UNKNOWN  # of one vector, in stages that work on other vectors meanwhile
     operation_bits: int = field(8, at_least=1, at_most=64)  # bits of one operand in quoted TOPS
     output_bits: int = field(8, at_least=1, at_most=64)  # bits of one value that travels between tiles
+    sum_bits: int | None = field(None, at_least=1, at_most=128)  # of a partial sum; None: it loses nothing
     parts: tuple[Part, ...] = plain_field(default=())
 
     @property

@@ -11,6 +11,7 @@ import numpy as np
 from ..cost.events import mvm_interval_ns
 from ..cost.messages import values_in
 from ..cost.network import Network
+from ..cost.sums import entering
 from ..description.adc import row_groups
 from ..description.spec import Chip
 from ..plan.graph import join_numbers, serial_steps, source_numbers
@@ -31,16 +32,17 @@ def vector_times(layers: Sequence[LayerShape], tables: Sequence[Table], chip: Ch
     """
     steps, readers = serial_steps(layers), _reading_rows(layers, tables, chip)
     joins = join_numbers(layers)
-    port = Network(chip, 1).bits_per_ns / chip.output_bits  # values a ns
+    port = Network(chip, 1).bits_per_ns
     times = []
     for k, (layer, table) in enumerate(zip(layers, tables, strict=True)):
         out = int((table["out_stop"] - table["out_start"]).max())
         in_ = int((table["in_stop"] - table["in_start"]).max())
         columns = int(np.count_nonzero(table["out_start"] == table["out_start"][0]))
         per_vector = 1.0 / max(layer.vectors, 1.0)
-        taken = (columns - 1) * out + in_ / layer.in_ * values_in(layer) * per_vector
-        taken += out / layer.out * sum(number for _, number in joins[k]) * per_vector
-        slowest = max(mvm_interval_ns(chip, row_groups(chip, in_)), taken / port, out * readers[k] / port)
+        values = in_ / layer.in_ * values_in(layer) + out / layer.out * sum(number for _, number in joins[k])
+        taken = entering(chip, columns) * out + values * per_vector * chip.output_bits
+        sent = out * readers[k] * chip.output_bits
+        slowest = max(mvm_interval_ns(chip, row_groups(chip, in_)), taken / port, sent / port)
         times.append(steps[k] * slowest * layer.activity)
     return times
 

@@ -18,7 +18,7 @@ from .digital import DigitalWork
 from .plan import COLUMNS, Convolution, Join, LayerShape, MappingPlan
 from .typed import require_typed
 
-FORMAT = "crossgrid plan 5"
+FORMAT = "crossgrid plan 6"
 MOST_TILES = 2**31 - 1  # a plan numbers tiles in 32 bits
 #: fields of a plan that are stored as they are
 _PLAIN = (
@@ -82,7 +82,8 @@ def _layer(entry: dict[str, Any]) -> LayerShape:
         geometry = Convolution(**values)
     joins = tuple(Join(**join) for join in entry.pop("joins"))
     sources = None if sources is None else tuple(sources)
-    return LayerShape(**entry, convolution=geometry, sources=sources, joins=joins)
+    parts = tuple(entry.pop("concatenated"))
+    return LayerShape(**entry, convolution=geometry, sources=sources, joins=joins, concatenated=parts)
 
 
 def _check_sound(plan: MappingPlan, path: str | Path) -> None:

@@ -49,12 +49,16 @@ class Convolution:
     size_in: tuple[int, int]  # height, width of the input
     size_out: tuple[int, int]
     pooled: bool = False  # a pooling layer follows
+    dilation: tuple[int, int] = (1, 1)
 
 
 #: of a layer's outputs and inputs: a plan counts them in 32 bits
 MOST_LINES = 2**31 - 1
 #: of a layer's vectors and steps: counts are exact as floating-point numbers
 MOST_VECTORS = 2**53
+
+#: rows in which a layer's outputs are followed at most; of more, several are one
+MOST_ROWS = 512
 
 #: how the groups of a convolution are laid onto tiles
 GROUPED = ("separate", "diagonal")
@@ -90,6 +94,12 @@ class LayerShape:
     grouped: str = "separate"  # each group on tiles of its own; diagonal: side by side, a tile full of them
     steps: int | None = None  # in a loop: how often one after the other; None: as often as it is used
     activity: float = 1.0  # the part of its vectors that reach it: an expert's share of the tokens
+    concatenated: tuple[
+        int, ...
+    ] = ()  # channels that each source gives, side by side; (): equal parts of all
+    in_step: bool | None = (
+        None  # reads its inputs as they are made; None: convolutions do, others wait for all
+    )
 
     def __post_init__(self) -> None:
         for key in ("out", "in_", "reuse", "groups", "steps"):
@@ -115,6 +125,15 @@ class LayerShape:
             raise ConfigError(
                 f"layer '{self.name}': activity = {self.activity!r} must be above 0 and at most 1"
             )
+        if self.concatenated and len(self.concatenated) != len(self.sources or ()):
+            raise ConfigError(
+                f"layer '{self.name}': concatenated = {self.concatenated} must give the channels of each of "
+                f"its {len(self.sources or ())} sources"
+            )
+        if any(channels < 1 for channels in self.concatenated):
+            raise ConfigError(
+                f"layer '{self.name}': concatenated = {self.concatenated} must be channels of at least 1"
+            )
 
     @property
     def weights(self) -> int:
@@ -125,6 +144,20 @@ class LayerShape:
     def vectors(self) -> float:
         """Vectors that pass through it for one input, on average."""
         return self.reuse * self.activity
+
+    @property
+    def rows(self) -> int:
+        """Parts in which it makes its outputs one by one: rows of an image, vectors of a sequence."""
+        return min(self.reuse if self.convolution is None else self.convolution.size_out[0], MOST_ROWS)
+
+    @property
+    def shares(self) -> tuple[tuple[float, float], ...]:
+        """For each source the part of the input channels that it gives, from and to."""
+        count = len(self.sources or (None,))
+        if not self.concatenated:
+            return ((0.0, 1.0),) * count
+        ends = [sum(self.concatenated[:k]) / sum(self.concatenated) for k in range(count + 1)]
+        return tuple(itertools.pairwise(ends))
 
 
 @dataclass(frozen=True, slots=True, order=True)

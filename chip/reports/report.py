@@ -103,6 +103,7 @@ class Report:
             "rounds": plan.rounds,
             "utilization": plan.utilization,
             "latency_ns": cost.latency_ns,
+            "latency_in_turn_ns": cost.latency_in_turn_ns,
             "interval_ns": cost.interval_ns,
             "bottleneck": cost.bottleneck,
             "longest_way": list(cost.longest_way),
@@ -154,7 +155,8 @@ class Report:
         """What one input costs, in lines."""
         plan, cost = self.plan, self.cost
         lines = [
-            f"one input: {cost.latency_ns / 1e3:,.3f} µs, {cost.energy_pj / 1e6:,.4g} µJ, "
+            f"one input: {cost.latency_ns / 1e3:,.3f} µs, layer by layer "
+            f"{cost.latency_in_turn_ns / 1e3:,.3f} µs; {cost.energy_pj / 1e6:,.4g} µJ, "
             f"{cost.tops_per_w:.3g} TOPS/W",
             f"pipelined: one input every {cost.interval_ns / 1e3:,.3f} µs, {cost.tops:.3g} TOPS; "
             f"slowest: {cost.bottleneck}",

@@ -27,7 +27,7 @@ from ..nn.listening import Listener
 from ..nn.matrix import AnalogMatrix
 from .counting import ModelShapes, named_only
 from .experts import Experts, standing_in
-from .tracing import Trace
+from .tracing import Reading, Trace
 
 Layers = Sequence[tuple[str, AnalogMatrix]]
 
@@ -82,7 +82,7 @@ class _Watcher:
         self.shapes: dict[str, LayerShape] = {}
         self.vectors: dict[str, int] = {}
         self.calls: dict[str, int] = {}
-        self._reading: list[tuple[str, ...]] = []
+        self._reading: list[Reading] = []
 
     @contextlib.contextmanager
     def watching(self, name: str, layer: AnalogMatrix) -> Iterator[None]:
@@ -94,7 +94,7 @@ class _Watcher:
             return torch.zeros(rows, layer.grid.spec.out_size, dtype=torch.float32, device=x.device)
 
         def before(module: nn.Module, args: Any) -> None:
-            self._reading.append(self.trace.enter(args[0]))
+            self._reading.append(self.trace.enter(args[0], layer.grid.spec.patches is not None))
 
         def after(module: nn.Module, args: Any, output: Any) -> None:
             self.trace.reads(name, self._reading.pop())
@@ -146,6 +146,7 @@ class _Watcher:
             geometry = Convolution(
                 channels, _pair(spec.patches.kernel), _pair(spec.patches.stride),
                 _pair(layer.layer.border.without(size)), _pair(spec.patches.output_size(size)),
+                dilation=_pair(spec.patches.dilation),
             )  # fmt: skip
         self.shapes[name] = replace(spec.shape(name), convolution=geometry)
         self.vectors[name] = self.vectors.get(name, 0) + _rows(layer, x)

@@ -25,8 +25,8 @@ from ..model.kinds import EXPERTS, TRANSPOSED, kind_of, placed_layers
 from .attempts import attempt, on_meta_or_else
 from .counting import ModelShapes, named_only
 from .experts import Experts, standing_in
-from .matrices import last_matrices, matrices_of, steps_of, vectors_of, work_inside
-from .tracing import Trace
+from .matrices import CONVOLUTIONS, last_matrices, matrices_of, steps_of, vectors_of, work_inside
+from .tracing import Reading, Trace
 
 Layers = Sequence[tuple[str, nn.Module]]
 
@@ -135,7 +135,7 @@ class _Watcher:
         self.found: dict[str, LayerShape] = {}
         self.seen: set[str] = set()
         self.experts: dict[str, tuple[Experts, nn.Module]] = {}
-        self._reading: list[tuple[str, ...]] = []
+        self._reading: list[Reading] = []
 
     def watch(self, name: str, module: nn.Module) -> list[RemovableHandle]:
         """Hooks before and after ``module``."""
@@ -147,7 +147,7 @@ class _Watcher:
         def before(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
             if any(tensor.is_complex() for tensor in _tensors((args, kwargs))):
                 raise ConfigError(f"layer '{name}' reads complex numbers; tiles multiply real ones")
-            self._reading.append(self.trace.enter((args, kwargs)))
+            self._reading.append(self.trace.enter((args, kwargs), isinstance(module, CONVOLUTIONS)))
 
         def after(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
             self._note(name, module, (args, kwargs), output)
@@ -158,7 +158,7 @@ class _Watcher:
         ]
 
     def _note(self, name: str, module: nn.Module, inputs: Any, output: Any) -> None:
-        sources = self._reading.pop()
+        reading = self._reading.pop()
         result = output[0] if isinstance(output, tuple) else output
         tensors = _tensors(inputs)
         if name in self.experts:
@@ -181,8 +181,9 @@ class _Watcher:
                 used = old.reuse + shape.reuse
                 self.found[shape.name] = replace(old, reuse=used, steps=(old.steps or 0) + steps)
             if shape.sources is None:
-                self.trace.reads(shape.name, sources)
-        self.trace.leave(output, last)
+                self.trace.reads(shape.name, reading)
+        backwards = isinstance(module, nn.RNNBase) and module.bidirectional
+        self.trace.leave(output, last, isinstance(module, CONVOLUTIONS), not backwards)
 
 
 def _zeros_of(experts: Experts) -> Callable[..., Tensor]:

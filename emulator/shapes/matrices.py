@@ -18,6 +18,8 @@ from .experts import Experts
 
 #: transposed convolutions: each pixel is a vector, and makes a window
 TURNED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+#: those whose channels are the second dimension
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, *TURNED)
 
 
 def vectors_of(module: nn.Module, inputs: Sequence[Tensor], result: Tensor) -> int:
@@ -119,7 +121,14 @@ def _recurrent_shapes(name: str, module: nn.RNNBase, vectors: int) -> list[Layer
             gates, width = getattr(module, f"weight_ih_l{layer}{direction}").shape
             state = module.proj_size or module.hidden_size
             last = hr if module.proj_size else hh
-            shapes.append(LayerShape(ih, int(gates), int(width), vectors, sources=below))
+            both = (state,) * len(below) if below is not None and len(below) > 1 else ()
+            step = None if below is None else not module.bidirectional
+            step = False if direction else step  # it reads the last step first
+            shapes.append(
+                LayerShape(
+                    ih, int(gates), int(width), vectors, sources=below, concatenated=both, in_step=step
+                )
+            )
             joins = (Join(ih, int(gates) * vectors),)
             shapes.append(LayerShape(hh, int(gates), state, vectors, sources=(last,), joins=joins))
             if module.proj_size:
@@ -167,7 +176,7 @@ def _convolution_shapes(
         high, wide = data[1].shape[-2:]
         geometry = Convolution(
             int(module.in_channels), tuple(module.kernel_size), tuple(module.stride),  # type: ignore[arg-type]
-            (int(height), int(width)), (int(high), int(wide)),
+            (int(height), int(width)), (int(high), int(wide)), dilation=tuple(module.dilation),  # type: ignore[arg-type]
         )  # fmt: skip
     in_ = int(module.in_channels) * _values(module)
     return [LayerShape(name, int(module.out_channels), in_, vectors, geometry, groups=groups)]

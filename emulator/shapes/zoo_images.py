@@ -189,11 +189,11 @@ def unet() -> tuple[LayerShape, ...]:
         layers.append(_conv(f"down{level}.conv2", width, width, 3, size, pooled=pooled))
         channels, size = width, size // 2 if pooled else size
     for level, width in reversed(list(enumerate(widths[:-1]))):
-        wide = LayerShape(f"up{level}.transposed", 4 * width, 2 * width, size**2)
+        wide = LayerShape(f"up{level}.transposed", 4 * width, 2 * width, size**2, in_step=True)
         layers.append(wide)
         size *= 2
         first = _conv(f"up{level}.conv1", 2 * width, width, 3, size)
-        layers.append(replace(first, sources=(f"down{level}.conv2", wide.name)))
+        layers.append(replace(first, sources=(f"down{level}.conv2", wide.name), concatenated=(width, width)))
         layers.append(_conv(f"up{level}.conv2", width, width, 3, size))
     return (*layers, _conv("out", 64, 2, 1, size))
 
@@ -214,10 +214,10 @@ def vit_b_16() -> tuple[LayerShape, ...]:
     layers, values = [LayerShape("conv_proj", hidden, 768, 196, patches, (OUTSIDE,))], tokens * hidden
     for k in range(12):
         name, before = f"encoder.layers.encoder_layer_{k}", layers[-1].name
-        layers.append(LayerShape(f"{name}.self_attention.in_proj", 3 * hidden, hidden, tokens))
+        layers.append(LayerShape(f"{name}.self_attention.in_proj", 3 * hidden, hidden, tokens, in_step=True))
         met = (Join(before, values),)
         layers.append(LayerShape(f"{name}.self_attention.out_proj", hidden, hidden, tokens, joins=met))
         met = (Join(layers[-1].name, values),)
-        layers.append(LayerShape(f"{name}.mlp.0", 4 * hidden, hidden, tokens))
-        layers.append(LayerShape(f"{name}.mlp.3", hidden, 4 * hidden, tokens, joins=met))
+        layers.append(LayerShape(f"{name}.mlp.0", 4 * hidden, hidden, tokens, in_step=True))
+        layers.append(LayerShape(f"{name}.mlp.3", hidden, 4 * hidden, tokens, joins=met, in_step=True))
     return (*layers, LayerShape("heads.head", 1000, hidden))

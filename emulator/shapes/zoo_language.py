@@ -21,13 +21,18 @@ def bert_base() -> tuple[LayerShape, ...]:
         name = f"encoder.layer.{k}"
         attention = f"{name}.attention.self"
         for part in ("query", "key"):
-            layers.append(LayerShape(f"{attention}.{part}", hidden, hidden, tokens, sources=(before,)))
+            layers.append(
+                LayerShape(f"{attention}.{part}", hidden, hidden, tokens, sources=(before,), in_step=True)
+            )
         met = (Join(f"{attention}.query", values), Join(f"{attention}.key", values))
-        layers.append(LayerShape(f"{attention}.value", hidden, hidden, tokens, None, (before,), met))
+        layers.append(
+            LayerShape(f"{attention}.value", hidden, hidden, tokens, None, (before,), met, in_step=True)
+        )
         output = LayerShape(f"{name}.attention.output.dense", hidden, hidden, tokens)
         layers.append(replace(output, joins=(Join(before, values),)))
-        layers.append(LayerShape(f"{name}.intermediate.dense", 3072, hidden, tokens))
-        last = LayerShape(f"{name}.output.dense", hidden, 3072, tokens, joins=(Join(output.name, values),))
+        layers.append(LayerShape(f"{name}.intermediate.dense", 3072, hidden, tokens, in_step=True))
+        last = LayerShape(f"{name}.output.dense", hidden, 3072, tokens, in_step=True)
+        last = replace(last, joins=(Join(output.name, values),))
         layers.append(last)
         before = last.name
     return (*layers, LayerShape("pooler.dense", hidden, hidden))

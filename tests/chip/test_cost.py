@@ -98,8 +98,9 @@ def test_cost_of_one_layer_by_hand() -> None:
     cost = cost_of(map_layers([LayerShape("a", 6, 7, 3)], chip), chip)
     conversions, driven, passes, busy = 288, 168, 48, 540
     # inputs enter at tile 0/0,0 and go to tiles (0,0) (0,1) (0,2) (1,0), 12, 9, 12, 9 values of 8 bits;
-    # partial sums of 9 values go from (0,1) to (0,0) and from (1,0) to (0,2): 1 and 3 links
-    hop_bits = 8 * (12 * 0 + 9 * 1 + 12 * 2 + 9 * 1) + 8 * 9 * (1 + 3)
+    # partial sums of 9 values go from (0,1) to (0,0) and from (1,0) to (0,2): 1 and 3 links; each has the
+    # 6 bits of a conversion, shifted by up to 4 (the upper slice) and 6 (the last pass)
+    hop_bits = 8 * (12 * 0 + 9 * 1 + 12 * 2 + 9 * 1) + 16 * 9 * (1 + 3)
     assert cost.hop_bits == hop_bits
     assert cost.energy_by_part == pytest.approx(
         {
@@ -112,7 +113,7 @@ def test_cost_of_one_layer_by_hand() -> None:
         }
     )
     assert cost.interval_ns == 3 * 45
-    assert cost.latency_ns == pytest.approx(3 * 45 + 8 + 3 / 2)  # three links at 2 GHz
+    assert cost.latency_ns == pytest.approx(3 * 45 + 8 + (2 + 3) / 2)  # to the tiles and between, at 2 GHz
     assert cost.area_mm2 == pytest.approx(6 * (0.5 + 4 * 0.1) + 2)
     assert cost.operations == 2 * 42 * 3
     assert cost.tops == pytest.approx(2 * 42 * 3 / 135 / 1000)
@@ -266,7 +267,7 @@ def test_bits_from_chip_to_chip_are_counted_where_a_model_crosses() -> None:
 @given(st.lists(st.integers(1, 40), min_size=2, max_size=6))
 def test_every_value_arrives(widths: list[int]) -> None:
     """Each row of blocks gets a layer's inputs once; each further column sends its outputs on."""
-    chip = dataclasses.replace(small_chip(), grid=Grid(40, 40))
+    chip = dataclasses.replace(small_chip(), grid=Grid(40, 40), sum_bits=8)
     layers = [LayerShape(f"l{k}", b, a) for k, (a, b) in enumerate(itertools.pairwise(widths))]
     plan = map_layers(layers, chip)
     loads = traffic_of(plan, chip).loads

@@ -45,6 +45,7 @@ LAWS = {
     "chips": Law("=", "=", "=", "="),
     "operation_bits": Law("=", "=", "=", "="),
     "output_bits": Law("+", "+", "=", "+"),
+    "sum_bits": Law("+", "=", "=", "+"),
     "grid.rows": Law("=", "+", "=", "="),
     "grid.columns": Law("=", "+", "=", "="),
     "clusters.tiles": Law("-", "-", "=", "="),  # that share a part
@@ -52,7 +53,7 @@ LAWS = {
     "crossbar.columns": Law("?", "+", "=", "-"),
     "crossbar.cells_per_weight": Law("+", "-", "=", "+"),
     "crossbar.devices_per_cell": Law("+", "+", "=", "="),
-    "crossbar.bits_per_cell": Law("=", "=", "=", "="),  # its converters are another number
+    "crossbar.bits_per_cell": Law("+", "=", "=", "+"),  # wider sums; its converters are another number
     "crossbar.weight_bits": Law("=", "=", "=", "="),
     "crossbar.phases": Law("+", "=", "+", "+"),
     "crossbar.rows_at_once": Law("-", "=", "-", "-"),

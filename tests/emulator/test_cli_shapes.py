@@ -28,7 +28,7 @@ def test_lenet5_has_the_shapes_of_the_zoo() -> None:
     with torch.device("meta"):
         found = layers_of(lenet5(), (3, 1, 28, 28))  # a batch of three: reuse is that of one image
     assert [(s.out, s.in_, s.reuse) for s in found] == [(s.out, s.in_, s.reuse) for s in zoo_layers("lenet5")]
-    assert found[0].convolution == Convolution(1, (5, 5), (1, 1), (28, 28), (24, 24))
+    assert found[0].convolution == Convolution(1, (5, 5), (1, 1), (28, 28), (24, 24), pooled=True)
 
 
 def test_without_an_example_layers_come_in_order_of_definition() -> None:
