@@ -188,8 +188,11 @@ def _typed(where: str, hint: Any, value: Any) -> Any:
         return _typed_enum(where, hint, value)
     elif isinstance(hint, type) and isinstance(value, hint):
         return value
-    wanted = getattr(hint, "__name__", str(hint))
-    raise ConfigError(
+    raise _wrong_type(where, value, getattr(hint, "__name__", str(hint)))
+
+
+def _wrong_type(where: str, value: Any, wanted: str) -> ConfigError:
+    return ConfigError(
         f"{where} = {shown(value)} is of type {type(value).__name__}; it must be of type {wanted}"
     )
 
@@ -211,7 +214,12 @@ def _number(where: str, hint: type, value: Any) -> Any:
 
 def _typed_union(where: str, hint: Any, value: Any) -> Any:
     failure: ConfigError | None = None
-    for option in typing.get_args(hint):
+    options = typing.get_args(hint)
+    if all(isinstance(option, type) and issubclass(option, Config) for option in options):
+        if isinstance(value, options):
+            return value
+        raise _wrong_type(where, value, " or ".join(option.__name__ for option in options))
+    for option in options:
         if option is type(None):
             if value is None:
                 return None

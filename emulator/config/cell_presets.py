@@ -22,13 +22,14 @@ from crossgrid.kernels.cells.transfer.config import (
     TransferCompound,
     single_pulses,
 )
+from crossgrid.kernels.cells.unit_cell import UnitCell
 from crossgrid.kernels.cells.vector_cell import VectorUnitCell, VectorUnitCellUpdatePolicy
 from crossgrid.kernels.config import config, field
 from crossgrid.kernels.devices import PCMPresetDevice, PulsedDevice
 from crossgrid.kernels.pulsed_update.parameters import UpdateParameters
 
 
-def pcm_pair() -> list[PulsedDevice]:
+def pcm_pair() -> list[PulsedDevice | UnitCell]:
     """The two sides of a PCM cell."""
     return [PCMPresetDevice(), PCMPresetDevice()]
 
@@ -41,7 +42,7 @@ class PCMPresetUnitCell(OneSidedUnitCell):
     Neuroscience 14, 406 (2020).
     """
 
-    unit_cell_devices: list[PulsedDevice] = field(factory=pcm_pair)
+    unit_cell_devices: list[PulsedDevice | UnitCell] = field(factory=pcm_pair)
     refresh_every: int = field(1, at_least=0)
     refresh_forward: IOParameters = field(factory=PresetIOParameters)
 
@@ -99,7 +100,7 @@ def mixed_precision(device: PulsedDevice | OneSidedUnitCell) -> MixedPrecisionCo
     return MixedPrecisionCompound(device=device)
 
 
-def twice(device: PulsedDevice) -> list[PulsedDevice]:
+def twice(device: PulsedDevice) -> list[PulsedDevice | UnitCell]:
     """A fast and a slow device of one configuration."""
     return [copy.copy(device), copy.copy(device)]
 

@@ -30,6 +30,11 @@ class WeightRange:
         """The largest magnitude that weights of both signs can have."""
         return min(-self.low, self.high) or max(-self.low, self.high)
 
+    def times(self, factor: float, devices: int) -> WeightRange:
+        """The range of ``factor`` times the weight, in a cell of ``devices``."""
+        low, high = sorted((factor * self.low, factor * self.high))
+        return WeightRange(low, high, devices)
+
 
 @functools.singledispatch
 def weight_range(device: Any) -> WeightRange | None:
@@ -47,36 +52,41 @@ def _(device: PulsedDevice) -> WeightRange:
     return WeightRange(device.w_min, device.w_max)
 
 
+def _bounded(member: Any) -> WeightRange:
+    """The range of a cell's member: a pulsed device or a cell of such, and so never without one."""
+    found = weight_range(member)
+    assert found is not None
+    return found
+
+
 @weight_range.register(OneSidedUnitCell)
 def _(cell: OneSidedUnitCell) -> WeightRange:
     """Either side holds the magnitude of weights of its sign."""
-    side = cell.unit_cell_devices[0].w_max
+    side = _bounded(cell.unit_cell_devices[0]).high
     return WeightRange(-side, side, 2)
 
 
 @weight_range.register(VectorUnitCell)
 def _(cell: VectorUnitCell) -> WeightRange:
     """Every member is written the weight; what is seen is their weighted sum."""
-    members = cell.members()
+    members = [_bounded(member) for member in cell.members()]
     gamma = cell.gamma_vec or [1.0 / len(members)] * len(members)
-    ends = [(factor * each.w_min, factor * each.w_max) for factor, each in zip(gamma, members, strict=True)]
-    return WeightRange(sum(map(min, ends)), sum(map(max, ends)), len(members))
+    ends = [(factor * each.low, factor * each.high) for factor, each in zip(gamma, members, strict=True)]
+    return WeightRange(sum(map(min, ends)), sum(map(max, ends)), sum(each.devices for each in members))
 
 
 @weight_range.register(ReferenceUnitCell)
 def _(cell: ReferenceUnitCell) -> WeightRange:
     """The reference stays where it is, at 0: the other one is written."""
-    updated, factor = cell.members()[cell.first_update_idx], cell.gamma_vec[cell.first_update_idx]
-    low, high = sorted((factor * updated.w_min, factor * updated.w_max))
-    return WeightRange(low, high, 2)
+    members, updated = [_bounded(member) for member in cell.members()], cell.first_update_idx
+    return members[updated].times(cell.gamma_vec[updated], sum(each.devices for each in members))
 
 
 @weight_range.register(TransferCompound)
 def _(cell: TransferCompound) -> WeightRange:
     """The last array is written."""
-    last, factor = cell.unit_cell_devices[-1], cell.weights_of_members()[-1]
-    low, high = sorted((factor * last.w_min, factor * last.w_max))
-    return WeightRange(low, high, len(cell.unit_cell_devices))
+    members = [_bounded(member) for member in cell.unit_cell_devices]
+    return members[-1].times(cell.weights_of_members()[-1], sum(each.devices for each in members))
 
 
 @weight_range.register(MixedPrecisionCompound)

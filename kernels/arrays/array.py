@@ -171,16 +171,16 @@ class DeviceArray:
 
     def end_of_batch(self, tick: int) -> None:
         """What happens once a mini-batch whose last vector had ``tick``: diffusion, then decay."""
-        if not {"diffusion_rate", "decay_scale"} & self.dynamics.keys():
+        if not {"diffusion_rates", "decay_scales"} & self.dynamics.keys():
             return
         w_TOI = self.kept_TOI
-        if "diffusion_rate" in self.dynamics:
-            w_TOI += self.dynamics["diffusion_rate"] * self.draws(Stream.DIFFUSION, tick=tick).normal(0)
+        if "diffusion_rates" in self.dynamics:
+            w_TOI += self.dynamics["diffusion_rates"] * self.draws(Stream.DIFFUSION, tick=tick).normal(0)
             self.clip()
-        if "decay_scale" in self.dynamics:
+        if "decay_scales" in self.dynamics:
             level = self.dynamics.get("reset_bias", np.float32(self.device.reset))
             w_TOI -= level
-            w_TOI *= self.dynamics["decay_scale"]
+            w_TOI *= self.dynamics["decay_scales"]
             w_TOI += level
             self.clip()
         self._see_all(tick, _BATCH)

@@ -12,6 +12,7 @@ from ..arrays.build import cell_of
 from ..arrays.cell import Array, Keys, UpdateCounts, checked_vectors
 from ..backends import Backend
 from ..config import config, field
+from ..devices import PulsedDevice
 from ..errors import ConfigError
 from ..pulsed_update.arguments import Side, Vectors
 from ..pulsed_update.parameters import UpdateParameters
@@ -46,6 +47,11 @@ class OneSidedUnitCell(UnitCell):
         self.check_count(1, 2)
         name = type(self).__name__
         first, second = self.unit_cell_devices[0], self.unit_cell_devices[-1]
+        if not isinstance(first, PulsedDevice):
+            raise ConfigError(
+                f"{name}.unit_cell_devices[0] is a {type(first).__name__}; both sides of a pair must be "
+                "single pulsed devices"
+            )
         if first != second or type(first) is not type(second):
             raise ConfigError(
                 f"{name}.unit_cell_devices[1] differs from [0]; both sides of a pair have one configuration"
@@ -77,8 +83,8 @@ class OneSidedCell(Members):
     ) -> None:  # fmt: skip
         self.cell, self.parameters, self.keys_T2 = cell, parameters, keys_T2
         devices = [cell.unit_cell_devices[0]] * 2
-        self.members = build_members(cell, devices, keys_T2, out_size, in_size, backend)
-        self.plus, self.minus = self.members
+        self.plus, self.minus = build_members(cell, devices, parameters, keys_T2, out_size, in_size, backend)
+        self.members = (self.plus, self.minus)
         self.granularity = self.plus.granularity
         self._updates = 0  # vectors so far
         self._refreshes = 0

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..arrays.array import DeviceArray
-from ..arrays.cell import GIVEN, Array, Keys, Population, member_keys, names_in
+from ..arrays.build import build_cell
+from ..arrays.cell import Array, Keys, Population, member_keys, names_in
 from ..backends import Backend
 from ..config import Config, config, field
 from ..devices import PulsedDevice
@@ -24,8 +25,11 @@ from ..rng import new_key
 class UnitCell(Config):
     """Several devices at every crosspoint."""
 
-    unit_cell_devices: list[PulsedDevice] = field(factory=list)
-    """Configurations of the devices at each crosspoint, in their order."""
+    is_member: ClassVar[bool] = False  # whether it may be a device of another cell
+
+    unit_cell_devices: list[PulsedDevice | UnitCell] = field(factory=list)
+    """Configurations of the devices at each crosspoint, in their order; a ``VectorUnitCell`` or
+    ``ReferenceUnitCell`` may be one of them."""
     construction_seed: int = field(0, at_least=0)
     """Seed of all the cell's populations: above 0 the same devices wherever the cell is used; 0: each tile
     draws its own."""
@@ -42,6 +46,15 @@ class UnitCell(Config):
                 f"it must have {wanted}"
             )
 
+    def check_members(self) -> None:
+        """Raise unless every member can be pulsed as a device is."""
+        for k, member in enumerate(self.unit_cell_devices):
+            if isinstance(member, UnitCell) and not member.is_member:
+                raise ConfigError(
+                    f"{type(self).__name__}.unit_cell_devices[{k}] is a {type(member).__name__}; it must be "
+                    "a pulsed device, a VectorUnitCell or a ReferenceUnitCell"
+                )
+
     def check_length(self, name: str, wanted: int) -> None:
         """Raise unless the list ``name`` is empty or has one entry a device."""
         given = len(getattr(self, name))
@@ -52,22 +65,78 @@ class UnitCell(Config):
             )
 
 
+class Member(Protocol):
+    """One of the devices that a cell is made of: an array of devices, or a cell of such members."""
+
+    keys_T2: Keys
+    granularity: float
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Tiles, outputs, inputs."""
+
+    @property
+    def seen_TOI(self) -> Array:
+        """The weights that a read sees."""
+
+    def pulse(
+        self, vectors: Vectors, parameters: UpdateParameters, learning_rate: float, tick: int, *,
+        granularity: float | None = None, train_keys_T2: Keys | None = None,
+        active_TB: NDArray[np.uint8] | None = None,
+    ) -> NDArray[np.int64]:  # fmt: skip
+        """As ``DeviceArray.pulse``."""
+
+    def end_of_batch(self, tick: int) -> None:
+        """Diffusion and decay."""
+
+    def set_weights(self, w_TOI: Array) -> None:
+        """Write weights, clipped to the bounds."""
+
+    def saturated(self) -> NDArray[np.int64]:
+        """Devices at a bound, of each tile."""
+
+    def reset(
+        self, tick: int, columns: slice = slice(None), probability: float = 1.0, extra: int = 0,
+        mask_TOI: NDArray[np.bool_] | None = None,
+    ) -> None:  # fmt: skip
+        """As ``DeviceArray.reset``."""
+
+    def drift(self, delta_t: float, tick: int) -> None:
+        """Let ``delta_t`` pass."""
+
+    def state(self) -> dict[str, Any]:
+        """Everything that changes."""
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Restore what ``state`` gave."""
+
+    def hidden_parameters(self) -> dict[str, Array]:
+        """The drawn population by name."""
+
+    def populations(self) -> dict[str, Population]:
+        """The populations of devices, by the name that a given one has in the state."""
+
+
 def build_members(
     cell: UnitCell,
-    devices: Sequence[PulsedDevice],
+    devices: Sequence[PulsedDevice | UnitCell],
+    parameters: UpdateParameters,
     keys_T2: Keys,
     out_size: int,
     in_size: int,
     backend: Backend,
-) -> list[DeviceArray]:
-    """The arrays of a cell's devices, each with keys of its own."""
-    members = []
+) -> list[Any]:
+    """What a cell is made of, a ``Member`` for each of ``devices``, each with keys of its own."""
+    members: list[Any] = []
     for k, device in enumerate(devices):
-        own = device
+        own, keys = device, member_keys(keys_T2, k)
         if cell.construction_seed > 0:
             own = copy.copy(device)
             own.construction_seed = new_key("member", cell.construction_seed, k) >> 1
-        members.append(DeviceArray(own, member_keys(keys_T2, k), out_size, in_size, backend))
+        if isinstance(own, PulsedDevice):
+            members.append(DeviceArray(own, keys, out_size, in_size, backend))
+        else:
+            members.append(build_cell(own, parameters, keys, out_size, in_size, backend))
     return members
 
 
@@ -86,9 +155,9 @@ class Target(Protocol):
 
 
 class Members:
-    """The part that all cells of several device arrays share."""
+    """The part that all cells of several members share."""
 
-    members: list[DeviceArray]
+    members: Sequence[Member]
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -115,7 +184,11 @@ class Members:
 
     def populations(self) -> dict[str, Population]:
         """The members, by the name that a given population has in the state."""
-        return {f"{GIVEN}_{k}": member for k, member in enumerate(self.members)}
+        return {
+            f"{name}_{k}": each
+            for k, member in enumerate(self.members)
+            for name, each in member.populations().items()
+        }
 
     def hidden_parameters(self) -> dict[str, Array]:
         """The drawn populations and the members' weights, by name and number of the member."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arrays.array import DeviceArray
 from ..arrays.build import cell_of
 from ..arrays.cell import Array, Keys, UpdateCounts, checked_vectors
 from ..backends import Backend
@@ -38,6 +39,8 @@ class VectorUnitCellUpdatePolicy(Enum):
 class VectorUnitCell(UnitCell):
     """Several devices whose weights are added up with weights gamma (default: their mean)."""
 
+    is_member: ClassVar[bool] = True
+
     update_policy: VectorUnitCellUpdatePolicy = field(VectorUnitCellUpdatePolicy.ALL)
     """Which of the devices a vector update reaches."""
     first_update_idx: int = field(0, at_least=0)
@@ -47,6 +50,7 @@ class VectorUnitCell(UnitCell):
 
     def validate(self) -> None:
         self.check_count(1)
+        self.check_members()
         self.check_length("gamma_vec", len(self.unit_cell_devices))
         if self.first_update_idx >= len(self.unit_cell_devices):
             raise ConfigError(
@@ -54,7 +58,7 @@ class VectorUnitCell(UnitCell):
                 f"of devices, {len(self.unit_cell_devices)}"
             )
 
-    def members(self) -> list[PulsedDevice]:
+    def members(self) -> list[PulsedDevice | UnitCell]:
         """The devices that the cell is made of."""
         return self.unit_cell_devices
 
@@ -72,6 +76,7 @@ class ReferenceUnitCell(VectorUnitCell):
 
     def validate(self) -> None:
         self.check_count(1, 2)
+        self.check_members()
         self.check_length("gamma_vec", 2)
         if self.first_update_idx > 1:
             raise ConfigError(
@@ -83,7 +88,7 @@ class ReferenceUnitCell(VectorUnitCell):
                 "one of the two devices is the reference"
             )
 
-    def members(self) -> list[PulsedDevice]:
+    def members(self) -> list[PulsedDevice | UnitCell]:
         """The updated device and the reference."""
         return [self.unit_cell_devices[0], self.unit_cell_devices[-1]]
 
@@ -97,10 +102,10 @@ class VectorCell(Members):
     ) -> None:  # fmt: skip
         self.parameters, self.keys_T2 = parameters, keys_T2
         devices = cell.members()
-        self.members = build_members(cell, devices, keys_T2, out_size, in_size, backend)
+        self.members = build_members(cell, devices, parameters, keys_T2, out_size, in_size, backend)
         self.policy, self.fixed = cell.update_policy, cell.first_update_idx
         self.gamma = cell.gamma_vec or [1.0 / len(devices)] * len(devices)
-        self.granularity = float(np.mean([device.granularity for device in devices]))
+        self.granularity = float(np.mean([member.granularity for member in self.members]))
         self._vectors_seen = 0
         self._weights: Array = np.zeros(self.shape, np.float32)
         self._add_up()
@@ -108,6 +113,11 @@ class VectorCell(Members):
     @property
     def weights(self) -> Any:
         """W_TOI float32, what the analog product sees."""
+        return self._weights
+
+    @property
+    def seen_TOI(self) -> Array:
+        """The weights that a read sees."""
         return self._weights
 
     def _add_up(self) -> None:
@@ -123,20 +133,31 @@ class VectorCell(Members):
         return UpdateCounts(pulses_T)
 
     def pulse(
-        self, vectors: Vectors, parameters: UpdateParameters, learning_rate: float, tick: int
-    ) -> NDArray[np.int64]:
-        """Pulse every vector into the members that the policy chooses."""
+        self, vectors: Vectors, parameters: UpdateParameters, learning_rate: float, tick: int, *,
+        granularity: float | None = None, train_keys_T2: Keys | None = None,
+        active_TB: NDArray[np.uint8] | None = None,
+    ) -> NDArray[np.int64]:  # fmt: skip
+        """Pulse every vector into the members that the policy chooses; as ``DeviceArray.pulse``.
+
+        Turns go on with every vector, also with one that a tile does not take part in.
+        """
         pulses_T = np.zeros(self.shape[0], np.int64)
-        if learning_rate == 0.0:
+        if learning_rate == 0.0 or vectors.batch == 0:
             return pulses_T
+        granularity = self.granularity if granularity is None else granularity
+        keys_T2 = self.keys_T2 if train_keys_T2 is None else train_keys_T2
         chosen_TB = self._chosen(vectors.batch, tick)
         for k, member in enumerate(self.members):
-            active_TB = None if chosen_TB is None else (chosen_TB == k).astype(np.uint8)
-            if active_TB is None or active_TB.any():
-                taken = only(vectors, active_TB) if parameters.exact else vectors
+            takes_TB = active_TB
+            if chosen_TB is not None:
+                takes_TB = (chosen_TB == k).astype(np.uint8)
+                takes_TB = takes_TB if active_TB is None else takes_TB * active_TB
+            # a cell among the members takes note of the vectors that pass it by
+            if takes_TB is None or takes_TB.any() or not isinstance(member, DeviceArray):
+                taken = only(vectors, takes_TB) if parameters.exact else vectors
                 pulses_T += member.pulse(
-                    taken, parameters, learning_rate, tick, granularity=self.granularity,
-                    train_keys_T2=self.keys_T2, active_TB=active_TB,
+                    taken, parameters, learning_rate, tick, granularity=granularity,
+                    train_keys_T2=keys_T2, active_TB=takes_TB,
                 )  # fmt: skip
         self._vectors_seen += vectors.batch
         self._add_up()
@@ -182,10 +203,13 @@ class VectorCell(Members):
         self._vectors_seen = load_counter("vectors_seen", state["vectors_seen"])
         self._add_up()
 
-    def reset(self, tick: int, columns: slice = slice(None), probability: float = 1.0) -> None:
-        """Reset devices of ``columns``, each with ``probability``."""
+    def reset(
+        self, tick: int, columns: slice = slice(None), probability: float = 1.0, extra: int = 0,
+        mask_TOI: NDArray[np.bool_] | None = None,
+    ) -> None:  # fmt: skip
+        """Reset devices of ``columns`` (of these the ones in ``mask_TOI``), each with ``probability``."""
         for member in self.members:
-            member.reset(tick, columns, probability)
+            member.reset(tick, columns, probability, extra, mask_TOI)
         self._add_up()
 
     def drift(self, delta_t: float, tick: int) -> None:

@@ -247,10 +247,11 @@ def dynamics(device: PulsedDevice, draws: Draws, drawn: Population) -> Populatio
     if device.lifetime > 0.0:
         spread = np.float32(device.lifetime_dtod) * draws.normal(Spread.LIFETIME)
         constant = np.float32(device.lifetime) * (one + spread)
-        arrays["decay_scale"] = np.where(constant > 1, one - one / np.maximum(constant, one), np.float32(0.0))
+        kept = one - one / np.maximum(constant, one)
+        arrays["decay_scales"] = np.where(constant > 1, kept, np.float32(0.0))
     if device.diffusion > 0.0:
         spread = np.float32(device.diffusion_dtod) * draws.normal(Spread.DIFFUSION)
-        arrays["diffusion_rate"] = np.abs(np.float32(device.diffusion) * (one + spread))
+        arrays["diffusion_rates"] = np.abs(np.float32(device.diffusion) * (one + spread))
     if device.reset != 0.0 or device.reset_dtod > 0.0 or getattr(device, "subtract_symmetry_point", False):
         level = np.float32(device.reset) + np.float32(device.reset_dtod) * draws.normal(Spread.RESET)
         arrays["reset_bias"] = level + drawn.get("symmetry_point", np.float32(0.0))

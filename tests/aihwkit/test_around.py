@@ -30,6 +30,7 @@ from crossgrid.aihwkit.inference.noise.pcm import CustomDriftPCMLikeNoiseModel
 from crossgrid.aihwkit.linalg import AnalogMatrix
 from crossgrid.aihwkit.nn import AnalogLinear, AnalogSequential
 from crossgrid.aihwkit.simulator.configs import (
+    ChoppedTransferCompound,
     ConstantStepDevice,
     FloatingPointRPUConfig,
     InferenceRPUConfig,
@@ -300,3 +301,22 @@ def test_clipped_outputs_of_pulsed_tiles_are_not_managed() -> None:
     config.pre_post.input_range.enable = config.pre_post.input_range.manage_output_clipping = True
     with pytest.raises(ConfigError, match="manage_output_clipping = True on a tile that learns by pulses"):
         AnalogTile(3, 3, config)
+
+
+@pytest.mark.parametrize(("in_flag", "out_flag"), [(0, 0), (1, 0), (0, 1), (1, 1)])
+def test_choppers_are_flags_by_their_names(in_flag: int, out_flag: int) -> None:
+    """W = gamma c_out c_in A + C; a flag is set where a chopper's sign is -1."""
+    own = ChoppedTransferCompound(
+        unit_cell_devices=[SoftBoundsDevice(), SoftBoundsDevice()], gamma=0.25, in_chop_prob=0.0
+    )
+    tile = next(AnalogLinear(2, 3, False, UnitCellRPUConfig(device=own)).analog_tiles())
+    state = tile.tile.dump_extra()
+    assert state["rpu.rpu_device.in_chopper"] == [0.0] * 2
+    state["rpu.rpu_device.in_chopper"] = [float(in_flag)] * 2
+    state["rpu.rpu_device.out_chopper"] = [float(out_flag)] * 3
+    tile.tile.load_extra(state, strict=True)
+    hidden = {"hidden_weights_0": torch.full((3, 2), 0.25), "hidden_weights_1": torch.full((3, 2), 0.125)}
+    tile.set_hidden_parameters(hidden)
+    sign = -1.0 if in_flag != out_flag else 1.0
+    np.testing.assert_allclose(tile.get_weights()[0], 0.125 + sign * 0.0625)
+    assert tile.tile.dump_extra()["rpu.rpu_device.out_chopper"] == [float(out_flag)] * 3

@@ -150,10 +150,13 @@ def test_devices_that_clip_are_told_with_a_scale_that_fits() -> None:
 
 
 DEVICE = cg.SoftBoundsDevice(w_min=-0.5, w_max=0.8)
+PAIR = cg.ReferenceUnitCell(unit_cell_devices=[DEVICE, DEVICE])
 CELLS = [
     (cg.FloatingPointDevice(), None),
     (DEVICE, (-0.5, 0.8, 1)),
     (cg.VectorUnitCell(unit_cell_devices=[DEVICE, DEVICE]), (-0.5, 0.8, 2)),
+    (cg.TransferCompound(unit_cell_devices=[PAIR, PAIR]), (-0.5, 0.8, 4)),
+    (cg.VectorUnitCell(unit_cell_devices=[DEVICE, PAIR], gamma_vec=[1.0, 2.0]), (-1.5, 2.4, 3)),
     (cg.VectorUnitCell(unit_cell_devices=[DEVICE, DEVICE], gamma_vec=[2.0, -1.0]), (-1.8, 2.1, 2)),
     (cg.ReferenceUnitCell(unit_cell_devices=[DEVICE, DEVICE]), (-0.5, 0.8, 2)),
     (cg.OneSidedUnitCell(unit_cell_devices=[DEVICE]), (-0.8, 0.8, 2)),

@@ -55,14 +55,20 @@ def get_tile_for_plotting(
     config = copy.deepcopy(rpu_config)
     config.update = one_pulse()
     if noise_free:
-        for device in [config.device, *getattr(config.device, "unit_cell_devices", [])]:
-            if hasattr(device, "dw_min_std"):
-                device.dw_min_std = 0.0
+        _silence(config.device)
     tile = AnalogTile(n_traces, 1, config)
     tile.set_learning_rate(1.0)
     start = -10.0 if w_init is None else w_init  # every device clips to its own lowest weight
     tile.set_weights(torch.full((n_traces, 1), start))
     return tile
+
+
+def _silence(device: Any) -> None:
+    """Let a device, or all those of a cell, step without noise."""
+    if hasattr(device, "dw_min_std"):
+        device.dw_min_std = 0.0
+    for member in getattr(device, "unit_cell_devices", []):
+        _silence(member)
 
 
 def compute_pulse_response(analog_tile: Any, direction: Any, use_forward: bool = False) -> Array:
@@ -102,8 +108,9 @@ def compute_pulse_statistics(
 
 def estimate_n_steps(rpu_config: Any) -> int:
     """Pulses from the lowest weight to the highest, by the mean step where the weight is zero."""
-    device = rpu_config.device
-    first = device.unit_cell_devices[0] if isinstance(device, UnitCell) else device
+    first: Any = rpu_config.device
+    while isinstance(first, UnitCell):
+        first = first.unit_cell_devices[0]
     return max(1, round((first.w_max - first.w_min) / first.dw_min))
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...arrays.array import DeviceArray
 from ...arrays.cell import Array, Keys, UpdateCounts, checked_vectors
 from ...backends import Backend
 from ...pulsed_update.arguments import Looks, Vectors
@@ -53,8 +54,8 @@ class TransferCell(Members):
     ) -> None:  # fmt: skip
         self.compound, self.parameters, self.keys_T2 = compound, parameters, keys_T2
         devices = compound.unit_cell_devices
-        self.members = build_members(compound, devices, keys_T2, out_size, in_size, backend)
-        self.granularity = float(np.mean([device.granularity for device in devices]))
+        self.members = build_members(compound, devices, parameters, keys_T2, out_size, in_size, backend)
+        self.granularity = float(np.mean([member.granularity for member in self.members]))
         self.gamma = compound.weights_of_members()
         self.hidden = not any(self.gamma[:-1]) and self.gamma[-1] == 1.0
         self.lines, self.others = (in_size, out_size) if compound.transfer_columns else (out_size, in_size)
@@ -155,7 +156,8 @@ class TransferCell(Members):
         lines_TNM = np.empty((self.shape[0], reads.count, self.others), np.float32)
         resets_TN = self._resets(level, reads)
         at_once = self.backend.notes_looks and resets_TN is None and not reader.whole
-        if at_once and reads.count >= LOOKS_WORTH_A_KERNEL and not pulses.parameters.exact:
+        worth_it = reads.count >= LOOKS_WORTH_A_KERNEL and not pulses.parameters.exact
+        if isinstance(member, DeviceArray) and at_once and worth_it:
             looks = Looks(reads.after_N, reads.lines_TN, self.compound.transfer_columns, lines_TNM)
             fired_T = member.pulse(
                 pulses.vectors, pulses.parameters, pulses.rate, pulses.tick,

@@ -98,6 +98,7 @@ class TransferCompound(UnitCell):
     def validate(self) -> None:
         name = type(self).__name__
         self.check_count(2)
+        self.check_members()
         for each in ("gamma_vec", "transfer_every_vec", "transfer_lr_vec"):
             self.check_length(each, len(self.unit_cell_devices))
         for each in ("transfer_every_vec", "transfer_lr_vec"):

@@ -29,7 +29,16 @@ CELL = VectorUnitCell(unit_cell_devices=TWO)
 REFUSED: dict[str, tuple[type, dict[str, Any]]] = {
     "unit_cell_devices has 0 devices": (VectorUnitCell, {}),
     "unit_cell_devices has 3 devices": (ReferenceUnitCell, {"unit_cell_devices": THREE}),
-    r"unit_cell_devices\[0\]": (VectorUnitCell, {"unit_cell_devices": [CELL]}),
+    r"unit_cell_devices\[0\] .* PulsedDevice or UnitCell": (VectorUnitCell, {"unit_cell_devices": [1]}),
+    r"unit_cell_devices\[1\] is a TransferCompound": (
+        VectorUnitCell,
+        {"unit_cell_devices": [CELL, TransferCompound(unit_cell_devices=TWO)]},
+    ),
+    r"unit_cell_devices\[0\] is a OneSidedUnitCell": (
+        TransferCompound,
+        {"unit_cell_devices": [OneSidedUnitCell(unit_cell_devices=ONE), CELL]},
+    ),
+    r"unit_cell_devices\[0\] is a VectorUnitCell": (OneSidedUnitCell, {"unit_cell_devices": [CELL]}),
     "gamma_vec has 1": (VectorUnitCell, {"unit_cell_devices": TWO, "gamma_vec": [1.0]}),
     "first_update_idx = 2": (VectorUnitCell, {"unit_cell_devices": TWO, "first_update_idx": 2}),
     "update_policy = ALL": (

@@ -44,6 +44,10 @@ one_side = st.builds(
 )
 several = st.lists(device, min_size=2, max_size=3)
 two = st.lists(device, min_size=2, max_size=2)
+vector = st.builds(
+    VectorUnitCell, unit_cell_devices=several, update_policy=st.sampled_from(VectorUnitCellUpdatePolicy)
+)
+member = st.one_of(device, vector, st.builds(ReferenceUnitCell, unit_cell_devices=two))
 read = st.builds(
     IOParameters, noise_management=st.just(NoiseManagementType.NONE), out_noise=st.sampled_from([0.0, 0.06]),
     bound_management=st.just(BoundManagementType.NONE), out_bound=st.just(2.0),
@@ -60,9 +64,7 @@ chopped = {
     "auto_granularity": st.sampled_from([0.0, 10.0]), "correct_gradient_magnitudes": st.booleans(),
 }  # fmt: skip
 CELLS = {
-    "vector": st.builds(
-        VectorUnitCell, unit_cell_devices=several, update_policy=st.sampled_from(VectorUnitCellUpdatePolicy)
-    ),
+    "vector": vector,
     "reference": st.builds(ReferenceUnitCell, unit_cell_devices=two),
     "one_sided": st.builds(
         OneSidedUnitCell, unit_cell_devices=st.lists(one_side, min_size=1, max_size=1),
@@ -80,6 +82,15 @@ CELLS = {
            "random_selection": st.booleans()},
     ),
     "buffered": st.builds(BufferedTransferCompound, **transfer, forget_buffer=st.booleans()),
+    "transfer of vectors": st.builds(
+        TransferCompound,
+        **{**transfer, "unit_cell_devices": st.lists(member, min_size=2, max_size=3),
+           "with_reset_prob": st.sampled_from([0.0, 0.5]), "transfer_columns": st.just(True)},
+    ),
+    "vector of vectors": st.builds(
+        VectorUnitCell, unit_cell_devices=st.lists(member, min_size=2, max_size=3),
+        update_policy=st.sampled_from(VectorUnitCellUpdatePolicy),
+    ),
     "chopped": st.builds(ChoppedTransferCompound, **chopped, out_chop_prob=some),
     "dynamic": st.builds(DynamicTransferCompound, **chopped, buffer_cap=st.sampled_from([0.0, 2.0])),
 }  # fmt: skip
@@ -117,6 +128,12 @@ class Run:
         return cell
 
 
+def arrays(cell: Any) -> Any:
+    """The arrays of devices of a cell, and of the cells in it."""
+    for member in getattr(cell, "members", None) or [cell.target]:
+        yield from [member] if hasattr(member, "min_bound") else arrays(member)
+
+
 def assert_same_state(first: Any, second: Any) -> None:
     a, b = first.state(), second.state()
     assert a.keys() == b.keys()
@@ -132,7 +149,7 @@ def test_devices_stay_within_bounds_and_the_same_seed_gives_the_same_bits(kind: 
     run = Run(data.draw(CELLS[kind]), data)
     cell = run.train(run.cell())
     assert np.isfinite(cell.weights).all()
-    for array in getattr(cell, "members", [getattr(cell, "target", None)]):
+    for array in arrays(cell):
         assert (array.kept_TOI >= array.min_bound).all()
         assert (array.kept_TOI <= array.max_bound).all()
     assert_same_state(cell, run.train(run.cell()))

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from .module import TileModule
 
 
+DEVICE = "rpu.rpu_device."  # before what aihwkit calls the choppers, which are flags there: 1 is flipped
+SIGNS = ("in_chopper", "out_chopper")
+
+
 @dataclass(frozen=True)
 class SimulatorView:
     """W as the devices hold it: without scales, a bias column among its columns."""
@@ -57,23 +61,24 @@ class SimulatorView:
         """The names of what was drawn."""
         return list(self.module.get_hidden_parameters())
 
-    def dump_extra(self) -> dict[str, Tensor]:
-        """What changes of the devices beside their weights."""
+    def dump_extra(self) -> dict[str, Any]:
+        """What changes of the devices beside their weights; choppers by aihwkit's names, 1 where flipped."""
         state = self.module.grid.state()
-        return {name: torch.from_numpy(np.atleast_1d(values).copy()) for name, values in state.items()}
+        return {_their_name(name): _theirs(name, np.atleast_1d(values)) for name, values in state.items()}
 
-    def load_extra(self, extra: dict[str, Tensor], strict: bool = False) -> None:
+    def load_extra(self, extra: dict[str, Any], strict: bool = False) -> None:
         """Take over what ``dump_extra`` gave.
 
         Raises:
             RuntimeError: a part is missing, and ``strict``.
         """
         own = self.module.grid.state()
-        missing = [name for name in own if name not in extra]
+        missing = [name for name in map(_their_name, own) if name not in extra]
         if missing and strict:
             raise RuntimeError(f"the state of {self.module.get_brief_info()} lacks {', '.join(missing)}")
-        given = {name: values.numpy() for name, values in extra.items() if name in own}
-        own.update({name: values.reshape(own[name].shape) for name, values in given.items()})
+        for name, values in own.items():
+            if _their_name(name) in extra:
+                own[name] = _ours(name, extra[_their_name(name)], values)
         self.module.grid.load_state(own)
 
     def get_brief_info(self) -> str:
@@ -83,6 +88,22 @@ class SimulatorView:
     def get_meta_parameters(self) -> Any:
         """The configuration, with its peripheries as ``forward_io`` and ``backward_io``."""
         return _Meta(self.module.rpu_config)
+
+
+def _their_name(name: str) -> str:
+    last = name.rpartition(".")[2]
+    return DEVICE + last if last in SIGNS else name
+
+
+def _theirs(name: str, values: Any) -> Any:
+    if name.endswith(SIGNS):
+        return ((1 - values) / 2).astype(float).ravel().tolist()
+    return torch.from_numpy(values.copy())
+
+
+def _ours(name: str, given: Any, like: Any) -> Any:
+    values = np.asarray(given, like.dtype).reshape(like.shape)
+    return 1 - 2 * values if name.endswith(SIGNS) else values
 
 
 class _Meta:
