@@ -92,7 +92,10 @@ def map_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--plan", metavar="PLAN", help="take a saved plan instead of mapping")
     parser.add_argument("--png", metavar="FILE", help="draw the floor plan")
     parser.add_argument("--neurosim", metavar="FILE", help="write the layers as NeuroSim's NetWork.csv")
-    parser.add_argument("--zigzag", metavar="FILE", help="write workload and hardware as ZigZag's YAML")
+    parser.add_argument(
+        "--zigzag", metavar="FILE",
+        help="write workload, accelerator and mapping as ZigZag's YAML; to NAME/ as the three files it reads",
+    )  # fmt: skip
     parser.add_argument("--why", metavar="LAYER", help="say why the blocks of a layer are where they are")
 
 
@@ -114,7 +117,7 @@ def run_map(args: argparse.Namespace) -> int:
     if args.neurosim:
         Path(args.neurosim).write_text(export.neurosim_csv(report.plan.layers), encoding="utf-8")
     if args.zigzag:
-        Path(args.zigzag).write_text(export.zigzag_yaml(report.plan, report.chip), encoding="utf-8")
+        _write_zigzag(args.zigzag, report)
     if args.why:
         _print_why(report.plan, args.why)
     elif args.json != "-":
@@ -122,6 +125,17 @@ def run_map(args: argparse.Namespace) -> int:
     if args.json:
         write_json(args.json, report.as_dict())
     return 0
+
+
+def _write_zigzag(given: str, report: Report) -> None:
+    from crossgrid.chip.files.export import zigzag_files, zigzag_yaml
+
+    if not given.endswith("/"):
+        Path(given).write_text(zigzag_yaml(report.plan, report.chip), encoding="utf-8")
+        return
+    Path(given).mkdir(parents=True, exist_ok=True)
+    for name, text in zigzag_files(report.plan, report.chip).items():
+        (Path(given) / name).write_text(text, encoding="utf-8")
 
 
 def _other_strategies(args: argparse.Namespace, model: Model, report: Report) -> list[Report]:

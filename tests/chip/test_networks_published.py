@@ -95,8 +95,9 @@ def test_isaac_s_pipeline_takes_22_cycles() -> None:
     assert mvm_latency_ns(load_chip("isaac")) == pytest.approx(22 * 100)
 
 
-def test_crossbars_of_convolutions_are_those_of_clsa_cim() -> None:
-    """ResNet-50: 390 crossbars of 256 x 256 for its convolutions."""
-    layers = [layer for layer in zoo_layers("resnet50") if layer.convolution is not None]
+@pytest.mark.parametrize(("model", "crossbars"), [("vgg16", 233), ("resnet50", 390)])
+def test_crossbars_of_convolutions_are_those_of_clsa_cim(model: str, crossbars: int) -> None:
+    """Crossbars of 256 x 256, convolutions only."""
+    layers = [layer for layer in zoo_layers(model) if layer.convolution is not None]
     alone = [dataclasses.replace(layer, sources=None, joins=()) for layer in layers]
-    assert map_layers(alone, "hermes-64").tiles_used == 390
+    assert map_layers(alone, "hermes-64").tiles_used == crossbars
