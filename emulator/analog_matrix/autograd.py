@@ -69,7 +69,7 @@ def _outputs(y_BO: Any, x: Tensor, bias: Tensor | None, scale: Tensor | None) ->
     y = as_tensor(y_BO, x)
     if scale is not None:
         y = y.mul_(scale.to(y))
-    return y if bias is None else y.add_(bias.to(y.dtype))
+    return y if bias is None else y.add_(bias if bias.dtype is y.dtype else bias.to(y.dtype))
 
 
 class Once(torch.autograd.Function):

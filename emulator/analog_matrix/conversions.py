@@ -20,6 +20,8 @@ def as_array(x: Tensor) -> np.ndarray:
     x = x.detach()
     if x.dtype is not torch.float32 or not x.is_cpu:
         x = x.to("cpu", torch.float32)
+    if x.is_contiguous():
+        return x.numpy()
     layout = CHANNELS_LAST.get(x.dim())
     if layout is not None and x.is_contiguous(memory_format=layout):
         return x.numpy()

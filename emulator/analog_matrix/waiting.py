@@ -29,6 +29,7 @@ Waiting = tuple[OneMatrix, BackwardPass]
 
 #: what torch's engine and ``Module.to`` do to a gradient that leaves it what it is
 SAME = frozenset({"detach", "alias", "clone", "_to_copy"})
+DETACH = torch.ops.aten.detach.default
 ZERO = frozenset({"zero_", "_foreach_zero_"})
 
 
@@ -68,6 +69,8 @@ class PulsesWaiting(torch.Tensor):
     def __torch_dispatch__(  # type: ignore[override]
         cls, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
+        if func is DETACH:  # at once: torch's engine does it to every gradient
+            return args[0]._same()
         name = func.overloadpacket.__name__
         waiting = list(_markers([*args, *(kwargs or {}).values()]))
         if name in SAME:
@@ -84,6 +87,10 @@ class PulsesWaiting(torch.Tensor):
 
     def by_matrix(self) -> Iterator[tuple[OneMatrix, list[BackwardPass]]]:
         """The passes of each matrix."""
+        if len(self.passes) == 1:
+            tiles, each = self.passes[0]
+            yield tiles, [each]
+            return
         found: dict[int, tuple[OneMatrix, list[BackwardPass]]] = {}
         for tiles, each in self.passes:
             found.setdefault(id(tiles), (tiles, []))[1].append(each)
@@ -92,8 +99,11 @@ class PulsesWaiting(torch.Tensor):
     def _same(
         self, dtype: torch.dtype | None = None, device: torch.device | None = None, **_: Any
     ) -> PulsesWaiting:
-        same = PulsesWaiting(self.passes, self._context(), dtype or self.dtype, device or self.device)
-        same.incomplete = self.incomplete
+        same: PulsesWaiting = torch.Tensor._make_wrapper_subclass(
+            PulsesWaiting, self.shape, dtype=dtype or self.dtype, device=device or self.device
+        )
+        same.passes, same.incomplete = list(self.passes), self.incomplete
+        same.context, same.layer = self.context, self.layer
         return same
 
     def _accumulate(self, later: PulsesWaiting) -> PulsesWaiting:

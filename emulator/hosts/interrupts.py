@@ -20,7 +20,8 @@ DEFERRED = (int(signal.SIGINT), int(signal.SIGTERM))
 class Uninterrupted:
     """A block in the main thread that Ctrl-C does not break: its handler is called when the block is left.
 
-    Other threads are never interrupted. Blocks may be nested; the outermost one lets the signal through.
+    Other threads are never interrupted. Blocks may be nested; the outermost one lets the signal through, and
+    those inside it cost nothing.
     """
 
     __slots__ = ("_arrived", "_handlers")
@@ -32,7 +33,8 @@ class Uninterrupted:
     def __enter__(self) -> None:
         if threading.current_thread() is threading.main_thread():
             for number in DEFERRED:
-                if callable(_plain.getsignal(number)):
+                handler = _plain.getsignal(number)
+                if callable(handler) and getattr(handler, "__func__", None) is not Uninterrupted._note:
                     self._handlers.append((number, _plain.signal(number, self._note)))
 
     def _note(self, number: int, frame: FrameType | None) -> None:

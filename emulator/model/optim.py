@@ -13,6 +13,7 @@ from crossgrid.kernels.errors import ConfigError
 
 from ..analog_matrix.waiting import PulsesWaiting
 from ..analog_matrix.weights import AnalogContext
+from ..hosts.interrupts import Uninterrupted
 
 
 class PulsedSteps(torch.optim.Optimizer):
@@ -49,9 +50,10 @@ class PulsedSteps(torch.optim.Optimizer):
             for context, _, _ in waiting:
                 context.grad = None  # torch's rule is for numbers
         super().step()
-        for _, gradient, lr in waiting:
-            for tiles, passes in gradient.by_matrix():
-                tiles.grid.update(lr, passes)
+        with Uninterrupted():  # or some layers would have learnt, and others not
+            for _, gradient, lr in waiting:
+                for tiles, passes in gradient.by_matrix():
+                    tiles.grid.update(lr, passes)
         return loss
 
     def _hold(self, group: dict[str, Any]) -> None:
@@ -98,16 +100,17 @@ class AnalogSGD(PulsedSteps, torch.optim.SGD):
 
 def _pulses(context: AnalogContext) -> PulsesWaiting:
     """The passes that wait to be applied; an error where some are gone, or where it is no such gradient."""
-    gradient, name = context.grad, context.tiles.label
+    gradient = context.grad
     if not isinstance(gradient, PulsesWaiting):
         raise ConfigError(
-            f"{name}: the gradient of analog weights was replaced by numbers, which cannot be pulsed; "
-            "set it to what a backward pass gave, or to None"
+            f"{context.tiles.label}: the gradient of analog weights was replaced by numbers, which cannot be "
+            "pulsed; set it to what a backward pass gave, or to None"
         )
     if gradient.incomplete:
         raise ConfigError(
-            f"{name}: several backward passes went by while no optimizer held the layer, and the last alone "
-            "was kept; make cg.AnalogSGD before the first backward pass, or call zero_grad() first"
+            f"{context.tiles.label}: several backward passes went by while no optimizer held the layer, and "
+            "the last alone was kept; make cg.AnalogSGD before the first backward pass, or call zero_grad() "
+            "first"
         )
     return gradient
 

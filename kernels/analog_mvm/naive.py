@@ -89,8 +89,11 @@ def attempt(
     tick: int,
     number: int,
     threads: bool = False,
-) -> tuple[Array, NDArray[np.bool_], NDArray[np.int64], int]:
-    """Read ``rows`` once: y_NL, whether a row hit the ADC's bound, how many of its values did; of all."""
+) -> tuple[Array, NDArray[np.bool_], NDArray[np.int64], int, int | None]:
+    """Read ``rows`` once: y_NL, whether a row hit the ADC's bound, how many of its values did; of all.
+
+    Last is how many results may stand at the bound, at least those that do; None where nobody counted.
+    """
     settings = prepared
     tiles, lines = len(w_TOI), w_TOI.shape[2 if settings.transposed else 1]
     y_NL = np.zeros((len(rows.vector_N), lines), np.float32)
@@ -109,7 +112,7 @@ def attempt(
             u = read.converted_input(x_RI[rows.source_M[at]], scale)
             y, hits_N[n], clips_N[n] = read.output(w, w_negative, u)
             y_NL[n] = y * np.float32(scale * settings.out_scale)
-    return y_NL, hits_N, clips_N, int(clips_N.sum())
+    return y_NL, hits_N, clips_N, int(clips_N.sum()), None
 
 
 class _Read:

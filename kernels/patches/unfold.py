@@ -65,7 +65,7 @@ def window(
 def channels_last(images: Array) -> bool:
     """Whether ``images`` [batch, channels, *size] are stored pixel by pixel."""
     flags = images.flags
-    return not flags.c_contiguous and flags.writeable and np.moveaxis(images, 1, -1).flags.c_contiguous
+    return not flags.c_contiguous and flags.writeable and _pixels(images).flags.c_contiguous
 
 
 @functools.lru_cache(maxsize=1024)  # of the shapes of a large network's layers
@@ -104,14 +104,19 @@ def checked_patches(patches: Array, batch: int, channels: int, size: tuple[int, 
 def zeros(batch: int, channels: int, size: tuple[int, ...], last: bool) -> Array:
     """Black images [batch, channels, *size]."""
     if last:
-        return np.moveaxis(np.zeros((batch, *size, channels), np.float32), -1, 1)
+        return np.zeros((batch, *size, channels), np.float32).transpose(0, -1, *range(1, len(size) + 1))
     return np.zeros((batch, channels, *size), np.float32)
 
 
 def in_memory(images: Array, last: bool) -> Array:
     """Images [batch, values] in the order in which they are stored."""
-    stored = np.moveaxis(images, 1, -1) if last else images
+    stored = _pixels(images) if last else images
     return stored.reshape(len(images), math.prod(images.shape[1:]))
+
+
+def _pixels(images: Array) -> Array:
+    """Images [batch, *size, channels] of those with their channels first: a view."""
+    return images.transpose(0, *range(2, images.ndim), 1)
 
 
 def with_padding(size: tuple[int, ...], padding: tuple[int, ...]) -> tuple[int, ...]:

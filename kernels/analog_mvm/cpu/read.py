@@ -26,6 +26,7 @@ WIDE_BLOCK, MANY_LINES = 512, 4096  # columns of w that are read together where 
 CHUNK = 4096  # inputs that are converted together
 BLOCK_WORK = 1 << 17  # multiply-adds that a block holds at least, where there are enough rows
 SERIAL_WORK = 400_000  # below this many multiply-adds a second thread costs more than it saves
+NEAR = np.float32(1 - 2**-19)  # of the bound: whatever a factor's rounding may bring to it
 LINE_WORK = 60  # multiply-adds that take as long as the noise and conversion of one value
 
 compiled = numba.njit(error_model="numpy")
@@ -124,11 +125,12 @@ class Cut(NamedTuple):
 
 
 class Outputs(NamedTuple):
-    """The results, and how many of a row's values in each block of lines are beyond either bound."""
+    """The results, and how many of a row's values in each block of lines are beyond either bound, or near."""
 
     y_NL: Any
     above_KN: Any
     below_KN: Any
+    near_KN: Any
 
 
 class Part(NamedTuple):
@@ -172,9 +174,11 @@ def read_part(settings, spread, rows, operands, turn, out, part, k):
         gain = operands.scale_M[m + r] * turn.factor * settings.out_scale
         if gain == 0:
             above[r] = below[r] = 0
-        at = y.first + r * y.step
+        at, near = y.first + r * y.step, np.int32(0)
         for i in range(at, at + lines):
+            near += np.int32(abs(y.data[unsigned(i)]) >= settings.out_bound * NEAR)
             y.data[unsigned(i)] *= gain
+        out.near_KN[k, n + r] = near
 
 
 @compiled
@@ -193,8 +197,12 @@ def read_task(task, cut, settings, spread, rows, operands, turn, out):
 
 @numba.njit(error_model="numpy", parallel=True)
 def attempt_in_parallel(tasks, chunk, cut, settings, spread, rows, operands, turn, out):
-    for task in numba.prange((len(operands.scale_M) + chunk - 1) // chunk):
-        convert_task(np.int64(task), chunk, settings, rows, operands, turn)
+    chunks = (len(operands.scale_M) + chunk - 1) // chunk
+    if chunks == 1:  # to wake threads for it would take longer
+        convert_task(0, chunk, settings, rows, operands, turn)
+    else:
+        for task in numba.prange(chunks):
+            convert_task(np.int64(task), chunk, settings, rows, operands, turn)
     for task in numba.prange(tasks):
         read_task(np.int64(task), cut, settings, spread, rows, operands, turn, out)
 
@@ -215,10 +223,11 @@ def attempt(prepared, spread, keys_T2, w_TOI, x_RI, scale_M, rows, factor, tick,
     y_NL = np.empty((len(rows.vector_N), lines), np.float32)
     above_KN = np.empty((line_blocks, len(y_NL)), np.int32)
     below_KN = np.empty((line_blocks, len(y_NL)), np.int32)
+    near_KN = np.empty((line_blocks, len(y_NL)), np.int32)
     u_MI = np.empty((len(scale_M), length), np.float32)
     only_M = np.empty(len(scale_M), np.int64)
     operands = Operands(keys_T2, w_TOI, x_RI, scale_M, u_MI, only_M)
-    out = Outputs(y_NL, above_KN, below_KN)
+    out = Outputs(y_NL, above_KN, below_KN, near_KN)
     turn = Turn(np.float32(factor), tick, number)
     chunk = max(CHUNK // length, 1)
     tasks = tiles * line_blocks * cut.row_blocks
@@ -231,16 +240,17 @@ def attempt(prepared, spread, keys_T2, w_TOI, x_RI, scale_M, rows, factor, tick,
             read_task(task, cut, settings, spread, rows, operands, turn, out)
     hits_N = np.empty(len(y_NL), np.bool_)
     clips_N = np.empty(len(y_NL), np.int64)
-    total = 0
+    total = near = 0
     for n in range(len(y_NL)):
         above = below = 0
         for k in range(line_blocks):
             above += above_KN[k, n]
             below += below_KN[k, n]
+            near += near_KN[k, n]
         hits_N[n] = above > 0 or (settings.bm_test_negative_bound and below > 0)
         clips_N[n] = above + below
         total += above + below
-    return y_NL, hits_N, clips_N, total
+    return y_NL, hits_N, clips_N, total, near
 
 
 @kernel

@@ -131,7 +131,7 @@ def at_bound(y_TBL: Tensor, limit_M: Any, first_T: NDArray[np.int64]) -> tuple[i
 def attempt(
     prepared: Prepared, spread: Spread, keys_T2: NDArray[np.uint32], w_TOI: Any, x_RI: Any,
     scale_M: Any, rows: Rows, factor: float, tick: int, number: int, threads: bool = False,
-) -> tuple[Tensor, NDArray[np.bool_], NDArray[np.int64], int]:  # fmt: skip
+) -> tuple[Tensor, NDArray[np.bool_], NDArray[np.int64], int, int | None]:  # fmt: skip
     """One attempt at ``rows``, see ``naive.attempt``; results stay on the card, counts do not."""
     settings = prepared.settings
     w_TOI, x_RI, scale_M = ready(w_TOI), ready(x_RI), ready(scale_M)
@@ -148,10 +148,10 @@ def attempt(
         _read(prepared, spread, keys, w_TOI, u_MI, scale_M, there, y_NL, beyond_2N, tick, number)
     total = int(beyond_2N.sum())
     if total == 0:
-        return y_NL, np.zeros(count, bool), np.zeros(count, np.int64), 0
+        return y_NL, np.zeros(count, bool), np.zeros(count, np.int64), 0, None
     above_N, below_N = beyond_2N.cpu().numpy().astype(np.int64)
     hits_N = (above_N > 0) | (settings.bm_test_negative_bound & (below_N > 0))
-    return y_NL, hits_N, above_N + below_N, total
+    return y_NL, hits_N, above_N + below_N, total, None
 
 
 def _converted(

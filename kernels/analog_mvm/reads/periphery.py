@@ -100,11 +100,11 @@ class Periphery:
             raise _not_finite(x_RI)
         scale_M = scale_R if rows.shared else self._scales_by_tile(scale_R[rows.source_M], tile_Q, batch)
         with self._kernels.threads(len(tile_Q) * batch, self.lines, self.length) as threads:
-            y_NL, hits_N, clips_N, clips = self._attempt(
+            y_NL, hits_N, clips_N, clips, near = self._attempt(
                 w_TOI, x_RI, scale_M, rows, 1.0, tick, 0, threads > 1
             )
         y_QBL = y_NL.reshape(len(tile_Q), batch, self.lines)
-        bounded, last_N = bounded and self.has_bound, None
+        bounded, last_N = bounded and near != 0 and self.has_bound, None
         counts = _undisturbed(len(w_TOI), batch, self.conversions_a_vector)
         if clips or len(tile_Q) < len(w_TOI):
             retries_Q = np.zeros(len(tile_Q), np.int64)
@@ -182,7 +182,7 @@ class Periphery:
                 scale_P, _ = self._scales(SCALE_NP_SUM, x_RI[rows.source_M])
             factor = self.factors[number]
             with self._kernels.threads(len(pending), self.lines, self.length) as threads:
-                y_PL, hits_P, clips_P, _ = self._attempt(
+                y_PL, hits_P, clips_P, _, _ = self._attempt(
                     w_TOI, x_RI, scale_P, rows, factor, tick, number, threads > 1
                 )
             y_NL[pending], clips_N[pending] = y_PL, clips_P

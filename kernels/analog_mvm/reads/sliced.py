@@ -250,7 +250,7 @@ class SlicedPeriphery(Periphery):
         tick: int,
         number: int,
         _threads: bool,
-    ) -> tuple[Array, NDArray[np.bool_], Count, int]:
+    ) -> tuple[Array, NDArray[np.bool_], Count, int, int | None]:
         """One attempt at ``rows``, as ``naive.attempt``.
 
         Digits are cut and results shifted and added in numpy; a card only reads the columns.
@@ -270,7 +270,7 @@ class SlicedPeriphery(Periphery):
             self._columns.keys_PV2, self._reads(codes_MI, rows, tick, number), strict=True
         ):
             with threads as many:
-                y_KL, hits_K, clips_K, _ = self._kernels.attempt(
+                y_KL, hits_K, clips_K, _, _ = self._kernels.attempt(
                     self._columns.prepared, self._columns.spread, keys_V2, stacked_TOI,
                     driven_MI, ones_M, stacked_rows, 1.0, tick, number, many > 1,
                 )  # fmt: skip
@@ -288,7 +288,7 @@ class SlicedPeriphery(Periphery):
         silent_N = gain_N == 0
         hits_N[silent_N], clips_N[silent_N] = False, 0
         y_NL = (total_NL * gain_N[:, None]).astype(np.float32)
-        return self._kernels.ready(y_NL), hits_N, clips_N, int(clips_N.sum())
+        return self._kernels.ready(y_NL), hits_N, clips_N, int(clips_N.sum()), None
 
     @property
     def _input_bound(self) -> float:
