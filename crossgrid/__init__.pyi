@@ -5,6 +5,8 @@ from .chip import LayerShape as LayerShape
 from .chip import MappingPlan as MappingPlan
 from .chip import load_chip as load_chip
 from .chip import map_layers as map_layers
+from .chip.plan.file import load_plan as load_plan
+from .chip.plan.file import save_plan as save_plan
 from .chip.reports.report import draw_floor_plan as draw_floor_plan
 from .emulator.analog_matrix.weights import AnalogContext as AnalogContext
 from .emulator.config.cell_presets import PCMPresetUnitCell as PCMPresetUnitCell

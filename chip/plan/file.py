@@ -16,6 +16,7 @@ from crossgrid.kernels.errors import ConfigError, shown
 
 from .digital import DigitalWork
 from .plan import COLUMNS, Convolution, Join, LayerShape, MappingPlan
+from .sound import check_blocks
 from .typed import require_typed
 
 FORMAT = "crossgrid plan 6"
@@ -102,6 +103,7 @@ def _check_sound(plan: MappingPlan, path: str | Path) -> None:
     sound = sound and all(table[key].max(initial=0) < limit for key, limit in limits.items())
     if not sound:
         raise ConfigError(f"plan '{path}' is damaged: blocks outside of layers or tiles; map the model anew")
+    check_blocks(plan, f"plan '{path}'")
 
 
 def diff_plans(before: MappingPlan, after: MappingPlan) -> Iterator[str]:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from crossgrid.chip import Chip, MappingPlan, load_chip, map_layers, presets
+from crossgrid.chip import Chip, presets
 from crossgrid.chip.description.adc import shortfall
+from crossgrid.chip.mapping.strategies import STRATEGIES
 from crossgrid.kernels.backends import BACKENDS as KERNELS
 from crossgrid.kernels.backends import BackendName
 from crossgrid.kernels.card import card
@@ -26,11 +27,16 @@ from ..model.analog_model import require_analog
 from ..model.deferred import make_room, require_numbers
 from ..model.filling import Filling
 from ..nn.matrix import AnalogMatrix
-from ..shapes.analog import plain_shapes, traced_shapes
 from .checkpoint import read_run
 from .emulation import Emulation
 from .metrics import check_port
+from .planned import DEFAULT_STRATEGY, MappingOptions, Wanted, knows_reuse, planned
 from .resume import Resume
+
+if sys.version_info >= (3, 11):
+    from typing import Unpack
+else:
+    from typing_extensions import Unpack
 
 BACKENDS = ("local", "ray")
 
@@ -40,13 +46,14 @@ def emulate(
     chip: str | os.PathLike[str] | Chip | None = None,
     backend: Literal["local", "ray"] = "local",
     tiles_per_actor: int | Literal["auto"] = 1,
-    strategy: str = "per-layer",
+    strategy: str = DEFAULT_STRATEGY,
     metrics_port: int | None = None,
     timeout_s: float = 60.0,
     update_delay: int = 0,
     device: BackendName = "cpu",
     example_input: Tensor | Sequence[Any] | None = None,
     weights: str | os.PathLike[str] | None = None,
+    **mapping: Unpack[MappingOptions],
 ) -> Emulation:
     """Emulate ``model`` on ``chip``; use it as a context manager.
 
@@ -72,11 +79,18 @@ def emulate(
         weights: the numbers of a model that was built within ``cg.deferred()``: a safetensors file, or a
             directory of them with an index. They are read on entering, layer by layer; everything is, bit for
             bit, as if the model had been built with them.
+        mapping: where the blocks are, beside ``strategy``:
+            plan: a ``MappingPlan`` or the file of a saved one, from whichever mapper: what it says is what
+            runs, cut by cut and tile by tile, and what the report costs. Its chip needs no name where it is a
+            preset; ``strategy``, ``placement`` and ``chips`` are its own then.
+            placement: "row-major" or "traffic", as in ``crossgrid map``. It changes no bit.
+            chips: how many chips of this kind there are; as many as the description says by default.
 
     Raises:
-        ConfigError: no analog layers, a model that does not fit the chip, an argument out of range; a
-            model without numbers and no ``weights``, or files that lack a tensor, have another shape or more
-            than the model; on entering, not enough memory or processors for the actors.
+        ConfigError: no analog layers, a model that does not fit the chip, a plan of another model or chip, an
+            argument out of range; a model without numbers and no ``weights``, or files that lack a tensor,
+            have another shape or more than the model; on entering, not enough memory or processors for the
+            actors.
         BackendError: Ray is not installed or does not start (on entering).
         PortError: ``metrics_port`` is taken.
     """
@@ -96,13 +110,14 @@ def emulate(
     layers = require_analog(model)
     require_numbers(model, given=weights is not None)
     filling = None if weights is None else Filling(model, weights)
-    described = None if chip is None else load_chip(chip if isinstance(chip, (str, Chip)) else Path(chip))
+    wanted = Wanted.of(strategy, mapping)
+    described = wanted.chip(chip)
     if described is not None and shortfall(described):
         warnings.warn(f"chip '{described.name}': {shortfall(described)}", stacklevel=2)
-    plan = None if described is None else _plan(model, layers, described, strategy, example_input)
+    plan = None if described is None else planned(model, layers, described, wanted, example_input)
     return Emulation(
-        model, described, plan, backend, tiles_per_actor, strategy, metrics_port, timeout_s, update_delay,
-        device, reuse_known=example_input is not None, filling=filling,
+        model, described, plan, backend, tiles_per_actor, wanted.strategy, metrics_port, timeout_s,
+        update_delay, device, reuse_known=knows_reuse(plan, example_input is not None), filling=filling,
     )  # fmt: skip
 
 
@@ -129,18 +144,6 @@ def _require_ray() -> None:
             )
 
 
-def _plan(
-    model: nn.Module, layers: list[tuple[str, AnalogMatrix]], chip: Chip, strategy: str, example: Any
-) -> MappingPlan:
-    if strategy == "replicated" and example is None:
-        raise ConfigError(
-            "strategy 'replicated' copies the layers that an input passes through most often: show it one, "
-            "emulate(..., example_input=a batch or its shape), or take strategy 'per-layer'"
-        )
-    shapes = plain_shapes(model, layers) if example is None else traced_shapes(model, layers, example)
-    return map_layers(shapes.layers, chip, strategy=strategy, chips=chip.chips, digital=shapes.digital)
-
-
 def restore(
     directory: str | os.PathLike[str],
     model: nn.Module,
@@ -155,6 +158,7 @@ def restore(
     timeout_s: float = 60.0,
     device: BackendName = "cpu",
     example_input: Tensor | Sequence[Any] | None = None,
+    **mapping: Unpack[MappingOptions],
 ) -> Emulation:
     """The run that ``emulation.save(directory)`` wrote, as a context manager: it goes on with the same bits.
 
@@ -168,6 +172,8 @@ def restore(
         backend, tiles_per_actor, metrics_port, timeout_s, device: as for ``emulate``; they may differ from
             the run's; a card's results are a processor's up to float32's rounding.
         example_input: as for ``emulate``; a run with strategy "replicated" needs it again.
+        mapping: plan, placement and chips as for ``emulate``; a run on a plan of another mapper needs it
+            again.
 
     On entering, torch's default generator also goes on where it was. ``batch`` of what is returned is the
     number of batches that ``save`` was given.
@@ -183,18 +189,13 @@ def restore(
         chip = _chip_of(directory, run["chip"])
     _take_keys(directory, run["keys"], require_analog(model))
     make_room(model)
+    strategy = run["strategy"] if mapping.get("plan") is None else DEFAULT_STRATEGY
+    if strategy not in STRATEGIES:
+        raise ConfigError(f"{directory}: the run was on a plan of '{strategy}'; give it as plan=")
     emulation = emulate(
-        model,
-        chip,
-        backend,
-        tiles_per_actor,
-        run["strategy"],
-        metrics_port,
-        timeout_s,
-        run["update_delay"],
-        device,
-        example_input=example_input,
-    )
+        model, chip, backend, tiles_per_actor, strategy, metrics_port, timeout_s, run["update_delay"], device,
+        example_input=example_input, **mapping,
+    )  # fmt: skip
     if emulation.plan is not None and emulation.plan.chip_identity != run["chip_identity"]:
         raise ConfigError(f"{directory}: the run was on another chip than '{emulation.plan.chip}' is now")
     emulation.resume = resume
