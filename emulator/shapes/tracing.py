@@ -195,6 +195,7 @@ class Trace(TorchDispatchMode):
 
     def _concatenate(self, tensors: list[Tensor], result: Tensor, axis: int) -> None:
         """Along features each part stays where it was made; along positions readers read all parts."""
+        tensors = [tensor for tensor in tensors if tensor.dim() == result.dim()]  # not those that are empty
         origins = [self._of(tensor) for tensor in tensors]
         known = [origin for origin in origins if origin is not None]
         if not known:

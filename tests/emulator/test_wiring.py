@@ -124,6 +124,25 @@ def test_blocks_read_the_part_that_they_hold() -> None:
     assert traffic.loads.sent.ravel()[:4].tolist() == [256 * 8, 256 * 8, 0, 16 * 8]
 
 
+class Cached(nn.Module):
+    """What is kept is empty at first, as a language model's cache is; positions are added, not features."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Linear(4, 4), nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        kept = torch.cat([torch.tensor([]), self.a(x)], dim=-2)
+        made: Tensor = self.b(torch.cat([x, kept], dim=-2))
+        return made
+
+
+def test_positions_that_are_added_come_from_both() -> None:
+    found = wired(Cached, (2, 5, 4))
+    assert (found["b"].sources, found["b"].concatenated) == (("", "a"), ())
+    assert found["b"].reuse == 10
+
+
 class Attention(nn.Module):
     def __init__(self) -> None:
         super().__init__()
