@@ -24,6 +24,16 @@ def largest_bits(bits, first, count):
 
 
 @kernel
+def largest_of_lines(values_BL):
+    """As ``largest_bits``, of each line's values [L]: 0 where all of them are 0."""
+    bits_BL, largest_L = values_BL.view(np.int32), np.zeros(values_BL.shape[1], np.int32)
+    for b in range(len(bits_BL)):
+        for line in range(len(largest_L)):
+            largest_L[line] = max(largest_L[line], bits_BL[b, line] & np.int32(0x7FFFFFFF))
+    return largest_L
+
+
+@kernel
 def all_finite(values):
     """Whether flat float32 values are neither NaN nor infinite."""
     return largest_bits(values.view(np.int32), 0, values.size) < NOT_FINITE

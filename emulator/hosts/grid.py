@@ -19,10 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crossgrid.kernels.analog_mvm.settings import silent_at_zero
 from crossgrid.kernels.errors import ConfigError, InputError
 
-from ..config.rpu import periphery_of
 from ..errors import BackendError
 from ..tiles.bank import Floats
 from ..tiles.layer_spec import LayerSpec, TileSpec
@@ -44,11 +42,12 @@ from ..tiles.messages import (
     Update,
     WriteWeights,
 )
-from ..tiles.values import as_array, library, require_finite
+from ..tiles.values import as_array, require_finite
 from .executor import Absent, Executor, Hosting, LocalExecutor
 from .interrupts import Uninterrupted
 from .records import BackwardPass, Dropped, Record
 from .sums import add_columns, add_rows
+from .vectors import driven, of_block
 
 #: the turn of a batch that is not pipelined with others
 ALONE = contextlib.nullcontext()
@@ -150,16 +149,11 @@ class TileGrid:
         Where nothing comes of zeros, tiles of inputs that are all zero are not read: a part of the layer's
         inputs alone takes a part of the time.
         """
-        require_finite(self.spec.name, "input", x_BI)
-        driven_1I = np.ones((1, x_BI.shape[1]), np.float32)
-        if silent_at_zero(periphery_of(self.spec.rpu_config)[0]):
-            driven_1I[0] = x_BI.any(axis=0)
-        tickets = []
+        read, tickets = driven(self.spec, x_BI), []
         for host, tiles in self._held():
-            columns = sorted({tile.column for tile in tiles})
-            columns = [column for column in columns if self._in(driven_1I, column).any()]
+            columns = sorted(read & {tile.column for tile in tiles})
             if columns:
-                x_of_host = [self._in(x_BI, column) for column in columns]
+                x_of_host = [of_block(self.spec, x_BI, column) for column in columns]
                 message = Forward(
                     self.layer, self.ticks.forward, None, False, None, tuple(columns), 1.0, x_of_host
                 )  # fmt: skip
@@ -264,19 +258,20 @@ class TileGrid:
                 f"{self.spec.name}: weights of shape {tuple(w_OI.shape)} cannot be set, "
                 f"the layer holds {wanted}"
             )
+        require_finite(self.spec.name, "weight", w_OI)
         self._write(w_OI, lambda blocks, w: WriteWeights(self.layer, blocks, w))
 
     def program(self, targets_OI: Floats, programmed: int, drifted: tuple[float, int] | None) -> None:
         """Leave what programming ``targets_OI`` gives, or what is left (seconds, tick) later."""
         if drifted is None:
+            require_finite(self.spec.name, "weight", targets_OI)
             self._write(targets_OI, lambda blocks, w: Program(self.layer, blocks, w, programmed))
-        else:
+        else:  # they were finite when they were programmed
             self._write(targets_OI, lambda blocks, w: Drift(self.layer, blocks, w, programmed, *drifted))
 
     def _write(self, w_OI: Floats, message: Callable[[tuple[int, ...], list[Floats]], Message[Done]]) -> None:
         """Send every host the matrices of its blocks, and wait until they are written."""
         w_OI = as_array(w_OI)
-        require_finite(self.spec.name, "weight", w_OI)
         tickets = [
             self.executor.submit(host, message(tuple(blocks), [self.spec.held(b, w_OI) for b in blocks]))
             for host, blocks in self.hosting.items()
@@ -379,14 +374,6 @@ class TileGrid:
     def _ask_all(self, message: Message[Answer]) -> list[Answer]:
         tickets = [self.executor.submit(host, message) for host in self.hosting]
         return [ticket.result() for ticket in tickets]
-
-    def _in(self, x_BI: Floats, column: int) -> Floats:
-        """What block ``column`` reads of plain vectors; groups that share a tile all read the same."""
-        tile, width = self.spec.tile_in(column), self.spec.in_size
-        if tile.in_stop > width:
-            repeated: Floats = library(x_BI).tile(x_BI, (1, tile.in_stop // width))
-            return repeated
-        return x_BI[:, tile.in_start : tile.in_stop]
 
     def _tell_dropped(self) -> None:
         """Let the hosts forget what nobody can ask for any more."""

@@ -18,7 +18,7 @@ from crossgrid.kernels.analog_mvm import periphery, share_networks
 from crossgrid.kernels.arrays.build import build_cell
 from crossgrid.kernels.arrays.exact import ExactCell
 from crossgrid.kernels.backends import BackendName, backend_of
-from crossgrid.kernels.inference import modified_weights, program, programmed_weights, weights_at
+from crossgrid.kernels.inference import ProgrammedState, modified_weights, programmed_weights, weights_at
 from crossgrid.kernels.machine.pages import Recycled
 from crossgrid.kernels.rng import tile_key
 
@@ -172,8 +172,9 @@ class TileBank:
         for k, targets_OI in enumerate(targets_TOI):
             one = slice(k, k + 1)
             held_TOI = self.cell.host_TOI[one]
-            state = program(
-                targets_OI[None], self.rpu_config.noise_model, self.keys_T2[one], programmed, self.backend
+            held_TOI[0] = targets_OI  # and then in place: a tile stays in the cache
+            state = ProgrammedState.of(
+                held_TOI, self.rpu_config.noise_model, self.keys_T2[one], programmed, self.backend
             )
             if drifted is None:
                 programmed_weights(state, out_TOI=held_TOI)

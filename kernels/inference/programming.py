@@ -42,6 +42,19 @@ class ProgrammedState:
     tick: int  # of the programming
     backend: Backend = CPU
 
+    @classmethod
+    def of(
+        cls,
+        targets_TOI: Array,
+        model: BaseNoiseModel,
+        keys_T2: NDArray[np.uint32],
+        tick: int,
+        backend: Backend,
+    ) -> ProgrammedState:
+        """As ``program``, of finite weights, by a model that stays as it is while the state is used."""
+        scales = tuple(model.g_converter.scale_of(w_OI) for w_OI in targets_TOI)
+        return cls(model, targets_TOI, scales, keys_T2, tick, backend)
+
 
 def program(
     targets_TOI: Array,
@@ -53,13 +66,11 @@ def program(
     """Program weights [tiles, out, in]; the array is kept, not copied: do not change it afterwards."""
     if not np.isfinite(targets_TOI).all():
         raise InputError("cannot program weights that hold NaN or infinity")
-    model = copy.deepcopy(model)
-    scales = tuple(model.g_converter.scale_of(w_OI) for w_OI in targets_TOI)
-    return ProgrammedState(model, targets_TOI, scales, keys_T2, tick, backend)
+    return ProgrammedState.of(targets_TOI, copy.deepcopy(model), keys_T2, tick, backend)
 
 
 def programmed_weights(state: ProgrammedState, *, out_TOI: Array | None = None) -> Array:
-    """The weights right after programming, before any drift."""
+    """The weights right after programming, before any drift; ``out_TOI`` may be the targets themselves."""
     out_TOI = np.empty_like(state.targets_TOI) if out_TOI is None else out_TOI
     if is_fused(state.model, state.backend):
         return _left(state, None, out_TOI)
@@ -80,6 +91,7 @@ def weights_at(
     """The weights ``t_inference`` seconds after programming, as a read at ``tick`` finds them.
 
     Always starts from the programmed state: two calls with one time and tick give the same weights.
+    ``out_TOI`` may be the targets themselves, where the state is not needed any more.
     With ``reconvert`` only the difference of a pair survives programming, as in aihwkit: it is split
     anew, by the scale of the programmed weights, before it drifts.
     """
@@ -115,7 +127,8 @@ def drift_coefficients(state: ProgrammedState) -> list[Array]:
 
 def _left(state: ProgrammedState, drifted: tuple[float, int] | None, out_TOI: Array) -> Array:
     """What is left on the devices, by the compiled kernel of the model."""
-    out_TOI[...] = state.targets_TOI
+    if out_TOI is not state.targets_TOI:
+        out_TOI[...] = state.targets_TOI
     leave(state.model, out_TOI, state.scales_T, state.keys_T2, state.tick, drifted)
     return out_TOI
 
