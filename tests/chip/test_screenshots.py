@@ -112,7 +112,9 @@ def test_page_draws_links_and_says_what_bounds_and_what_stays_digital(tmp_path: 
     assert 'data-overflow="false"' in body
     for words in (
         report.cost.slowest_link,
-        "176.1 µs",
+        f"{report.cost.interval_ns / 1e3:.1f} µs",
+        f"layer by layer it would take {report.cost.latency_in_turn_ns / 1e6:.3f} ms",
+        "of multiplications stay digital",
         "W/mm²",
         "2.7 %",
         "attention",
