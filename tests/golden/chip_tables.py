@@ -1,0 +1,234 @@
+"""Tables of docs/chip.md: what was published or found before beside what the chips give now."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import yaml
+
+from crossgrid.chip import Chip, Join, LayerShape, load_chip, map_layers
+from crossgrid.chip.cost.cost import Cost, cost_of, peak
+from crossgrid.chip.cost.events import mvm_latency_ns
+from crossgrid.chip.description.load import PRESETS, parse_chip
+from crossgrid.chip.description.parsing import Figure
+from crossgrid.chip.description.spec import Grid
+from crossgrid.emulator.shapes.zoo import zoo_layers
+
+#: field, its values, and before parts followed it: energy in nJ, area in mm2, peak TOPS/W
+DESIGN = (
+    ("adc.bits", (4, 6, 9, 12), "147 each", "4.96 each", "77 each"),
+    ("dac.bits", (3, 5, 7, 9), "147 each", "4.96 each", "77 each"),
+    ("adc.columns", (1, 8, 32, 128), "147 each", "4.96 each", "77 each"),
+    ("crossbar.rows", (32, 64, 128, 256, 512), "311 / 207 / 147 / 119 / 108", "4.96 each",
+     "15 / 35 / 77 / 162 / 333"),
+    ("links.width_bits", (16, 32, 64, 128), "147 each", "4.96 each", "77 each"),
+)  # fmt: skip
+
+
+def cost(model: str, chip: Chip | str, strategy: str = "per-layer", chips: int | None = None) -> Cost:
+    chip = load_chip(chip)
+    return cost_of(map_layers(zoo_layers(model), chip, strategy, chips), chip)
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
+def each(values: Sequence[float], form: str) -> str:
+    texts = [format(value, form) for value in values]
+    return f"{texts[0]} each" if len(set(texts)) == 1 else " / ".join(texts)
+
+
+def demo_with(field: str, value: int) -> Chip:
+    """demo-128 with one field of its file edited."""
+    data: Any = yaml.safe_load((PRESETS / "demo-128.yaml").read_text())
+    section, key = field.split(".")
+    edited = copy.deepcopy(data)
+    edited[section][key] = value
+    return parse_chip(edited, "chip.yaml")
+
+
+def design() -> str:
+    """LeNet5 on demo-128, one field changed."""
+    rows = []
+    for field, values, energy, area, efficiency in DESIGN:
+        chips = [demo_with(field, value) for value in values]
+        costs = [cost("lenet5", chip) for chip in chips]
+        rows.append([
+            f"{field} {' / '.join(map(str, values))}",
+            energy, each([c.energy_pj / 1e3 for c in costs], ".0f"),
+            area, each([c.area_mm2 for c in costs], ".2f"), each([c.interval_ns / 1e3 for c in costs], ".1f"),
+            efficiency, each([peak(chip).tops_per_w for chip in chips], ".0f"),
+        ])  # fmt: skip
+    return table(
+        ["change", "energy nJ, before", "after", "area mm², before", "after", "interval µs",
+         "peak TOPS/W, before", "after"], rows,
+    )  # fmt: skip
+
+
+def at_256(layer: LayerShape) -> LayerShape:
+    """A layer of the zoo's ResNet-18 for images of 256 pixels, not 224."""
+    if layer.convolution is None:
+        return layer
+    size_in, size_out = (
+        (side[0] * 256 // 224, side[1] * 256 // 224)
+        for side in (layer.convolution.size_in, layer.convolution.size_out)
+    )
+    joins = tuple(dataclasses.replace(j, values=j.values * 256**2 // 224**2) for j in layer.joins)
+    shape = dataclasses.replace(layer.convolution, size_in=size_in, size_out=size_out)
+    return dataclasses.replace(layer, reuse=size_out[0] * size_out[1], convolution=shape, joins=joins)
+
+
+def many_core() -> Cost:
+    """ResNet-18 on 322 HERMES cores, copies shared out over them (Bruschi et al., DATE 2023)."""
+    chip = dataclasses.replace(load_chip("hermes-64"), grid=Grid(14, 23))
+    layers = [at_256(layer) for layer in zoo_layers("resnet18")]
+    return cost_of(map_layers(layers, chip, "replicated", chips=1), chip)
+
+
+def batch_tops(found: Cost, batch: int = 16) -> float:
+    """A batch takes one latency and an interval for each further input."""
+    return batch * found.operations / (found.latency_ns + (batch - 1) * found.interval_ns) / 1e3
+
+
+def neurosim() -> Chip:
+    """NeuroSim's table VII has converters of 4 bits: one field of the preset edited."""
+    chip = load_chip("neurosim-128")
+    assert chip.adc is not None
+    return dataclasses.replace(chip, adc=dataclasses.replace(chip.adc, bits=4))
+
+
+def neurosim_tops(found: Cost) -> float:
+    """NeuroSim's floor plan fills tiles with copies: 8 of conv1, 4 of conv2 and conv3, 2 of conv4 and conv5
+    (8 x 8 subarrays a tile, 4 x 4 a processing element, the manual's section "floorplan")."""
+    copies = {"conv1": 8, "conv2": 4, "conv3": 4, "conv4": 2, "conv5": 2}
+    slowest_ns = max(layer.interval_ns / copies.get(layer.name, 1) for layer in found.layers)
+    return found.operations / slowest_ns / 1e3
+
+
+def neurosim_area(found: Cost) -> dict[str, float]:
+    """mm2 of the tiles in use, by part."""
+    chip = neurosim()
+    used = map_layers(zoo_layers("vgg8"), chip, chips=1).tiles_used / chip.tiles
+    return {part: area * used for part, area in found.area_by_part.items() if area}
+
+
+def crossbars(model: str) -> int:
+    """Of 256 x 256, for convolutions alone."""
+    layers = [layer for layer in zoo_layers(model) if layer.convolution is not None]
+    alone = [dataclasses.replace(layer, sources=None, joins=()) for layer in layers]
+    return map_layers(alone, "hermes-64").tiles_used
+
+
+def published() -> str:
+    """No constant is fitted to these."""
+    vgg8 = cost_of(map_layers(zoo_layers("vgg8"), neurosim(), chips=1), neurosim())
+    isaac = load_chip("isaac")
+    rows = [
+        ["ResNet-18 on 322 of 512 clusters (Bruschi et al. 2022), TOPS/W", "6.5", "4.13",
+         f"{many_core().tops_per_w:.1f}"],
+        ["... a batch of 16, TOPS", "20.2", "63.5",
+         f"{batch_tops(many_core()):.1f}: their digital layers and shared buses are left out"],
+        ["VGG-8 on NeuroSim V1.4, RRAM 22 nm, TOPS/W", "11.25", "37.8", f"{vgg8.tops_per_w:.1f}"],
+        ["... TOPS, with the copies of its floor plan", "6.25", "3.0", f"{neurosim_tops(vgg8):.1f}"],
+        ["... area, mm²", "381.9 (manual); 84.8 (released results)", "7.9",
+         f"{sum(neurosim_area(vgg8).values()):.1f}"],
+        ["ISAAC, from eDRAM to eDRAM", "22 cycles", "17", f"{mvm_latency_ns(isaac) / 100:.0f}"],
+        ["CLSA-CIM, crossbars of VGG-16's, ResNet-50's convolutions", "233, 390", "233, 390",
+         f"{crossbars('vgg16')}, {crossbars('resnet50')}"],
+        ["energy of a run against its plan", "equal", "7 times apart", "1 %"],
+    ]  # fmt: skip
+    return table(["", "published", "before", "after"], rows)
+
+
+def without_traffic(model: str, strategy: str) -> Cost:
+    """hermes-64 with links that take no time."""
+    chip = load_chip("hermes-64")
+    fast = {key: Figure(1e6, "given", estimate=False) for key in ("clock_ghz", "chip_gbit_per_s")}
+    chip = dataclasses.replace(chip, links=dataclasses.replace(chip.links, width_bits=1 << 16, **fast))
+    return cost(model, chip, strategy)
+
+
+def latencies() -> str:
+    """hermes-64, microseconds; an outside review had no traffic."""
+    rows = []
+    for name, model, strategy, before, outside in (
+        ("ResNet-9", "resnet9", "per-layer", "525", "167"),
+        ("ResNet-18", "resnet18", "per-layer", "4,034", "1,773"),
+        ("ResNet-18, `replicated`", "resnet18", "replicated", "1,193", "164"),
+        ("ResNet-50, `replicated`", "resnet50", "replicated", "4,197", "363"),
+        ("VGG-16, `replicated`", "vgg16", "replicated", "5,819", "771"),
+    ):
+        found = (without_traffic(model, strategy), cost(model, "hermes-64", strategy))
+        rows.append([name, before, outside, *(f"{one.latency_ns / 1e3:,.1f}" for one in found)])
+    heads = ["", "layer by layer, before", "outside, no traffic", "ours, no traffic", "ours, with traffic"]
+    return table(heads, rows)
+
+
+def recurrent() -> list[LayerShape]:
+    """An LSTM of two layers of 650 states and 35 steps."""
+    layers, read = [], ""
+    for k in range(2):
+        gates, state = f"ih{k}", f"hh{k}"
+        layers.append(LayerShape(gates, 2600, 650, 35, sources=(read,), in_step=True))
+        layers.append(LayerShape(state, 2600, 650, 35, sources=(state,), joins=(Join(gates, 2600 * 35),)))
+        read = state
+    return layers
+
+
+def links() -> str:
+    """hermes-64: what tiles alone would take, and what full links, loops and groups make of it."""
+
+    def interval(model: str, strategy: str = "per-layer", chips: int | None = None) -> float:
+        return cost(model, "hermes-64", strategy, chips).interval_ns / 1e3
+
+    chip = load_chip("hermes-64")
+    star = dataclasses.replace(chip, links=dataclasses.replace(chip.links, sums="star"), sum_bits=8)
+    gpt2, bert = (cost(model, star).interval_ns / 1e3 for model in ("gpt2", "bert-base"))
+    together = [dataclasses.replace(layer, grouped="diagonal") for layer in zoo_layers("mobilenet-v2")]
+    mobile = map_layers(together, chip)
+    vgg8 = [
+        cost_of(map_layers(zoo_layers("vgg8"), chip, placement=way), chip).crossing_bits
+        for way in ("traffic", "row-major")
+    ]
+    replicated = [interval("resnet18", "replicated", chips) for chips in (8, 16, 24)]
+    packed = map_layers(zoo_layers("resnet18"), chip, "packed")
+    lstm = cost_of(map_layers(recurrent(), chip, "replicated", 80), chip).interval_ns / 1e3
+    rows = [
+        ["GPT-2, one token: interval", "0.42 µs",
+         f"{interval('gpt2'):.2f} µs, one link of a corner; sums in one tile {gpt2:.2f}, outside 12.16"],
+        ["BERT-base, 128 tokens", "53.2 µs",
+         f"{interval('bert-base'):.1f} µs; sums in one tile {bert:.1f}, outside 176"],
+        ["ResNet-50, `replicated`, 7 chips", "208 µs",
+         f"{interval('resnet50', 'replicated', 7):.0f} µs; 301 outside, in layer order"],
+        ["ResNet-18, `replicated`, 8 / 16 / 24 chips", "26.1 / 11.3 / – µs",
+         " / ".join(f"{value:.0f}" for value in replicated) + " µs"],
+        ["LSTM 2 x 650, 35 steps, 80 chips", "0.27 µs", f"{lstm:.2f} µs; no copies of states"],
+        ["MobileNetV2", "7,242 tiles, 87 mJ",
+         f"{mobile.tiles_used} tiles, {cost_of(mobile, chip).energy_pj / 1e9:.1f} mJ, the same interval "
+         "(`--grouped diagonal`)"],
+        ["VGG-8, `--placement traffic`: bits from chip to chip", "2,968,096",
+         f"{vgg8[0]:,.0f}; {vgg8[1]:,.0f} without"],
+        ["ResNet-18, `packed`: interval", "3,335 µs",
+         f"{cost_of(packed, chip).interval_ns / 1e3:,.0f} µs as `per-layer`, on {packed.tiles_used} tiles"],
+    ]  # fmt: skip
+    return table(["`hermes-64`", "tiles alone", "with links, loops, groups"], rows)
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "design": design, "published": published, "latencies": latencies, "links": links,
+}  # fmt: skip
+
+
+def filled(text: str, only: Sequence[str] = tuple(TABLES)) -> str:
+    """``text`` with what stands between ``<!-- table NAME -->`` and ``<!-- end -->`` written anew."""
+    for name in only:
+        head, start, rest = text.partition(f"<!-- table {name} -->\n")
+        if start:
+            _, end, tail = rest.partition("<!-- end -->")
+            text = f"{head}{start}{TABLES[name]()}{end}{tail}"
+    return text
