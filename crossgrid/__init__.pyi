@@ -122,6 +122,9 @@ from .emulator.run.emulation import Emulation as Emulation
 from .emulator.run.progress import progress_bar as progress_bar
 from .emulator.summary.summary import AnalogSummary as AnalogSummary
 from .emulator.summary.summary import analog_summary as analog_summary
+from .emulator.sweep.result import Sweep as Sweep
+from .emulator.sweep.study import Study as Study
+from .emulator.sweep.sweep import sweep as sweep
 from .kernels.analog_mvm.parameters import AnalogMVMType as AnalogMVMType
 from .kernels.analog_mvm.parameters import BoundManagementType as BoundManagementType
 from .kernels.analog_mvm.parameters import IOParameters as IOParameters

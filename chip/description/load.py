@@ -29,12 +29,22 @@ def load_chip(chip: str | Path | Chip) -> Chip:
         raise ConfigError(
             f"chip = {shown(chip)} must be a preset's name, a path or a Chip; presets: {', '.join(presets())}"
         )
+    path = _path_of(chip)
+    return parse_chip(_read_yaml(path), path.name)
+
+
+def chip_data(chip: str | Path) -> Any:
+    """What the file of a preset or a path holds: to be edited and given to ``parse_chip``."""
+    return _read_yaml(_path_of(chip))
+
+
+def _path_of(chip: str | Path) -> Path:
     path = Path(chip)
     if str(chip) in presets():
-        path = PRESETS / f"{chip}.yaml"
-    elif not path.suffix and not path.exists():
+        return PRESETS / f"{chip}.yaml"
+    if not path.suffix and not path.exists():
         raise unknown("chip", str(chip), presets())
-    return parse_chip(_read_yaml(path), path.name)
+    return path
 
 
 def parse_chip(data: Any, where: str) -> Chip:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from crossgrid.kernels.errors import CrossgridError
 
-from . import plans, running, runs
+from . import plans, running, runs, sweeps
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,11 @@ COMMANDS: dict[str, Command] = {
         "list the chips that are described, or show one", plans.chips_arguments, plans.run_chips
     ),
     "diff": Command("say what two saved plans differ in", plans.diff_arguments, plans.run_diff),
+    "sweep": Command(
+        "vary a chip, a configuration, a mapping: accuracy beside cost",
+        sweeps.sweep_arguments,
+        sweeps.run_sweep,
+    ),
     "inspect": Command("say what is in a saved run", runs.inspect_arguments, runs.run_inspect),
     "demo": Command("train LeNet5 on a chip's tiles", running.demo_arguments, running.run_demo),
     "doctor": Command("look at this machine, or at a model", running.doctor_arguments, running.run_doctor),

@@ -296,7 +296,7 @@ class Emulation:
         old = layer.grid.spec
         if self.plan is None or self.chip is None:
             return replace(old, name=name, tiles=_labelled(old.tiles, name))
-        return placed(old, name, self.plan, _with_periphery(old.rpu_config, self.chip))
+        return placed(old, name, self.plan, with_periphery(old.rpu_config, self.chip))
 
     def _place(self, specs: list[LayerSpec]) -> tuple[Executor, list[Hosting]]:
         if self.backend == "local":
@@ -377,7 +377,7 @@ def _labelled(tiles: tuple[TileSpec, ...], name: str) -> tuple[TileSpec, ...]:
     return tuple(replace(tile, label=f"{name}/{tile.row},{tile.column}") for tile in tiles)
 
 
-def _with_periphery(config: RPUConfig, chip: Chip) -> RPUConfig:
+def with_periphery(config: RPUConfig, chip: Chip) -> RPUConfig:
     """``config`` with the chip's converters in place of its own."""
     if chip.ideal or isinstance(config, FloatingPointRPUConfig):
         return config

@@ -51,41 +51,55 @@ def load_model(text: str, made_by: Callable[[Callable[[], Any]], Any]) -> tuple[
     Raises:
         ConfigError: the file, its callable or the model cannot be used; one line says why.
     """
-    path, _, name = text.rpartition(":")
-    if not path or not Path(path).is_file():
-        raise ConfigError(
-            f"model '{text}': no file '{path or text}'; give FILE.py:CALLABLE or a name of the zoo"
-        )
-    module = _load(text, path)
-    make = vars(module).get(name)
-    if not callable(make):
-        known = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
-        raise ConfigError(f"model '{text}': {path} has no callable '{name}': {nearest(name, known)}")
+    where = f"model '{text}'"
+    name, make = _callable(text, where, "give FILE.py:CALLABLE or a name of the zoo")
     made = attempt(
-        lambda: made_by(make), f"model '{text}': {name}() fails",
+        lambda: made_by(make), f"{where}: {name}() fails",
         "give a function without arguments that returns a model, or a model and an example input",
     )  # fmt: skip
     model, example = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
     if not isinstance(model, nn.Module):
-        raise ConfigError(
-            f"model '{text}': {name}() returned a {type(model).__name__}, not a torch.nn.Module"
-        )
+        raise ConfigError(f"{where}: {name}() returned a {type(model).__name__}, not a torch.nn.Module")
     return model, example
 
 
-def _load(text: str, path: str) -> Any:
+def load_value(text: str, kind: str) -> Any:
+    """What ``file.py:callable`` returns; ``kind`` is named in errors.
+
+    Raises:
+        ConfigError: the file or its callable cannot be used.
+    """
+    where = f"{kind} '{text}'"
+    name, make = _callable(text, where, "give FILE.py:CALLABLE")
+    return attempt(make, f"{where}: {name}() fails", "give a function without arguments that runs by itself")
+
+
+def _callable(text: str, where: str, way_out: str) -> tuple[str, Callable[[], Any]]:
+    """The name and the callable of ``file.py:callable``."""
+    path, _, name = text.rpartition(":")
+    if not path or not Path(path).is_file():
+        raise ConfigError(f"{where}: no file '{path or text}'; {way_out}")
+    module = _load(where, path)
+    make = vars(module).get(name)
+    if not callable(make):
+        known = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
+        raise ConfigError(f"{where}: {path} has no callable '{name}': {nearest(name, known)}")
+    return name, make
+
+
+def _load(where: str, path: str) -> Any:
     """The module that the file ``path`` defines."""
     name = f"model_of_{Path(path).stem}"  # hides no module of another file's
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
-        raise ConfigError(f"model '{text}': '{path}' is no Python file; give FILE.py:CALLABLE")
+        raise ConfigError(f"{where}: '{path}' is no Python file; give FILE.py:CALLABLE")
     module, loader = importlib.util.module_from_spec(spec), spec.loader
     folder = str(Path(path).resolve().parent)
     sys.path.insert(0, folder)
     sys.modules[name] = module  # dataclasses and pickle look a class's module up
     try:
         attempt(
-            lambda: loader.exec_module(module), f"model '{text}': {path} cannot be loaded",
+            lambda: loader.exec_module(module), f"{where}: {path} cannot be loaded",
             "it must run by itself in this environment: python " + path,
         )  # fmt: skip
     finally:

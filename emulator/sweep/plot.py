@@ -1,0 +1,61 @@
+"""A sweep as a picture: two figures of every point, one colour a value of its first parameter."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from crossgrid.kernels.errors import ConfigError
+
+if TYPE_CHECKING:
+    from .result import Sweep
+
+#: a figure's name on an axis, and what it is divided by
+AXIS_NAMES: dict[str, tuple[str, float]] = {
+    "accuracy": ("accuracy", 1.0),
+    "energy_pj": ("energy of an input, nJ", 1e3),
+    "area_mm2": ("area, mm²", 1.0),
+    "latency_ns": ("latency, µs", 1e3),
+    "interval_ns": ("interval between inputs, µs", 1e3),
+    "tops_per_w": ("TOPS/W", 1.0),
+}
+#: points of the front that are named in a picture
+NAMED = 8
+
+
+def draw(sweep: Sweep, path: Path, cost: str, gain: str) -> Path:
+    """Write the picture of ``gain`` over ``cost``; the format is the name's ending."""
+    import matplotlib
+
+    matplotlib.use("Agg", force=False)
+    from matplotlib.figure import Figure
+
+    form = path.suffix[1:].lower() or "png"
+    known = Figure().canvas.get_supported_filetypes()
+    if form not in known:
+        names = ", ".join(known)
+        raise ConfigError(f"picture '{path}': '{form}' is no format of pictures; give one of {names}")
+    chosen = sweep.front(cost, gain)
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    axes = figure.add_subplot()
+    (x_name, x_unit), (y_name, y_unit) = (AXIS_NAMES.get(name, (name, 1.0)) for name in (cost, gain))
+    first = next(iter(sweep.study.parameters))
+    for value in dict.fromkeys(row[first] for row in sweep.rows):
+        rows = [r for r in sweep.rows if r[first] == value and r[cost] is not None and r[gain] is not None]
+        places = [r[cost] / x_unit for r in rows], [r[gain] / y_unit for r in rows]
+        axes.scatter(*places, s=18, alpha=0.75, linewidths=0, label=f"{first} = {value}")
+    xs, ys = [row[cost] / x_unit for row in chosen], [row[gain] / y_unit for row in chosen]
+    axes.plot(xs, ys, "ko-", linewidth=1, markersize=7, markerfacecolor="none", label="front")
+    step = max(1, -(-len(chosen) // NAMED))
+    for k, row in enumerate(chosen):
+        if k % step == 0 or k == len(chosen) - 1:
+            name = ", ".join(str(row[key]) for key in sweep.study.parameters)
+            axes.annotate(name, (xs[k], ys[k]), xytext=(6, -10), textcoords="offset points", fontsize=7)
+    axes.set_xlabel(x_name)
+    axes.set_ylabel(y_name)
+    if xs and max(xs) > 20 * min(xs) > 0:
+        axes.set_xscale("log")
+    axes.grid(alpha=0.25)
+    axes.legend(fontsize=8, loc="lower right")
+    figure.savefig(path, dpi=150)
+    return path

@@ -1,0 +1,40 @@
+"""A small convolutional network on scikit-learn's digits, as studies take it: a model, and its test set."""
+
+from __future__ import annotations
+
+import torch
+from sklearn.datasets import load_digits
+from torch import Tensor, nn
+
+TEST_DIGITS = 360
+
+
+def net() -> nn.Module:
+    """The network, trained on the other digits; the same weights at each call."""
+    with torch.random.fork_rng([]):
+        torch.manual_seed(1)
+        made = nn.Sequential(
+            nn.Conv2d(1, 16, 4, stride=2, padding=1), nn.ReLU(),
+            nn.Conv2d(16, 32, 4, stride=2, padding=1), nn.ReLU(),
+            nn.Flatten(), nn.Linear(128, 10),
+        )  # fmt: skip
+        x, y = (part[TEST_DIGITS:] for part in digits())
+        optimizer = torch.optim.Adam(made.parameters(), lr=3e-3)
+        for _ in range(12):
+            for batch in torch.randperm(len(x)).split(64):
+                optimizer.zero_grad()
+                nn.functional.cross_entropy(made(x[batch]), y[batch]).backward()
+                optimizer.step()
+    return made
+
+
+def test_set() -> tuple[Tensor, Tensor]:
+    """360 digits that the network was not trained on, and their labels."""
+    x, y = (part[:TEST_DIGITS] for part in digits())
+    return x, y
+
+
+def digits() -> tuple[Tensor, Tensor]:
+    """All 1797 images, [N, 1, 8, 8] in [0, 1], and their labels."""
+    images, labels = load_digits(return_X_y=True)
+    return torch.from_numpy(images).float().reshape(-1, 1, 8, 8) / 16.0, torch.from_numpy(labels)
