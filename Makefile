@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
-.PHONY: help setup demo test test-slow test-chaos test-fuzz lint types format clean bench-peer bench-trees bench-ray bench-gpu
+.PHONY: help setup demo test test-slow test-chaos test-fuzz lint types format clean bench-peer bench-trees bench-torch bench-ray bench-gpu soak
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -46,6 +46,9 @@ test-fuzz: $(STAMP) ## read thousands of spoiled checkpoints, plans, chip files 
 	@echo "== test-fuzz"
 	$(BIN)/python -m pytest -m fuzz
 
+soak: $(STAMP) ## half an hour with checkpoints, kills and scrapes: memory, descriptors and threads over time
+	$(BIN)/python benchmarks/soak.py --json results/soak.json --plot results/soak.png
+
 lint: $(STAMP) types ## check style, types and formatting
 	@echo "== lint: ruff"
 	$(BIN)/ruff check .
@@ -58,6 +61,9 @@ bench-peer: $(STAMP) ## time this project and aihwkit alternately; PEER=DIR is a
 bench-trees: $(STAMP) ## time this checkout against another one that is set up: BEFORE=DIR
 	@test -n "$(BEFORE)" || { echo "bench-trees: say where the other checkout is: make bench-trees BEFORE=DIR"; exit 1; }
 	$(BIN)/python benchmarks/bench_trees.py --before $(BEFORE) --after . --json results/bench_trees.json
+
+bench-torch: $(STAMP) ## time LeNet5's step on tiles beside plain torch's; DATA=DIR is where MNIST's files are
+	$(BIN)/python benchmarks/bench_torch.py $(if $(DATA),--data-dir $(DATA)) --json results/bench_torch.json
 
 bench-ray: $(STAMP) ## time tile actors against the same tiles in one process; a table, JSON and a plot
 	$(BIN)/python -m crossgrid.emulator.hosts.warm
