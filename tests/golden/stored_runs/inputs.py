@@ -18,6 +18,9 @@ OUT, IN, BATCH = 13, 21, 6  # full lanes of eight and a rest in every direction
 SEED = 20240229
 RATE = 2.0**-4
 
+#: under which names values were stored that are called otherwise by now
+STORED_AS = {"decay_scales": "decay_scale", "diffusion_rates": "diffusion_rate"}
+
 
 def numbers(*shape: int, start: int = 0, scale: float = 1.0) -> Tensor:
     """Multiples of scale / 128 in [-scale, scale), scattered by Murmur3's mixing of integers: exact."""
@@ -47,7 +50,8 @@ def pulsed(tile: cg.AnalogTile, batches: int = 3, rate: float = RATE) -> cg.Anal
 
 def held(tile: cg.AnalogTile) -> Results:
     """What the tile's devices are and hold."""
-    return {"weights": tile.get_weights(), **tile.get_hidden_parameters()}
+    hidden = tile.get_hidden_parameters()
+    return {"weights": tile.get_weights(), **{STORED_AS.get(name, name): v for name, v in hidden.items()}}
 
 
 def both_reads(tile: cg.AnalogTile, times: int = 2) -> Results:
