@@ -16,17 +16,18 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from crossgrid.chip import Convolution, LayerShape
+from crossgrid.chip import LayerShape
 from crossgrid.kernels.errors import ConfigError
 
 from ..hosts.grid import TileGrid
 from ..nn.base import AnalogLayer
-from ..nn.convolution.conv import AnalogConv2d
+from ..nn.convolution.conv import AnalogConv1d, AnalogConv2d, AnalogConv3d
 from ..nn.experts.experts import AnalogExperts
 from ..nn.listening import Listener
 from ..nn.matrix import AnalogMatrix
 from .counting import ModelShapes, named_only
 from .experts import Experts, standing_in
+from .matrices import geometry_of
 from .tracing import Reading, Trace
 
 Layers = Sequence[tuple[str, AnalogMatrix]]
@@ -141,12 +142,11 @@ class _Watcher:
     def _count(self, name: str, layer: AnalogMatrix, x: Tensor) -> None:
         self.seen.add(name)
         spec, geometry = layer.grid.spec, None
-        if spec.patches is not None and isinstance(layer.layer, AnalogConv2d):
+        if spec.patches is not None and isinstance(layer.layer, (AnalogConv1d, AnalogConv2d, AnalogConv3d)):
             channels, size = spec.width // spec.patches.size * spec.groups, tuple(x.shape[2:])
-            geometry = Convolution(
-                channels, _pair(spec.patches.kernel), _pair(spec.patches.stride),
-                _pair(layer.layer.border.without(size)), _pair(spec.patches.output_size(size)),
-                dilation=_pair(spec.patches.dilation),
+            geometry = geometry_of(
+                channels, spec.patches.kernel, spec.patches.stride, layer.layer.border.without(size),
+                spec.patches.output_size(size), spec.patches.dilation,
             )  # fmt: skip
         self.shapes[name] = replace(spec.shape(name), convolution=geometry)
         self.vectors[name] = self.vectors.get(name, 0) + _rows(layer, x)
@@ -158,11 +158,6 @@ def _rows(layer: AnalogMatrix, x: Tensor) -> int:
     patches = layer.grid.spec.patches
     positions = 1 if patches is None else math.prod(patches.output_size(tuple(x.shape[2:])))
     return int(x.shape[0]) * positions
-
-
-def _pair(values: Any) -> tuple[int, int]:
-    first, second = (int(value) for value in values)
-    return first, second
 
 
 def _inputs(example: Any) -> tuple[Tensor, ...]:

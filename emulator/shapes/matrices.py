@@ -166,17 +166,33 @@ def last_matrices(module: nn.Module, shapes: list[LayerShape]) -> tuple[str, ...
     return tuple(shape.name for shape in shapes)
 
 
+def geometry_of(
+    channels: int, kernel: Any, stride: Any, size_in: Any, size_out: Any, dilation: Any
+) -> Convolution:
+    """A convolution along one, two or three axes as that of an image.
+
+    A line stands upright, one pixel wide; a volume is an image of its slices: each a row, all pixels side by
+    side. So values, windows' sizes and vectors are right, and rows are handed on along the first axis.
+    """
+
+    def flat(sizes: Any) -> tuple[int, int]:
+        first, *rest = (int(size) for size in sizes)
+        return first, math.prod(rest)
+
+    return Convolution(
+        channels, flat(kernel), flat(stride), flat(size_in), flat(size_out), dilation=flat(dilation)
+    )
+
+
 def _convolution_shapes(
     name: str, module: Any, vectors: int, data: tuple[Tensor, Tensor] | None
 ) -> list[LayerShape]:
-    groups = int(module.groups)
-    geometry = None
-    if data is not None and isinstance(module, nn.Conv2d):
-        height, width = data[0].shape[-2:]
-        high, wide = data[1].shape[-2:]
-        geometry = Convolution(
-            int(module.in_channels), tuple(module.kernel_size), tuple(module.stride),  # type: ignore[arg-type]
-            (int(height), int(width)), (int(high), int(wide)), dilation=tuple(module.dilation),  # type: ignore[arg-type]
+    groups, geometry = int(module.groups), None
+    if data is not None:
+        axes = len(module.kernel_size)
+        geometry = geometry_of(
+            int(module.in_channels), module.kernel_size, module.stride, tuple(data[0].shape[-axes:]),
+            tuple(data[1].shape[-axes:]), module.dilation,
         )  # fmt: skip
     in_ = int(module.in_channels) * _values(module)
     return [LayerShape(name, int(module.out_channels), in_, vectors, geometry, groups=groups)]

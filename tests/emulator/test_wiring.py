@@ -75,8 +75,10 @@ def wired(make: Callable[[], nn.Module], example: tuple[int, ...]) -> Wired:
     digital = {shape.name: shape for shape in layers_of(make().eval(), example)}
     model = cg.convert_to_analog(make(), cg.InferenceRPUConfig()).eval()
     analog = traced_shapes(model, list(analog_matrices(model)), example).layers
-    read = {s.name: (s.sources, s.concatenated, s.joins) for s in analog}
-    assert read == {s.name: (s.sources, s.concatenated, s.joins) for s in digital.values()}
+    read = {s.name: (s.sources, s.concatenated, s.joins, s.convolution, s.in_step) for s in analog}
+    assert read == {
+        s.name: (s.sources, s.concatenated, s.joins, s.convolution, s.in_step) for s in digital.values()
+    }
     return digital
 
 
@@ -230,6 +232,44 @@ def test_who_reads_its_inputs_as_they_are_made(
     of tokens makes its last token for the first channel, so all of it is needed for the first token."""
     found = {shape.name: shape for shape in layers_of(make().eval(), example)}
     assert {name: found[name].in_step for name in in_step} == in_step
+
+
+class Lines(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Conv1d(2, 4, 5, stride=2, padding=2), nn.Conv1d(4, 4, 3, padding=2, dilation=2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        made: Tensor = self.b(functional.relu(self.a(x)))
+        return made
+
+
+class Volumes(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Conv3d(2, 4, 3, padding=1), nn.Conv3d(4, 4, (3, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        made: Tensor = self.b(functional.relu(self.a(x)))
+        return made
+
+
+@pytest.mark.parametrize(
+    ("make", "example", "row"),
+    [
+        (Lines, (3, 2, 40), "20,1,4,3,1,4,0,1"),  # a line of 20 pixels, a window of 3 of them
+        (Volumes, (3, 2, 6, 5, 5), "6,25,4,3,1,4,0,1"),  # six slices of 25, a window of 3 x 1
+    ],
+    ids=["lines", "volumes"],
+)
+def test_lines_and_volumes_are_images(make: Callable[[], nn.Module], example: Any, row: str) -> None:
+    """Their values travel once, not once for each window that covers them; rows are handed on."""
+    found = wired(make, example)
+    assert neurosim_csv([found["b"]]).strip() == row
+    plan, chip = map_layers(found.values(), "hermes-64"), load_chip("hermes-64")
+    assert traffic_of(plan, chip).loads.taken.ravel()[1] == 4 * found["a"].reuse * 8
+    cost = cost_of(plan, chip)
+    assert cost.latency_ns < 0.9 * cost.latency_in_turn_ns
 
 
 def test_neurosim_s_file_says_where_pooling_follows() -> None:
