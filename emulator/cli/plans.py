@@ -216,9 +216,10 @@ def diff_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run_diff(args: argparse.Namespace) -> int:
-    """What two saved plans differ in."""
-    from crossgrid.chip.plan.file import diff_plans, load_plan
+    """What two saved plans differ in, and what that costs."""
+    from crossgrid.chip.plan.file import load_plan
+    from crossgrid.chip.reports.difference import difference
 
-    for line in diff_plans(load_plan(args.before), load_plan(args.after)):
+    for line in difference(load_plan(args.before), load_plan(args.after)):
         print(line)
     return 0

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import msgpack
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crossgrid.chip import LayerShape, map_layers
+from crossgrid.chip import LayerShape, load_chip, map_layers
+from crossgrid.chip.cost.cost import cost_of
 from crossgrid.chip.mapping.strategies import STRATEGIES
 from crossgrid.chip.plan.file import diff_plans, load_plan, save_plan
+from crossgrid.chip.reports.difference import difference
 from crossgrid.emulator.shapes.zoo import zoo_layers
 from crossgrid.kernels.errors import ConfigError
 
@@ -88,3 +92,18 @@ def test_diff_says_what_changed() -> None:
     )
     assert lines[0] == "placement: row-major -> traffic"
     assert any("blocks moved, block" in line for line in lines[1:])
+
+
+def test_a_difference_says_what_it_costs() -> None:
+    """Figures of both plans as their costs have them; none where nothing changed or the chip is not known."""
+    layers = zoo_layers("lenet5")
+    one, two = (map_layers(layers, "hermes-64", strategy) for strategy in ("per-layer", "replicated"))
+    chip = load_chip("hermes-64")
+    old, new = (cost_of(plan, chip) for plan in (one, two))
+    lines = list(difference(one, two))
+    assert lines[: len(list(diff_plans(one, two)))] == list(diff_plans(one, two))
+    wanted = f"interval: {old.interval_ns / 1e3:,.4g} -> {new.interval_ns / 1e3:,.4g} µs"
+    assert f"{wanted} ({new.interval_ns / old.interval_ns - 1:+.1%})" in lines
+    assert list(difference(one, one)) == []
+    foreign = dataclasses.replace(two, chip_identity="another")
+    assert list(difference(one, foreign))[-1].startswith("cost: not compared, no chip 'hermes-64'")
