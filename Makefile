@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
-.PHONY: help setup demo test test-slow test-chaos test-fuzz lint types format clean bench-peer bench-trees bench-torch bench-ray bench-gpu soak
+.PHONY: help setup demo test test-slow test-chaos test-fuzz lint types format clean bench-peer bench-trees bench-torch bench-ray bench-gpu bench-scale soak
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -68,6 +68,9 @@ bench-torch: $(STAMP) ## time LeNet5's step on tiles beside plain torch's; DATA=
 bench-ray: $(STAMP) ## time tile actors against the same tiles in one process; a table, JSON and a plot
 	$(BIN)/python -m crossgrid.emulator.hosts.warm
 	$(BIN)/python benchmarks/bench_ray.py --json results/bench_ray.json --plot results/bench_ray.png
+
+bench-scale: $(STAMP) ## a network of a billion crosspoints in stages; 10 GB of memory, 4 GB of disk
+	$(BIN)/python benchmarks/bench_scale.py --stages 2 --json results/bench_scale.json
 
 bench-gpu: $(STAMP) ## time tiles on a CUDA card, checked against processors first; a table and JSON
 	$(BIN)/python benchmarks/bench_gpu.py --json results/bench_gpu.json

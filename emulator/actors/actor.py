@@ -20,7 +20,7 @@ from crossgrid.kernels.machine.lean_numba import load_only
 
 from ..tiles.messages import REQUESTS, Failed, Process, Reply, Stop, Usage
 from ..tiles.worker import TileWorker
-from .addresses import ActorAddress, DriverAddress, Endpoint, Flow
+from .addresses import ActorAddress, DriverAddress, Flow, listen
 from .directory import is_abandoned
 from .lent import Lent
 from .packing import Part
@@ -43,36 +43,19 @@ class TileActor:
         self.worker = TileWorker(device)
         for layer, spec, blocks in parts:
             self.worker.host(layer, spec, blocks)
-        context: Any = zmq.Context.instance()
-        self.requests: Any = context.socket(zmq.PULL)
-        self.replies: Any = context.socket(zmq.PUSH)
-        for socket in (self.requests, self.replies):
-            flow.apply(socket)
-        self.requests.rcvtimeo = LISTEN_MS
-        self.lent = Lent()
-        self.directory = ""  # of the run's sockets, on the driver's node
-        self.address = self._connect(driver)
-
-    def _connect(self, driver: DriverAddress) -> ActorAddress:
         ray_context = ray.get_runtime_context()
         node, actor = ray_context.get_node_id(), ray_context.get_actor_id()
         assert actor is not None
-        if node == driver.node:
-            self.directory = driver.directory
-            endpoint = Endpoint(f"ipc://{driver.directory}/{actor[:16]}")
-            self.requests.bind(endpoint.address)
-            self.replies.connect(driver.here.address)
-        else:
-            # who knows the public key of a CURVE server may speak to it; only Ray hands it out
-            public, secret = zmq.curve_keypair()
-            for socket in (self.requests, self.replies):
-                socket.curve_publickey, socket.curve_secretkey = public, secret
-            self.requests.curve_server = True
-            self.replies.curve_serverkey = driver.elsewhere.public_key
-            host = ray.util.get_node_ip_address()
-            endpoint = Endpoint(f"tcp://{host}:{self.requests.bind_to_random_port(f'tcp://{host}')}", public)
-            self.replies.connect(driver.elsewhere.address)
-        return ActorAddress(endpoint, node, os.getpid())
+        here = node == driver.node
+        self.directory = driver.directory if here else ""  # of the run's sockets, on the driver's node
+        context: Any = zmq.Context.instance()
+        self.requests: Any = context.socket(zmq.PULL)
+        flow.apply(self.requests)
+        self.requests.rcvtimeo = LISTEN_MS
+        endpoint = listen(self.requests, driver.directory if here else None, actor[:16])
+        self.replies: Any = (driver.here if here else driver.elsewhere).connected(flow)
+        self.lent = Lent()
+        self.address = ActorAddress(endpoint, node, os.getpid())
 
     def where(self) -> ActorAddress:
         """The socket's address."""

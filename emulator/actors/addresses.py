@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
+import ray
 import zmq
 
 from .wire import FRAME_BYTES
@@ -15,6 +17,29 @@ class Endpoint:
 
     address: str
     public_key: bytes = b""  # of its CURVE key pair; empty on one node
+
+    def connected(self, flow: Flow) -> Any:
+        """A socket that sends there."""
+        socket: Any = zmq.Context.instance().socket(zmq.PUSH)
+        flow.apply(socket)
+        if self.public_key:
+            socket.curve_publickey, socket.curve_secretkey = zmq.curve_keypair()
+            socket.curve_serverkey = self.public_key
+        socket.connect(self.address)
+        return socket
+
+
+def listen(socket: Any, directory: str | None, name: str) -> Endpoint:
+    """Bind a socket: to a file in a private directory, or, between nodes, to TCP with a CURVE key pair."""
+    if directory is not None:
+        endpoint = Endpoint(f"ipc://{directory}/{name}")
+        socket.bind(endpoint.address)
+        return endpoint
+    # who knows the public key of a CURVE server may speak to it; only Ray hands it out
+    public, secret = zmq.curve_keypair()
+    socket.curve_publickey, socket.curve_secretkey, socket.curve_server = public, secret, True
+    host = ray.util.get_node_ip_address()
+    return Endpoint(f"tcp://{host}:{socket.bind_to_random_port(f'tcp://{host}')}", public)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from crossgrid.kernels.errors import CrossgridError
 
 from ..config.recovery import Recovery
 from ..errors import BY_NAME, BackendError, ProtocolError, TileError
-from ..hosts.executor import Hosting, Recovered, Ticket
+from ..hosts.executor import Hosting, Keeper, Recovered, Ticket
 from ..hosts.interrupts import Uninterrupted
 from ..tiles.layer_spec import LayerSpec
 from ..tiles.messages import REQUESTS, Answer, Failed, Message, Process, ReadSnapshot, Stop, answer_to
@@ -107,6 +107,7 @@ class RayExecutor:
             BackendError: Ray or the actors do not start.
         """
         self.timeout_s, self.device, self.recovery = timeout_s, device, recovery
+        self.keeper: Keeper | None = None  # the front-end keeps the weights that are trained digitally
         self.owner, self.owns_ray = os.getpid(), not ray.is_initialized()
         if self.owns_ray:
             plan_actors(specs, tiles_per_actor, [this_machine()], device == "cuda")

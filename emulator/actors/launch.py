@@ -103,7 +103,7 @@ class Launcher:
                 "or pack tiles with tiles_per_actor='auto'"
             ) from error
         return [
-            Running(actor, address, _connected(address, flow), actor.serve.remote())
+            Running(actor, address, address.endpoint.connected(flow), actor.serve.remote())
             for actor, address, (_, _, flow) in zip(actors, addresses, plans, strict=True)
         ]
 
@@ -128,16 +128,6 @@ class Launcher:
         for group in self.groups.values():
             remove_placement_group(group)
         self.groups.clear()
-
-
-def _connected(address: ActorAddress, flow: Flow) -> Any:
-    socket: Any = zmq.Context.instance().socket(zmq.PUSH)
-    flow.apply(socket)
-    if address.endpoint.public_key:
-        socket.curve_publickey, socket.curve_secretkey = zmq.curve_keypair()
-        socket.curve_serverkey = address.endpoint.public_key
-    socket.connect(address.endpoint.address)
-    return socket
 
 
 def _forget_ray() -> None:

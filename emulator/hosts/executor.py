@@ -7,12 +7,14 @@ tile actor. Both take the same messages, in the same order, and give the same bi
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, NoReturn, Protocol, TypeVar, cast
 
 from crossgrid.kernels.backends import BackendName
 from crossgrid.kernels.errors import ConfigError, CrossgridError
 
+from ..tiles.bank import Floats
 from ..tiles.layer_spec import LayerSpec
 from ..tiles.messages import Answer, Message
 from ..tiles.worker import TileWorker
@@ -44,10 +46,27 @@ class Recovered:
     snapshot_bytes: int = 0
 
 
+class Keeper(Protocol):
+    """Another process that has layers whole: what they are trained to, and what was programmed."""
+
+    def program(self, layers: Sequence[int]) -> None:
+        """Write the trained weights of layers to their devices."""
+        ...
+
+    def drift(self, layers: Sequence[int], seconds: float) -> None:
+        """Let time pass for layers."""
+        ...
+
+    def weights_of(self, layer: int) -> Floats:
+        """What a layer multiplies by, [out, in]."""
+        ...
+
+
 class Executor(Protocol):
     """Hosts that obey messages."""
 
     recovered: Recovered
+    keeper: Keeper | None  # of whole layers; None: the front-end keeps what tiles do not
 
     def submit(self, host: int, message: Message[Answer], wanted: bool = True) -> Ticket[Answer]:
         """Send a message to a host. Messages to one host are obeyed in order.
@@ -92,6 +111,7 @@ class LocalExecutor:
     def __init__(self, device: BackendName = "cpu") -> None:
         self.worker = TileWorker(device)
         self.recovered = Recovered()
+        self.keeper: Keeper | None = None
         self.lock = threading.Lock()
 
     def place(self, layer: int, spec: LayerSpec) -> Hosting:
@@ -124,6 +144,7 @@ class Absent:
 
     def __init__(self) -> None:
         self.recovered = Recovered()
+        self.keeper: Keeper | None = None
 
     def submit(self, host: int, message: Message[Answer], wanted: bool = True) -> NoReturn:
         """There is nobody who could obey.

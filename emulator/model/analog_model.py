@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
 from torch import Tensor, nn
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from crossgrid.kernels.errors import ConfigError
 
 from ..analog_matrix.mini_batch import mini_batch
+from ..hosts.executor import Keeper
 from ..nn.base import AnalogLayer
 from ..nn.inputs import break_graph
 from ..nn.matrix import AnalogMatrix
@@ -75,8 +76,12 @@ def weights_sha256(model: nn.Module) -> str:
 
 def program_analog_weights(model: nn.Module) -> None:
     """Write the trained weights of all inference layers to their devices, with programming noise."""
-    for matrix in _inference_matrices(model):
-        matrix.program()
+    matrices = _inference_matrices(model)
+    for keeper, layers in _kept(matrices).items():
+        keeper.program(layers)
+    for matrix in matrices:
+        if matrix.grid.executor.keeper is None:
+            matrix.program()
 
 
 def drift_analog_weights(model: nn.Module, t_inference: float = 0.0) -> None:
@@ -94,8 +99,21 @@ def drift_analog_weights(model: nn.Module, t_inference: float = 0.0) -> None:
             f"{type(model).__name__} has no layer whose devices drift; convert it with InferenceRPUConfig, "
             "or set device.drift = cg.DriftParameter(nu=...) in its configuration"
         )
+    for keeper, layers in _kept(matrices).items():
+        keeper.drift(layers, t_inference)
     for matrix in matrices:
-        matrix.drift(t_inference)
+        if matrix.grid.executor.keeper is None:
+            matrix.drift(t_inference)
+
+
+def _kept(matrices: Sequence[AnalogMatrix]) -> dict[Keeper, list[int]]:
+    """The matrices that other processes keep whole: these do their part side by side."""
+    found: dict[Keeper, list[int]] = {}
+    for matrix in matrices:
+        keeper = matrix.grid.executor.keeper
+        if keeper is not None:
+            found.setdefault(keeper, []).append(matrix.grid.layer)
+    return found
 
 
 def _inference_matrices(model: nn.Module) -> list[AnalogMatrix]:

@@ -8,7 +8,7 @@ as they are when a layer is made with initial weights and then takes others.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -30,15 +30,18 @@ NAMED = 3
 class Filling:
     """The numbers of a model, on their way from files."""
 
-    def __init__(self, model: nn.Module, path: str | os.PathLike[str]) -> None:
-        """Hold the files' headers against the model.
+    def __init__(
+        self, model: nn.Module, path: str | os.PathLike[str], part: Callable[[str], bool] | None = None
+    ) -> None:
+        """Hold the files' headers against the model, or the ``part`` of it whose names are in this process.
 
         Raises:
             ConfigError: a tensor is missing, too many or of another shape; nothing has changed.
             StorageError: the files cannot be read.
         """
-        self.model, self.files = model, WeightFiles(path)
-        self._paths = {layer: name for name, layer in analog_layers(model)}
+        self.model, self.files, self._part = model, WeightFiles(path), part
+        layers = ((name, layer) for name, layer in analog_layers(model))
+        self._paths = {layer: name for name, layer in layers if part is None or part(f"{name}.weight")}
         self._beside = tuple(
             f"{name}.{matrix.tiles_name}.".lstrip(".")
             for name, layer in analog_layers(model)
@@ -59,7 +62,7 @@ class Filling:
             if not found and _is_needed(tensors[names[0]]):
                 missing.append(names[0])
         self._refuse(missing, "lacks", "save them, or build the model that the file is of")
-        extra = [name for name in self.files.shapes if name not in tensors]
+        extra = [n for n in self.files.shapes if n not in tensors] if self._part is None else []
         self._refuse(extra, "has, and the model does not,", "build the model that the file is of")
         for name, stored in self._stored.items():
             wanted, given = tuple(tensors[name].shape), self.files.shapes[stored]
@@ -77,12 +80,12 @@ class Filling:
     def _tensors(self) -> Iterator[tuple[str, Tensor]]:
         """Everything that files may hold, by all its names; tiles keep what they have beside their weight."""
         for name, parameter in self.model.named_parameters(remove_duplicate=False):
-            if not name.startswith(self._beside):
+            if not name.startswith(self._beside) and self._is_here(name):
                 yield name, parameter
         for path, module in self.model.named_modules(remove_duplicate=False):
             for name, buffer in module._buffers.items():
                 full = f"{path}.{name}".lstrip(".")
-                if buffer is None or full.startswith(self._beside):
+                if buffer is None or full.startswith(self._beside) or not self._is_here(full):
                     continue
                 if name not in module._non_persistent_buffers_set:
                     yield full, buffer
@@ -91,6 +94,9 @@ class Filling:
                         f"{full} has no numbers, and no file holds it (it is not persistent): build the "
                         "model within cg.deferred(), which leaves buffers theirs"
                     )
+
+    def _is_here(self, name: str) -> bool:
+        return self._part is None or self._part(name)
 
     def begin(self) -> None:
         """Read what is no tile's, and find the keys of all layers."""
@@ -152,6 +158,14 @@ class Filling:
         bias = self._numbers(f"{path}.{matrix.bias_name}".lstrip(".")) if spec.bias_column else None
         for _ in range(2 if matrix.layer.starts_drawn else 1):
             matrix.set_weights(weight, bias)
+
+    def find_generators(self) -> str:
+        """Find what keys follow from besides the numbers, which another process reads; the files' path."""
+        for layer in self._paths:
+            deferral = layer.deferral
+            if deferral is not None and deferral.generator is None:
+                deferral.conversion.find_generators()
+        return str(self.files.path.resolve())
 
     def end(self) -> None:
         """All numbers are there."""

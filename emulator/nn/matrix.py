@@ -80,6 +80,11 @@ class AnalogMatrix:
         return self.grid.spec.rpu_config
 
     @property
+    def has_numbers(self) -> bool:
+        """Whether this process can tell what the tiles hold; else a file has it, or a stage of the model."""
+        return not (self.grid.is_absent or self.parameter.is_meta)
+
+    @property
     def awaits_update(self) -> bool:
         """Whether passes went backward that the tiles have not been pulsed for."""
         return isinstance(self.parameter, AnalogContext) and self.parameter.grad is not None
@@ -103,6 +108,9 @@ class AnalogMatrix:
 
     def matrix_weights(self) -> Floats:
         """W[out, in] in float32: what the tiles hold, or the digital trainer."""
+        keeper = self.grid.executor.keeper
+        if keeper is not None:
+            return keeper.weights_of(self.grid.layer)
         tiles = self.analog_tile
         if isinstance(tiles, PulsedTiles):
             return tiles.get_weights()
@@ -217,13 +225,19 @@ class AnalogMatrix:
                 f"{self.grid.spec.name}: {type(self.rpu_config).__name__} has no noise model to program "
                 "with; build the layer with an InferenceRPUConfig"
             )
-        tiles.program(self.trained)
+        keeper = self.grid.executor.keeper
+        if keeper is not None:
+            keeper.program([self.grid.layer])
+        else:
+            tiles.program(self.trained)
 
     def drift(self, time: float) -> None:
         """Age the programmed weight to ``time`` seconds after its programming; devices that learn by pulses,
         by another ``time`` of their ``DriftParameter``."""
-        tiles = self.analog_tile
-        if isinstance(tiles, PulsedTiles):
+        tiles, keeper = self.analog_tile, self.grid.executor.keeper
+        if keeper is not None:
+            keeper.drift([self.grid.layer], time)
+        elif isinstance(tiles, PulsedTiles):
             tiles.let_pass(time)
         else:
             tiles.drift(self.trained, time)

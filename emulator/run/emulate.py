@@ -27,6 +27,7 @@ from ..model.analog_model import require_analog
 from ..model.deferred import make_room, require_numbers
 from ..model.filling import Filling
 from ..nn.matrix import AnalogMatrix
+from ..stages.cut import Cut, Stages, cut_model
 from .checkpoint import read_run
 from .emulation import Emulation
 from .metrics import check_port
@@ -53,6 +54,7 @@ def emulate(
     device: BackendName = "cpu",
     example_input: Tensor | Sequence[Any] | None = None,
     weights: str | os.PathLike[str] | None = None,
+    stages: Stages | None = None,
     **mapping: Unpack[MappingOptions],
 ) -> Emulation:
     """Emulate ``model`` on ``chip``; use it as a context manager.
@@ -79,6 +81,10 @@ def emulate(
         weights: the numbers of a model that was built within ``cg.deferred()``: a safetensors file, or a
             directory of them with an index. They are read on entering, layer by layer; everything is, bit for
             bit, as if the model had been built with them.
+        stages: for inference of large models with backend "ray": consecutive modules form stages, each a
+            process that runs its torch modules beside their tiles and hands its values on to the next. A
+            number of stages of about equal weights, "auto": one a processor, or the names of the modules that
+            further stages begin with. Same bits; ``infer``, programming and drift work, training does not.
         mapping: where the blocks are, beside ``strategy``:
             plan: a ``MappingPlan`` or the file of a saved one, from whichever mapper: what it says is what
             runs, cut by cut and tile by tile, and what the report costs. Its chip needs no name where it is a
@@ -110,6 +116,7 @@ def emulate(
     layers = require_analog(model)
     require_numbers(model, given=weights is not None)
     filling = None if weights is None else Filling(model, weights)
+    cut = None if stages is None else _cut(model, stages, backend, device)
     wanted = Wanted.of(strategy, mapping)
     described = wanted.chip(chip)
     if described is not None and shortfall(described):
@@ -118,7 +125,25 @@ def emulate(
     return Emulation(
         model, described, plan, backend, tiles_per_actor, wanted.strategy, metrics_port, timeout_s,
         update_delay, device, reuse_known=knows_reuse(plan, example_input is not None), filling=filling,
+        cut=cut,
     )  # fmt: skip
+
+
+def _cut(model: nn.Module, stages: Stages, backend: str, device: str) -> Cut:
+    """Where the model is cut into stages.
+
+    Raises:
+        ConfigError: stages need processes, and processors.
+    """
+    if backend != "ray":
+        raise ConfigError(
+            f"stages = {stages!r} are processes of their own: use backend='ray', or leave it out"
+        )
+    if device != "cpu":
+        raise ConfigError(
+            f"stages = {stages!r} with device = {device!r}: stages run on processors; use 'cpu'"
+        )
+    return cut_model(model, stages, os.cpu_count() or 1)
 
 
 def _require_device(device: str, backend: str) -> None:

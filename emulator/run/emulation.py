@@ -11,22 +11,21 @@ import copy
 import math
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from types import TracebackType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from crossgrid.chip import Chip, MappingPlan, converted_by
+from crossgrid.chip import Chip, MappingPlan
 from crossgrid.kernels.backends import BackendName
 from crossgrid.kernels.errors import ConfigError, CrossgridError
 
 from ..analog_matrix.mini_batch import mini_batch
 from ..config.recovery import Recovery
-from ..config.rpu import FloatingPointRPUConfig, RPUConfig
 from ..errors import BackendError
 from ..hosts.executor import Executor, Hosting, LocalExecutor
 from ..hosts.grid import TileGrid
@@ -34,19 +33,24 @@ from ..hosts.moving import move
 from ..hosts.warm import warm_kernels
 from ..model.analog_model import analog_weights, require_analog
 from ..model.filling import Filling
+from ..model.joining import flatten, join
 from ..nn.listening import Listener
 from ..nn.matrix import AnalogMatrix
 from ..shapes.analog import FirstBatch
+from ..stages.cut import Cut
 from ..summary.summary import analog_summary
-from ..tiles.layer_spec import LayerSpec, TileSpec, placed
+from ..tiles.layer_spec import LayerSpec
 from ..tiles.messages import ReadWeights
 from .checkpoint import Generators, save
-from .joining import flatten, join
 from .metrics import MetricsServer, RunCollector, RunTotals, TileSample
-from .pipeline import Criterion, forward_backward, infer, parts_of
+from .pipeline import Criterion, forward_backward, infer, micro_batches, parts_of
 from .progress import progress_bar
 from .report import RunReport
 from .resume import Resume
+from .specs import spec_of
+
+if TYPE_CHECKING:
+    from ..stages.executor import StageExecutor
 
 
 @dataclass(slots=True)
@@ -67,8 +71,10 @@ class Emulation:
     recovery: Recovery | None = field(default_factory=Recovery, kw_only=True)
     reuse_known: bool = False  # whether the plan knows how often an input passes through each layer
     filling: Filling | None = None  # what a model without numbers gets on entering
+    cut: Cut | None = None  # into stages; None: an actor for every few tiles, or this process
     totals: RunTotals = field(default_factory=RunTotals)
     executor: Executor | None = field(default=None, init=False)
+    stages: StageExecutor | None = field(default=None, init=False)  # the same, where it is one
     resume: Resume | None = field(default=None, init=False)  # of a restored run: what entering loads
     _layers: list[tuple[str, AnalogMatrix]] = field(default_factory=list, init=False)
     _server: MetricsServer | None = field(default=None, init=False)
@@ -82,17 +88,18 @@ class Emulation:
         if self.executor is not None:
             raise ConfigError("this emulation is running already; call cg.emulate again for another one")
         self._layers = require_analog(self.model)
-        if self.filling is not None:
+        if self.filling is not None and self.cut is None:
             self.filling.begin()
         print(analog_summary(self.model, chip=self.chip).line)
-        specs = [self._spec(name, layer) for name, layer in self._layers]
+        specs = [spec_of(name, layer, self.plan, self.chip) for name, layer in self._layers]
         homes = [layer.grid for _, layer in self._layers]
         try:
             self.executor, hostings = self._place(specs)
             self.totals.recovered = self.executor.recovered
             self._move_in(specs, hostings)
-            if self.filling is not None:
+            if self.filling is not None and self.cut is None:
                 self.filling.end()
+            self.filling = None if self.cut is None else self.filling
             if self.resume is not None:
                 self.resume.load(self)
             collector = RunCollector(self.totals, self._scraped)
@@ -105,7 +112,6 @@ class Emulation:
         self._hook = self.model.register_forward_pre_hook(Listener(self._count_samples))
         if self.plan is not None and not self.reuse_known:
             self._first_batch = FirstBatch(self.model, self._grids(), self._learn_reuse)
-        self.filling = None
         self.totals.update_delay = self.update_delay
         self.totals.utilization = self.plan.utilization if self.plan else 1.0
         self.totals.tiles = len({tile.label for spec in specs for tile in spec.tiles})
@@ -166,7 +172,12 @@ class Emulation:
             ConfigError: a pass that went backward is not applied yet, or somebody else is saving there.
             StorageError: the disk is full, or the folder cannot be written.
         """
+        self._require_no_stages("save")
         save(self, directory, optimizer, scheduler, generators or {}, batch)
+
+    def _require_no_stages(self, what: str) -> None:
+        if self.stages is not None:
+            raise ConfigError(f"{what} does not work with stages, which are for inference: leave stages= out")
 
     def weights(self) -> dict[str, Tensor]:
         """Every analog layer's present weight in torch's shape, float32, by the layer's name."""
@@ -213,7 +224,7 @@ class Emulation:
         outputs, sizes = [], []
         try:
             with progress_bar("inference", total) as advance:
-                for output, samples in infer(self.model, self._grids(), x, micro_batch, depth):
+                for output, samples in self._outputs(micro_batches(x, micro_batch), depth):
                     leaves, back = flatten(output)
                     outputs.append(back([v.cpu() if isinstance(v, Tensor) else v for v in leaves]))
                     sizes.append(samples)
@@ -226,6 +237,12 @@ class Emulation:
         if not outputs:
             raise ConfigError("infer was given no batch; give a tensor or an iterable of at least one batch")
         return join(self.model, outputs, sizes, "micro_batch").value
+
+    def _outputs(self, parts: Iterator[Tensor], depth: int) -> Iterator[tuple[Any, int]]:
+        """The outputs of micro-batches, and how many samples each has."""
+        if self.stages is not None:
+            return self.stages.infer(parts, depth)
+        return infer(self.model, self._grids(), parts, depth)
 
     def train_step(
         self,
@@ -252,6 +269,7 @@ class Emulation:
             ConfigError: batch normalisation in training mode with more than one micro-batch.
         """
         _require_positive("micro_batches", micro_batches)
+        self._require_no_stages("train_step")
         optimizer.zero_grad()
         with mini_batch():
             loss = forward_backward(self.model, self._grids(), x, y, criterion, micro_batches)
@@ -291,34 +309,41 @@ class Emulation:
             return self.tile_samples()
         return self._last_samples
 
-    def _spec(self, name: str, layer: AnalogMatrix) -> LayerSpec:
-        """The layer as it will be cut on this chip (or as it is cut, where there is none)."""
-        old = layer.grid.spec
-        if self.plan is None or self.chip is None:
-            return replace(old, name=name, tiles=_labelled(old.tiles, name))
-        return placed(old, name, self.plan, with_periphery(old.rpu_config, self.chip))
-
     def _place(self, specs: list[LayerSpec]) -> tuple[Executor, list[Hosting]]:
         if self.backend == "local":
             local = LocalExecutor(self.device)
             self.totals.actors = 1
             return local, [local.place(number, spec) for number, spec in enumerate(specs)]
+        warm_kernels(specs)
+        if self.cut is not None:
+            return self._start_stages(self.cut, specs)
         from ..actors.executor import RayExecutor
 
-        warm_kernels(specs)
         executor = RayExecutor(specs, self.tiles_per_actor, self.timeout_s, self.device, self.recovery)
         self.totals.actors = len(executor.hosts)
         return executor, executor.hostings
 
+    def _start_stages(self, cut: Cut, specs: list[LayerSpec]) -> tuple[Executor, list[Hosting]]:
+        """Whole layers in the processes of stages; numbers in files go there at once."""
+        from ..stages.executor import StageExecutor
+
+        weights = None if self.filling is None else self.filling.find_generators()
+        stages = StageExecutor(
+            self.model, cut, specs, self._grids(), weights, self.timeout_s, self.recovery
+        )  # fmt: skip
+        self.stages, self.totals.actors = stages, cut.count
+        return stages, stages.hostings
+
     def _move_in(self, specs: list[LayerSpec], hostings: list[Hosting]) -> None:
         assert self.executor is not None
         for number, ((_, layer), spec) in enumerate(zip(self._layers, specs, strict=True)):
-            if self.filling is not None:
+            if self.filling is not None and self.cut is None:
                 self.filling.fill(layer)
             old = layer.grid
             grid = TileGrid(spec, self.executor, number, hostings[number], copy.copy(old.ticks))
             grid.update_delay = self.update_delay
-            move(old, grid)
+            if self.cut is None:
+                move(old, grid)
             layer.analog_tile.grid = grid
 
     def _move_out(self) -> None:
@@ -336,6 +361,9 @@ class Emulation:
         with contextlib.suppress(BackendError):  # a dead tile has no counters; the report keeps the last ones
             self.tile_samples()
         for _, layer in self._layers:
+            if self.stages is not None:
+                self.stages.leave(layer)
+                continue
             layer.analog_tile.grid, lost = layer.grid.rescue()
             failure = failure or lost
         if failure is not None:
@@ -352,7 +380,7 @@ class Emulation:
             self._server.close()
             self._server = None
         if self.executor is not None:
-            executor, self.executor = self.executor, None
+            executor, self.executor, self.stages = self.executor, None, None
             with contextlib.suppress(KeyboardInterrupt):
                 executor.close()
 
@@ -371,17 +399,3 @@ class Emulation:
 def _require_positive(name: str, value: Any) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ConfigError(f"{name} = {value!r} must be a number of at least 1")
-
-
-def _labelled(tiles: tuple[TileSpec, ...], name: str) -> tuple[TileSpec, ...]:
-    return tuple(replace(tile, label=f"{name}/{tile.row},{tile.column}") for tile in tiles)
-
-
-def with_periphery(config: RPUConfig, chip: Chip) -> RPUConfig:
-    """``config`` with the chip's converters in place of its own."""
-    if chip.ideal or isinstance(config, FloatingPointRPUConfig):
-        return config
-    config = copy.deepcopy(config)
-    config.forward = converted_by(chip, config.forward)
-    config.backward = converted_by(chip, config.backward)
-    return config

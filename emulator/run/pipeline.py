@@ -25,7 +25,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from crossgrid.kernels.errors import ConfigError
 
 from ..hosts.grid import TileGrid
-from .joining import flatten, join
+from ..model.joining import flatten, join
 
 Result = TypeVar("Result")
 
@@ -81,22 +81,22 @@ class Gate:
             self.condition.notify_all()
 
 
-def infer(
-    model: nn.Module,
-    grids: Sequence[TileGrid],
-    x: Tensor | Iterable[Any],
-    micro_batch: int | None,
-    depth: int,
-) -> Iterator[tuple[Any, int]]:
-    """Outputs of ``x``, a tensor or an iterable of batches, by micro-batch, and how many samples each has."""
+def micro_batches(x: Tensor | Iterable[Any], micro_batch: int | None) -> Iterator[Tensor]:
+    """``x``, a tensor or an iterable of batches, by micro-batch."""
     batches = [x] if isinstance(x, Tensor) else (b if isinstance(b, Tensor) else b[0] for b in x)
+    return (p for batch in batches for p in batch.split(micro_batch or max(len(batch), 1)))
+
+
+def infer(
+    model: nn.Module, grids: Sequence[TileGrid], parts: Iterable[Tensor], depth: int
+) -> Iterator[tuple[Any, int]]:
+    """Outputs of micro-batches, and how many samples each has."""
 
     def job(part: Tensor) -> tuple[Any, int]:
         with torch.no_grad():
             return model(part), len(part)
 
-    jobs = (partial(job, p) for batch in batches for p in batch.split(micro_batch or max(len(batch), 1)))
-    return run_pipelined(model, grids, jobs, depth)
+    return run_pipelined(model, grids, (partial(job, part) for part in parts), depth)
 
 
 def parts_of(x: Tensor | Iterable[Any], micro_batch: int | None) -> int | None:

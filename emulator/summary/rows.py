@@ -73,7 +73,7 @@ def analog_rows(
 def _analog_row(name: str, matrix: AnalogMatrix, shape: LayerShape | None) -> AnalogRow:
     spec, config = matrix.grid.spec, matrix.rpu_config
     limit = range_of(config)
-    held_OI = np.zeros((1, 1), np.float32) if matrix.grid.is_absent else matrix.held_weights()
+    held_OI = np.zeros((1, 1), np.float32) if not matrix.has_numbers else matrix.held_weights()
     most = np.quantile(np.abs(held_OI.ravel()[:: -(-held_OI.size // LOOKED_AT)]), MOST)
     weights = spec.out_size * spec.in_size
     vectors = 1.0 if shape is None else shape.vectors
@@ -82,7 +82,7 @@ def _analog_row(name: str, matrix: AnalogMatrix, shape: LayerShape | None) -> An
         "" if isinstance(config, InferenceRPUConfig) else type(config.device).__name__,
         spec.out_size, spec.in_size, len(spec.tiles), weights, 0.0, weights * vectors, 0.0,
         limit.magnitude if limit else None,
-        float(most) / limit.magnitude if limit and limit.magnitude and not matrix.grid.is_absent else None,
+        float(most) / limit.magnitude if limit and limit.magnitude and matrix.has_numbers else None,
         float(max(held_OI.max(), -held_OI.min())), _clipped(matrix, limit, held_OI) if limit else 0.0,
     )  # fmt: skip
 
@@ -103,7 +103,7 @@ def range_of(config: RPUConfig) -> WeightRange | None:
 def _clipped(matrix: AnalogMatrix, limit: WeightRange, held_OI: Floats) -> float:
     """The share of devices at a bound, or of weights that a read in slices clips to 1."""
     devices = limit.devices * held_OI.size
-    if matrix.grid.is_absent:
+    if not matrix.has_numbers:
         return 0.0
     saturated = sum(counters["saturated"] for counters in matrix.grid.stats().values())
     beyond = 0.0

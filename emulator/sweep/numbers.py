@@ -14,7 +14,7 @@ from crossgrid.kernels.analog_mvm.settings import is_nonlinear
 
 from ..config.rpu import FloatingPointRPUConfig, RPUConfig
 from ..model.analog_model import require_analog
-from ..run.emulation import with_periphery
+from ..run.specs import with_periphery
 from ..tiles.layer_spec import placed
 
 

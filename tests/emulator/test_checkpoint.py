@@ -106,7 +106,7 @@ def test_where_a_run_goes_on_is_chosen_as_for_a_new_one(tmp_path: Path) -> None:
     assert cg.restore(tmp_path, model, optimizer, device="cpu").device == "cpu"
     with pytest.raises(cg.ConfigError, match="device = 'tpu' does not exist"):
         cg.restore(tmp_path, model, optimizer, device="tpu")
-    new, kept = inspect.signature(cg.emulate).parameters, {"strategy", "update_delay", "weights"}
+    new, kept = inspect.signature(cg.emulate).parameters, {"strategy", "update_delay", "weights", "stages"}
     going_on = inspect.signature(cg.restore).parameters
     assert {name for name in new if name not in going_on} == kept
     assert all(new[name].default == going_on[name].default for name in new.keys() - kept)

@@ -1,0 +1,145 @@
+"""Where a model is cut into stages: which modules belong to which, by their order and their weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import nn
+
+from crossgrid.kernels.errors import ConfigError, unknown
+
+#: what ``emulate(stages=...)`` takes
+Stages = int | Literal["auto"] | Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """The modules of a model by stage, in the order in which they are registered."""
+
+    starts: tuple[str, ...]  # the module that each stage but the first begins with
+    stage_of: dict[str, int]  # of each module that is in one stage with all below it
+    parts: dict[str, int]  # the topmost of these that have parameters: a pass calls or leaves them out whole
+    straddling: frozenset[
+        str
+    ]  # modules that hold parts of several stages; their own forward runs in all of them
+
+    @property
+    def count(self) -> int:
+        """How many stages there are."""
+        return len(self.starts) + 1
+
+    def stage_of_matrix(self, name: str) -> int | None:
+        """The stage of an analog matrix: it is called like its layer, or has a name of its own within it."""
+        while name and name not in self.stage_of:
+            name = name.rpartition(".")[0]
+        return self.stage_of.get(name)
+
+    def stage_of_parameter(self, name: str) -> int | None:
+        """The stage that holds a parameter or buffer; None: all do, its module is in several."""
+        return self.stage_of.get(name.rpartition(".")[0])
+
+
+def cut_model(model: nn.Module, stages: Stages, processors: int) -> Cut:
+    """Cut ``model`` into a number of stages of about equal weights, or before modules that are named.
+
+    "auto": a stage for each of ``processors``, as far as there are modules for them.
+
+    Raises:
+        ConfigError: there are no such modules, or not as many.
+    """
+    names = [name for name, _ in model.named_modules()]
+    if isinstance(stages, str) and stages != "auto":
+        raise ConfigError(f"stages = {stages!r} must be a number, 'auto', or a list of names of modules")
+    if isinstance(stages, int) and (isinstance(stages, bool) or stages < 1):
+        raise ConfigError(f"stages = {stages!r} must be a number of at least 1, 'auto', or a list of names")
+    if not isinstance(stages, (int, str)):
+        return _cut_before(model, names, tuple(stages))
+    units = list(_units("", model))
+    sizes = _sizes(model)
+    heavy = [unit for unit in units if _weight(sizes, unit)]
+    wanted = min(processors, len(heavy)) if stages == "auto" else int(stages)
+    if wanted > len(heavy):
+        raise ConfigError(
+            f"stages = {stages}: the model has {len(heavy)} parts with weights that a stage can begin with "
+            f"({', '.join(heavy[:4])}{', ...' if len(heavy) > 4 else ''}); use at most as many"
+        )
+    return _cut_before(model, names, _balanced(heavy, [_weight(sizes, unit) for unit in heavy], wanted))
+
+
+def _cut_before(model: nn.Module, names: list[str], starts: tuple[str, ...]) -> Cut:
+    for start in starts:
+        if start not in names[1:]:
+            raise unknown("module in stages", start, names[1:])
+    places = [names.index(start) for start in starts]
+    if places != sorted(set(places)):
+        raise ConfigError(f"stages = {[*starts]}: name modules in the model's order, each once")
+    of_index = [sum(place <= index for place in places) for index in range(len(names))]
+    last: dict[str, int] = {}
+    for index, name in enumerate(names):
+        path = name
+        last[name] = of_index[index]
+        while path:
+            path = path.rpartition(".")[0]
+            last[path] = of_index[index]
+    straddling = {name for index, name in enumerate(names) if last[name] != of_index[index]}
+    stage_of = {name: of_index[index] for index, name in enumerate(names) if name not in straddling}
+    heavy = set(_sizes(model, shared=True))
+    parts = {
+        name: stage
+        for name, stage in stage_of.items()
+        if name.rpartition(".")[0] in straddling and any(f"{path}.".startswith(f"{name}.") for path in heavy)
+    }
+    return Cut(starts, stage_of, parts or {"": 0}, frozenset(straddling))
+
+
+def _units(name: str, module: nn.Module) -> Iterator[str]:
+    """The modules that a stage can begin with: blocks of lists, and what stands beside them."""
+    for key, child in module._modules.items():
+        if child is None:
+            continue
+        path = f"{name}.{key}".lstrip(".")
+        within_list = isinstance(module, (nn.ModuleList, nn.Sequential))
+        if isinstance(child, (nn.ModuleList, nn.Sequential)) or (not within_list and _has_list(child)):
+            yield from _units(path, child)
+        else:
+            yield path
+
+
+def _has_list(module: nn.Module) -> bool:
+    lists = (part for part in module.modules() if isinstance(part, (nn.ModuleList, nn.Sequential)))
+    return any(len(part) > 1 for part in lists)
+
+
+def _sizes(model: nn.Module, shared: bool = False) -> dict[str, int]:
+    """Weights by the name of the module that holds them; ``shared`` ones by all names."""
+    sizes: dict[str, int] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=not shared):
+        path = name.rpartition(".")[0]
+        sizes[path] = sizes.get(path, 0) + parameter.numel()
+    return sizes
+
+
+def _weight(sizes: dict[str, int], unit: str) -> int:
+    return sum(size for name, size in sizes.items() if name == unit or name.startswith(f"{unit}."))
+
+
+def _balanced(units: list[str], sizes: list[int], count: int) -> tuple[str, ...]:
+    """The first units of all stages but the first: the largest stage as small as it can be."""
+    ends = [0]
+    for size in sizes:
+        ends.append(ends[-1] + size)
+    most = {(0, 0): (0, 0)}  # (stages, units in them) -> (weights of the largest, where the last begins)
+    for stages in range(1, count + 1):
+        for end in range(stages, len(units) - (count - stages) + 1):
+            most[stages, end] = min(
+                (max(most[stages - 1, start][0], ends[end] - ends[start]), start)
+                for start in range(stages - 1, end)
+                if (stages - 1, start) in most
+            )
+    starts, end = [], len(units)
+    for stages in range(count, 1, -1):
+        end = most[stages, end][1]
+        starts.append(units[end])
+    return tuple(reversed(starts))

@@ -1,0 +1,377 @@
+"""The driver's side of stages: where they start, what they are told, and what happens where one dies.
+
+Ray carries what is said to one stage; micro-batches go through sockets, from the driver to the first stage,
+from each to the next, and from the last one back. A stage is a function of what it was given: its part of the
+model, the programming and the drifts that it was told, and its layers' clocks. So one that dies is started
+again, told the same, and the round of micro-batches that was under way begins anew: the same bits.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import ray
+import zmq
+from torch import Tensor, nn
+
+from crossgrid.kernels.errors import ConfigError, CrossgridError
+
+from ..actors.directory import RunDirectory
+from ..actors.launch import start_ray, wait_until_gone
+from ..actors.lent import Lent
+from ..actors.wire import Letter, receive, send
+from ..config.recovery import Recovery
+from ..errors import ProtocolError, TileError
+from ..hosts.executor import Answered, Hosting, Keeper, Recovered
+from ..hosts.grid import TileGrid
+from ..hosts.interrupts import Uninterrupted
+from ..model.joining import flatten
+from ..nn.matrix import AnalogMatrix
+from ..tiles.bank import Floats
+from ..tiles.layer_spec import LayerSpec
+from ..tiles.messages import Answer, Message, ReadState, ReadWeights, Stats
+from .actor import INPUT
+from .cut import Cut
+from .launch import Stage, StageLauncher, given
+from .letters import LETTERS, Abandon, Values
+from .passing import Passages
+
+LOG = logging.getLogger("crossgrid")
+
+#: seconds that the driver listens before it looks whether the stages live
+LOOK_SECONDS = 0.02
+
+#: seconds that a stage may take to start, on a busy machine
+START_SECONDS = 180.0
+
+#: bytes of a stage with torch and numba before its part, and of a crosspoint that is programmed
+STAGE_BYTES, INFERENCE_BYTES = 400 << 20, 5
+
+#: micro-batches of a round: what is computed again at most where a stage dies
+ROUND = 64
+
+Clocks = dict[int, tuple[int, ...]]
+
+
+class StageExecutor:
+    """A model in stages: each whole layer is at one of them."""
+
+    def __init__(
+        self, model: nn.Module, cut: Cut, specs: Sequence[LayerSpec], grids: Sequence[TileGrid],
+        weights: str | None, timeout_s: float, recovery: Recovery | None,
+    ) -> None:  # fmt: skip
+        """Start the stages.
+
+        Args:
+            specs, grids: of all analog matrices, in the model's order: where their tiles are to be, and are.
+            weights: files with the numbers of a model that has none.
+
+        Raises:
+            ConfigError: a stage is too large for its node.
+            BackendError: Ray or a stage does not start.
+        """
+        self.model, self.cut, self.brings_home = model, cut, weights is None
+        self.timeout_s, self.recovery = timeout_s, recovery
+        self.owner, self.owns_ray = os.getpid(), not ray.is_initialized()
+        self.recovered = Recovered()
+        self.keeper: Keeper | None = self
+        self.round, self.known, self.busy = 0, dict[Any, Any](), False
+        self.wanted: tuple[tuple[str, ...], ...] = ()
+        self.stages: list[Stage] = []
+        self.directory = RunDirectory()
+        self.launcher = StageLauncher(cut, weights, self.directory.path)
+        self.lent = Lent()
+        try:
+            if self.owns_ray:
+                start_ray()
+            self.stages = self.launcher.place(model, specs, grids)
+            self.stage_of_layer = {layer: stage for stage in self.stages for layer in stage.layers}
+            self.launcher.start(self.stages)
+            for number in range(cut.count):
+                self.launcher.connect(self.stages, number)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def hostings(self) -> list[Hosting]:
+        """For each layer the stage that has all its blocks."""
+        found: dict[int, Hosting] = {}
+        for stage in self.stages:
+            for number, spec in zip(stage.layers, stage.specs.values(), strict=True):
+                found[number] = {stage.number: [tile.block for tile in spec.tiles]}
+        return [found[number] for number in sorted(found)]
+
+    def _tell(self, layers: Sequence[int], what: str, *more: Any) -> None:
+        """Let the stages of ``layers`` do what changes their devices, side by side; remember it."""
+        while True:
+            asked = []
+            for stage in self.stages:
+                own = [k for k in stage.layers if k in layers]
+                if own:
+                    asked.append((stage, (own, *more), getattr(stage.actor, what).remote(own, *more)))
+            try:
+                clocks = given([promise for *_, promise in asked], None)
+            except ray.exceptions.RayActorError:
+                self._revive(also=[stage for stage, *_ in asked])  # those that live may have done it
+                continue
+            for (stage, arguments, _), after in zip(asked, clocks, strict=True):
+                stage.told.append((stage.clocks, what, arguments))
+                stage.clocks = after
+            return
+
+    def program(self, layers: Sequence[int]) -> None:
+        """Write the trained weights of layers to their devices."""
+        self._tell(layers, "program")
+
+    def drift(self, layers: Sequence[int], seconds: float) -> None:
+        """Let time pass for layers."""
+        self._tell(layers, "drift", seconds)
+
+    def weights_of(self, layer: int) -> Floats:
+        """What a layer multiplies by, [out, in]."""
+        found: Floats = self._ask(layer, "weights", layer)
+        return found
+
+    def changing(self, layer: int) -> tuple[dict[str, Any], dict[str, Any]]:
+        """What has changed in a layer, see ``HardwareAwareTiles.changing``."""
+        found: tuple[dict[str, Any], dict[str, Any]] = self._ask(layer, "changing", layer)
+        return found
+
+    def leave(self, matrix: AnalogMatrix) -> None:
+        """Bring the tiles of a matrix home; of a model whose numbers are in files nothing comes."""
+        grid = matrix.grid
+        if not self.brings_home:
+            matrix.analog_tile.grid = TileGrid.absent(grid.spec)
+            return
+        plain, arrays = self.changing(grid.layer)
+        matrix.analog_tile.grid = TileGrid.local(grid.spec)
+        matrix.analog_tile.take(plain, {name: np.array(values) for name, values in arrays.items()})
+
+    def _ask(self, layer: int, what: str, *arguments: Any) -> Any:
+        """What the stage of a layer answers."""
+        while True:
+            stage = self.stage_of_layer[layer]
+            try:
+                return given([getattr(stage.actor, what).remote(*arguments)], self.timeout_s)[0]
+            except ray.exceptions.RayActorError:
+                self._revive()
+            except ray.exceptions.GetTimeoutError:
+                raise TileError(f"{stage.where} did not answer within {self.timeout_s:g} s") from None
+
+    def submit(self, host: int, message: Message[Answer], wanted: bool = True) -> Answered[Answer]:
+        """Ask the tiles of a layer.
+
+        Raises:
+            ConfigError: a message that would change them: they are their stage's alone.
+        """
+        if not isinstance(message, (ReadWeights, ReadState, Stats)):
+            raise ConfigError(
+                "the layers of this model are in stages: call emulation.infer(x); to train, leave stages= out"
+            )
+        if self.busy:
+            raise TileError("the stages are busy with micro-batches; ask again when infer is done")
+        return Answered(self._ask(message.layer, "ask", message.layer, message))
+
+    def infer(self, parts: Iterator[Tensor], depth: int) -> Iterator[tuple[Any, int]]:
+        """The model's outputs of micro-batches, in order, and how many samples each has."""
+        while True:
+            batch = [part for part, _ in zip(parts, range(ROUND), strict=False)]
+            if not batch:
+                return
+            backs = [self._path(part) for part in batch]
+            done = 0
+            while done < len(batch):
+                for leaves in self._round(batch, depth, done):
+                    yield backs[done](leaves), len(batch[done])
+                    done += 1
+
+    def _path(self, x: Tensor) -> Any:
+        """What puts the tensors of an output into its place, for an input of that shape."""
+        key = (tuple(x.shape), x.dtype)
+        if key not in self.known:
+            passages = Passages(self.model, self.cut, None)
+            try:
+                needs, output = passages.find_needs(x)
+            finally:
+                passages.remove()
+            leaves, back = flatten(output)
+            for leaf in leaves:
+                if not isinstance(leaf, (Tensor, bool, int, float, str, type(None))):
+                    raise ConfigError(
+                        f"the model's output holds a {type(leaf).__name__}, which stages cannot hand on; "
+                        "leave it away (of transformers' models: config.use_cache = False)"
+                    )
+            wanted = tuple(needs.crossing(number + 1) for number in range(self.cut.count - 1))
+            if wanted != self.wanted:
+                if self.wanted:
+                    raise ConfigError(
+                        f"an input of shape {key[0]} takes another path through the model than those before; "
+                        "give it to an emulation of its own"
+                    )
+                self.wanted = wanted
+                self._let_want(self.stages)
+            self.known[key] = lambda found: back(
+                [found[str(n)] if isinstance(leaf, Tensor) else leaf for n, leaf in enumerate(leaves)]
+            )
+        return self.known[key]
+
+    def _let_want(self, stages: Sequence[Stage]) -> None:
+        given([s.actor.want.remote(names) for s, names in zip(stages, self.wanted, strict=False)], None)
+
+    def _round(self, parts: Sequence[Tensor], depth: int, skip: int) -> Iterator[dict[str, Tensor]]:
+        """The outputs of micro-batches from ``skip`` on; fewer where a stage died and was replaced."""
+        self.round, self.busy = self.round + 1, True
+        promises = {s.number: s.actor.infer.remote(self.round, len(parts)) for s in self.stages}
+        sent = got = 0
+        heard, whole = time.monotonic(), False
+        try:
+            while got < len(parts):
+                while sent < min(len(parts), got + depth + self.cut.count - 1):
+                    values = Values.of(self.round, sent, {INPUT: parts[sent]})
+                    with Uninterrupted():
+                        send(self.stages[0].socket, Letter(values, sent, False))
+                    sent += 1
+                found = self._receive()
+                if found is None:
+                    if self._look(promises):
+                        return
+                    if time.monotonic() - heard > self.timeout_s:
+                        raise TileError(
+                            f"the stages gave nothing for {self.timeout_s:g} s; one hangs or is too slow: "
+                            "raise timeout_s, or give smaller micro-batches"
+                        )
+                    continue
+                heard = time.monotonic()
+                if found.batch != got:
+                    raise ProtocolError(f"the stages gave micro-batch {found.batch} where {got} is next")
+                got += 1
+                if got > skip:
+                    yield found.tensors()
+            try:
+                ended = given(list(promises.values()), self.timeout_s)
+            except ray.exceptions.RayActorError:
+                self._revive()
+                return
+            for stage, clocks in zip(self.stages, ended, strict=True):
+                stage.clocks = clocks
+            whole = True
+        finally:
+            self.busy = False
+            if not whole:
+                self._give_up(promises)
+
+    def _receive(self) -> Values | None:
+        """What the last stage gave, of this round."""
+        if not self.launcher.replies.poll(int(LOOK_SECONDS * 1e3)):
+            return None
+        with Uninterrupted():
+            content = receive(self.launcher.replies, LETTERS, self.lent).content
+        return content if isinstance(content, Values) and content.round == self.round else None
+
+    def _look(self, promises: Mapping[int, Any]) -> bool:
+        """Raise what a stage failed with; whether one had died, and was replaced."""
+        ended, _ = ray.wait(list(promises.values()), num_returns=len(promises), timeout=0)
+        for promise in ended:
+            try:
+                given([promise], None)
+            except ray.exceptions.RayActorError:
+                self._give_up(promises)
+                self._revive()
+                return True
+        return False
+
+    def _give_up(self, promises: Mapping[int, Any]) -> None:
+        """Let the stages leave a round; afterwards their clocks are those of before it."""
+        for stage in self.stages:
+            with Uninterrupted(), contextlib.suppress(zmq.ZMQError):
+                send(stage.socket, Letter(Abandon(self.round), 0, False), zmq.NOBLOCK)
+        ray.wait(list(promises.values()), num_returns=len(promises), timeout=self.timeout_s)
+        with contextlib.suppress(ray.exceptions.RayError):
+            ray.get([s.actor.set_clocks.remote(s.clocks) for s in self.stages], timeout=self.timeout_s)
+
+    def _revive(self, also: Sequence[Stage] = ()) -> None:
+        """Start the stages again that are gone, and others; let them go on where the last round ended.
+
+        Raises:
+            TileError: a stage died too often, or nothing is to be done about deaths.
+        """
+        began = time.monotonic()
+        for stage in self.stages:
+            gone = stage.is_gone
+            if gone:
+                self._require_hope(stage)
+                LOG.warning("%s died; it is started again", stage.where)
+            elif stage in also:
+                ray.kill(stage.actor)
+            else:
+                continue
+            stage.socket.close(linger=0)
+            self.launcher.start([stage])
+            self.launcher.connect(self.stages, stage.number)
+            if stage.number:
+                self.launcher.connect(self.stages, stage.number - 1)
+            if stage.number < len(self.wanted):
+                given([stage.actor.want.remote(self.wanted[stage.number])], None)
+            self._again(stage)
+            self.recovered.restarts += gone
+        self.recovered.seconds += time.monotonic() - began
+
+    def _require_hope(self, stage: Stage) -> None:
+        recovery, now = self.recovery, time.monotonic()
+        if recovery is None:
+            raise TileError(f"{stage.where} died; emulation.recovery = cg.Recovery() starts it again")
+        stage.deaths.append(now)
+        while stage.deaths[0] < now - recovery.storm_s:
+            stage.deaths.popleft()
+        if len(stage.deaths) > recovery.restarts:
+            raise TileError(
+                f"{stage.where} died, for the {len(stage.deaths)}. time in {recovery.storm_s:g} s: look for "
+                "the cause in Ray's logs (memory?), or raise emulation.recovery.restarts"
+            )
+
+    def _again(self, stage: Stage) -> None:
+        """Tell a stage that was just loaded what changed its devices, and where its clocks stand."""
+        for clocks, what, arguments in stage.told:
+            given([stage.actor.set_clocks.remote(clocks)], None)
+            given([getattr(stage.actor, what).remote(*arguments)], None)
+        given([stage.actor.set_clocks.remote(stage.clocks)], None)
+
+    def settle(self) -> CrossgridError | None:
+        """Whatever was told is done."""
+        return None
+
+    def recall(self, host: int, message: Message[Answer]) -> Answer | None:
+        """What a stage had is started again, or gone."""
+        return None
+
+    def forgive(self) -> None:
+        """Stages are asked again anyway."""
+
+    def peak_bytes(self) -> list[int]:
+        """The most memory that each stage's process has had."""
+        return given([stage.actor.peak_bytes.remote() for stage in self.stages], self.timeout_s)
+
+    def close(self) -> None:
+        """End all stages, and Ray where it was started for them."""
+        if os.getpid() != self.owner:
+            return
+        here = [s.address.pid for s in self.stages if s.address and not s.address.endpoint.public_key]
+        for stage in self.stages:
+            if stage.socket is not None:
+                stage.socket.close(linger=0)
+            if stage.actor is not None and ray.is_initialized():
+                with contextlib.suppress(Exception):  # it may be gone
+                    ray.kill(stage.actor)
+        self.launcher.replies.close(linger=0)
+        self.stages.clear()
+        if self.owns_ray and ray.is_initialized():
+            ray.shutdown()
+        wait_until_gone(here)
+        self.directory.close()

@@ -1,0 +1,165 @@
+"""Starting the processes of stages: on which node each is, and which part of the model it gets."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass, field
+from typing import Any
+
+import ray
+import zmq
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+from torch import nn
+
+from crossgrid.kernels.errors import ConfigError, CrossgridError
+
+from ..actors.addresses import ActorAddress, listen
+from ..actors.launch import nodes
+from ..actors.packing import CROSSPOINT_BYTES, Node
+from ..errors import BackendError, TileError
+from ..hosts.grid import TileGrid
+from ..tiles.layer_spec import LayerSpec
+from .actor import FLOW, Abandoned, Clocks, StageActor
+from .cut import Cut
+from .packing import packed
+
+#: seconds that a stage may take to start, on a busy machine
+START_SECONDS = 180.0
+
+#: bytes of a stage with torch and numba before its part, and of a crosspoint that is programmed
+STAGE_BYTES, INFERENCE_BYTES = 400 << 20, 5
+
+
+@dataclass(slots=True)
+class Stage:
+    """The driver's end of one stage, and of those that follow it where it dies."""
+
+    number: int
+    node: Node
+    threads: int
+    specs: dict[str, LayerSpec]  # of its analog matrices, by name
+    layers: list[int]  # their numbers
+    clocks: Clocks  # of its layers, when the last round ended
+    packed: Any = None  # its part of the model, in Ray's store
+    actor: Any = None
+    address: Any = None
+    socket: Any = None
+    told: list[tuple[Clocks, str, tuple[Any, ...]]] = field(
+        default_factory=list
+    )  # what changed devices, when
+    deaths: deque[float] = field(default_factory=deque)
+
+    @property
+    def where(self) -> str:
+        """Which one it is, for messages."""
+        address: ActorAddress = self.address
+        return f"stage {self.number} (process {address.pid} on node {self.node.name[:8]})"
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether its process is there no more."""
+        try:
+            ray.get(self.actor.where.remote(), timeout=10.0)
+        except ray.exceptions.RayActorError:
+            return True
+        except ray.exceptions.GetTimeoutError:
+            pass
+        return False
+
+
+class StageLauncher:
+    """Starts the stages of one model."""
+
+    def __init__(self, cut: Cut, weights: str | None, directory: str) -> None:
+        """``weights`` are files with the numbers of a model that has none; sockets are in ``directory``."""
+        self.cut, self.weights, self.directory = cut, weights, directory
+        context: Any = zmq.Context.instance()
+        self.replies = context.socket(zmq.PULL)  # where the last stage sends what comes out
+        FLOW.apply(self.replies)
+
+    def place(self, model: nn.Module, specs: Sequence[LayerSpec], grids: Sequence[TileGrid]) -> list[Stage]:
+        """The stages, on nodes as they follow each other; ``grids`` are where the layers' tiles are now.
+
+        Raises:
+            ConfigError: a stage is too large for its node.
+        """
+        usable, count = [node for node in nodes() if node.processors >= 1], self.cut.count
+        homes = [usable[number * len(usable) // count] for number in range(count)]
+        alone = {node.name for node in homes} == {ray.get_runtime_context().get_node_id()}
+        self.at = self.directory if alone else None
+        self.endpoint = listen(self.replies, self.at, "driver")
+        of_layer = [self.cut.stage_of_matrix(spec.name) for spec in specs]
+        stages = []
+        for number, node in enumerate(homes):
+            layers = [k for k, stage in enumerate(of_layer) if stage == number]
+            stage = Stage(
+                number, node, max(1, int(node.processors) // homes.count(node)),
+                {specs[k].name: specs[k] for k in layers}, layers,
+                {k: astuple(grids[k].ticks) for k in layers},
+            )  # fmt: skip
+            _require_room(stage, model, self.cut, homes.count(node))
+            stage.packed = ray.put(packed(model, self.cut, number, {id(grids[k]) for k in layers}))
+            stages.append(stage)
+        return stages
+
+    def start(self, stages: Sequence[Stage]) -> None:
+        """Start stages and let them load their parts, side by side.
+
+        Raises:
+            BackendError: one does not start.
+        """
+        made: Any = ray.remote(StageActor)
+        for stage in stages:
+            placed = NodeAffinitySchedulingStrategy(stage.node.name, soft=stage.actor is not None)
+            options = made.options(num_cpus=0, scheduling_strategy=placed)
+            stage.actor = options.remote(stage.number, stage.threads, self.at)
+        try:
+            addresses = ray.get([stage.actor.where.remote() for stage in stages], timeout=START_SECONDS)
+            for stage, address in zip(stages, addresses, strict=True):
+                stage.address, stage.socket = address, address.endpoint.connected(FLOW)
+            given([s.actor.load.remote(s.packed, self.cut, s.specs, self.weights) for s in stages], None)
+        except ray.exceptions.RayError as error:
+            raise BackendError(
+                f"stages of the model did not start: {' '.join(str(error).split())!s:.300}; see `ray status`"
+            ) from error
+
+    def connect(self, stages: Sequence[Stage], number: int) -> None:
+        """Let a stage send to the next one, or to the driver."""
+        last = number == self.cut.count - 1
+        next_one = self.endpoint if last else stages[number + 1].address.endpoint
+        given([stages[number].actor.connect.remote(next_one)], None)
+
+
+def given(promises: Sequence[Any], seconds: float | None) -> list[Any]:
+    """What stages give back; their errors are raised as they were."""
+    try:
+        found: list[Any] = ray.get(list(promises), timeout=seconds)
+    except ray.exceptions.RayTaskError as error:
+        cause: BaseException = error.cause
+        if isinstance(cause, (CrossgridError, Abandoned)):
+            raise cause from None
+        text = f"{type(cause).__name__}: {' '.join(str(cause).split())!s:.300}"
+        raise TileError(f"a stage of the model failed: {text}") from None
+    return found
+
+
+def _require_room(stage: Stage, model: nn.Module, cut: Cut, beside: int) -> None:
+    """An error where a stage, as one of ``beside`` on its node, needs more memory than there is."""
+    weights = sum(
+        parameter.numel() * parameter.itemsize
+        for name, parameter in model.named_parameters()
+        if cut.stage_of_parameter(name) in (None, stage.number)
+    )
+    crosspoints = sum(
+        math.prod(tile.shape) * (CROSSPOINT_BYTES if spec.learns else INFERENCE_BYTES)
+        for spec in stage.specs.values()
+        for tile in spec.tiles
+    )
+    needed, free = STAGE_BYTES + weights + crosspoints, stage.node.free_bytes // beside
+    if needed > free:
+        raise ConfigError(
+            f"stage {stage.number} of the model needs about {needed >> 20} MB; {free >> 20} are its share of "
+            f"node {stage.node.name[:8]}, on which {beside} stages are: use more nodes, or a smaller model"
+        )

@@ -1,0 +1,281 @@
+"""A model in stages, each a process beside its tiles: the bits of the local run, whatever is killed."""
+
+from __future__ import annotations
+
+import copy
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ray.cloudpickle
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+import crossgrid as cg
+from crossgrid.emulator.stages.cut import cut_model
+from crossgrid.emulator.stages.passing import Passages
+
+ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # Ray's processes cannot import it
+
+INFERENCE = cg.InferenceRPUConfig()
+PULSED = cg.SingleRPUConfig(mapping=cg.MappingParameter(max_input_size=7, max_output_size=5))
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Torch's sums follow its threads: as many here as a stage has."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def chain() -> nn.Module:
+    return nn.Sequential(
+        nn.Linear(12, 16), nn.ReLU(), nn.Linear(16, 16), nn.ReLU(),
+        nn.Sequential(nn.Linear(16, 9), nn.Tanh()), nn.Linear(9, 4),
+    )  # fmt: skip
+
+
+class Skips(nn.Module):
+    """Blocks, a mask, positions that are the model's own, and values used far from where they arise."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.places = nn.Embedding(11, 16), nn.Parameter(torch.randn(4, 16) / 4)
+        self.register_buffer("scale", torch.full((), 0.5), persistent=False)
+        make = nn.TransformerEncoderLayer
+        self.blocks = nn.ModuleList(make(16, 2, 32, batch_first=True, dropout=0.0) for _ in range(3))
+        self.norm, self.head = nn.LayerNorm(16), nn.Linear(16, 5)
+
+    def forward(self, tokens: Tensor) -> dict[str, Any]:
+        e = self.embed(tokens) + self.places[: tokens.shape[1]]
+        length, h = tokens.shape[1], e * self.scale
+        seen = torch.ones(length, length, device=e.device).tril() > 0
+        mask = torch.zeros(length, length, device=e.device).masked_fill(~seen, float("-inf"))
+        for block in self.blocks:
+            h = block(h, src_mask=mask)
+        return {"y": self.head(self.norm(h) + e), "hidden": h, "length": length}
+
+
+def floats() -> Tensor:
+    return torch.rand(9, 12, generator=torch.Generator().manual_seed(5))
+
+
+def tokens() -> Tensor:
+    return torch.randint(11, (7, 4), generator=torch.Generator().manual_seed(5))
+
+
+def made(make: Callable[[], nn.Module], config: Any) -> nn.Module:
+    torch.manual_seed(7)
+    return cg.convert_to_analog(make(), config)
+
+
+def as_bytes(model: nn.Module) -> dict[str, bytes]:
+    return {name: tensor.contiguous().numpy().tobytes() for name, tensor in model.state_dict().items()}
+
+
+def outputs(model: nn.Module, running: Any, x: Tensor) -> list[Tensor]:
+    """What it gives fresh, programmed, and aged."""
+    found = [running.infer(x, micro_batch=2)]
+    if not cg.analog_summary(model).analog[0].device:
+        cg.program_analog_weights(model)
+        found.append(running.infer(x, micro_batch=3, depth=1))
+        cg.drift_analog_weights(model, 3600.0)
+        found.append(running.infer([x, x[:3]], depth=4))
+    return [each["y"] if isinstance(each, dict) else each for each in found]
+
+
+CASES = {"chain": (chain, floats), "skips": (Skips, tokens)}
+
+
+@pytest.mark.usefixtures("ray_session")
+@pytest.mark.parametrize(
+    ("name", "config", "stages"),
+    [
+        ("chain", PULSED, 2), ("skips", INFERENCE, 3),
+        *(
+            pytest.param(name, config, stages, marks=pytest.mark.slow)
+            for name, config in (("chain", PULSED), ("chain", INFERENCE), ("skips", INFERENCE))
+            for stages in (1, 2, 4)
+        ),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_stages_give_the_bits_of_the_local_run(name: str, config: Any, stages: int) -> None:
+    make, inputs = CASES[name]
+    expected, model = made(make, config), made(make, config)
+    with cg.emulate(expected, "demo-128") as running:
+        wanted = outputs(expected, running, inputs())
+    with cg.emulate(model, "demo-128", "ray", stages=stages) as running:
+        found = outputs(model, running, inputs())
+        assert cg.weights_sha256(model) == cg.weights_sha256(expected)
+        assert running.report().plan == running.plan
+        assert running.totals.actors == stages
+        samples = running.tile_samples()
+        assert {tile["layer"] for tile, _ in samples} == {name for name, _ in running.layers}
+        assert all(counters["forward_count"] > 0 for _, counters in samples)
+    assert all(map(torch.equal, found, wanted))
+    assert as_bytes(model) == as_bytes(expected)
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_numbers_in_files_go_to_the_stages_alone(tmp_path: Path) -> None:
+    with torch.random.fork_rng():
+        numbers = Skips().state_dict()
+    save_file({name: tensor.clone() for name, tensor in numbers.items()}, tmp_path / "model.safetensors")
+    expected = Skips()
+    expected.load_state_dict(numbers)
+    expected = cg.convert_to_analog(expected, INFERENCE, seed=3)
+    with cg.deferred():
+        model = Skips()
+    model = cg.convert_to_analog(model, INFERENCE, seed=3)
+    with cg.emulate(expected) as running:
+        wanted = outputs(expected, running, tokens())
+    with cg.emulate(model, backend="ray", stages=["blocks.1"], weights=tmp_path) as running:
+        found = outputs(model, running, tokens())
+        assert all(torch.equal(w, running.weights()[n]) for n, w in cg.analog_weights(expected).items())
+    assert all(map(torch.equal, found, wanted))
+    assert all(parameter.is_meta for parameter in model.parameters())  # nothing came home
+
+
+@pytest.mark.usefixtures("ray_session")
+@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=[pytest.mark.slow, pytest.mark.chaos])])
+def test_a_stage_that_is_killed_costs_time_alone(kills: int) -> None:
+    """Kills while the others wait or work: all hear of it within a second, and a new one joins."""
+    expected, model = made(chain, INFERENCE), made(chain, INFERENCE)
+    with cg.emulate(expected) as running:
+        cg.program_analog_weights(expected)
+        wanted = [running.infer(floats(), micro_batch=1) for _ in range(kills)]
+    emulation = cg.emulate(model, backend="ray", stages=2)
+    emulation.recovery = cg.Recovery(restarts=100)
+    told: list[float] = []
+    with emulation as running:
+        cg.program_analog_weights(model)
+        revive = running.stages._revive
+
+        def timed(*args: Any, **kwargs: Any) -> None:
+            told.append(time.monotonic())  # by now every other stage has left its round
+            revive(*args, **kwargs)
+
+        running.stages._revive = timed
+        for number, output in enumerate(wanted):
+            found = []
+            for each, _ in running.stages.infer(iter(floats().split(1)), depth=1):
+                found.append(each)
+                if len(found) == 1 + number % 5:
+                    killed = time.monotonic()
+                    os.kill(running.stages.stages[number % 2].address.pid, signal.SIGKILL)
+            assert torch.equal(torch.cat(found), output)
+            assert len(told) == number + 1
+            assert told[-1] - killed < 1.0
+        assert running.totals.recovered.restarts == kills
+    assert as_bytes(model) == as_bytes(expected)
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_without_recovery_a_dead_stage_is_named() -> None:
+    emulation = cg.emulate(made(chain, INFERENCE), backend="ray", stages=2)
+    emulation.recovery = None
+    with emulation as running:
+        os.kill(running.stages.stages[1].address.pid, signal.SIGKILL)
+        with pytest.raises(cg.TileError, match=r"stage 1 \(process \d+ on node \w+\) died"):
+            running.infer(floats())
+        emulation.stages.recovery = cg.Recovery()  # so that the tiles can come home
+
+
+class Back(nn.Module):
+    """The first layer again after the second."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(12, 12), nn.Linear(12, 12)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.first(self.second(self.first(x)))
+
+
+class Choosing(nn.Module):
+    """A path that depends on numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(12, 12), nn.Linear(12, 12)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.first(x)
+        return self.second(y) if y.sum() > 0 else y
+
+
+@pytest.mark.usefixtures("ray_session")
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (Back, "first is in stage 0 .* called after modules of stage 1"),
+        (Choosing, "does not pass through the stages"),
+    ],
+)
+def test_what_stages_cannot_run_is_one_line(make: Callable[[], nn.Module], said: str) -> None:
+    model = made(make, INFERENCE)
+    with cg.emulate(model, backend="ray", stages=2) as running:
+        with pytest.raises(cg.ConfigError, match=said):
+            running.infer(floats())
+        with pytest.raises(cg.ConfigError, match="train_step does not work with stages"):
+            running.train_step(
+                floats(), floats(), nn.functional.mse_loss, torch.optim.SGD(model.parameters())
+            )
+        with pytest.raises(cg.ConfigError, match=r"are in stages: call emulation\.infer\(x\)"):
+            model(floats())
+
+
+@pytest.mark.parametrize(
+    ("stages", "said"),
+    [
+        (0, "stages = 0 must be a number of at least 1"),
+        (True, "stages = True must be"),
+        (9, "has 4 parts with weights that a stage can begin with"),
+        ("all", "stages = 'all' must be"),
+        (["2", "0"], "name modules in the model's order"),
+        (["seven"], "unknown module in stages 'seven'|no module in stages|'seven'"),
+    ],
+)
+def test_stages_that_do_not_exist_are_refused(stages: Any, said: str) -> None:
+    with pytest.raises(cg.ConfigError, match=said):
+        cg.emulate(made(chain, INFERENCE), backend="ray", stages=stages)
+    with pytest.raises(cg.ConfigError, match="use backend='ray'"):
+        cg.emulate(made(chain, INFERENCE), stages=2)
+
+
+def families() -> Iterator[tuple[str, nn.Module]]:
+    transformers = pytest.importorskip("transformers", reason="an extra: pip install 'crossgrid[models]'")
+    sizes = {"vocab_size": 32, "hidden_size": 16, "intermediate_size": 32}
+    heads = {"num_hidden_layers": 4, "num_attention_heads": 2}
+    llama = transformers.LlamaConfig(**sizes, **heads, num_key_value_heads=2, use_cache=False)
+    yield "llama", transformers.LlamaForCausalLM(llama)
+    yield "bert", transformers.BertForSequenceClassification(transformers.BertConfig(**sizes, **heads))
+    gpt = transformers.GPT2Config(
+        vocab_size=32, n_embd=16, n_layer=4, n_head=2, use_cache=False, bos_token_id=0, eos_token_id=0
+    )
+    yield "gpt", transformers.GPT2LMHeadModel(gpt)
+
+
+def test_models_of_other_people_pass_through_stages() -> None:
+    """Stage after stage in this process: what is handed on makes the whole model's output."""
+    for name, digital in families():
+        model = cg.convert_to_analog(digital, INFERENCE).eval()
+        with torch.no_grad():
+            expected = copy.deepcopy(model)(tokens()).logits
+        for count in (2, 3, 4):
+            cut = cut_model(model, count, 2)
+            needs, _ = Passages(copy.deepcopy(model), cut, None).find_needs(tokens())
+            handed: Any = {}
+            for stage in range(count):
+                wanted = frozenset(needs.crossing(stage + 1)) if stage + 1 < count else frozenset[str]()
+                handed = Passages(copy.deepcopy(model), cut, stage).run(tokens(), handed, wanted)
+            assert torch.equal(handed.logits, expected), (name, count)
