@@ -6,6 +6,8 @@ import torch
 from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
+import crossgrid as cg
+
 TEST_DIGITS = 360
 
 
@@ -26,6 +28,24 @@ def net() -> nn.Module:
                 nn.functional.cross_entropy(made(x[batch]), y[batch]).backward()
                 optimizer.step()
     return made
+
+
+def robust_net() -> nn.Module:
+    """The network, trained further with noise on its weights, as devices will have it; digital again."""
+    config = cg.InferenceRPUConfig()
+    config.modifier = cg.WeightModifierParameter(type=cg.WeightModifierType.ADD_NORMAL, std_dev=0.1)
+    config.forward.out_res = config.forward.inp_res = 0.0  # the study's converters are not known yet
+    with torch.random.fork_rng([]):
+        made = cg.convert_to_analog(net(), config, seed=1)
+        torch.manual_seed(2)
+        x, y = (part[TEST_DIGITS:] for part in digits())
+        optimizer = torch.optim.Adam(made.parameters(), lr=2e-3)
+        for _ in range(12):
+            for batch in torch.randperm(len(x)).split(64):
+                optimizer.zero_grad()
+                nn.functional.cross_entropy(made(x[batch]), y[batch]).backward()
+                optimizer.step()
+    return cg.convert_to_digital(made)
 
 
 def test_set() -> tuple[Tensor, Tensor]:

@@ -36,7 +36,7 @@ def draw(sweep: Sweep, path: Path, cost: str, gain: str) -> Path:
         names = ", ".join(known)
         raise ConfigError(f"picture '{path}': '{form}' is no format of pictures; give one of {names}")
     chosen = sweep.front(cost, gain)
-    figure = Figure(figsize=(8, 5), layout="constrained")
+    figure = Figure(figsize=(9, 5), layout="constrained")
     axes = figure.add_subplot()
     (x_name, x_unit), (y_name, y_unit) = (AXIS_NAMES.get(name, (name, 1.0)) for name in (cost, gain))
     first = next(iter(sweep.study.parameters))
@@ -47,15 +47,16 @@ def draw(sweep: Sweep, path: Path, cost: str, gain: str) -> Path:
     xs, ys = [row[cost] / x_unit for row in chosen], [row[gain] / y_unit for row in chosen]
     axes.plot(xs, ys, "ko-", linewidth=1, markersize=7, markerfacecolor="none", label="front")
     step = max(1, -(-len(chosen) // NAMED))
-    for k, row in enumerate(chosen):
-        if k % step == 0 or k == len(chosen) - 1:
-            name = ", ".join(str(row[key]) for key in sweep.study.parameters)
-            axes.annotate(name, (xs[k], ys[k]), xytext=(6, -10), textcoords="offset points", fontsize=7)
+    for number in range(0, len(chosen), step):
+        place = (xs[number], ys[number])
+        axes.annotate(str(number + 1), place, xytext=(-4, 7), textcoords="offset points", fontsize=8)
+        name = ", ".join(str(chosen[number][key]) for key in sweep.study.parameters)
+        axes.plot([], [], " ", label=f"{number + 1}: {name}")
     axes.set_xlabel(x_name)
     axes.set_ylabel(y_name)
     if xs and max(xs) > 20 * min(xs) > 0:
         axes.set_xscale("log")
     axes.grid(alpha=0.25)
-    axes.legend(fontsize=8, loc="lower right")
+    axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     figure.savefig(path, dpi=150)
     return path

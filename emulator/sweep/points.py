@@ -87,10 +87,10 @@ class Bench:
                     program_analog_weights(model)
                     drift_analog_weights(model, float(setting.drift_s))
                 outputs = running.infer(x, self.study.batch)
-        if outputs.dim() != 2 or len(outputs) != len(labels):
+        if not isinstance(outputs, Tensor) or outputs.dim() != 2 or len(outputs) != len(labels):
+            given = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
             raise ConfigError(
-                f"the model gives outputs of shape {tuple(outputs.shape)} for {len(labels)} inputs; an "
-                "accuracy needs a row of classes for each"
+                f"the model gives {given} for {len(labels)} inputs; an accuracy needs a row of classes each"
             )
         return float((outputs.argmax(dim=1) == labels).double().mean())
 

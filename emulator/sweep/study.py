@@ -151,6 +151,7 @@ class Study:
 
 def _add(digest: Any, name: str, value: Any) -> None:
     if isinstance(value, nn.Module):
+        digest.update(repr(value).encode())
         value = tuple(tensor for tensor in value.state_dict().values() if isinstance(tensor, Tensor))
     if isinstance(value, tuple) and value and all(isinstance(part, Tensor) for part in value):
         for part in value:

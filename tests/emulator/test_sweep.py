@@ -21,6 +21,8 @@ import crossgrid as cg
 from crossgrid.chip.cost.cost import cost_of
 from crossgrid.emulator.cli.main import main
 from crossgrid.emulator.sweep.front import front
+from crossgrid.emulator.sweep.settings import Settings
+from crossgrid.emulator.sweep.study import as_study
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -159,6 +161,16 @@ def test_rows_are_kept_and_not_done_again(tmp_path: Path, ending: str) -> None:
     assert rows.read_bytes() == whole
     with pytest.raises(cg.ConfigError, match="are of another study"):
         cg.sweep(study(seed=1), rows)
+    other = nn.Sequential(*(nn.Tanh() if isinstance(part, nn.ReLU) else part for part in network()))
+    with pytest.raises(cg.ConfigError, match="are of another study"):  # of the same weights
+        cg.sweep(study(model=other), rows)
+
+
+def test_a_model_without_classes_is_a_row_with_its_error() -> None:
+    one = nn.Sequential(nn.Flatten(), nn.Linear(36, 5), nn.Flatten(0))
+    errors = cg.sweep(study(model=one)).errors
+    assert len(errors) == 8
+    assert "an accuracy needs a row of classes each" in errors[0]["error"]
 
 
 def test_rows_that_are_missing_take_equal_numbers_from_those_that_are_there(tmp_path: Path) -> None:
@@ -198,6 +210,14 @@ def test_a_killed_sweep_goes_on(tmp_path: Path) -> None:
     undisturbed = tmp_path / "undisturbed.csv"
     assert cg.sweep(path, undisturbed).emulations == 10
     assert undisturbed.read_bytes() == rows.read_bytes()
+
+
+def test_the_studies_among_the_examples_are_studies() -> None:
+    """Every point is a setting: no parameter is misspelt, no value out of range."""
+    for path in sorted(EXAMPLES.glob("*.yaml")):
+        read = as_study(path)
+        settings = Settings(read)
+        assert len([settings.of(point) for point in read.points()]) == len(read) > 1
 
 
 def test_the_front_is_what_nothing_beats() -> None:
