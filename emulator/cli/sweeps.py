@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -29,9 +30,12 @@ def sweep_arguments(parser: argparse.ArgumentParser) -> None:
 def run_sweep(args: argparse.Namespace) -> int:
     """A study's points: costed, emulated, kept, drawn."""
     from ..sweep.front import front
+    from ..sweep.plot import check_picture
     from ..sweep.sweep import sweep
 
     front([], args.cost, args.gain)  # a figure that does not exist is said before, not after
+    if args.png:
+        check_picture(Path(args.png))
     done = sweep(args.study, args.rows, args.backend, args.workers)
     if args.html:
         done.write_page(args.html)

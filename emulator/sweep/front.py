@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from crossgrid.kernels.errors import ConfigError, unknown
 
-from .table import FIGURES, Row
+from .figures import FIGURES
+from .table import Row
 
 #: figures of which more is better; of the others less is
 MORE_IS_BETTER = ("accuracy", "tops_per_w", "utilization", "tiles_busy")

@@ -23,8 +23,8 @@ AXIS_NAMES: dict[str, tuple[str, float]] = {
 NAMED = 8
 
 
-def draw(sweep: Sweep, path: Path, cost: str, gain: str) -> Path:
-    """Write the picture of ``gain`` over ``cost``; the format is the name's ending."""
+def check_picture(path: Path) -> None:
+    """Raise ``ConfigError`` where the name's ending is no format of pictures."""
     import matplotlib
 
     matplotlib.use("Agg", force=False)
@@ -35,6 +35,13 @@ def draw(sweep: Sweep, path: Path, cost: str, gain: str) -> Path:
     if form not in known:
         names = ", ".join(known)
         raise ConfigError(f"picture '{path}': '{form}' is no format of pictures; give one of {names}")
+
+
+def draw(sweep: Sweep, path: Path, cost: str, gain: str) -> Path:
+    """Write the picture of ``gain`` over ``cost``; the format is the name's ending."""
+    from matplotlib.figure import Figure
+
+    check_picture(path)
     chosen = sweep.front(cost, gain)
     figure = Figure(figsize=(9, 5), layout="constrained")
     axes = figure.add_subplot()

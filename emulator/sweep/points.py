@@ -21,11 +21,13 @@ from ..model.analog_model import analog_matrices, drift_analog_weights, program_
 from ..model.convert import convert_to_analog
 from ..run.emulate import emulate
 from ..shapes.analog import traced_shapes
+from ..shapes.attempts import attempt
 from ..shapes.counting import ModelShapes
+from .figures import FIGURES
 from .numbers import numbers_of, peripheries_of
 from .settings import Setting, config_of
 from .study import Point, Study
-from .table import FIGURES, Row
+from .table import Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,10 @@ class Bench:
                 if setting.drift_s is not None:
                     program_analog_weights(model)
                     drift_analog_weights(model, float(setting.drift_s))
-                outputs = running.infer(x, self.study.batch)
+                outputs = attempt(
+                    lambda: running.infer(x, self.study.batch), "the model fails on the study's inputs",
+                    "give inputs and a batch that it takes",
+                )  # fmt: skip
         if not isinstance(outputs, Tensor) or outputs.dim() != 2 or len(outputs) != len(labels):
             given = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
             raise ConfigError(

@@ -37,7 +37,7 @@ class Settings:
 
     def __init__(self, study: Study) -> None:
         self.study = study
-        self._base: Any = None
+        self._base = chip_data(study.chip_name)
         self._chips: dict[str, Chip] = {}
 
     def of(self, point: Point) -> Setting:
@@ -60,8 +60,6 @@ class Settings:
     def _chip(self, changes: Mapping[str, Any]) -> Chip:
         key = repr(sorted(changes.items()))
         if key not in self._chips:
-            if self._base is None:
-                self._base = chip_data(self.study.chip_name)
             data = copy.deepcopy(self._base)
             for path, value in changes.items():
                 _assign(data, path.split(".")[1:], value, path)

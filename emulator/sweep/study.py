@@ -20,6 +20,7 @@ from crossgrid.chip.description.load import presets
 from crossgrid.kernels.errors import ConfigError, shown, unknown
 
 from ..shapes.loading import load_model, load_value
+from .figures import COLUMNS
 
 #: points of a study at most: each takes a row, and milliseconds for its cost alone
 MOST_POINTS = 1_000_000
@@ -81,6 +82,16 @@ class Study:
                 f"the study has {len(self)} points, at most {MOST_POINTS} are swept; give fewer values, or a "
                 "sampler"
             )
+        for key, kinds in (
+            ("model", (str, nn.Module)),
+            ("data", (str, tuple, list)),
+            ("chip", str),
+            ("config", str),
+        ):
+            if not isinstance(getattr(self, key), kinds):
+                raise ConfigError(
+                    f"study: {key} = {shown(getattr(self, key))} must be a name such as FILE.py:CALLABLE"
+                )
         for key in ("batch", "samples"):
             value = getattr(self, key)
             if (value is not None or key == "batch") and (type(value) is not int or value < 1):
@@ -128,7 +139,10 @@ class Study:
         data = load_value(str(self.folder / self.data), "data") if isinstance(self.data, str) else self.data
         if not isinstance(data, (tuple, list)) or len(data) != 2:
             raise ConfigError(f"{name} is a {type(data).__name__}; give inputs and labels, two tensors")
-        x, y = (torch.as_tensor(part) for part in data)
+        try:
+            x, y = (torch.as_tensor(part) for part in data)
+        except (ValueError, TypeError, RuntimeError) as error:
+            raise ConfigError(f"{name}: inputs or labels are no tensors ({error!s:.120})") from None
         if x.dim() == 0 or len(x) == 0 or y.shape != x.shape[:1]:
             raise ConfigError(
                 f"{name}: inputs have shape {tuple(x.shape)}, labels {tuple(y.shape)}; give a label an input"
@@ -161,6 +175,8 @@ def _add(digest: Any, name: str, value: Any) -> None:
 
 
 def _check_values(name: str, values: Any) -> None:
+    if name in COLUMNS:
+        raise ConfigError(f"parameter '{name}' has the name of a column of the rows; give it another one")
     if isinstance(values, str) or not isinstance(values, Sequence) or not values:
         raise ConfigError(f"parameter '{name}' = {shown(values)} must be a list of values")
     if name.partition(".")[0] in ROOTS:

@@ -15,26 +15,8 @@ from typing import Any
 
 from crossgrid.kernels.errors import ConfigError
 
+from .figures import FIGURES
 from .study import Study
-
-#: what a row says beside the parameters, and of which type
-FIGURES: dict[str, type] = {
-    "accuracy": float,
-    "energy_pj": float,
-    "area_mm2": float,
-    "latency_ns": float,
-    "interval_ns": float,
-    "tops_per_w": float,
-    "tiles": int,
-    "chips_used": int,
-    "utilization": float,  # weights over cells of used tiles
-    "tiles_busy": float,  # part of the time in which a used tile works
-    "bottleneck": str,
-    "numbers": str,  # equal where emulated numbers are
-    "warning": str,
-    "error": str,
-    "study": str,
-}
 
 Row = dict[str, Any]
 

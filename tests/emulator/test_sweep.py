@@ -127,6 +127,7 @@ def test_points_that_cannot_be_are_rows_with_their_error() -> None:
         ({"strategy": "packed"}, "must be a list of values"),
         ({"strategy": []}, "must be a list of values"),
         ({}, "a study needs parameters"),
+        ({"accuracy": [{"seed": 1}]}, "'accuracy' has the name of a column"),
     ],
 )
 def test_a_parameter_that_does_not_exist_is_named(parameters: dict[str, Any], error: str) -> None:
@@ -145,6 +146,12 @@ def test_studies_that_cannot_be_read_are_named(tmp_path: Path) -> None:
         cg.sweep(study(config="InferenceRPUConfg"))
     with pytest.raises(cg.ConfigError, match=r"inputs have shape \(40, 1, 6, 6\), labels \(39,\)"):
         cg.sweep(study(data=(data()[0], data()[1][1:])))
+    with pytest.raises(cg.ConfigError, match="inputs or labels are no tensors"):
+        cg.sweep(study(data=(["a"], [1])))
+    with pytest.raises(cg.ConfigError, match=r"model = 3 must be a name such as FILE.py:CALLABLE"):
+        cg.sweep(study(model=3))
+    with pytest.raises(cg.ConfigError, match=r"chip file 'none.yaml' does not exist"):
+        cg.sweep(study(chip="none.yaml"))
     with pytest.raises(cg.ConfigError, match=r"'.txt' is no format of rows; give a name in .csv"):
         cg.sweep(study(), tmp_path / "rows.txt")
 
@@ -164,6 +171,23 @@ def test_rows_are_kept_and_not_done_again(tmp_path: Path, ending: str) -> None:
     other = nn.Sequential(*(nn.Tanh() if isinstance(part, nn.ReLU) else part for part in network()))
     with pytest.raises(cg.ConfigError, match="are of another study"):  # of the same weights
         cg.sweep(study(model=other), rows)
+
+
+def test_a_model_that_fails_is_a_row_with_its_error() -> None:
+    class Alone(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(36, 5)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            if len(x) > 1:
+                raise RuntimeError("one at a time")
+            return self.layer(x.flatten(1))
+
+    errors = cg.sweep(study(model=Alone())).errors
+    assert len(errors) == 8
+    assert "the model fails on the study's inputs (RuntimeError: one at a time)" in errors[0]["error"]
+    assert not cg.sweep(study(model=Alone(), batch=1)).errors
 
 
 def test_a_model_without_classes_is_a_row_with_its_error() -> None:
