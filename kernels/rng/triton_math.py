@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+
 import triton
 import triton.language as tl
+
+from ..machine.bind import rebind
+from . import formulas
 
 static_range = range if triton.knobs.runtime.interpret else tl.static_range
 
@@ -64,11 +69,6 @@ def divide(a, b):
 
 
 @triton.jit
-def exp(x):
-    return tl.exp(x)
-
-
-@triton.jit
 def log(x):
     return tl.log(x)
 
@@ -76,16 +76,6 @@ def log(x):
 @triton.jit
 def abs(x):
     return tl.abs(x)
-
-
-@triton.jit
-def floor(x):
-    return tl.floor(x)
-
-
-@triton.jit
-def ceil(x):
-    return tl.ceil(x)
 
 
 @triton.jit
@@ -97,8 +87,31 @@ def rint(x):
 
 
 @triton.jit
+def floor(x):
+    """By ``rint``: a card's own takes denormals for zeros."""
+    nearest = rint(x)
+    return nearest - (nearest > x).to(tl.float32)
+
+
+@triton.jit
+def ceil(x):
+    """By ``rint``, as ``floor``."""
+    nearest = rint(x)
+    return nearest + (nearest < x).to(tl.float32)
+
+
+def _own(formula):
+    """A formula of this project in place of a function that is another on every card."""
+    return triton.jit(rebind(formula, sys.modules[__name__], {"tl": tl, "Any": tl.tensor}))
+
+
+exp = _own(formulas.exponential)
+_log = _own(formulas.natural_log)
+
+
+@triton.jit
 def power(base, exponent):
     """base^exponent for base >= 0; 0 for base <= 0."""
     positive = base > 0.0
-    value = tl.exp(exponent * tl.log(tl.where(positive, base, 1.0)))
+    value = exp(exponent * _log(tl.where(positive, base, 1.0)))
     return tl.where(positive, value, 0.0)

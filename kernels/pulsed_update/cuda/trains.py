@@ -152,8 +152,8 @@ def line_codes(
 @triton.jit
 def train_kernel(vectors, active, keys, tick_of_first, codes, shape, scaling, extra, HOW: tl.constexpr):
     """Trains of vector b of tile t. The length is -1 or -2 where x or d is not finite, -3 if too long."""
-    t, b = tl.program_id(0), tl.program_id(1)
     batch, columns, rows = shape.vectors, shape.columns, shape.rows
+    t, b = tl.program_id(0) // batch, tl.program_id(0) % batch
     x_values = vectors.x_XBI + (tl.load(vectors.x_of_T + t) * batch + b) * columns
     d_values = vectors.d_DBO + (tl.load(vectors.d_of_T + t) * batch + b) * rows
     x_bits, d_bits = largest(x_values, columns, HOW.block), largest(d_values, rows, HOW.block)

@@ -55,9 +55,10 @@ def run(device: Any, order: Update, looks: Looks | None = None) -> Status:
         rule.scaling, rule.mode, bool(rule.jitter), has_active, rule.parts,
         min(1024, triton.next_power_of_2(max(rows, columns))),
     )  # fmt: skip
-    train_kernel[(tiles, batch)](
+    train_kernel[(tiles * batch,)](  # one axis: a second one ends at 65,535
         Vectors(*(there(each) for each in vectors)), there(order.active_TB) if has_active else lengths,
         there(order.train_keys_T2), ticks, codes, shape, scaling, pulsing.extra, HOW=trained,
+        enable_fp_fusion=False,
     )  # fmt: skip
     shortest = int(lengths.min())
     if shortest < 0:
@@ -74,7 +75,7 @@ def run(device: Any, order: Update, looks: Looks | None = None) -> Status:
             keys_T2=there(devices.keys_T2),
         ),
         ticks, codes, pulses, shape, int(pulsing.rate < 0), pulsing.extra, step=jitted(kind.step),
-        KIND=parameters_type(kind), PARAMETERS=len(kind.parameters), HOW=stepped,
+        KIND=parameters_type(kind), PARAMETERS=len(kind.parameters), HOW=stepped, enable_fp_fusion=False,
     )  # fmt: skip
     order.pulses_T[:] += pulses.reshape(tiles, rows).sum(dim=1).cpu().numpy()
     return Status.DONE

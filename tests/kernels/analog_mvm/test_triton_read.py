@@ -1,4 +1,4 @@
-"""The read by Triton: interpreted on small shapes, compiled ahead for two architectures, run on a card."""
+"""The read by Triton: interpreted on small shapes, compiled ahead for three architectures, run on a card."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_the_read_compiles_ahead_without_a_card():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("architecture", ["80", "90"])
+@pytest.mark.parametrize("architecture", ["80", "90", "100"])
 def test_every_read_compiles_ahead_without_a_card(architecture):
     assert len(_lines_of("read_ahead.py", architecture, "every", TRITON_INTERPRET="0")) == 14
 

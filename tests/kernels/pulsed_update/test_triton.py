@@ -1,4 +1,4 @@
-"""Triton: interpreted on small shapes, compiled ahead for two architectures, run where there is a card."""
+"""Triton: interpreted on small shapes, compiled ahead for three architectures, run where there is a card."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from update_cases import DEVICES, PULSED
 pytest.importorskip("triton", reason="Triton is an extra: pip install 'crossgrid[cuda]'")
 
 HERE = Path(__file__).parent
-ARCHITECTURES = (80, 90)
+ARCHITECTURES = (80, 90, 100)
 
 
 def _run(script: str, *arguments: str, **environment: str) -> str:

@@ -14,6 +14,7 @@ import triton
 import triton.language as tl
 
 from crossgrid.kernels.card import card
+from crossgrid.kernels.devices import PiecewiseStepDevice
 from crossgrid.kernels.pulsed_update.parameters import UpdateParameters
 from crossgrid.kernels.rng.cuda import philox4x32
 
@@ -54,13 +55,19 @@ def check_known_answers() -> None:
 
 
 def check_update(device: Any, parameters: UpdateParameters, **arguments: Any) -> None:
-    """Equal pulses, weights within 1e-6, across an overflow of the tick's lower word."""
+    """The bits of the processors' kernels, and nearly the readable ones'; the tick's lower word overflows."""
     arguments = {"first_tick": (1 << 32) - 2, **arguments}
     naive, naive_pulses, _ = trained(device, "naive", parameters, **arguments)
     weights, pulses, _ = trained(device, "cuda", parameters, **arguments)
+    compiled, compiled_pulses, _ = trained(device, "cpu", parameters, **arguments)
     assert pulses.sum() > 0
     assert np.array_equal(naive_pulses, pulses), (naive_pulses, pulses)
     assert np.abs(naive - weights).max() <= 1e-6
+    assert np.array_equal(compiled_pulses, pulses), (compiled_pulses, pulses)
+    if isinstance(device, PiecewiseStepDevice):  # numba makes a node's number, a whole one, a double
+        assert np.abs(compiled - weights).max() <= 1e-9
+    else:
+        assert np.array_equal(compiled, weights), np.abs(compiled - weights).max()
 
 
 def main() -> None:
