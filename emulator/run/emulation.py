@@ -314,11 +314,11 @@ class Emulation:
             local = LocalExecutor(self.device)
             self.totals.actors = 1
             return local, [local.place(number, spec) for number, spec in enumerate(specs)]
-        warm_kernels(specs)
         if self.cut is not None:
             return self._start_stages(self.cut, specs)
         from ..actors.executor import RayExecutor
 
+        warm_kernels(specs)
         executor = RayExecutor(specs, self.tiles_per_actor, self.timeout_s, self.device, self.recovery)
         self.totals.actors = len(executor.hosts)
         return executor, executor.hostings

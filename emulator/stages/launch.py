@@ -20,6 +20,7 @@ from ..actors.launch import nodes
 from ..actors.packing import CROSSPOINT_BYTES, Node
 from ..errors import BackendError, TileError
 from ..hosts.grid import TileGrid
+from ..hosts.warm import warm_kernels
 from ..tiles.layer_spec import LayerSpec
 from .actor import FLOW, Abandoned, Clocks, StageActor
 from .cut import Cut
@@ -85,7 +86,8 @@ class StageLauncher:
         Raises:
             ConfigError: a stage is too large for its node.
         """
-        usable, count = [node for node in nodes() if node.processors >= 1], self.cut.count
+        known, count = nodes(), self.cut.count
+        usable = [node for node in known if node.processors >= 1] or known
         homes = [usable[number * len(usable) // count] for number in range(count)]
         alone = {node.name for node in homes} == {ray.get_runtime_context().get_node_id()}
         self.at = self.directory if alone else None
@@ -111,6 +113,7 @@ class StageLauncher:
             BackendError: one does not start.
         """
         made: Any = ray.remote(StageActor)
+        warming = self.warm([stage for stage in stages if stage.actor is None])
         for stage in stages:
             placed = NodeAffinitySchedulingStrategy(stage.node.name, soft=stage.actor is not None)
             options = made.options(num_cpus=0, scheduling_strategy=placed)
@@ -119,11 +122,23 @@ class StageLauncher:
             addresses = ray.get([stage.actor.where.remote() for stage in stages], timeout=START_SECONDS)
             for stage, address in zip(stages, addresses, strict=True):
                 stage.address, stage.socket = address, address.endpoint.connected(FLOW)
+            given(warming, None)
             given([s.actor.load.remote(s.packed, self.cut, s.specs, self.weights) for s in stages], None)
         except ray.exceptions.RayError as error:
             raise BackendError(
                 f"stages of the model did not start: {' '.join(str(error).split())!s:.300}; see `ray status`"
             ) from error
+
+    def warm(self, stages: Sequence[Stage]) -> list[Any]:
+        """Compile the kernels once a node, in a process that ends then: the promises of it."""
+        specs = {stage.node.name: [*stage.specs.values()] for stage in stages}
+        made: Any = ray.remote(warm_kernels)
+        return [
+            made.options(
+                num_cpus=0, scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)
+            ).remote(of_node)
+            for node, of_node in specs.items()
+        ]
 
     def connect(self, stages: Sequence[Stage], number: int) -> None:
         """Let a stage send to the next one, or to the driver."""

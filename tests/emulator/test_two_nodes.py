@@ -15,10 +15,10 @@ import pytest
 pytest.importorskip("ray", reason="Ray is an extra: pip install 'crossgrid[ray]'")
 
 
-def of_both(*kills: float, timeout: float = 280) -> list[dict[str, Any]]:
+def of_both(*kills: float, timeout: float = 280, program: str = "two_nodes.py") -> list[dict[str, Any]]:
     """What the network gave here, and over two nodes: once, or once for each kill of a node."""
-    program = Path(__file__).parent / "two_nodes.py"
-    command = [sys.executable, str(program), *map(str, kills)]
+    program = str(Path(__file__).parent / program)
+    command = [sys.executable, program, *map(str, kills)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     found: list[dict[str, Any]] = json.loads(done.stdout.splitlines()[-1])
@@ -63,3 +63,13 @@ def test_two_nodes_give_the_bits_of_local() -> None:
     assert nodes["0"] != nodes["1"]
     assert len(there["actors"]) == 3 + 2
     assert {actor["endpoint"].split(":")[0] for actor in there["actors"]} == {"ipc", "tcp"}
+
+
+@pytest.mark.slow
+def test_a_stage_on_each_node_gives_the_bits_of_local() -> None:
+    """Values go from node to node over TCP with keys."""
+    here, there = of_both(program="stages_on_two_nodes.py")
+    assert there["outputs"] == here["outputs"]
+    assert there["weights"] == here["weights"]
+    assert len({node for node, _ in there["at"]}) == 2
+    assert {address.split(":")[0] for _, address in there["at"]} == {"tcp"}
