@@ -130,9 +130,9 @@ def plot(samples: list[tuple[float, list[float]]], path: Path) -> None:
 
     figure = Figure(figsize=(9, 5), layout="constrained")
     for k, (name, axes) in enumerate(zip(FIGURES, figure.subplots(2, 3).flat, strict=True)):
-        axes.plot([t / 60 for t, _ in samples], [values[k] for _, values in samples], lw=1)
-        axes.set(title=name, xlabel="minutes")
-        axes.set_ylim(bottom=0)
+        found = [values[k] for _, values in samples]
+        axes.plot([t / 60 for t, _ in samples], found, lw=1)
+        axes.set(title=name, xlabel="minutes", ylim=(0, 1.1 * max(found)))
     figure.savefig(path, dpi=100)
 
 
