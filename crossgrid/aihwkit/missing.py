@@ -13,7 +13,7 @@ CLOUD = "the cloud service is IBM's; train here with crossgrid.aihwkit.experimen
 BINDINGS = "there is no C++ library behind; tiles are crossgrid.aihwkit.simulator.tiles.AnalogTile"
 QUANTIZED = "torch.ao.quantization quantizes what is digital, IOParameters.inp_res and out_res what is not"
 OWN_TILES = "a tile of your own is a device in one file (see kernels/devices/neurosim.py), for all backends"
-TIMED_IR_DROP = "use IOParameters(ir_drop=...), or ir_drop='nodal', which solves the network of each tile"
+TIMED_IR_DROP = "tiles of a TorchInferenceRPUConfigIRDropT are read in time; there is no class of their own"
 OPTIMISED = "compare converters by their error, such as crossgrid.aihwkit.inference.NPairConductanceConverter"
 FUSION = "export cg.convert_to_digital(model), or a tile's netlist (crossgrid.kernels.circuit.spice)"
 OLD_FILES = "load the checkpoint with the aihwkit that wrote it and save it again"
@@ -31,7 +31,6 @@ INSTEAD: dict[str, str] = {
     "TorchTransferTile": "use TransferCompound, ChoppedTransferCompound or DynamicTransferCompound",
     "TransferSimulatorTile": "use TransferCompound, ChoppedTransferCompound or DynamicTransferCompound",
     "TorchSimulatorTile": "TorchInferenceTile computes on tiles; what is behind is crossgrid.AnalogTile",
-    "IOParametersIRDropT": TIMED_IR_DROP, "TorchInferenceRPUConfigIRDropT": TIMED_IR_DROP,
     "TorchSimulatorTileIRDropT": TIMED_IR_DROP,
     "WeightProgrammingOptimizer": OPTIMISED, "wpo": OPTIMISED,
     "FusionConductanceConverter": FUSION, "fusion": FUSION, "fusion_export": FUSION, "fusion_import": FUSION,

@@ -4,8 +4,10 @@ from .parameters import IOParameters
 from .reads.make import periphery
 from .reads.nodal import share_networks
 from .reads.periphery import Periphery, ReadCounts, warm
+from .reads.pulses import TimedIOParameters
 from .reads.sliced import SlicedIOParameters
 
 __all__ = [
-    "IOParameters", "Periphery", "ReadCounts", "SlicedIOParameters", "periphery", "share_networks", "warm",
+    "IOParameters", "Periphery", "ReadCounts", "SlicedIOParameters", "TimedIOParameters", "periphery",
+    "share_networks", "warm",
 ]  # fmt: skip

@@ -58,9 +58,14 @@ class AnalogMVType(Enum):
     """In two reads that are summed before the ADC."""
     POS_NEG_SEPARATE_DIGITAL_SUM = "PosNegSeparateDigitalSum"
     """In two reads, each through the ADC."""
+    SPLIT_MODE = "SplitMode"
+    """Low bits and high bits of the inputs, each in a read; of periphery that is read in time."""
+    BIT_WISE = "BitWise"
+    """Each bit of the inputs in a read; of periphery that is read in time."""
 
 
 AnalogMVMType = AnalogMVType
+IN_PARTS = (AnalogMVType.SPLIT_MODE, AnalogMVType.BIT_WISE)
 
 NODAL = "nodal"  # of ir_drop
 DEFAULT_G_RATIO = 1.0 / 0.35 / 5e-6
@@ -167,6 +172,12 @@ class IOParameters(Config):
             )
         if isinstance(self.ir_drop, str):
             self._validate_nodal(self.ir_drop)
+        if self.mv_type in IN_PARTS and not self.perfect:
+            raise ConfigError(
+                f"{type(self).__name__}.mv_type = {self.mv_type.name} sends inputs in parts, which is read "
+                "in time: take TimedIOParameters of kernels.analog_mvm, in crossgrid.aihwkit a "
+                "TorchInferenceRPUConfigIRDropT"
+            )
 
     def _validate_nodal(self, ir_drop: str) -> None:
         name = type(self).__name__

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..rng import Stream, counter_high
-from ..rng.formulas import normal_pair
+from ..rng.formulas import normal_pair, unit_interval
 from ..rng.naive import philox4x32
 from .parameters import AnalogMVType, IOParameters
 from .settings import is_nonlinear
@@ -81,6 +81,46 @@ def line_words(
     rows = np.arange((lines + 3) // 4, dtype=np.uint32)
     counter = np.stack([np.full_like(rows, column), rows, np.full_like(rows, low), np.full_like(rows, high)])
     return philox4x32(key, counter)
+
+
+def row_words(
+    keys_T2: NDArray[np.uint32], tile_M: NDArray[np.integer], at_M: NDArray[np.integer], stream: int,
+    number: int, purpose: int, calls: int,
+) -> NDArray[np.uint32]:  # fmt: skip
+    """Words [4, M, calls] of rows, each of a tile and at a tick of its own: those of ``line_words``."""
+    call_1C = np.arange(calls, dtype=np.uint32)[None, :]
+    words = np.empty((4, len(at_M), calls), np.uint32)
+    for t, key in enumerate(keys_T2):
+        mine = np.flatnonzero(tile_M == t)
+        at_M1 = at_M[mine].astype(np.uint64)[:, None]
+        high = np.uint64(stream << 24 | number << 16)
+        parts = np.uint32(purpose), call_1C, at_M1 & np.uint64(0xFFFFFFFF), high | at_M1 >> np.uint64(32)
+        words[:, mine] = philox4x32(key, np.stack(np.broadcast_arrays(*parts)))
+    return words
+
+
+def row_normals(
+    keys_T2: NDArray[np.uint32], tile_M: NDArray[np.integer], at_M: NDArray[np.integer], stream: int,
+    number: int, purpose: int, lines: int,
+) -> NDArray[np.float32]:  # fmt: skip
+    """A normal for each of ``lines`` of each row [M, lines]."""
+    words = row_words(keys_T2, tile_M, at_M, stream, number, purpose, (lines + 7) // 8)
+    return eight_normals(words).reshape(len(at_M), -1)[:, :lines]
+
+
+def row_uniforms(
+    keys_T2: NDArray[np.uint32], tile_M: NDArray[np.integer], at_M: NDArray[np.integer], stream: int,
+    number: int, purpose: int, lines: int,
+) -> NDArray[np.float32]:  # fmt: skip
+    """A uniform number for each of ``lines`` of each row [M, lines]."""
+    words = row_words(keys_T2, tile_M, at_M, stream, number, purpose, (lines + 3) // 4)
+    return unit_interval(words).transpose(1, 2, 0).reshape(len(at_M), -1)[:, :lines]
+
+
+def derived_key(key: NDArray[np.uint32], a: int, b: int, kind: int) -> NDArray[np.uint32]:
+    """A key [2] of something within a tile; ``kind`` is what is numbered so."""
+    counter = np.array([a, b, kind, Stream.TILE_KEY << 24], np.uint32)
+    return philox4x32(key, counter)[:2].copy()
 
 
 def crosspoint_normals(

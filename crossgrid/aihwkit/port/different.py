@@ -16,6 +16,7 @@ DIFFERENT: dict[str, str] = {
     "DistributedDataParallel": "not supported for tiles: cg.emulate(model, chip=..., backend='ray')",
     "analog_ctx": "a view of the weight's parameter; read with get_weights(), write with set_weights()",
     "TorchInferenceRPUConfig": "computed as InferenceRPUConfig is; autograd sees no inside of a read",
+    "TorchInferenceRPUConfigIRDropT": "its wires act in training too; train with forward.ir_drop = 0",
     "weight_scaling_lr_compensation": "without effect: a step moves W by the rate whatever the scales are",
     "on_the_fly_bindings": "without effect: tiles keep their configuration; see replace_rpu_config",
     "offload_input": "without effect: inputs wait in the host's memory anyway",

@@ -19,12 +19,10 @@ from ...backends import CPU, Backend
 from ...config import config, field
 from ...errors import ConfigError
 from ...rng import Stream
-from ...rng.formulas import unit_interval
-from ...rng.naive import philox4x32
 from ..parameters import BoundManagementType, IOParameters, NoiseManagementType
 from ..rows import Rows
 from ..settings import INPUT_NOISE, INPUT_ROUNDING, settings_of
-from ..spread import Spread, draw_spread, eight_normals
+from ..spread import Spread, derived_key, draw_spread, row_normals, row_uniforms
 from .periphery import Array, Count, Periphery, on_host
 
 Integers = NDArray[np.int32]
@@ -176,7 +174,7 @@ class SlicedPeriphery(Periphery):
             self._kernels.prepare(settings),
             self._column_spread(column_io, variants),
             [self._keys(variants, number) for number in range(reads * io.row_groups(self.length))],
-            np.stack([[_derived(key, number, 0, 2) for number in range(reads)] for key in self.keys_T2]),
+            np.stack([[derived_key(key, number, 0, 2) for number in range(reads)] for key in self.keys_T2]),
         )
 
     @property
@@ -238,7 +236,7 @@ class SlicedPeriphery(Periphery):
 
     def _keys(self, variants: int, number: int) -> NDArray[np.uint32]:
         """A key for every slice of every tile in pass ``number``: conversions share no noise."""
-        return np.stack([_derived(key, number, v, 1) for v in range(variants) for key in self.keys_T2])
+        return np.stack([derived_key(key, number, v, 1) for v in range(variants) for key in self.keys_T2])
 
     def _attempt_slices(
         self,
@@ -301,8 +299,8 @@ class SlicedPeriphery(Periphery):
         u_MI = np.divide(x_MI, scale_M1, out=np.zeros_like(x_MI), where=scale_M1 > 0)
         fine_MI = u_MI.astype(np.float64) * (levels / self._input_bound)
         if self.settings.inp_random:
-            words = self._input_words(4, INPUT_ROUNDING, self.keys_T2, rows, tick, number)
-            fine_MI += unit_interval(words).transpose(1, 2, 0).reshape(len(x_MI), -1)[:, : self.length] - 0.5
+            drawn = self._rows_drawn(self.keys_T2, rows, tick, number)
+            fine_MI += row_uniforms(*drawn, INPUT_ROUNDING, self.length) - 0.5
         codes: Integers = np.clip(np.rint(fine_MI), -levels, levels).astype(np.int32)
         return codes
 
@@ -328,24 +326,16 @@ class SlicedPeriphery(Periphery):
         """The lines in pass ``k``: its digits, with the noise of the DAC."""
         driven = digits_MI.astype(np.float32)
         if self.io.inp_noise > 0:
-            words = self._input_words(8, INPUT_NOISE, self._columns.keys_TP2[:, k], rows, tick, number)
-            normals = eight_normals(words).reshape(len(driven), -1)[:, : self.length]
+            drawn = self._rows_drawn(self._columns.keys_TP2[:, k], rows, tick, number)
+            normals = row_normals(*drawn, INPUT_NOISE, self.length)
             driven += np.float32(self.io.inp_noise * self.io.largest_digits[1]) * normals
         return driven
 
-    def _input_words(
-        self, group: int, purpose: int, keys_T2: NDArray[np.uint32], rows: Rows, tick: int, number: int
-    ) -> NDArray[np.uint32]:
-        """Words [4, M, calls] for the lines of every input row at its own tick, ``group`` lines a call."""
-        calls = np.arange((self.length + group - 1) // group, dtype=np.uint32)[None, :]
-        words = np.empty((4, len(rows.source_M), calls.shape[1]), np.uint32)
-        for t, key in enumerate(keys_T2):
-            mine = np.flatnonzero(rows.tile_M == t)
-            at_M1 = (tick + rows.input_vector_M[mine]).astype(np.uint64)[:, None]
-            high = np.uint64(self.settings.stream << 24 | number << 16)
-            parts = np.uint32(purpose), calls, at_M1 & np.uint64(0xFFFFFFFF), high | at_M1 >> np.uint64(32)
-            words[:, mine] = philox4x32(key, np.stack(np.broadcast_arrays(*parts)))
-        return words
+    def _rows_drawn(
+        self, keys_T2: NDArray[np.uint32], rows: Rows, tick: int, number: int
+    ) -> tuple[NDArray[np.uint32], Count, Count, int, int]:
+        """What addresses the draws of input rows."""
+        return keys_T2, rows.tile_M, tick + rows.input_vector_M, self.settings.stream, number
 
 
 def _stacked(rows: Rows, variants: int) -> Rows:
@@ -358,9 +348,3 @@ def _stacked(rows: Rows, variants: int) -> Rows:
         first_T1, np.tile(rows.vector_N, variants), np.tile(rows.input_first_T, variants),
         np.arange(inputs), zeros, zeros, True,
     )  # fmt: skip
-
-
-def _derived(key: NDArray[np.uint32], a: int, b: int, kind: int) -> NDArray[np.uint32]:
-    """A key [2] of something within a tile; ``kind`` is what is numbered so."""
-    counter = np.array([a, b, kind, Stream.TILE_KEY << 24], np.uint32)
-    return philox4x32(key, counter)[:2].copy()

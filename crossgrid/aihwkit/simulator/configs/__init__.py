@@ -6,6 +6,7 @@ from ..parameters import BoundManagementType as BoundManagementType
 from ..parameters import DriftParameter as DriftParameter
 from ..parameters import InputRangeParameter as InputRangeParameter
 from ..parameters import IOParameters as IOParameters
+from ..parameters import IOParametersIRDropT as IOParametersIRDropT
 from ..parameters import MappingParameter as MappingParameter
 from ..parameters import NoiseManagementType as NoiseManagementType
 from ..parameters import PrePostProcessingParameter as PrePostProcessingParameter
@@ -36,6 +37,7 @@ from .configs import FloatingPointRPUConfig as FloatingPointRPUConfig
 from .configs import InferenceRPUConfig as InferenceRPUConfig
 from .configs import SingleRPUConfig as SingleRPUConfig
 from .configs import TorchInferenceRPUConfig as TorchInferenceRPUConfig
+from .configs import TorchInferenceRPUConfigIRDropT as TorchInferenceRPUConfigIRDropT
 from .configs import UnitCellRPUConfig as UnitCellRPUConfig
 from .devices import ConstantStepDevice as ConstantStepDevice
 from .devices import ExpStepDevice as ExpStepDevice

@@ -16,7 +16,7 @@ from crossgrid.kernels.pulsed_update.parameters import PulseType, UpdateParamete
 from ...missing import PREFIX, absent
 from ..parameters.base import RPUConfigBase
 from ..parameters.inference import WeightModifierParameter
-from ..parameters.io import IOParameters
+from ..parameters.io import IOParameters, IOParametersIRDropT
 from ..parameters.mapping import MappableRPU as MappableRPU
 from ..parameters.mapping import MappingParameter
 from ..parameters.pre_post import PrePostProcessingParameter
@@ -102,6 +102,17 @@ class TorchInferenceRPUConfig(InferenceRPUConfig):
     """As ``InferenceRPUConfig``: here both are computed by the same kernels."""
 
 
+@config
+class TorchInferenceRPUConfigIRDropT(TorchInferenceRPUConfig):
+    """Tiles whose inputs are durations of pulses, read through wires with a resistance.
+
+    A line has as many crossings as ``mapping.max_input_size``, or as its inputs where that is 0; weights are
+    the pairs of conductances of ``noise_model.g_converter``. The wires act in training too.
+    """
+
+    forward: core.IOParameters = field(factory=IOParametersIRDropT)
+
+
 def core_config(configuration: Any) -> Any:
     """``configuration`` as this project's tiles take it: no class of this package is in it."""
     if isinstance(configuration, list):
@@ -111,6 +122,8 @@ def core_config(configuration: Any) -> Any:
     kind: Any = next(each for each in type(configuration).__mro__ if not each.__module__.startswith(PREFIX))
     own: Any = type(configuration)
     values = {spec.name: getattr(configuration, spec.name) for spec in dataclasses.fields(kind)}
+    if isinstance(values.get("forward"), IOParametersIRDropT):
+        values["forward"] = _forward(configuration)
     converted = {name: core_config(value) for name, value in values.items()}
     if kind is own and all(converted[name] is values[name] for name in values if name in converted):
         return configuration
@@ -118,6 +131,15 @@ def core_config(configuration: Any) -> Any:
     for name, value in converted.items():
         object.__setattr__(made, name, value)
     return made
+
+
+def _forward(configuration: Any) -> core.IOParameters:
+    """What ``IOParametersIRDropT`` means to the tiles of ``configuration``."""
+    io = configuration.forward
+    if not isinstance(configuration, TorchInferenceRPUConfigIRDropT):
+        return io.at_once()  # type: ignore[no-any-return]
+    converter = core_config(configuration.noise_model.g_converter)
+    return io.in_time(configuration.mapping.max_input_size, converter)  # type: ignore[no-any-return]
 
 
 __getattr__ = absent(__name__)

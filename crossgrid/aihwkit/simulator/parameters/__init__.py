@@ -17,6 +17,7 @@ from .inference import WeightClipParameter as WeightClipParameter
 from .inference import WeightModifierParameter as WeightModifierParameter
 from .inference import WeightRemapParameter as WeightRemapParameter
 from .io import IOParameters as IOParameters
+from .io import IOParametersIRDropT as IOParametersIRDropT
 from .mapping import MappingParameter as MappingParameter
 from .pre_post import InputRangeParameter as InputRangeParameter
 from .pre_post import PrePostProcessingParameter as PrePostProcessingParameter
