@@ -112,6 +112,13 @@ class TorchInferenceRPUConfigIRDropT(TorchInferenceRPUConfig):
 
     forward: core.IOParameters = field(factory=IOParametersIRDropT)
 
+    @property
+    def simulator_tile_class(self) -> Any:
+        """The class of what is behind the digital periphery of its tiles."""
+        from ..tiles.simulator import SimulatorView
+
+        return SimulatorView
+
 
 def core_config(configuration: Any) -> Any:
     """``configuration`` as this project's tiles take it: no class of this package is in it."""

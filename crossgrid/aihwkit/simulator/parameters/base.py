@@ -24,13 +24,6 @@ class RPUConfigBase:
         return tile_class_of(self)
 
     @property
-    def simulator_tile_class(self) -> Any:
-        """The class of what is behind the digital periphery of its tiles."""
-        from ..tiles.simulator import SimulatorView
-
-        return SimulatorView
-
-    @property
     def tile_array_class(self) -> Any:
         """The class of an array of tiles that hold one matrix."""
         from ..tiles.array import TileModuleArray
