@@ -28,9 +28,9 @@ class TimedIOParameters(IOParameters):
     ir_drop_segments: int = field(8, at_least=1)
     """Number of pieces that a line is cut into, whose devices count as one."""
     ir_drop_time_step_resolution_scale: float = field(1.0, above=0.0)
-    """Steps of time for a step of the DAC."""
+    """Number of steps of time for a step of the DAC."""
     ir_drop_v_read: float = field(0.4005, above=0.0)
-    """Voltage that the ADC holds a line at in V."""
+    """Voltage that the ADC holds a line at, in units of 1 V."""
     split_mode_bit_shift: int = field(3, at_least=1)
     """Number of low bits that are sent in a pass of their own."""
     apply_xdep_pcm_read_noise: bool = field(False)
@@ -40,7 +40,7 @@ class TimedIOParameters(IOParameters):
     adc_quantization: bool = field(True)
     """Whether the charge of a line is counted in whole ticks of the ADC."""
     adc_frequency: float = field(6.24, above=0.0)
-    """Ticks of the ADC for a charge of 100 µA ns."""
+    """Number of the ADC's ticks for a charge of 100 µA ns."""
     ir_drop_integration_sum: bool = field(False)
     """Whether charge is the sum over the steps of time, or else by the trapezoidal rule."""
     ir_drop_rows: int = field(0, at_least=0)
