@@ -20,13 +20,7 @@ def net() -> nn.Module:
             nn.Conv2d(16, 32, 4, stride=2, padding=1), nn.ReLU(),
             nn.Flatten(), nn.Linear(128, 10),
         )  # fmt: skip
-        x, y = (part[TEST_DIGITS:] for part in digits())
-        optimizer = torch.optim.Adam(made.parameters(), lr=3e-3)
-        for _ in range(12):
-            for batch in torch.randperm(len(x)).split(64):
-                optimizer.zero_grad()
-                nn.functional.cross_entropy(made(x[batch]), y[batch]).backward()
-                optimizer.step()
+        _train(made, 3e-3)
     return made
 
 
@@ -38,14 +32,19 @@ def robust_net() -> nn.Module:
     with torch.random.fork_rng([]):
         made = cg.convert_to_analog(net(), config, seed=1)
         torch.manual_seed(2)
-        x, y = (part[TEST_DIGITS:] for part in digits())
-        optimizer = torch.optim.Adam(made.parameters(), lr=2e-3)
-        for _ in range(12):
-            for batch in torch.randperm(len(x)).split(64):
-                optimizer.zero_grad()
-                nn.functional.cross_entropy(made(x[batch]), y[batch]).backward()
-                optimizer.step()
+        _train(made, 2e-3)
     return cg.convert_to_digital(made)
+
+
+def _train(model: nn.Module, rate: float) -> None:
+    """Twelve epochs on the digits that nobody is asked about."""
+    x, y = (part[TEST_DIGITS:] for part in digits())
+    optimizer = torch.optim.Adam(model.parameters(), lr=rate)
+    for _ in range(12):
+        for batch in torch.randperm(len(x)).split(64):
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(model(x[batch]), y[batch]).backward()
+            optimizer.step()
 
 
 def test_set() -> tuple[Tensor, Tensor]:

@@ -125,9 +125,21 @@ def fit_measurements(
         raise ArgumentError(f"method '{method}' is not known; known are: {', '.join(METHODS)}")
     rpu_config = _configuration(device_config, suppress_device_noise, max_pulses)
     params = Parameters({name: Parameter.of(name, given) for name, given in parameters.items()})
+    data = (pulse_data, response_data, rpu_config, n_traces, fit_weights)
+    result = _search(params, data, METHODS[method], tol, options)
+    if verbose:
+        print(result.message, result.params.valuesdict())
+    fitted = copy.deepcopy(device_config)
+    _apply(fitted if isinstance(fitted, PulsedDevice) else fitted.device, result.params)
+    return result, fitted, model_response(result.params, *data, only_response=True)
+
+
+def _search(
+    params: Parameters, data: tuple[Any, ...], method: str, tol: float | None, options: dict[str, Any] | None
+) -> FitResult:
+    """The place within all bounds where the sum of squares is smallest; ``data`` is ``model_response``'s."""
     free = [name for name, each in params.items() if each.vary]
     low, high = (np.array([getattr(params[name], end) for name in free]) for end in ("min", "max"))
-    data = (pulse_data, response_data, rpu_config, n_traces, fit_weights)
 
     def values(place: Array) -> dict[str, float]:
         return dict(zip(free, (low + np.clip(place, 0, 1) * (high - low)).tolist(), strict=True))
@@ -138,19 +150,14 @@ def fit_measurements(
     width = np.where(high > low, high - low, 1.0)
     start = (np.array([params[name].value for name in free]) - low) / width
     found = optimize.minimize(
-        squares, start, method=METHODS[method], bounds=[(0.0, 1.0)] * len(free), tol=tol, options=options
+        squares, start, method=method, bounds=[(0.0, 1.0)] * len(free), tol=tol, options=options
     )
     best = params.at(values(np.atleast_1d(found.x)))
     residual = model_response(best, *data)
-    result = FitResult(
+    return FitResult(
         best, residual, float(np.square(residual).sum()), int(found.nfev), bool(found.success),
         str(found.message),
     )  # fmt: skip
-    if verbose:
-        print(result.message, best.valuesdict())
-    fitted = copy.deepcopy(device_config)
-    _apply(fitted if isinstance(fitted, PulsedDevice) else fitted.device, best)
-    return result, fitted, model_response(best, *data, only_response=True)
 
 
 def model_response(
