@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
-.PHONY: help setup demo test test-slow test-chaos test-fuzz lint types format clean bench-peer bench-trees bench-torch bench-ray bench-gpu bench-scale soak
+.PHONY: help setup demo test test-slow test-chaos test-fuzz lint types format clean bench-peer bench-trees bench-torch bench-ray bench-gpu bench-scale card soak
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -74,6 +74,9 @@ bench-scale: $(STAMP) ## a network of a billion crosspoints in stages; 10 GB of 
 
 bench-gpu: $(STAMP) ## time tiles on a CUDA card, checked against processors first; a table and JSON
 	$(BIN)/python benchmarks/bench_gpu.py --json results/bench_gpu.json
+
+card: ## what a machine with a CUDA card shows in ten minutes, by its own Python: PYTHON=, PARTS=WORD,WORD
+	$(PYTHON) benchmarks/card/run.py $(if $(PARTS),--parts "$(PARTS)")
 
 types: $(STAMP) ## check the types
 	@echo "== lint: mypy"

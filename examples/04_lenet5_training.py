@@ -19,12 +19,12 @@ RPU_CONFIGS = {
 
 
 def main() -> None:
-    args = arguments(__doc__, 30, "results/LENET5", images=True, chip="demo-128", devices=[*RPU_CONFIGS])
+    args = arguments(__doc__, 30, "results/LENET5", images=True, chip="demo-128", crosspoints=[*RPU_CONFIGS])
     started = time.perf_counter()
     torch.manual_seed(args.seed)
     train_loader, test_loader = images(args, BATCH)
 
-    model = cg.convert_to_analog(LeNet5(), RPU_CONFIGS[args.device])
+    model = cg.convert_to_analog(LeNet5(), RPU_CONFIGS[args.crosspoint])
     print(model)
     optimizer, criterion = cg.AnalogSGD(model.parameters(), lr=LEARNING_RATE), nn.NLLLoss()
     train_losses, test_losses, accuracies = [], [], []

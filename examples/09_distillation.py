@@ -68,7 +68,7 @@ def distill_epoch(student: nn.Module, teacher: nn.Module, loader: DataLoader, op
 
 
 def main() -> None:
-    args = arguments(__doc__, 6, "results/distillation", images=True, devices=tuple(RPU_CONFIGS))
+    args = arguments(__doc__, 6, "results/distillation", images=True, crosspoints=tuple(RPU_CONFIGS))
     started = time.perf_counter()
     torch.manual_seed(args.seed)
     train_loader, test_loader = images(args, BATCH, flat=True)
@@ -76,7 +76,7 @@ def main() -> None:
     teacher = train_teacher(train_loader)
     teacher_accuracy = evaluate(teacher, test_loader, nn.CrossEntropyLoss())[1]
     say(f"Teacher\tAccuracy: {teacher_accuracy:.2%}")
-    student = cg.convert_to_analog(network(48), RPU_CONFIGS[args.device])
+    student = cg.convert_to_analog(network(48), RPU_CONFIGS[args.crosspoint])
     optimizer = cg.AnalogSGD(student.parameters(), lr=LEARNING_RATE)
     losses, accuracies = [], []
     with emulation(student, args) as running:

@@ -40,9 +40,9 @@ def arguments(
     results: str,
     images: bool = False,
     chip: str = "none",
-    devices: Sequence[str] = (),
+    crosspoints: Sequence[str] = (),
 ) -> argparse.Namespace:
-    """The flags of every example; those that need images also take a data set, some a device."""
+    """The flags of every example; those that need images also take a data set, some what a crosspoint is."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--backend", choices=("local", "ray"), default="local", help="where the tiles live")
     parser.add_argument("--seed", type=int, default=1)
@@ -50,9 +50,12 @@ def arguments(
     parser.add_argument("--epochs", type=int, default=epochs)
     parser.add_argument("--chip", default=chip, help="a preset's name, a YAML file, or none")
     parser.add_argument("--tiles-per-actor", default="1", help="a number, or auto")
+    parser.add_argument(
+        "--device", choices=("cpu", "cuda", "naive"), default="cpu", help="what the tiles compute on"
+    )
     parser.add_argument("--metrics-port", type=int, default=None)
-    if devices:
-        parser.add_argument("--device", choices=devices, default=devices[0], help="what a crosspoint is")
+    if crosspoints:
+        parser.add_argument("--crosspoint", choices=crosspoints, default=crosspoints[0], help="what learns")
     if images:
         parser.add_argument("--dataset", choices=("digits", "mnist"), default="digits")
         parser.add_argument("--data-dir", type=Path, default=None, help="folder of MNIST's four files")
@@ -63,7 +66,14 @@ def emulation(model: torch.nn.Module, args: argparse.Namespace) -> cg.Emulation:
     """``cg.emulate`` as the flags ask for."""
     chip = None if args.chip == "none" else args.chip
     per_actor = args.tiles_per_actor if args.tiles_per_actor == "auto" else int(args.tiles_per_actor)
-    return cg.emulate(model, chip, args.backend, tiles_per_actor=per_actor, metrics_port=args.metrics_port)
+    return cg.emulate(
+        model,
+        chip,
+        args.backend,
+        tiles_per_actor=per_actor,
+        metrics_port=args.metrics_port,
+        device=args.device,
+    )
 
 
 def images(args: argparse.Namespace, batch: int, flat: bool = False) -> tuple[DataLoader, DataLoader]:

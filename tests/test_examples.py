@@ -73,7 +73,7 @@ def test_lenet5_on_the_digits(tmp_path: Path) -> None:
     ("name", "flags"),
     [
         ("03_mnist_training", []),
-        ("04_lenet5_training", ["--device", "floating-point"]),
+        ("04_lenet5_training", ["--crosspoint", "floating-point"]),
         ("06_lenet5_hardware_aware", []),
     ],
 )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
 import os
 import platform
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -113,9 +115,48 @@ def _tile() -> str:
 
 
 def _cuda() -> str:
+    """A tile on the card: what compiles there compiles here, which takes some seconds the first time."""
+    import numpy as np
+
+    from crossgrid.kernels.pulsed_update.parameters import UpdateParameters
+
+    from ..config.rpu import SingleRPUConfig
+    from ..tiles.bank import TileBank
+
+    name = _card_name()
+    if name is None:
+        return "no card: tiles run on processors"
+    config, first = SingleRPUConfig(update=UpdateParameters(desired_bl=2)), np.zeros(1, np.int64)
+    bank = TileBank(0, [0], 4, 8, config, "cuda")
+    x, d = np.full((1, 1, 8), 0.5, np.float32), np.full((1, 1, 4), 0.1, np.float32)
+    y, _ = bank.forward(x, first, 0)
+    bank.update(x, first, d, first, 0.1, 0)
+    return f"{name}: a tile gave {y.shape[2]} outputs and took {int(bank.stats.pulses[0])} pulses"
+
+
+def _card_name() -> str | None:
+    """What kernels for a card would run on; None where there is nothing.
+
+    Raises:
+        ConfigError: there is a card, but no Triton, or not the C compiler that Triton builds launchers with.
+    """
     import torch
 
-    return torch.cuda.get_device_name() if torch.cuda.is_available() else "no card: tiles run on processors"
+    from crossgrid.kernels.errors import ConfigError
+
+    if importlib.util.find_spec("triton") is None:
+        if torch.cuda.is_available():
+            raise ConfigError("there is a card, and Triton is not installed: pip install 'crossgrid[cuda]'")
+        return None
+    import triton
+
+    if triton.knobs.runtime.interpret:
+        return "Triton's interpreter"
+    if not torch.cuda.is_available():
+        return None
+    if "CC" not in os.environ and not any(shutil.which(compiler) for compiler in ("gcc", "clang")):
+        raise ConfigError("Triton needs a C compiler and finds none: install gcc, or say where one is in CC")
+    return torch.cuda.get_device_name()
 
 
 def _ray() -> str:
