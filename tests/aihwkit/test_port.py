@@ -97,3 +97,29 @@ def test_a_script_that_is_complete_ends_well(tmp_path: Path) -> None:
     script = tmp_path / "x.py"
     script.write_text("from aihwkit.nn import AnalogLinear\n")
     assert main(["port", str(script)]) == 0
+
+
+def test_a_read_in_time_is_told_by_each_of_its_names() -> None:
+    """Wires in training, codes of inputs, noise of reads, and the scale of a coarser integral."""
+    script = (
+        "from aihwkit.simulator.configs import TorchInferenceRPUConfigIRDropT as Timed\n"
+        "from aihwkit.simulator.parameters.io import IOParametersIRDropT\n"
+        "config = Timed()\n"
+        "config.forward = IOParametersIRDropT(ir_drop_time_step_resolution_scale=2)\n"
+    )
+    told = {each.name: (each.line, each.text) for each in findings(script)}
+    assert set(told) == {
+        "TorchInferenceRPUConfigIRDropT",
+        "IOParametersIRDropT",
+        "ir_drop_time_step_resolution_scale",
+    }
+    assert told["TorchInferenceRPUConfigIRDropT"][0] == 3
+    for name, word in (("TorchInferenceRPUConfigIRDropT", "training"), ("IOParametersIRDropT", "read noise")):
+        assert word in told[name][1]
+
+
+def test_a_name_that_a_script_gives_is_read_as_what_it_means() -> None:
+    script = "from aihwkit.optim import AnalogSGD as Descent\noptimizer = Descent([], lr=0.1)\n"
+    assert [(each.line, each.name) for each in findings(script)] == [(2, "AnalogSGD")]
+    other = "import aihwkit\nfrom mine import AnalogSGD as Descent\nDescent()\n"
+    assert findings(other) == []

@@ -16,7 +16,14 @@ DIFFERENT: dict[str, str] = {
     "DistributedDataParallel": "not supported for tiles: cg.emulate(model, chip=..., backend='ray')",
     "analog_ctx": "a view of the weight's parameter; read with get_weights(), write with set_weights()",
     "TorchInferenceRPUConfig": "computed as InferenceRPUConfig is; autograd sees no inside of a read",
-    "TorchInferenceRPUConfigIRDropT": "its wires act in training too; train with forward.ir_drop = 0",
+    "TorchInferenceRPUConfigIRDropT": "its wires act in training too (train with forward.ir_drop = 0), and a "
+    "read is one product, not a step at a time: equal to rounding but for what IOParametersIRDropT changes",
+    "IOParametersIRDropT": "every code of an input lasts as long as it says (aihwkit takes 6 of 128 for a "
+    "step longer), and each vector has read noise of its own (aihwkit draws one for a batch)",
+    "ir_drop_time_step_resolution_scale": "a coarser integral keeps the scale of results; "
+    "aihwkit's shrink with it",
+    "WeightProgrammingOptimizer": "tries all strategies on the same drawn devices, so that a search repeats; "
+    "losses are reported on other ones, and workers are threads",
     "weight_scaling_lr_compensation": "without effect: a step moves W by the rate whatever the scales are",
     "on_the_fly_bindings": "without effect: tiles keep their configuration; see replace_rpu_config",
     "offload_input": "without effect: inputs wait in the host's memory anyway",

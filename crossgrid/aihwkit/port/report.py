@@ -80,10 +80,12 @@ def refusal_of(module: str, name: str) -> str | None:
 
 
 def _different(tree: ast.AST) -> Iterator[Finding]:
+    imports = (node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and _module_of(node))
+    meant = {alias.asname: alias.name for node in imports for alias in node.names if alias.asname}
     for node in ast.walk(tree):
         names: list[str] = []
         if isinstance(node, ast.Name):
-            names = [node.id]
+            names = [meant.get(node.id, node.id)]
         elif isinstance(node, ast.Attribute):
             names = [node.attr]
         elif isinstance(node, ast.keyword) and node.arg:
