@@ -320,3 +320,28 @@ def test_choppers_are_flags_by_their_names(in_flag: int, out_flag: int) -> None:
     sign = -1.0 if in_flag != out_flag else 1.0
     np.testing.assert_allclose(tile.get_weights()[0], 0.125 + sign * 0.0625)
     assert tile.tile.dump_extra()["rpu.rpu_device.out_chopper"] == [float(out_flag)] * 3
+
+
+def test_errors_of_programming_are_plotted_over_the_weight() -> None:
+    """PCM: sigma = -1.1731 g² + 1.9650 g + 0.2635 µS of 25, conductances below 0 cut off: drawn here."""
+    from crossgrid.aihwkit.utils.visualization import plot_model_programming_error, plot_programming_error
+
+    torch.manual_seed(0)
+    config = InferenceRPUConfig(noise_model=PCMLikeNoiseModel())
+    axes = plot_programming_error(config, n_rows=200, n_bins=6, label="pcm")
+    (line,) = axes.containers
+    middles, errors = line.lines[0].get_data()
+    rng = np.random.default_rng(0)
+    for w, error in zip(middles, errors, strict=True):
+        plus, minus = (
+            np.maximum(g + (-1.1731 * g**2 + 1.965 * g + 0.2635) / 25 * rng.standard_normal(40000), 0)
+            for g in (abs(w), 0.0)
+        )
+        assert error == pytest.approx(100 * np.abs(plus - minus - abs(w)).mean(), rel=0.1)
+    model = AnalogSequential(AnalogLinear(30, 20, bias=False, rpu_config=config)).eval()
+    with pytest.raises(exceptions.TileError, match="not programmed"):
+        plot_model_programming_error(model)
+    model.program_analog_weights()
+    assert plot_model_programming_error(model, n_bins=11, axes=axes, label="model") is axes
+    plot_programming_error(ConstantStepDevice(), n_rows=5, n_bins=4, max_iter=20)
+    visualization.plt.close("all")

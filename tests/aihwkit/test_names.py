@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import json
 import pkgutil
 import subprocess
@@ -13,10 +14,21 @@ import pytest
 from preset_fields import leaves
 
 from crossgrid import aihwkit
-from crossgrid.aihwkit import missing
+from crossgrid.aihwkit import missing, passed_on
 
-MODULES = [found.name for found in pkgutil.walk_packages(aihwkit.__path__, "crossgrid.aihwkit.")]
+REFUSED = "refuse_module(__name__)"  # all that is in a module of aihwkit that has no part here
+FOUND = [found.name for found in pkgutil.walk_packages(aihwkit.__path__, "crossgrid.aihwkit.")]
+
+
+def is_refused(module: str) -> bool:
+    """Whether ``module`` is there to say what to use instead."""
+    spec = importlib.util.find_spec(module)
+    return spec is not None and REFUSED in Path(str(spec.origin)).read_text(encoding="utf-8")
+
+
+MODULES = [name for name in FOUND if not is_refused(name)]
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "presets.json").read_text())
+NAMES = json.loads((Path(__file__).parents[1] / "golden" / "aihwkit_names.json").read_text())["modules"]
 COMMON = dict.fromkeys(GOLDEN["learn by pulses"], GOLDEN["every preset that learns by pulses"])
 PRESETS = {**GOLDEN["learn by pulses"], **GOLDEN["others"]}
 
@@ -42,6 +54,42 @@ def test_a_missing_name_says_what_to_use_instead(name: str) -> None:
     with pytest.raises(ImportError) as raised:
         missing.refusal("crossgrid.aihwkit.nn", name)
     assert f"aihwkit.nn.{name} is not in crossgrid.aihwkit: {missing.INSTEAD[name]}" == str(raised.value)
+
+
+@pytest.mark.parametrize("module", NAMES)
+def test_every_name_of_aihwkit_is_there_or_says_what_to_use(module: str) -> None:
+    """Whoever imports it, from whichever module."""
+    here = module.replace("aihwkit", missing.PREFIX, 1)
+    refused = next((name for name in FOUND if f"{here}.".startswith(f"{name}.") and is_refused(name)), None)
+    if refused is not None:
+        with pytest.raises(ImportError) as raised:
+            importlib.import_module(here)
+        assert str(raised.value).endswith(missing.INSTEAD[refused.rsplit(".", 1)[1]])
+        return
+    found = importlib.import_module(here)
+    for name in NAMES[module]:
+        if name not in missing.INSTEAD:
+            assert getattr(found, name) is not None
+
+
+@pytest.mark.parametrize("module", passed_on.PASSED_ON)
+def test_names_that_are_passed_on_are_those_of_aihwkit(module: str) -> None:
+    """Each is one object, wherever it is imported from, and no module has names that aihwkit's has not."""
+    for home, names in passed_on.PASSED_ON[module].items():
+        for name in names.split():
+            assert name in NAMES[f"aihwkit.{module}"]
+            there = importlib.import_module(f"crossgrid.aihwkit.{home}")
+            assert getattr(importlib.import_module(f"crossgrid.aihwkit.{module}"), name) is getattr(
+                there, name
+            )
+
+
+@pytest.mark.parametrize("module", [name for name in FOUND if is_refused(name)])
+def test_a_module_that_has_no_part_here_says_what_to_use(module: str) -> None:
+    for asked in (module, f"{module}.deeper"):
+        with pytest.raises(ImportError) as raised:
+            importlib.import_module(asked)
+        assert str(raised.value).endswith(missing.INSTEAD[module.rsplit(".", 1)[1]])
 
 
 def test_a_missing_name_is_refused_by_its_module() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import io
 import json
 import warnings
@@ -336,3 +337,25 @@ def test_a_range_that_is_not_taken_from_data_may_be_said_so_by_false() -> None:
     layer = AnalogLinear(3, 2, rpu_config=config)
     layer(torch.randn(4, 3))
     assert next(layer.analog_tiles()).input_range.item() == config.pre_post.input_range.init_value
+
+
+def test_a_users_own_dataclasses_are_configurations() -> None:
+    """As aihwkit's presets are written: fields with other defaults, decorated by ``dataclass``."""
+
+    @dataclasses.dataclass
+    class OwnDevice(configs.SoftBoundsDevice):
+        dw_min: float = 0.01
+
+    @dataclasses.dataclass
+    class OwnConfig(SingleRPUConfig):
+        device: configs.SoftBoundsDevice = dataclasses.field(default_factory=OwnDevice)
+        mapping: MappingParameter = dataclasses.field(
+            default_factory=lambda: MappingParameter(max_input_size=2)
+        )
+
+    layer = AnalogLinear(3, 2, bias=False, rpu_config=OwnConfig())
+    assert layer.analog_tile_count() == 2
+    tile = next(layer.analog_tiles())
+    assert tile.rpu_config.device.dw_min == 0.01
+    assert type(tile.rpu_config) is OwnConfig
+    assert copy.deepcopy(layer)(torch.ones(1, 3)).shape == (1, 2)

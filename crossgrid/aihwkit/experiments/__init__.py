@@ -1,6 +1,6 @@
 """Experiments that are run in this process."""
 
 from ..missing import absent
-from .training import BasicTraining as BasicTraining
+from .experiments.training import BasicTraining as BasicTraining
 
 __getattr__ = absent(__name__)

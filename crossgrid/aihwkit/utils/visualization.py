@@ -8,8 +8,14 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 
+from crossgrid.kernels.cells import UnitCell
+
+from ..exceptions import TileError
 from ..inference.noise.pcm import PCMLikeNoiseModel
 from ..missing import absent
+from ..simulator.configs.configs import InferenceRPUConfig, SingleRPUConfig, UnitCellRPUConfig
+from ..simulator.parameters.base import RPUConfigBase
+from ..simulator.presets.utils import PresetIOParameters
 from .pulses import compute_pulse_response as compute_pulse_response
 from .pulses import compute_pulse_statistics as compute_pulse_statistics
 from .pulses import config_of
@@ -116,6 +122,90 @@ def plot_weight_drift(
     plt.xlabel("time since programming [s]")
     plt.ylabel("weight")
     plt.legend()
+
+
+def plot_programming_error(
+    config: Any, w_range: tuple[float, float] = (-1.0, 1.0), w_init: Any = None, n_rows: int = 100,
+    realistic_read: bool = False, n_bins: int = 101, use_cuda: bool = False, label: str | None = None,
+    axes: Any = None, t_inference: float | None = None, **kwargs: Any,
+) -> Any:  # fmt: skip
+    """Plot the error of programmed weights over the weight, in percent of half of ``w_range``.
+
+    Args:
+        config: a configuration, or a device or a cell.
+        w_range: of the weights, uniform ones if ``w_init`` is not given.
+        w_init: weights [out, in] to program.
+        n_rows: outputs and inputs of the uniform weights.
+        realistic_read: estimated from products, with their noise.
+        n_bins: of the weight, one more than are drawn.
+        use_cuda: has no effect: plots are of processors.
+        label: of the curve.
+        axes: to draw on; the current ones if not given.
+        t_inference: seconds since programming, of an ``InferenceRPUConfig``.
+        kwargs: arguments of the tile's ``program_weights``.
+    """
+    if isinstance(config, RPUConfigBase):
+        rpu_config: Any = config
+    else:
+        kind: Any = UnitCellRPUConfig if isinstance(config, UnitCell) else SingleRPUConfig
+        rpu_config = kind(device=config, forward=PresetIOParameters())
+    low, high = w_range
+    uniform = low + (high - low) * torch.rand(n_rows, n_rows)
+    w = uniform if w_init is None else torch.as_tensor(w_init).float()
+    tile = rpu_config.tile_class(w.shape[0], w.shape[1], rpu_config, bias=False).eval()
+    tile.set_weights(w, apply_weight_scaling=False)
+    tile.program_weights(**kwargs)
+    if isinstance(rpu_config, InferenceRPUConfig) and t_inference is not None:
+        tile.drift_weights(t_inference)
+    found = tile.get_weights(apply_weight_scaling=False, realistic=realistic_read)[0]
+    axes = _plot_errors(w, found, np.linspace(low, high, n_bins), (high - low) / 2, axes, label=label)
+    axes.set_ylabel("programming error [% of g_max]")
+    return axes
+
+
+def plot_model_programming_error(
+    analog_model: Any, n_bins: int = 51, apply_weight_scaling: bool = False, axes: Any = None, **kwargs: Any
+) -> Any:
+    """Plot the error of a programmed model's weights over the weight, in percent of the largest.
+
+    Weights are estimated from products, with all their noise; ``kwargs`` are of the curve.
+
+    Raises:
+        TileError: a tile has not been programmed.
+    """
+    targets, found = [], []
+    for tile in analog_model.analog_tiles():
+        if getattr(tile.analog_tile, "programmed", None) is None:
+            raise TileError(f"{tile.grid.spec.name} is not programmed: call program_analog_weights() first")
+        scales = tile.get_scales()
+        target = tile.weight.detach().cpu().float()
+        if scales is not None and not apply_weight_scaling:
+            target = target / scales.detach().cpu().float().reshape(-1, 1)
+        read = tile.get_weights(apply_weight_scaling=apply_weight_scaling, realistic=True)[0]
+        targets.append(target[:, : read.shape[1]].ravel())
+        found.append(read.ravel())
+    w = torch.cat(targets)
+    largest = float(w.abs().max())
+    edges = np.linspace(-largest, largest, n_bins)
+    axes = _plot_errors(w, torch.cat(found), edges, largest, axes, **kwargs)
+    axes.set_ylabel("programming error [% of the largest weight]")
+    return axes
+
+
+def _plot_errors(w: Any, found: Any, edges: Any, full: float, axes: Any, **curve: Any) -> Any:
+    """The mean magnitude of ``found`` - ``w`` between ``edges`` with its standard error, in % of ``full``."""
+    from scipy.stats import binned_statistic
+
+    axes = plt.gca() if axes is None else axes
+    target, error = w.ravel().numpy(), (found - w).abs().ravel().numpy()
+    mean, spread, count = (
+        binned_statistic(target, error, statistic, edges).statistic for statistic in ("mean", "std", "count")
+    )
+    percent = 100.0 / full
+    middles = (edges[:-1] + edges[1:]) / 2
+    axes.errorbar(middles, mean * percent, spread / np.sqrt(np.maximum(count, 1)) * percent, **curve)
+    axes.set_xlabel("weight")
+    return axes
 
 
 __getattr__ = absent(__name__)

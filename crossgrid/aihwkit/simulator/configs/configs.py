@@ -23,6 +23,8 @@ from ..parameters.pre_post import PrePostProcessingParameter
 from ..parameters.pre_post import PrePostProcessingRPU as PrePostProcessingRPU
 from ..parameters.runtime import RuntimeParameter
 
+PROJECT = f"{PREFIX.split('.')[0]}."
+
 
 @config
 class FloatingPointRPUConfig(RPUConfigBase, rpu.FloatingPointRPUConfig):
@@ -126,8 +128,10 @@ def core_config(configuration: Any) -> Any:
         return [core_config(each) for each in configuration]
     if not isinstance(configuration, Config):
         return configuration
-    kind: Any = next(each for each in type(configuration).__mro__ if not each.__module__.startswith(PREFIX))
     own: Any = type(configuration)
+    kind = _core_class(own)
+    if kind is Config:
+        return configuration  # nothing that tiles know
     values = {spec.name: getattr(configuration, spec.name) for spec in dataclasses.fields(kind)}
     if isinstance(values.get("forward"), IOParametersIRDropT):
         values["forward"] = _forward(configuration)
@@ -138,6 +142,14 @@ def core_config(configuration: Any) -> Any:
     for name, value in converted.items():
         object.__setattr__(made, name, value)
     return made
+
+
+def _core_class(own: type) -> Any:
+    """What tiles know of a class: of a user's own it is the class itself, but of a whole configuration."""
+    classes = own.__mro__
+    if issubclass(own, RPUConfigBase):
+        classes = tuple(each for each in classes if each.__module__.startswith(PROJECT))
+    return next(each for each in classes if not each.__module__.startswith(PREFIX))
 
 
 def _forward(configuration: Any) -> core.IOParameters:

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from ..missing import absent
-from ..optim import AnalogSGD
+from ...missing import absent
+from ...optim import AnalogSGD
 
 
 class Signals(Enum):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..missing import absent
-from .training import BasicTraining, Signals
+from ...missing import absent
+from ..experiments.training import BasicTraining, Signals
 
 
 class LocalRunner:

@@ -1,0 +1,5 @@
+"""What all runners have."""
+
+from ...missing import absent
+
+__getattr__ = absent(__name__)

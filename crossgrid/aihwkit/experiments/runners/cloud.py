@@ -1,0 +1,5 @@
+"""The cloud service: not here, as the error says that importing it raises."""
+
+from ...missing import refuse_module
+
+refuse_module(__name__)

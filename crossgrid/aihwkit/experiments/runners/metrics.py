@@ -1,0 +1,5 @@
+"""Figures of a training: not here, as the error says that importing it raises."""
+
+from ...missing import refuse_module
+
+refuse_module(__name__)
