@@ -34,6 +34,8 @@ class Found(NamedTuple):
 
     correlated: float  # their mean
     error: float  # root mean square of the others
+    of_reachable: float  # the same of those whose device can hold a weight of zero
+    out_of_reach: float  # root mean square of how far zero is from what a device can hold
 
 
 def configuration(rule: str, reference_std: float) -> object:
@@ -66,8 +68,15 @@ def detect(rule: str, reference_std: float) -> Found:
         cell.update(x[:, k : k + 1], own, d[:, k : k + 1], own, RATE, k)
         if k >= UPDATES * 3 // 5 and k % 50 == 0:
             seen.append(np.array(cell.weights))
-    diagonal, w = np.eye(SIZE, dtype=bool), np.stack(seen)
-    return Found(float(w[..., diagonal].mean()), float(np.sqrt(np.mean(w[..., ~diagonal] ** 2))))
+    others, w = ~np.eye(SIZE, dtype=bool), np.stack(seen)
+    slow = cell.members[-1] if hasattr(cell, "members") else cell.array  # that holds the weights
+    gap = np.maximum(np.maximum(slow.min_bound, -slow.max_bound), 0.0)[..., others]
+    off = w[..., others]
+    return Found(float(w[..., ~others].mean()), _rms(off), _rms(off[:, gap == 0.0]), _rms(gap))
+
+
+def _rms(values: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(np.square(values))))
 
 
 def main(path: str) -> None:
