@@ -19,7 +19,7 @@ THEIRS = {
 
 @pytest.mark.parametrize("rule", RULES)
 def test_errors_are_those_of_aihwkit(rule: str) -> None:
-    """To a fifth, or 0.02: setting a weight moves it into its device's range here, and there it may stay out."""
+    """To a fifth, or 0.02: here a set weight moves into its device's range, there it may stay out of it."""
     for spread, theirs in zip((0.0, 0.1, 0.25), THEIRS[rule], strict=True):
         found = detect(rule, spread)
         assert found.error == pytest.approx(theirs, rel=0.2, abs=0.02)
