@@ -34,7 +34,7 @@ from .stages import (
 
 NOT_FINITE = 0x7F800000  # bits of infinity; those of NaN are larger
 CONVERTED = 1024  # inputs that a program converts or scales
-TERMS = 32  # of the products that a program adds at a time
+TERMS, TERMS_OF_MANY = 32, 16  # of the products that a program adds at a time; of 32 x 64, more would not fit
 MOST_ROWS, MOST_LINES = 32, 64  # of a program: more would not fit the registers
 MOST_LINES_OF_SUMS = 32  # where several products are formed at once
 
@@ -185,7 +185,8 @@ def _read(
     row_blocks = triton.cdiv(rows.most, block_rows)
     lines_of_w, terms_of_w = (1, in_size) if settings.transposed else (in_size, 1)
     keep, factor = prepared.keep, len(spread.read_factor_TOI) > 0
-    stages = _stages(settings)._replace(rows=block_rows, lines=block_lines, terms=TERMS, factor=factor)
+    terms = TERMS_OF_MANY if block_rows * block_lines == MOST_ROWS * MOST_LINES else TERMS
+    stages = _stages(settings)._replace(rows=block_rows, lines=block_lines, terms=terms, factor=factor)
     read_kernel[(tiles * row_blocks, triton.cdiv(lines, block_lines))](
         w_TOI, u_MI, scale_M, Outputs(rows.first, rows.input_first, rows.vector), keys, prepared.numbers,
         Spreads(

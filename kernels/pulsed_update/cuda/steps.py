@@ -72,6 +72,11 @@ class Stepped(NamedTuple):
     block: int
 
 
+def warps_of(block: int) -> int:
+    """Warps that share a row: four columns a thread; with more, wide rows would not fit the registers."""
+    return min(max(block // 128, 1), 16)
+
+
 @triton.jit
 def step_kernel(
     devices, tick_of_first, codes, pulses, shape, neg_rate, extra, step: tl.constexpr, KIND: tl.constexpr,

@@ -15,7 +15,7 @@ from ...devices.base import parameters_type
 from ...rng.cuda import jitted
 from ..arguments import Looks, Status, Update, Vectors
 from ..cpu.exact import update_exactly
-from .steps import Stepped, step_kernel
+from .steps import Stepped, step_kernel, warps_of
 from .trains import Codes, Scaling, Shape, Trained, train_kernel
 
 __all__ = ["run", "update_exactly"]  # exact weights are on the host
@@ -76,6 +76,7 @@ def run(device: Any, order: Update, looks: Looks | None = None) -> Status:
         ),
         ticks, codes, pulses, shape, int(pulsing.rate < 0), pulsing.extra, step=jitted(kind.step),
         KIND=parameters_type(kind), PARAMETERS=len(kind.parameters), HOW=stepped, enable_fp_fusion=False,
+        num_warps=warps_of(stepped.block),
     )  # fmt: skip
     order.pulses_T[:] += pulses.reshape(tiles, rows).sum(dim=1).cpu().numpy()
     return Status.DONE

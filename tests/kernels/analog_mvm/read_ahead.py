@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
-
-import triton
-from triton.backends.compiler import GPUTarget
-from triton.compiler import ASTSource
+from pathlib import Path
 
 from crossgrid.kernels.analog_mvm import settings
 from crossgrid.kernels.analog_mvm.cuda import stages as cuda_stages
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "golden"))
+
+from card_registers import FORBIDDEN, say, usage
 
 TYPES = {
     **dict.fromkeys(("x", "alpha", "scale", "u", "w"), "*fp32"), "largest": "*i32", "keys": "*i32",
@@ -32,39 +32,28 @@ FULL = PLAIN._replace(
     out_random=True,
 )  # fmt: skip
 READS = {
-    "plain": PLAIN, "many": PLAIN._replace(rows=32, lines=64), "full": FULL,
+    "plain": PLAIN, "many": PLAIN._replace(rows=32, lines=64, terms=16), "full": FULL,
     "additive": PLAIN._replace(weight_noise=settings.ADDITIVE_NOISE),
     "two passes": FULL._replace(passes=settings.ANALOG_SUM, factor=True),
     "digital sum": FULL._replace(passes=settings.DIGITAL_SUM, factor=True),
 }  # fmt: skip
 
 
-def compiled(kernel: Any, constants: dict[str, Any], architecture: int) -> Any:
-    """``kernel`` for the architecture."""
-    known = {**TYPES, **dict.fromkeys(constants, "constexpr")}
-    signature = {name: known.get(name, "i32") for name in kernel.arg_names}
-    values = {(kernel.arg_names.index(name),): value for name, value in constants.items()}
-    source = ASTSource(fn=kernel, signature=signature, constexprs=values)
-    options = {"enable_fp_fusion": False}
-    return triton.compile(source, target=GPUTarget("cuda", architecture, 32), options=options)
-
-
 def main() -> None:
-    """One line for every kernel that compiles: its name and the bytes of its machine code."""
+    """One line for every kernel that compiles: its name, registers, bytes of stack and of spills."""
     architecture, every = int(sys.argv[1]), sys.argv[2:] == ["every"]
     for scaling in range(6) if every else (settings.SCALE_NP_SUM,):
         constants = {"SCALING": scaling, "ROWS": 4, "BLOCK": 256}
-        done = compiled(cuda_stages.scales_kernel, constants, architecture)
-        print("scales", scaling, len(done.asm["cubin"]), flush=True)
+        say(f"scales {scaling}", usage(cuda_stages.scales_kernel, TYPES, constants, architecture))
     for random in (False, True) if every else (True,):
         stages = PLAIN._replace(inp_random=random, inp_noisy=random, rows=4, lines=256)
-        done = compiled(cuda_stages.convert_kernel, {"STAGES": stages}, architecture)
-        print("convert", random, len(done.asm["cubin"]), flush=True)
+        name = "convert at random" if random else "convert"
+        say(name, usage(cuda_stages.convert_kernel, TYPES, {"STAGES": stages}, architecture))
     for name, stages in READS.items():
-        if not every and name != "full":
-            continue
-        done = compiled(cuda_stages.read_kernel, {"STAGES": stages}, architecture)
-        print(name, len(done.asm["cubin"]), flush=True)
+        if every or name in ("many", "full"):
+            constants = {"STAGES": stages}
+            taken = usage(cuda_stages.read_kernel, TYPES, constants, architecture, forbidden=FORBIDDEN)
+            say(f"read {name}", taken)  # a product's terms are fused
 
 
 if __name__ == "__main__":

@@ -8,8 +8,10 @@ import subprocess
 import sys
 
 import pytest
+from card_registers import MODIFIERS, compiled
 
 from crossgrid.kernels.inference import WeightModifierType
+from crossgrid.kernels.inference.modifiers.plan import Kind
 
 pytest.importorskip("triton", reason="Triton is an extra: pip install 'crossgrid[cuda]'")
 
@@ -57,23 +59,11 @@ def test_triton_and_numba_agree(kinds: list[str]) -> None:
     assert set(differences.values()) == {0.0}
 
 
-@pytest.mark.parametrize("kind", ["ADD_NORMAL", pytest.param("PCM_NOISE", marks=pytest.mark.slow)])
-def test_the_kernel_compiles_for_a_card(kind: str) -> None:
-    from triton.backends.compiler import GPUTarget
-    from triton.compiler import ASTSource, compile
-
-    from crossgrid.kernels.inference.modifiers import cuda
-    from crossgrid.kernels.inference.modifiers.plan import Kind
-
-    if not hasattr(cuda.modify_kernel, "src"):
-        pytest.skip("Triton's interpreter is on in this process: nothing is compiled")
-    signature = dict.fromkeys(("out", "weights", "w_maxima", "values", "table"), "*fp32")
-    signature |= {"keys": "*i32"} | dict.fromkeys(("rows", "columns", "low", "high"), "i32")
-    how = cuda.How(int(Kind[kind]), stochastic=True, dropping=True, keep_last=True)
-    constants = {"HOW": how, "block": 512}
-    signature |= dict.fromkeys(constants, "constexpr")
-    ordered = {name: signature[name] for name in cuda.modify_kernel.arg_names}
-    source = ASTSource(fn=cuda.modify_kernel, signature=ordered, constexprs=constants)
-    compiled = compile(source, target=GPUTarget("cuda", 90, 32), options={"enable_fp_fusion": False})
-    assert len(compiled.asm["cubin"]) > 0
-    assert "fma.rn.f32" not in compiled.asm["ptx"]
+@pytest.mark.parametrize(
+    ("kinds", "flags"),
+    [(1, ()), pytest.param(len(Kind), ("every",), marks=pytest.mark.slow)],
+)
+def test_the_modifiers_compile_ahead_without_a_card(kinds: int, flags: tuple[str, ...]) -> None:
+    found = compiled(MODIFIERS, 90, *flags)
+    assert len(found) == kinds
+    assert all(taken.spilled_bytes == 0 for taken in found.values())

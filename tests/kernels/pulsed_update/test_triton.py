@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from card_registers import UPDATES, compiled
 from update_cases import DEVICES, PULSED
 
 pytest.importorskip("triton", reason="Triton is an extra: pip install 'crossgrid[cuda]'")
@@ -31,9 +32,19 @@ def test_the_interpreter_agrees_with_numpy_for_every_device_and_pulse_type():
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_every_device_compiles_ahead_without_a_card(architecture):
-    compiled = _run("triton_ahead.py", str(architecture), TRITON_INTERPRET="0").splitlines()
-    assert len(compiled) == len(DEVICES) + len(PULSED)
+def test_every_device_compiles_ahead_without_a_card_and_the_default_does_not_spill(architecture):
+    found = compiled(UPDATES, architecture)
+    assert len(found) == len(DEVICES) + len(PULSED)
+    assert found["step constant"].spilled_bytes == 0
+    assert found["train STOCHASTIC_COMPRESSED"].spilled_bytes == 0
+    assert all(taken.spilled_bytes <= 8 for taken in found.values())
+
+
+@pytest.mark.slow
+def test_rows_of_other_widths_compile_too():
+    found = compiled(UPDATES, 90, "every")
+    assert found["step constant 32"].spilled_bytes == found["step constant 1024"].spilled_bytes == 0
+    assert found["step constant 4096"].spilled_bytes < 160
 
 
 @pytest.mark.gpu
