@@ -8,6 +8,8 @@ from .chip import map_layers as map_layers
 from .chip.plan.file import load_plan as load_plan
 from .chip.plan.file import save_plan as save_plan
 from .chip.reports.report import draw_floor_plan as draw_floor_plan
+from .chip.schedule.schedule import Schedule as Schedule
+from .chip.schedule.schedule import schedule as schedule
 from .emulator.analog_matrix.weights import AnalogContext as AnalogContext
 from .emulator.config.cell_presets import PCMPresetUnitCell as PCMPresetUnitCell
 from .emulator.config.presets.agad import AGADCapacitorPreset as AGADCapacitorPreset

@@ -35,7 +35,7 @@ def traffic_of(plan: MappingPlan, chip: Chip) -> Traffic:
     hop_bits, crossing_bits, carried, way = (np.zeros(count) for _ in range(4))
     used = int(plan.table["tile"].max(initial=0)) // chip.tiles + 1
     total = network.nothing(used)
-    for k, pairs in _pairs_by_layer(plan, chip):
+    for k, pairs in pairs_by_layer(plan, chip):
         if not len(pairs.bits):
             continue
         loads = network.loads(pairs)
@@ -50,7 +50,8 @@ def traffic_of(plan: MappingPlan, chip: Chip) -> Traffic:
     return Traffic(hop_bits, crossing_bits, carried, way, total, network)
 
 
-def _pairs_by_layer(plan: MappingPlan, chip: Chip) -> Iterator[tuple[int, Pairs]]:
+def pairs_by_layer(plan: MappingPlan, chip: Chip) -> Iterator[tuple[int, Pairs]]:
+    """For each layer that values travel to or within its number and its messages as single pairs of tiles."""
     for k, group in itertools.groupby(messages_of(plan, chip), key=lambda entry: entry[0]):
         yield k, pairs_of([part for _, part in group], plan.table["tile"])
 
@@ -58,13 +59,13 @@ def _pairs_by_layer(plan: MappingPlan, chip: Chip) -> Iterator[tuple[int, Pairs]
 def crossing_bits(plan: MappingPlan, chip: Chip) -> float:
     """Bits times links between chips for one input."""
     network = Network(chip, plan.chips)
-    return sum(network.totals(pairs)[1] for _, pairs in _pairs_by_layer(plan, chip))
+    return sum(network.totals(pairs)[1] for _, pairs in pairs_by_layer(plan, chip))
 
 
 def bits_over_cuts(plan: MappingPlan, chip: Chip) -> np.ndarray:
     """For each b the bits that travel between tiles of numbers below b and the others, for one input."""
     change = np.zeros(int(plan.table["tile"].max()) + 3)
-    for _, pairs in _pairs_by_layer(plan, chip):
+    for _, pairs in pairs_by_layer(plan, chip):
         inside = np.flatnonzero(pairs.source >= 0)
         source, target, bits = pairs.source[inside], pairs.target[inside], pairs.bits[inside]
         if len(inside):
@@ -89,7 +90,7 @@ class WayCost:
     def __init__(self, plan: MappingPlan, chip: Chip, of_link: float, of_crossing: float) -> None:
         self.network = Network(chip, plan.chips)
         self.prices = (of_link, of_crossing)
-        parts = [pairs for _, pairs in _pairs_by_layer(plan, chip)]
+        parts = [pairs for _, pairs in pairs_by_layer(plan, chip)]
         first = np.cumsum([0, *(int(part.message.max(initial=-1)) + 1 for part in parts)])
         self.pairs = Pairs(
             np.concatenate([part.source for part in parts]),

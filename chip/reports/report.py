@@ -26,6 +26,8 @@ from .tables import bars, console, digital_table, layer_rows, mapping_table
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from ..schedule.schedule import Schedule
+
 
 @dataclass(frozen=True, slots=True)
 class Report:
@@ -35,6 +37,7 @@ class Report:
     plan: MappingPlan
     chip: Chip
     cost: Cost
+    schedule: Schedule | None = None  # of a stream of inputs, where one was followed
 
     @classmethod
     def of(cls, plan: MappingPlan, chip: Chip, model: str = "model") -> Report:
@@ -127,6 +130,7 @@ class Report:
             "slowest_link": cost.slowest_link,
             "slowest_link_ns": cost.slowest_link_ns,
             **self._digital(),
+            "schedule": self.schedule.as_dict() if self.schedule else None,
         }
 
     def print(self) -> None:
@@ -140,6 +144,8 @@ class Report:
             ("area", self.cost.area_by_part, "mm²"),
         ):
             shown.print(bars(title, parts, unit), highlight=False)
+        if self.schedule is not None:
+            self.schedule.print()
         digital = digital_table(self.plan.digital, self.digital, self.plan.digital_share)
         if digital is not None:
             shown.print(digital)

@@ -17,6 +17,7 @@ from crossgrid.kernels.errors import ConfigError, CrossgridError
 
 from ..shapes.zoo import ZOO, zoo_digital, zoo_layers
 from .output import write_json
+from .schedules import schedule_arguments, scheduled
 
 DEFAULT_STRATEGY = "per-layer"
 #: blocks up to which a page compares all strategies without being asked
@@ -97,6 +98,7 @@ def map_arguments(parser: argparse.ArgumentParser) -> None:
         help="write workload, accelerator and mapping as ZigZag's YAML; to NAME/ as the three files it reads",
     )  # fmt: skip
     parser.add_argument("--why", metavar="LAYER", help="say why the blocks of a layer are where they are")
+    schedule_arguments(parser)
 
 
 def run_map(args: argparse.Namespace) -> int:
@@ -107,7 +109,7 @@ def run_map(args: argparse.Namespace) -> int:
     from crossgrid.chip.reports.report import draw_floor_plan
 
     chip, model = load_chip(args.chip), model_shapes(args)
-    report = _report(args, model, chip, args.strategy)
+    report = scheduled(args, _report(args, model, chip, args.strategy))
     if args.save:
         save_plan(report.plan, args.save)
     if args.html:
