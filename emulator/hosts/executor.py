@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, NoReturn, Protocol, TypeVar, cast
 
+from numpy.typing import NDArray
+
 from crossgrid.kernels.backends import BackendName
 from crossgrid.kernels.errors import ConfigError, CrossgridError
 
@@ -59,6 +61,10 @@ class Keeper(Protocol):
 
     def weights_of(self, layer: int) -> Floats:
         """What a layer multiplies by, [out, in]."""
+        ...
+
+    def changing(self, layer: int) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """What has changed in a layer, in plain values and arrays."""
         ...
 
 

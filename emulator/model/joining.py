@@ -1,4 +1,4 @@
-"""A model's outputs over several micro-batches as those of one batch: tensors, and what holds tensors.
+"""A model's outputs over micro-batches as those of one batch, and what each goes backward with.
 
 Outputs may be tensors in tuples, lists, mappings, dataclasses and whatever torch's pytrees know.
 """
@@ -6,8 +6,8 @@ Outputs may be tensors in tuples, lists, mappings, dataclasses and whatever torc
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,8 @@ from torch.utils._pytree import SUPPORTED_NODES, tree_flatten, tree_unflatten
 from crossgrid.kernels.errors import ConfigError
 
 from ..nn.recurrent.network import AnalogRecurrent
+
+Criterion: TypeAlias = Callable[[Any, Any], Tensor]
 
 
 def flatten(tree: Any) -> tuple[list[Any], Callable[[Sequence[Any]], Any]]:
@@ -109,3 +111,64 @@ def _axis(leaves: Sequence[Any], sizes: Sequence[int], setting: str, states: boo
             f"[layers, samples, ...] may have; choose another {setting}"
         )
     return fits[0]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Judged:
+    """The loss of a whole batch, and the gradients with which its micro-batches go backward."""
+
+    loss: float
+    gradients: dict[int, Sequence[Tensor]]  # by leaf of an output: one for each micro-batch
+
+    def ends(self, number: int, output: Any) -> tuple[list[Tensor], list[Tensor]]:
+        """The tensors of a micro-batch's output that go backward, and their gradients."""
+        own = flatten(output)[0]
+        return [own[n] for n in self.gradients], [each[number] for each in self.gradients.values()]
+
+
+def judge(
+    model: nn.Module, outputs: Sequence[Any], sizes: Sequence[int], criterion: Criterion, y: Any
+) -> Judged:
+    """What ``criterion`` says of the outputs of all micro-batches together: it is that of the whole batch."""
+    joined = join(model, outputs, sizes, "micro_batches=1")
+    leaves, back = flatten(joined.value)
+    learned = [n for n, leaf in enumerate(leaves) if isinstance(leaf, Tensor) and leaf.requires_grad]
+    cut = {n: leaves[n].detach().requires_grad_() for n in learned}
+    loss = criterion(back([cut.get(n, leaf) for n, leaf in enumerate(leaves)]), y)
+    loss.backward()  # type: ignore[no-untyped-call]
+    reached = {n: joined.parts_of(n, leaf.grad) for n, leaf in cut.items() if leaf.grad is not None}
+    return Judged(loss.item(), reached)
+
+
+def add_gradients(parameters: Sequence[Tensor], gradients: Sequence[Tensor | None]) -> None:
+    """Add what one micro-batch gave."""
+    for parameter, gradient in zip(parameters, gradients, strict=True):
+        if gradient is not None:
+            parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
+
+
+def norm_of(gradient: Tensor, kind: float) -> Tensor:
+    """The norm of one gradient."""
+    norm: Tensor = torch.linalg.vector_norm(gradient, kind)
+    return norm
+
+
+def total_norm(norms: Mapping[str, Tensor], names: Iterable[str], kind: float) -> Tensor:
+    """The norm of all gradients together, in the order of the model's parameters: the same in any cut."""
+    each = [norms[name] for name in names if name in norms]
+    return norm_of(torch.stack(each), kind) if each else torch.zeros(())
+
+
+def clip_factor(norm: Tensor, max_norm: float) -> Tensor:
+    """What gradients are multiplied with so that their norm is at most ``max_norm``, as torch has it.
+
+    Raises:
+        ConfigError: it is no number above 0, or the norm is none.
+    """
+    if isinstance(max_norm, bool) or not isinstance(max_norm, (int, float)) or not max_norm > 0:
+        raise ConfigError(f"max_norm = {max_norm!r} must be a number above 0")
+    if not torch.isfinite(norm):
+        raise ConfigError(
+            f"the gradients' norm is {norm.item()}, which no factor scales; lower the learning rate"
+        )
+    return (max_norm / (norm + 1e-6)).clamp(max=1.0)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from crossgrid.kernels.errors import ConfigError
@@ -115,6 +116,11 @@ class AnalogMatrix:
         if isinstance(tiles, PulsedTiles):
             return tiles.get_weights()
         return tiles.means(self.trained)
+
+    def changing(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """What changes in the tiles, in plain values and arrays, wherever they are."""
+        keeper = self.grid.executor.keeper
+        return self.analog_tile.changing() if keeper is None else keeper.changing(self.grid.layer)
 
     @property
     def trained(self) -> Tensor:

@@ -48,7 +48,7 @@ def save_matrix(matrix: AnalogMatrix, destination: dict[str, Any], prefix: str, 
     w_OI = (
         matrix.joined(matrix.part(destination[key]), bias) if key in destination else matrix.matrix_weights()
     )
-    plain, arrays = matrix.analog_tile.changing()
+    plain, arrays = matrix.changing()
     plain = {"version": VERSION, "digest": digest_of(w_OI), **plain}
     destination[f"{prefix}{matrix.tiles_path}.state"] = packed(plain, arrays)
 

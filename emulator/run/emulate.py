@@ -81,10 +81,10 @@ def emulate(
         weights: the numbers of a model that was built within ``cg.deferred()``: a safetensors file, or a
             directory of them with an index. They are read on entering, layer by layer; everything is, bit for
             bit, as if the model had been built with them.
-        stages: for inference of large models with backend "ray": consecutive modules form stages, each a
-            process that runs its torch modules beside their tiles and hands its values on to the next. A
-            number of stages of about equal weights, "auto": one a processor, or the names of the modules that
-            further stages begin with. Same bits; ``infer``, programming and drift work, training does not.
+        stages: for large models with backend "ray": consecutive modules form stages, each a process that
+            runs its torch modules beside their tiles and hands its values on to the next. A number of stages
+            of about equal weights, "auto": one a processor, or the names of the modules that further stages
+            begin with. Same bits; train with ``train_step``, and read outputs with ``infer``.
         mapping: where the blocks are, beside ``strategy``:
             plan: a ``MappingPlan`` or the file of a saved one, from whichever mapper: what it says is what
             runs, cut by cut and tile by tile, and what the report costs. Its chip needs no name where it is a

@@ -33,17 +33,26 @@ from ..hosts.moving import move
 from ..hosts.warm import warm_kernels
 from ..model.analog_model import analog_weights, require_analog
 from ..model.filling import Filling
-from ..model.joining import flatten, join
+from ..model.joining import Criterion, flatten, join
+from ..nn.dropout import addressed, step_key
 from ..nn.listening import Listener
 from ..nn.matrix import AnalogMatrix
 from ..shapes.analog import FirstBatch
 from ..stages.cut import Cut
+from ..stages.orders import Schedule, require_schedule
 from ..summary.summary import analog_summary
 from ..tiles.layer_spec import LayerSpec
 from ..tiles.messages import ReadWeights
 from .checkpoint import Generators, save
 from .metrics import MetricsServer, RunCollector, RunTotals, TileSample
-from .pipeline import Criterion, forward_backward, infer, micro_batches, parts_of
+from .pipeline import (
+    clip_gradients,
+    forward_backward,
+    infer,
+    micro_batches,
+    parts_of,
+    refuse_batch_statistics,
+)
 from .progress import progress_bar
 from .report import RunReport
 from .resume import Resume
@@ -172,12 +181,9 @@ class Emulation:
             ConfigError: a pass that went backward is not applied yet, or somebody else is saving there.
             StorageError: the disk is full, or the folder cannot be written.
         """
-        self._require_no_stages("save")
-        save(self, directory, optimizer, scheduler, generators or {}, batch)
-
-    def _require_no_stages(self, what: str) -> None:
         if self.stages is not None:
-            raise ConfigError(f"{what} does not work with stages, which are for inference: leave stages= out")
+            self.stages.apply_late()
+        save(self, directory, optimizer, scheduler, generators or {}, batch)
 
     def weights(self) -> dict[str, Tensor]:
         """Every analog layer's present weight in torch's shape, float32, by the layer's name."""
@@ -251,32 +257,62 @@ class Emulation:
         criterion: Criterion,
         optimizer: torch.optim.Optimizer,
         micro_batches: int = 1,
+        schedule: Schedule = "gpipe",
+        max_norm: float | None = None,
     ) -> float:
         """One synchronous training step; micro-batches go forward and backward through the tiles overlapped.
 
-        The pulsed updates are applied afterwards, in logical order: the step is exact.
+        The pulsed updates are applied afterwards, in logical order: the step is exact. Masks of
+        ``nn.Dropout*`` follow from the layer, the step and the micro-batch.
 
         Args:
             x, y: a batch, split evenly into ``micro_batches``, and its targets.
             criterion: gives the loss of (outputs, targets). It sees the outputs of all micro-batches
                 together, as the model gives them for the whole batch: means over tokens, class weights and
                 sums are exact.
+            optimizer: over parameters of the model. With stages one that moves each parameter on its own:
+                ``AnalogSGD``, torch's SGD, Adam, AdamW and most others; its settings act as they are here.
+            schedule: with stages the order of the passes: "gpipe", or "1f1b", which holds fewer activations
+                and asks the criterion once more for each micro-batch. No bit depends on it.
+            max_norm: the most that the norm of all digital gradients may be, see ``clip_grad_norm_``.
 
         Returns:
             The loss.
 
         Raises:
-            ConfigError: batch normalisation in training mode with more than one micro-batch.
+            ConfigError: batch normalisation in training mode with more than one micro-batch; with stages,
+                an optimizer, a dropout, a criterion or tied weights that cannot work in parts.
         """
         _require_positive("micro_batches", micro_batches)
-        self._require_no_stages("train_step")
-        optimizer.zero_grad()
-        with mini_batch():
-            loss = forward_backward(self.model, self._grids(), x, y, criterion, micro_batches)
-        optimizer.step()
+        require_schedule(schedule)
+        if self.stages is not None:
+            refuse_batch_statistics(self.model, len(x.chunk(micro_batches)))
+            trainer = self.stages.trainer
+            loss = trainer.step(x, y, criterion, optimizer, micro_batches, schedule, max_norm)
+            self.totals.samples += len(x)
+        else:
+            optimizer.zero_grad()
+            with mini_batch(), addressed(self.model, step_key(self.model)):
+                loss = forward_backward(self.model, self._grids(), x, y, criterion, micro_batches)
+            if max_norm is not None:
+                self.clip_grad_norm_(max_norm)
+            optimizer.step()
         self.totals.micro_batches += micro_batches
         self.record(loss)
         return loss
+
+    def clip_grad_norm_(self, max_norm: float, norm_type: float = 2.0) -> Tensor:
+        """Scale all digital gradients, as ``torch.nn.utils.clip_grad_norm_`` does; those of pulses stay.
+
+        With stages there are gradients within ``train_step`` alone: give it ``max_norm``, or call this in a
+        hook of the optimizer (``register_step_pre_hook``). The bits are the same without stages.
+
+        Returns:
+            The norm before, a scalar.
+        """
+        if self.stages is not None:
+            return self.stages.trainer.clip(max_norm, norm_type)
+        return clip_gradients(self.model, max_norm, norm_type)
 
     def _grids(self) -> list[TileGrid]:
         return [layer.grid for _, layer in self._layers]
@@ -329,7 +365,7 @@ class Emulation:
 
         weights = None if self.filling is None else self.filling.find_generators()
         stages = StageExecutor(
-            self.model, cut, specs, self._grids(), weights, self.timeout_s, self.recovery
+            self.model, cut, specs, self._grids(), weights, self.timeout_s, self.recovery, self.update_delay
         )  # fmt: skip
         self.stages, self.totals.actors = stages, cut.count
         return stages, stages.hostings
@@ -360,6 +396,9 @@ class Emulation:
         failure = failure or posted
         with contextlib.suppress(BackendError):  # a dead tile has no counters; the report keeps the last ones
             self.tile_samples()
+        if self.stages is not None:
+            self.stages.apply_late()
+            self.stages.trainer.bring_home()
         for _, layer in self._layers:
             if self.stages is not None:
                 self.stages.leave(layer)

@@ -16,7 +16,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import ContextVar, copy_context
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -24,12 +24,12 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from crossgrid.kernels.errors import ConfigError
 
+from ..analog_matrix.weights import AnalogContext
 from ..hosts.grid import TileGrid
-from ..model.joining import flatten, join
+from ..model.joining import Criterion, add_gradients, clip_factor, judge, norm_of, total_norm
+from ..nn.dropout import of_micro_batch
 
 Result = TypeVar("Result")
-
-Criterion: TypeAlias = Callable[[Any, Any], Tensor]
 
 #: the number of the micro-batch that this thread computes
 CURRENT: ContextVar[int] = ContextVar("micro_batch")
@@ -120,31 +120,43 @@ def forward_backward(
     its part of the gradient. So any criterion is that of the whole batch.
     """
     parts = x.chunk(micro_batches)
-    _refuse_batch_statistics(model, len(parts))
-    outputs = list(run_pipelined(model, grids, [partial(model, part) for part in parts], len(parts)))
-    joined = join(model, outputs, [len(part) for part in parts], "micro_batches=1")
-    leaves, back = flatten(joined.value)
-    learned = [n for n, leaf in enumerate(leaves) if isinstance(leaf, Tensor) and leaf.requires_grad]
-    cut = {n: leaves[n].detach().requires_grad_() for n in learned}
-    loss = criterion(back([cut.get(n, leaf) for n, leaf in enumerate(leaves)]), y)
-    loss.backward()  # type: ignore[no-untyped-call]
+    refuse_batch_statistics(model, len(parts))
+
+    def ahead(number: int, part: Tensor) -> Any:
+        with of_micro_batch(number):
+            return model(part)
+
+    jobs = [partial(ahead, *each) for each in enumerate(parts)]
+    outputs = list(run_pipelined(model, grids, jobs, len(parts)))
+    judged = judge(model, outputs, [len(part) for part in parts], criterion, y)
     parameters = [p for p in model.parameters() if p.requires_grad]
-    reached = {n: joined.parts_of(n, leaf.grad) for n, leaf in cut.items() if leaf.grad is not None}
 
-    def job(number: int) -> tuple[Tensor | None, ...]:
-        own = flatten(outputs[number])[0]
-        ends, gradients = [own[n] for n in reached], [d[number] for d in reached.values()]
-        return torch.autograd.grad(ends, parameters, gradients, allow_unused=True)
+    def back(number: int) -> tuple[Tensor | None, ...]:
+        with of_micro_batch(number):
+            ends, gradients = judged.ends(number, outputs[number])
+            return torch.autograd.grad(ends, parameters, gradients, allow_unused=True)
 
-    jobs = [partial(job, number) for number in range(len(parts))] if reached else []
-    for each in run_pipelined(model, grids, jobs, len(jobs)):
-        for parameter, gradient in zip(parameters, each, strict=True):
-            if gradient is not None:
-                parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
-    return loss.item()
+    backward = [partial(back, number) for number in range(len(parts))] if judged.gradients else []
+    for each in run_pipelined(model, grids, backward, len(backward)):
+        add_gradients(parameters, each)
+    return judged.loss
 
 
-def _refuse_batch_statistics(model: nn.Module, micro_batches: int) -> None:
+def clip_gradients(model: nn.Module, max_norm: float, kind: float) -> Tensor:
+    """Scale all digital gradients so that their norm is at most ``max_norm``; the norm before."""
+    digital = {
+        name: p.grad
+        for name, p in model.named_parameters()
+        if p.grad is not None and not isinstance(p, AnalogContext)
+    }
+    norm = total_norm({name: norm_of(grad, kind) for name, grad in digital.items()}, digital, kind)
+    factor = clip_factor(norm, max_norm)
+    for grad in digital.values():
+        grad.mul_(factor)
+    return norm
+
+
+def refuse_batch_statistics(model: nn.Module, micro_batches: int) -> None:
     """An error where normalisation over a batch would be one over each micro-batch: another function."""
     for name, module in model.named_modules():
         over_batch = isinstance(module, _BatchNorm) and (module.training or module.running_mean is None)

@@ -14,14 +14,10 @@ from typing import Any
 import numba
 import ray
 import torch
-import zmq
 from ray import cloudpickle
 from torch import Tensor, nn
 
-from ..actors.addresses import ActorAddress, Endpoint, Flow, listen
-from ..actors.lent import Lent
-from ..actors.wire import Letter, receive, send
-from ..errors import ProtocolError
+from ..actors.addresses import ActorAddress, Endpoint
 from ..hosts.grid import Ticks, TileGrid
 from ..hosts.moving import move
 from ..model.analog_model import analog_matrices
@@ -32,24 +28,13 @@ from ..tiles.bank import Floats
 from ..tiles.layer_spec import LayerSpec
 from ..tiles.messages import Message
 from .cut import Cut
-from .letters import LETTERS, Abandon, Values
+from .links import Links
+from .optimizers import Options
 from .passing import Passages
-
-#: how long a stage listens at once
-LISTEN_MS = 1000
-
-#: the name of a micro-batch's input among its values
-INPUT = "x"
+from .training import INPUT, Passed, StageTraining, Step
 
 #: the logical time of layers, by their numbers
 Clocks = dict[int, tuple[int, ...]]
-
-#: what may be under way between two stages
-FLOW = Flow(high_water=1000, buffer_bytes=1 << 20)
-
-
-class Abandoned(RuntimeError):
-    """Another stage died or failed: the round was given up."""
 
 
 class StageActor:
@@ -59,24 +44,20 @@ class StageActor:
         """Listen in ``directory`` on the driver's node, or, without one, on this node's address."""
         torch.set_num_threads(threads)
         numba.set_num_threads(min(threads, numba.get_num_threads()))
-        self.stage, self.threads = stage, threads
-        context: Any = zmq.Context.instance()
-        self.inputs: Any = context.socket(zmq.PULL)
-        FLOW.apply(self.inputs)
-        self.inputs.rcvtimeo = LISTEN_MS
-        self.endpoint = listen(self.inputs, directory, f"stage-{stage}-{os.getpid()}")
-        self.outputs: Any = None
-        self.lent = Lent()
-        self.wanted: frozenset[str] = frozenset()
+        self.stage, self.links = stage, Links(stage, directory)
 
     def where(self) -> ActorAddress:
         """Where it listens, and which process it is."""
-        return ActorAddress(self.endpoint, ray.get_runtime_context().get_node_id(), os.getpid())
+        return ActorAddress(self.links.endpoint, ray.get_runtime_context().get_node_id(), os.getpid())
 
-    def load(self, packed: bytes, cut: Cut, specs: Mapping[str, LayerSpec], weights: str | None) -> None:
-        """Hold this stage's part of a model, cut into tiles as ``specs`` say; numbers may come from files."""
+    def load(
+        self, packed: bytes, specs: Mapping[str, LayerSpec], cut: Cut, weights: str | None, update_delay: int
+    ) -> None:
+        """Hold this stage's part of a model, cut into tiles as ``specs`` say; numbers may come from files.
+
+        Pulsed updates are late by ``update_delay`` steps.
+        """
         model: nn.Module = cloudpickle.loads(packed)
-        model.eval()
         self.layers: dict[int, AnalogMatrix] = {}
         filling = None
         if weights is not None:
@@ -89,54 +70,53 @@ class StageActor:
                 filling.fill(matrix)
             self.layers[number] = matrix
             _take_spec(matrix, specs[name])
-        self.passages = Passages(model, cut, self.stage)
-        self.last = self.stage == cut.count - 1
+            matrix.grid.update_delay = update_delay
+        self.model, self.passages = model, Passages(model, cut, self.stage)
+        self.training = StageTraining(model, cut, self.stage, self.passages)
 
-    def connect(self, next_one: Endpoint) -> None:
-        """Send what this stage makes to ``next_one``: the next stage, or the driver."""
-        if self.outputs is not None:
-            self.outputs.close(linger=0)
-        self.outputs = next_one.connected(FLOW)
+    def connect(self, onwards: Endpoint, backwards: Endpoint | None) -> None:
+        """Send what this stage makes to the next stage or the driver, and gradients to the stage before."""
+        self.links.connect(onwards, backwards)
 
-    def want(self, names: Sequence[str]) -> None:
-        """The values that the next stage is handed."""
-        self.wanted = frozenset(names)
-
-    def infer(self, number: int, batches: int) -> Clocks:
-        """Let the micro-batches of a round through; the layers' clocks afterwards.
+    def infer(self, number: int, batches: int, wanted: Sequence[str]) -> Clocks:
+        """Let the micro-batches of a round through, hand on what is ``wanted``; the clocks afterwards.
 
         Raises:
             Abandoned: another stage died or failed.
             CrossgridError: this one did.
         """
+        self.model.eval()
+        self.links.begin(number)
         for batch in range(batches):
-            received = self._next(number, batch)
+            received = self.links.take(batch).tensors()
             x = received.pop(INPUT)
-            found = self.passages.run(x, received, self.wanted)
-            if self.last:
+            found = self.passages.run(x, received, frozenset(wanted))
+            if self.training.last:
                 leaves = flatten(found)[0]
                 made = {str(n): leaf for n, leaf in enumerate(leaves) if isinstance(leaf, Tensor)}
             else:
                 made = {INPUT: x, **found}
-            send(self.outputs, Letter(Values.of(number, batch, made), batch, False, self.stage))
+            self.links.give(batch, made)
         return self.clocks()
 
-    def _next(self, number: int, batch: int) -> dict[str, Tensor]:
-        """The values of a micro-batch."""
-        while True:
-            try:
-                letter = receive(self.inputs, LETTERS, self.lent)
-            except zmq.Again:
-                continue
-            match letter.content:
-                case Abandon(round=given_up) if given_up == number:
-                    raise Abandoned
-                case Values(round=of_round, batch=found) if of_round == number:
-                    if found != batch:
-                        raise ProtocolError(
-                            f"stage {self.stage} got micro-batch {found} where {batch} is next"
-                        )
-                    return letter.content.tensors()
+    def train(self, number: int, step: Step) -> tuple[Passed, Clocks]:
+        """Let the micro-batches of a training step go forward and backward; the layers' clocks afterwards.
+
+        Raises:
+            Abandoned: another stage died or failed.
+            CrossgridError: this one did.
+        """
+        self.links.begin(number)
+        return self.training.pass_through(step, self.links), self.clocks()
+
+    def of_training(self, what: str, *arguments: Any) -> Any:
+        """What ``StageTraining.what`` gives."""
+        return getattr(self.training, what)(*arguments)
+
+    def update(self, number: int, options: tuple[Options, ...]) -> Clocks:
+        """Let an optimizer move the stage's parameters; the layers' clocks afterwards."""
+        self.training.step(number, options)
+        return self.clocks()
 
     def clocks(self) -> Clocks:
         """The logical time of each layer."""
@@ -151,6 +131,12 @@ class StageActor:
         """Write the weights of layers to their devices; the clocks afterwards."""
         for number in layers:
             self.layers[number].program()
+        return self.clocks()
+
+    def apply_late(self, layers: Sequence[int]) -> Clocks:
+        """Pulse the devices of layers for all updates that wait; the clocks afterwards."""
+        for number in layers:
+            self.layers[number].grid.apply_late()
         return self.clocks()
 
     def drift(self, layers: Sequence[int], seconds: float) -> Clocks:

@@ -32,31 +32,25 @@ from ..hosts.executor import Answered, Hosting, Keeper, Recovered
 from ..hosts.grid import TileGrid
 from ..hosts.interrupts import Uninterrupted
 from ..model.joining import flatten
+from ..nn.dropout import addressed
 from ..nn.matrix import AnalogMatrix
 from ..tiles.bank import Floats
 from ..tiles.layer_spec import LayerSpec
 from ..tiles.messages import Answer, Message, ReadState, ReadWeights, Stats
-from .actor import INPUT
 from .cut import Cut
 from .launch import Stage, StageLauncher, given
 from .letters import LETTERS, Abandon, Values
 from .passing import Passages
+from .trainer import StageTrainer
+from .training import INPUT
 
 LOG = logging.getLogger("crossgrid")
 
 #: seconds that the driver listens before it looks whether the stages live
 LOOK_SECONDS = 0.02
 
-#: seconds that a stage may take to start, on a busy machine
-START_SECONDS = 180.0
-
-#: bytes of a stage with torch and numba before its part, and of a crosspoint that is programmed
-STAGE_BYTES, INFERENCE_BYTES = 400 << 20, 5
-
 #: micro-batches of a round: what is computed again at most where a stage dies
 ROUND = 64
-
-Clocks = dict[int, tuple[int, ...]]
 
 
 class StageExecutor:
@@ -64,13 +58,14 @@ class StageExecutor:
 
     def __init__(
         self, model: nn.Module, cut: Cut, specs: Sequence[LayerSpec], grids: Sequence[TileGrid],
-        weights: str | None, timeout_s: float, recovery: Recovery | None,
+        weights: str | None, timeout_s: float, recovery: Recovery | None, update_delay: int = 0,
     ) -> None:  # fmt: skip
         """Start the stages.
 
         Args:
             specs, grids: of all analog matrices, in the model's order: where their tiles are to be, and are.
             weights: files with the numbers of a model that has none.
+            update_delay: steps that pulsed updates are late by.
 
         Raises:
             ConfigError: a stage is too large for its node.
@@ -82,10 +77,11 @@ class StageExecutor:
         self.recovered = Recovered()
         self.keeper: Keeper | None = self
         self.round, self.known, self.busy = 0, dict[Any, Any](), False
-        self.wanted: tuple[tuple[str, ...], ...] = ()
+        self.wanted: dict[bool, tuple[tuple[str, ...], ...]] = {}  # what stages hand on, training or not
         self.stages: list[Stage] = []
         self.directory = RunDirectory()
-        self.launcher = StageLauncher(cut, weights, self.directory.path)
+        self.launcher = StageLauncher(cut, weights, self.directory.path, update_delay)
+        self.trainer = StageTrainer(self)
         self.lent = Lent()
         try:
             if self.owns_ray:
@@ -93,8 +89,7 @@ class StageExecutor:
             self.stages = self.launcher.place(model, specs, grids)
             self.stage_of_layer = {layer: stage for stage in self.stages for layer in stage.layers}
             self.launcher.start(self.stages)
-            for number in range(cut.count):
-                self.launcher.connect(self.stages, number)
+            self.launcher.connect(self.stages, range(cut.count))
         except BaseException:
             self.close()
             raise
@@ -130,13 +125,18 @@ class StageExecutor:
         """Write the trained weights of layers to their devices."""
         self._tell(layers, "program")
 
+    def apply_late(self) -> None:
+        """Pulse the devices for all updates that still wait for their time."""
+        if self.launcher.update_delay:
+            self._tell([*self.stage_of_layer], "apply_late")
+
     def drift(self, layers: Sequence[int], seconds: float) -> None:
         """Let time pass for layers."""
         self._tell(layers, "drift", seconds)
 
     def weights_of(self, layer: int) -> Floats:
         """What a layer multiplies by, [out, in]."""
-        found: Floats = self._ask(layer, "weights", layer)
+        found: Floats = np.array(self._ask(layer, "weights", layer))  # Ray's arrays cannot be written to
         return found
 
     def changing(self, layer: int) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -173,7 +173,9 @@ class StageExecutor:
         """
         if not isinstance(message, (ReadWeights, ReadState, Stats)):
             raise ConfigError(
-                "the layers of this model are in stages: call emulation.infer(x); to train, leave stages= out"
+                "the layers of this model are in stages: call emulation.infer(x); to train, in the "
+                "place of loss.backward() and optimizer.step(): "
+                "loss = emulation.train_step(x, y, criterion, optimizer)"
             )
         if self.busy:
             raise TileError("the stages are busy with micro-batches; ask again when infer is done")
@@ -185,20 +187,26 @@ class StageExecutor:
             batch = [part for part, _ in zip(parts, range(ROUND), strict=False)]
             if not batch:
                 return
-            backs = [self._path(part) for part in batch]
+            backs = [self.path(part) for part in batch]
             done = 0
             while done < len(batch):
                 for leaves in self._round(batch, depth, done):
                     yield backs[done](leaves), len(batch[done])
                     done += 1
 
-    def _path(self, x: Tensor) -> Any:
-        """What puts the tensors of an output into its place, for an input of that shape."""
-        key = (tuple(x.shape), x.dtype)
+    def path(self, x: Tensor) -> Any:
+        """What puts the tensors of an output into its place, for an input of that shape.
+
+        Raises:
+            ConfigError: the stages cannot compute it.
+        """
+        training = self.model.training
+        key = (tuple(x.shape), x.dtype, training)
         if key not in self.known:
             passages = Passages(self.model, self.cut, None)
             try:
-                needs, output = passages.find_needs(x)
+                with addressed(self.model, 0):
+                    needs, output = passages.find_needs(x)
             finally:
                 passages.remove()
             leaves, back = flatten(output)
@@ -209,26 +217,23 @@ class StageExecutor:
                         "leave it away (of transformers' models: config.use_cache = False)"
                     )
             wanted = tuple(needs.crossing(number + 1) for number in range(self.cut.count - 1))
-            if wanted != self.wanted:
-                if self.wanted:
-                    raise ConfigError(
-                        f"an input of shape {key[0]} takes another path through the model than those before; "
-                        "give it to an emulation of its own"
-                    )
-                self.wanted = wanted
-                self._let_want(self.stages)
+            if wanted != self.wanted.setdefault(training, wanted):
+                raise ConfigError(
+                    f"an input of shape {key[0]} takes another path through the model than those before; "
+                    "give it to an emulation of its own"
+                )
             self.known[key] = lambda found: back(
                 [found[str(n)] if isinstance(leaf, Tensor) else leaf for n, leaf in enumerate(leaves)]
             )
         return self.known[key]
 
-    def _let_want(self, stages: Sequence[Stage]) -> None:
-        given([s.actor.want.remote(names) for s, names in zip(stages, self.wanted, strict=False)], None)
-
     def _round(self, parts: Sequence[Tensor], depth: int, skip: int) -> Iterator[dict[str, Tensor]]:
         """The outputs of micro-batches from ``skip`` on; fewer where a stage died and was replaced."""
         self.round, self.busy = self.round + 1, True
-        promises = {s.number: s.actor.infer.remote(self.round, len(parts)) for s in self.stages}
+        wanted = (*self.wanted[self.model.training], ())
+        promises = {
+            s.number: s.actor.infer.remote(self.round, len(parts), wanted[s.number]) for s in self.stages
+        }
         sent = got = 0
         heard, whole = time.monotonic(), False
         try:
@@ -265,7 +270,7 @@ class StageExecutor:
         finally:
             self.busy = False
             if not whole:
-                self._give_up(promises)
+                self.give_up(promises)
 
     def _receive(self) -> Values | None:
         """What the last stage gave, of this round."""
@@ -282,12 +287,12 @@ class StageExecutor:
             try:
                 given([promise], None)
             except ray.exceptions.RayActorError:
-                self._give_up(promises)
+                self.give_up(promises)
                 self._revive()
                 return True
         return False
 
-    def _give_up(self, promises: Mapping[int, Any]) -> None:
+    def give_up(self, promises: Mapping[int, Any]) -> None:
         """Let the stages leave a round; afterwards their clocks are those of before it."""
         for stage in self.stages:
             with Uninterrupted(), contextlib.suppress(zmq.ZMQError):
@@ -306,6 +311,7 @@ class StageExecutor:
         for stage in self.stages:
             gone = stage.is_gone
             if gone:
+                self.trainer.require_none_lost(stage.where)
                 self._require_hope(stage)
                 LOG.warning("%s died; it is started again", stage.where)
             elif stage in also:
@@ -314,11 +320,8 @@ class StageExecutor:
                 continue
             stage.socket.close(linger=0)
             self.launcher.start([stage])
-            self.launcher.connect(self.stages, stage.number)
-            if stage.number:
-                self.launcher.connect(self.stages, stage.number - 1)
-            if stage.number < len(self.wanted):
-                given([stage.actor.want.remote(self.wanted[stage.number])], None)
+            beside = range(stage.number - 1, stage.number + 2)
+            self.launcher.connect(self.stages, [n for n in beside if 0 <= n < self.cut.count])
             self._again(stage)
             self.recovered.restarts += gone
         self.recovered.seconds += time.monotonic() - began
@@ -343,6 +346,10 @@ class StageExecutor:
             given([getattr(stage.actor, what).remote(*arguments)], None)
         given([stage.actor.set_clocks.remote(stage.clocks)], None)
 
+    def ask_all(self, what: str, *arguments: Any) -> list[Any]:
+        """What the stages answer."""
+        return given([getattr(s.actor, what).remote(*arguments) for s in self.stages], self.timeout_s)
+
     def settle(self) -> CrossgridError | None:
         """Whatever was told is done."""
         return None
@@ -362,6 +369,7 @@ class StageExecutor:
         """End all stages, and Ray where it was started for them."""
         if os.getpid() != self.owner:
             return
+        self.trainer.stop()
         here = [s.address.pid for s in self.stages if s.address and not s.address.endpoint.public_key]
         for stage in self.stages:
             if stage.socket is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass, field
 from typing import Any
 
@@ -22,8 +22,9 @@ from ..errors import BackendError, TileError
 from ..hosts.grid import TileGrid
 from ..hosts.warm import warm_kernels
 from ..tiles.layer_spec import LayerSpec
-from .actor import FLOW, Abandoned, Clocks, StageActor
+from .actor import Clocks, StageActor
 from .cut import Cut
+from .links import FLOW, Abandoned
 from .packing import packed
 
 #: seconds that a stage may take to start, on a busy machine
@@ -73,9 +74,9 @@ class Stage:
 class StageLauncher:
     """Starts the stages of one model."""
 
-    def __init__(self, cut: Cut, weights: str | None, directory: str) -> None:
+    def __init__(self, cut: Cut, weights: str | None, directory: str, update_delay: int) -> None:
         """``weights`` are files with the numbers of a model that has none; sockets are in ``directory``."""
-        self.cut, self.weights, self.directory = cut, weights, directory
+        self.cut, self.weights, self.directory, self.update_delay = cut, weights, directory, update_delay
         context: Any = zmq.Context.instance()
         self.replies = context.socket(zmq.PULL)  # where the last stage sends what comes out
         FLOW.apply(self.replies)
@@ -123,7 +124,8 @@ class StageLauncher:
             for stage, address in zip(stages, addresses, strict=True):
                 stage.address, stage.socket = address, address.endpoint.connected(FLOW)
             given(warming, None)
-            given([s.actor.load.remote(s.packed, self.cut, s.specs, self.weights) for s in stages], None)
+            how = self.cut, self.weights, self.update_delay
+            given([s.actor.load.remote(s.packed, s.specs, *how) for s in stages], None)
         except ray.exceptions.RayError as error:
             raise BackendError(
                 f"stages of the model did not start: {' '.join(str(error).split())!s:.300}; see `ray status`"
@@ -140,11 +142,10 @@ class StageLauncher:
             for node, of_node in specs.items()
         ]
 
-    def connect(self, stages: Sequence[Stage], number: int) -> None:
-        """Let a stage send to the next one, or to the driver."""
-        last = number == self.cut.count - 1
-        next_one = self.endpoint if last else stages[number + 1].address.endpoint
-        given([stages[number].actor.connect.remote(next_one)], None)
+    def connect(self, stages: Sequence[Stage], numbers: Iterable[int]) -> None:
+        """Let stages send to the next one or the driver, and to the one before."""
+        ends = [None, *(stage.address.endpoint for stage in stages), self.endpoint]
+        given([stages[n].actor.connect.remote(ends[n + 2], ends[n]) for n in numbers], None)
 
 
 def given(promises: Sequence[Any], seconds: float | None) -> list[Any]:

@@ -236,9 +236,11 @@ class Passages:
             try:
                 found = known.get((key, str(tree)))
             except TypeError:  # something that has no hash
-                return forward(*args, **kwargs)
+                with torch.no_grad():
+                    return forward(*args, **kwargs)
             if found is None:
-                found = forward(*args, **kwargs)
+                with torch.no_grad():
+                    found = forward(*args, **kwargs)
                 if len(known) < REMEMBERED:
                     known[key, str(tree)] = found
             return tree_map_only(Tensor, torch.empty_like, found)
@@ -271,20 +273,25 @@ class Passages:
         passing.taken(output)
         return passing.needs, output
 
-    def run(self, x: Tensor, received: Mapping[str, Tensor], wanted: frozenset[str]) -> Any:
-        """This stage's part of a pass: the values that the next one needs by name, or the model's output."""
+    def run(
+        self, x: Tensor, received: Mapping[str, Tensor], wanted: frozenset[str], learns: bool = False
+    ) -> Any:
+        """This stage's part of a pass: the values that the next one needs by name, or the model's output.
+
+        ``learns``: with torch's graph, to go backward.
+        """
         passing = Pass(self.cut, self.stage, received, wanted)
         try:
-            output = self._run(passing, x)
+            output = self._run(passing, x, learns)
         except HandOver:
             return passing.held
         return passing.taken(output)
 
-    def _run(self, passing: Pass, x: Tensor) -> Any:
+    def _run(self, passing: Pass, x: Tensor, learns: bool = False) -> Any:
         self._pass = passing
         try:
             passing.name(x)
-            with torch.no_grad(), passing:
+            with torch.set_grad_enabled(learns), passing:
                 return self.model(x)
         finally:
             self._pass = None
