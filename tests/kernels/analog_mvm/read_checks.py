@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from crossgrid.kernels.analog_mvm import IOParameters, Periphery
-from crossgrid.kernels.backends import CUDA, NAIVE
+from crossgrid.kernels.backends import CPU, CUDA, NAIVE
 from crossgrid.kernels.errors import InputError
 from crossgrid.kernels.rng import tile_key
 
@@ -62,6 +62,25 @@ def check_read(
     return retries
 
 
+def check_bits(io: IOParameters) -> None:
+    """The bits of the processors' read where one term of a product is not 0: their order cannot matter then.
+
+    All that draws takes part: converters that round at random, noise of inputs, outputs and weights.
+    """
+    keys, w, x = case(5, 9, 9, batch=4)
+    one_hot = np.zeros_like(x)
+    for block, vector in np.ndindex(x.shape[:2]):
+        line = (3 * vector + block) % 9
+        one_hot[block, vector, line] = x[block, vector, line]
+    (wanted, counts), (there, counts_there) = (
+        Periphery(io, keys, 5, 9, "forward", backend).read(w, one_hot, BLOCK_OF_TILE, LATE)
+        for backend in (CPU, CUDA)
+    )
+    assert np.array_equal(wanted, there.cpu().numpy())
+    for wanted_T, there_T in zip(counts, counts_there, strict=True):
+        assert np.array_equal(wanted_T, there_T), (counts, counts_there)
+
+
 def check_what_is_special() -> None:
     """Perfect reads, vectors of zeros, and inputs that are not finite."""
     keys, w, x = case(3, 5, 5)
@@ -87,6 +106,7 @@ def main() -> None:
         retried += check_read(case_.values[0], "forward", 13, 29, reads=reads)
         if every or case_.id in BACKWARD_TOO:
             check_read(case_.values[0], "backward", 13, 29, reads=reads)
+        check_bits(case_.values[0])
         print("agrees:", case_.id, flush=True)
     assert retried > 0
     if every:
