@@ -1,8 +1,6 @@
-"""A plan for other tools: NeuroSim's NetWork.csv, and YAML as ZigZag reads it."""
+"""A plan as YAML that ZigZag reads."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 from ..cost.cost import peak
 from ..cost.parts import energy_by_part, estimates
@@ -10,36 +8,6 @@ from ..description.events import Events
 from ..description.spec import Chip
 from ..plan.graph import source_numbers
 from ..plan.plan import LayerShape, MappingPlan
-
-
-def neurosim_csv(layers: Sequence[LayerShape]) -> str:
-    """NeuroSim's NetWork.csv, a row a layer (DNN+NeuroSim manual, "network structure").
-
-    Columns: input height, width and depth, kernel height and width, output depth, whether pooling
-    follows, stride. A linear layer is a 1 x 1 convolution of a 1 x 1 image; one that many vectors pass
-    through an input (a transformer's) is one over an image of that many positions. NeuroSim knows no
-    groups: of a grouped convolution the depth is that of one group, so that its weights are right.
-    """
-    rows = []
-    for layer in layers:
-        shape = layer.convolution
-        if shape is None:
-            rows.append((1, layer.reuse, layer.in_, 1, 1, layer.out, 0, 1))
-            continue
-        (height, width), (kernel_height, kernel_width) = shape.size_in, shape.kernel
-        rows.append(
-            (
-                height,
-                width,
-                shape.channels_in // layer.groups,
-                kernel_height,
-                kernel_width,
-                layer.out,
-                int(shape.pooled),
-                shape.stride[0],
-            )
-        )
-    return "".join(",".join(str(value) for value in row) + "\n" for row in rows)
 
 
 def zigzag_yaml(plan: MappingPlan, chip: Chip) -> str:

@@ -50,7 +50,7 @@ def examine_model(text: str, config: str, chip: str | None) -> AnalogSummary:
     from ..config import rpu
     from ..model.analog_model import analog_layers
     from ..model.convert import convert_to_analog
-    from ..shapes.loading import load_model
+    from ..readers.python_file import load_model
     from ..summary.summary import analog_summary
 
     model, example = load_model(text, lambda make: make())

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from crossgrid.chip.description.load import load_chip, presets
 from crossgrid.chip.description.spec import Chip
 from crossgrid.chip.mapping.mapper import PLACEMENTS, map_layers
 from crossgrid.chip.mapping.strategies import STRATEGIES
-from crossgrid.chip.plan.digital import DigitalWork
-from crossgrid.chip.plan.plan import GROUPED, LayerShape, MappingPlan, check_chip
+from crossgrid.chip.plan.plan import GROUPED, MappingPlan, check_chip
 from crossgrid.kernels.errors import ConfigError, CrossgridError
 
-from ..shapes.zoo import ZOO, zoo_digital, zoo_layers
+from ..readers.named import FORMS, Model, read_model
 from .output import write_json
 from .schedules import schedule_arguments, scheduled
 
@@ -27,25 +27,14 @@ if TYPE_CHECKING:
     from crossgrid.chip.reports.report import Report
 
 
-class Model(NamedTuple):
-    """What a mapper takes: layers, and what stays digital."""
-
-    layers: tuple[LayerShape, ...]
-    digital: tuple[DigitalWork, ...]
-
-
 def model_shapes(args: argparse.Namespace) -> Model:
-    """Of a name of the zoo or of ``file.py:callable``, which is asked once."""
-    if ":" not in args.model:
-        layers, digital = zoo_layers(args.model), zoo_digital(args.model)
-    else:
-        from ..shapes.loading import load_shapes
-
-        found = load_shapes(args.model)
-        layers, digital = found.layers, found.digital
-    if args.grouped != "separate":
-        layers = tuple(replace(layer, grouped=args.grouped) for layer in layers)
-    return Model(layers, digital)
+    """Of what the command line names, which is asked once."""
+    model = read_model(args.model, args.input)
+    for note in model.notes:
+        print(f"crossgrid: note: {note}", file=sys.stderr)
+    if args.grouped == "separate":
+        return model
+    return model._replace(layers=tuple(replace(layer, grouped=args.grouped) for layer in model.layers))
 
 
 def _report(args: argparse.Namespace, model: Model, chip: Chip, strategy: str) -> Report:
@@ -66,7 +55,11 @@ def _report(args: argparse.Namespace, model: Model, chip: Chip, strategy: str) -
 
 
 def _model_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", metavar="MODEL", help=f"FILE.py:CALLABLE or one of {', '.join(ZOO)}")
+    parser.add_argument("model", metavar="MODEL", help=FORMS)
+    parser.add_argument(
+        "--input", action="append", default=[], metavar="NAME=SHAPE",
+        help="an input by name, such as x=1x3x224x224 or input_ids=1x128:int64; may be repeated",
+    )  # fmt: skip
     parser.add_argument(
         "--strategy", default=DEFAULT_STRATEGY, metavar="S", help=f"one of {', '.join(STRATEGIES)}"
     )
@@ -103,7 +96,7 @@ def map_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run_map(args: argparse.Namespace) -> int:
     """A model on a chip: printed, drawn, saved."""
-    from crossgrid.chip.files import export
+    from crossgrid.chip.files.neurosim import neurosim_csv
     from crossgrid.chip.plan.file import save_plan
     from crossgrid.chip.reports.page import write_page
     from crossgrid.chip.reports.report import draw_floor_plan
@@ -117,7 +110,7 @@ def run_map(args: argparse.Namespace) -> int:
     if args.png:
         draw_floor_plan(report.plan, args.png)
     if args.neurosim:
-        Path(args.neurosim).write_text(export.neurosim_csv(report.plan.layers), encoding="utf-8")
+        Path(args.neurosim).write_text(neurosim_csv(report.plan.layers), encoding="utf-8")
     if args.zigzag:
         _write_zigzag(args.zigzag, report)
     if args.why:

@@ -52,7 +52,7 @@ def emulate(
     timeout_s: float = 60.0,
     update_delay: int = 0,
     device: BackendName = "cpu",
-    example_input: Tensor | Sequence[Any] | None = None,
+    example_input: Tensor | Sequence[Any] | Mapping[str, Any] | None = None,
     weights: str | os.PathLike[str] | None = None,
     stages: Stages | None = None,
     **mapping: Unpack[MappingOptions],
@@ -74,10 +74,11 @@ def emulate(
             backend "ray", on a share of a card for each actor. The model may be anywhere. "naive" is "cpu" by
             readable numpy instead of compiled kernels, and much slower: to find out whether a result is a
             kernel's fault.
-        example_input: a batch as the model takes it (a tensor, a tuple of tensors, or a shape). It tells
-            how often an input passes through each layer and which layers read which: for the plan, its cost
-            and strategy "replicated", which needs it (the numbers go through the first copy of each layer).
-            No tile reads it. Without one, the run's first batch tells how often.
+        example_input: a batch as the model takes it: a tensor, a tuple of several, a mapping of names to them
+            (``dict(input_ids=…)``), or shapes in the place of tensors. It tells how often an input passes
+            through each layer and which layers read which: for the plan, its cost and strategy "replicated",
+            which needs it (the numbers go through the first copy of each layer). No tile reads it. Without
+            one, the run's first batch tells how often.
         weights: the numbers of a model that was built within ``cg.deferred()``: a safetensors file, or a
             directory of them with an index. They are read on entering, layer by layer; everything is, bit for
             bit, as if the model had been built with them.
@@ -182,7 +183,7 @@ def restore(
     metrics_port: int | None = None,
     timeout_s: float = 60.0,
     device: BackendName = "cpu",
-    example_input: Tensor | Sequence[Any] | None = None,
+    example_input: Tensor | Sequence[Any] | Mapping[str, Any] | None = None,
     **mapping: Unpack[MappingOptions],
 ) -> Emulation:
     """The run that ``emulation.save(directory)`` wrote, as a context manager: it goes on with the same bits.

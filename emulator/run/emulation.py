@@ -38,6 +38,7 @@ from ..nn.dropout import addressed, step_key
 from ..nn.listening import Listener
 from ..nn.matrix import AnalogMatrix
 from ..shapes.analog import FirstBatch
+from ..shapes.example import batch_of
 from ..stages.cut import Cut
 from ..stages.orders import Schedule, require_schedule
 from ..summary.summary import analog_summary
@@ -118,7 +119,7 @@ class Emulation:
                 layer.analog_tile.grid = home
             self._stop()
             raise
-        self._hook = self.model.register_forward_pre_hook(Listener(self._count_samples))
+        self._hook = self.model.register_forward_pre_hook(Listener(self._count_samples), with_kwargs=True)
         if self.plan is not None and not self.reuse_known:
             self._first_batch = FirstBatch(self.model, self._grids(), self._learn_reuse)
         self.totals.update_delay = self.update_delay
@@ -430,9 +431,9 @@ class Emulation:
         layers = tuple(replace(shape, reuse=of_layer[shape.name]) for shape in self.plan.layers)
         self.plan, self.reuse_known = replace(self.plan, layers=layers), True
 
-    def _count_samples(self, model: nn.Module, args: tuple[Any, ...]) -> None:
-        if model.training and torch.is_grad_enabled() and args and isinstance(args[0], Tensor):
-            self.totals.samples += args[0].shape[0] if args[0].dim() else 1
+    def _count_samples(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if model.training and torch.is_grad_enabled():
+            self.totals.samples += batch_of(args, kwargs)
 
 
 def _require_positive(name: str, value: Any) -> None:

@@ -14,7 +14,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves
 
 from crossgrid.chip import LayerShape
 from crossgrid.kernels.errors import ConfigError
@@ -26,6 +25,7 @@ from ..nn.experts.experts import AnalogExperts
 from ..nn.listening import Listener
 from ..nn.matrix import AnalogMatrix
 from .counting import ModelShapes, named_only
+from .example import batch_of, example_of, tensors_of
 from .experts import Experts, standing_in
 from .matrices import geometry_of
 from .tracing import Reading, Trace
@@ -44,12 +44,11 @@ def traced_shapes(model: nn.Module, layers: Layers, example: Any) -> ModelShapes
     """The same in the order in which an example passes, with how often it does and what each layer reads.
 
     Args:
-        example: an input, a tuple of several, or the shape of one; the first dimension counts inputs.
+        example: an input, a tuple of several, a mapping of names to them, or shapes; see ``example_of``.
     """
-    inputs = _inputs(example)
-    if any(parameter.is_meta for parameter in model.parameters()):
-        inputs = tuple(part.to("meta") for part in inputs)
-    watcher = _Watcher(inputs)
+    on_meta = any(parameter.is_meta for parameter in model.parameters())
+    inputs = example_of(model, example, "meta" if on_meta else None)
+    watcher = _Watcher(inputs.tensors)
     try:
         with _undisturbed(model), contextlib.ExitStack() as stack, torch.no_grad():
             for name, layer in layers:
@@ -59,16 +58,16 @@ def traced_shapes(model: nn.Module, layers: Layers, example: Any) -> ModelShapes
                     stack.enter_context(watcher.watching_experts(name, module))
             stack.enter_context(watcher.trace.digital.watching(model))
             stack.enter_context(watcher.trace)
-            model(*inputs)
+            model(*inputs.args, **inputs.kwargs)
     except ConfigError:
         raise
     except Exception as error:
-        shapes = ", ".join(str(tuple(part.shape)) for part in inputs)
         raise ConfigError(
-            f"example_input of shape {shapes} does not pass through the model ({type(error).__name__}: "
-            f"{' '.join(str(error).split())}); give one batch as the model takes it, or leave it out"
+            f"example_input of shape {inputs.shapes} does not pass through the model "
+            f"({type(error).__name__}: {' '.join(str(error).split())}); give one batch as the model "
+            "takes it, or leave it out"
         ) from error
-    batch = int(inputs[0].shape[0])
+    batch = inputs.batch
     unseen = (layer.grid.spec.shape(name) for name, layer in layers if name not in watcher.seen)
     seen = (watcher.shape(key, batch) for key in watcher.vectors)
     return ModelShapes((*seen, *unseen), watcher.trace.digital.found(batch))
@@ -77,7 +76,7 @@ def traced_shapes(model: nn.Module, layers: Layers, example: Any) -> ModelShapes
 class _Watcher:
     """Counts vectors and notes who reads what while the example passes."""
 
-    def __init__(self, inputs: tuple[Tensor, ...]) -> None:
+    def __init__(self, inputs: Sequence[Tensor]) -> None:
         self.trace = Trace(inputs)
         self.seen: set[str] = set()
         self.shapes: dict[str, LayerShape] = {}
@@ -117,7 +116,7 @@ class _Watcher:
         assert experts is not None
 
         def stand_in(*args: Any, **kwargs: Any) -> Tensor:
-            tensors = [t for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)]
+            tensors = tensors_of((args, kwargs))
             reading, rows = self.trace.enter(tensors), experts.rows(tensors)
             for shape in experts.shapes(1, experts.activity(tensors)):
                 self.seen.add(shape.name)
@@ -160,24 +159,6 @@ def _rows(layer: AnalogMatrix, x: Tensor) -> int:
     return int(x.shape[0]) * positions
 
 
-def _inputs(example: Any) -> tuple[Tensor, ...]:
-    if isinstance(example, Tensor):
-        inputs: tuple[Any, ...] = (example,)
-    elif isinstance(example, (tuple, list)) and example:
-        whole = all(isinstance(size, int) and not isinstance(size, bool) for size in example)
-        inputs = (torch.zeros(tuple(example)),) if whole else tuple(example)
-    else:
-        inputs = ()
-    if not inputs or not all(isinstance(part, Tensor) for part in inputs) or inputs[0].dim() == 0:
-        raise ConfigError(
-            f"example_input is of type {type(example).__name__}; give a batch as the model takes it (a "
-            "tensor, or a tuple of tensors), or the shape of one"
-        )
-    if inputs[0].shape[0] == 0:
-        raise ConfigError("example_input is an empty batch; give at least one input")
-    return inputs
-
-
 @contextlib.contextmanager
 def _undisturbed(model: nn.Module) -> Iterator[None]:
     """Inside, the model is in evaluation mode; random numbers and the modes are then as they were."""
@@ -201,18 +182,19 @@ class FirstBatch:
         self._before: list[int] = []
         self._handles = [
             model.register_forward_pre_hook(Listener(self._start)),
-            model.register_forward_hook(Listener(self._end)),
+            model.register_forward_hook(Listener(self._end), with_kwargs=True),
         ]  # fmt: skip
 
     def _start(self, model: nn.Module, args: tuple[Any, ...]) -> None:
         self._before = [grid.ticks.forward for grid in self._grids]
 
-    def _end(self, model: nn.Module, args: tuple[Any, ...], output: Any) -> None:
-        if not args or not isinstance(args[0], Tensor) or args[0].dim() == 0 or not len(args[0]):
+    def _end(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+        batch = batch_of(args, kwargs)
+        if not batch:
             return
         self.stop()
         vectors = [g.ticks.forward - b for g, b in zip(self._grids, self._before, strict=True)]
-        self._learned([max(1, count // len(args[0])) for count in vectors])
+        self._learned([max(1, count // batch) for count in vectors])
 
     def stop(self) -> None:
         """Look no more."""

@@ -8,14 +8,12 @@ outputs it reads (``tracing``).
 from __future__ import annotations
 
 import contextlib
-import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves, tree_map_only
 from torch.utils.hooks import RemovableHandle
 
 from crossgrid.chip import LayerShape
@@ -24,6 +22,7 @@ from crossgrid.kernels.errors import ConfigError
 from ..model.kinds import EXPERTS, TRANSPOSED, kind_of, placed_layers
 from .attempts import attempt, on_meta_or_else
 from .counting import ModelShapes, named_only
+from .example import example_of, tensors_of
 from .experts import Experts, standing_in
 from .matrices import CONVOLUTIONS, last_matrices, matrices_of, steps_of, vectors_of, work_inside
 from .tracing import Reading, Trace
@@ -78,27 +77,25 @@ def _named(model: nn.Module) -> ModelShapes:
 
 def _traced(model: nn.Module, example: Any) -> ModelShapes:
     """With an example: it passes through the model on the meta device and is watched."""
-    inputs, named = _inputs_of(model, _on_meta(example))
-    tensors = _tensors((inputs, named))
+    inputs = example_of(model, example, "meta")
     model = model.to("meta")
 
     def run() -> None:
         with torch.no_grad():
-            model(*inputs, **named)
+            model(*inputs.args, **inputs.kwargs)
 
     def watched() -> tuple[_Watcher, Layers]:
         if any(nn.parameter.is_lazy(parameter) for parameter in model.parameters()):
             run()  # gives lazy parameters their shapes
         layers = list(placed_layers(model))
-        return _watched(model, layers, tensors, run), layers
+        return _watched(model, layers, inputs.tensors, run), layers
 
-    shown = ", ".join(str(tuple(tensor.shape)) for tensor in tensors)
     watcher, layers = attempt(
-        lambda: on_meta_or_else(watched), f"an example of shape {shown} fails",
+        lambda: on_meta_or_else(watched), f"an example of shape {inputs.shapes} fails",
         "give one batch as the model takes it; where the model's path depends on numbers, which are not "
         "computed here, return the model alone",
     )  # fmt: skip
-    batch = len(tensors[0])
+    batch = inputs.batch
     missed = [
         _per_input(shape, batch)
         for name, module in layers
@@ -145,7 +142,7 @@ class _Watcher:
             self.experts[name] = experts, module
 
         def before(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-            if any(tensor.is_complex() for tensor in _tensors((args, kwargs))):
+            if any(tensor.is_complex() for tensor in tensors_of((args, kwargs))):
                 raise ConfigError(f"layer '{name}' reads complex numbers; tiles multiply real ones")
             self._reading.append(self.trace.enter((args, kwargs), isinstance(module, CONVOLUTIONS)))
 
@@ -160,7 +157,7 @@ class _Watcher:
     def _note(self, name: str, module: nn.Module, inputs: Any, output: Any) -> None:
         reading = self._reading.pop()
         result = output[0] if isinstance(output, tuple) else output
-        tensors = _tensors(inputs)
+        tensors = tensors_of(inputs)
         if name in self.experts:
             experts, _ = self.experts[name]
             shapes = experts.shapes(experts.rows(tensors), experts.activity(tensors))
@@ -188,50 +185,7 @@ class _Watcher:
 
 def _zeros_of(experts: Experts) -> Callable[..., Tensor]:
     """A forward pass that gives zeros in place of what experts make."""
-    return lambda *args, **kwargs: experts.made(_tensors((args, kwargs)))
-
-
-def _inputs_of(model: nn.Module, inputs: tuple[Any, ...]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Inputs by place and by name: a mapping of the names that the model's ``forward`` takes is by name."""
-    if len(inputs) != 1 or not isinstance(inputs[0], dict):
-        return inputs, {}
-    try:
-        inspect.signature(model.forward).bind(**inputs[0])
-    except TypeError:  # it takes the mapping itself
-        return inputs, {}
-    return (), inputs[0]
-
-
-def _on_meta(example: Any) -> tuple[Any, ...]:
-    """The model's inputs on the meta device: an example, several, or the shape of one."""
-    parts: Any = example
-    if isinstance(example, Tensor) or not isinstance(example, (tuple, list)):
-        parts = (example,)
-    elif example and all(isinstance(size, int) and not isinstance(size, bool) for size in example):
-        parts = attempt(
-            lambda: (torch.empty(tuple(example), device="meta"),), "no example input has such a shape",
-            "give positive sizes, the batch first",
-        )  # fmt: skip
-    inputs = tuple(
-        attempt(
-            lambda part=part: tree_map_only(Tensor, lambda tensor: tensor.to("meta"), part),  # type: ignore[misc]
-            "the example input has no shape that could be followed", "give dense tensors",
-        )
-        for part in parts
-    )  # fmt: skip
-    tensors = _tensors(inputs)
-    if not tensors or tensors[0].dim() == 0 or not len(tensors[0]):
-        shapes = ", ".join(str(tuple(tensor.shape)) for tensor in tensors)
-        shown = type(example).__name__ + (f", shape {shapes}," if shapes else "")
-        raise ConfigError(
-            f"example input of type {shown} holds no batch; "
-            "give a tensor with at least one sample, a tuple of what the model takes, or the shape of one"
-        )
-    return inputs
-
-
-def _tensors(tree: Any) -> list[Tensor]:
-    return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)]
+    return lambda *args, **kwargs: experts.made(tensors_of((args, kwargs)))
 
 
 def _per_input(shape: LayerShape, batch: int) -> LayerShape:

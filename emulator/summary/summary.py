@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -91,7 +91,7 @@ class AnalogSummary:
 
 def analog_summary(
     model: nn.Module,
-    example_input: Tensor | Sequence[Any] | None = None,
+    example_input: Tensor | Sequence[Any] | Mapping[str, Any] | None = None,
     *,
     chip: str | os.PathLike[str] | Chip | None = None,
     optimizer: torch.optim.Optimizer | None = None,

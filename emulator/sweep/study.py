@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from crossgrid.chip.description.load import presets
 from crossgrid.kernels.errors import ConfigError, shown, unknown
 
-from ..shapes.loading import load_model, load_value
+from ..readers.python_file import load_model, load_value
 from .figures import COLUMNS
 
 #: points of a study at most: each takes a row, and milliseconds for its cost alone

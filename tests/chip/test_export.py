@@ -10,8 +10,10 @@ import pytest
 import yaml
 
 from crossgrid.chip import Convolution, LayerShape, load_chip, map_layers, presets
-from crossgrid.chip.files.export import neurosim_csv, zigzag_files, zigzag_yaml
+from crossgrid.chip.files.export import zigzag_files, zigzag_yaml
+from crossgrid.chip.files.neurosim import neurosim_csv, read_neurosim_csv
 from crossgrid.emulator.shapes.zoo import zoo_layers
+from crossgrid.kernels.errors import ConfigError
 
 #: the rows of NeuroSim V1.3's NetWork_ResNet18.csv, sorted; the last column is the stride
 PUBLISHED_RESNET18 = sorted(
@@ -119,3 +121,40 @@ def test_zigzag_loads_what_is_exported(name: str, layers: list[LayerShape], tmp_
     )
     nodes = list(stage.parse_workload().node_list)
     assert [node.total_mac_count for node in nodes] == [layer.weights * layer.reuse for layer in layers]
+
+
+@pytest.mark.parametrize("model", ["lenet5", "vgg8", "vgg16", "resnet18", "resnet50"])
+def test_a_network_csv_comes_back(model: str, tmp_path: Path) -> None:
+    """Sizes, vectors and geometry of every layer; and of a chain who reads whom."""
+    layers = zoo_layers(model)
+    (tmp_path / "NetWork.csv").write_text(neurosim_csv(layers))
+    found = read_neurosim_csv(tmp_path / "NetWork.csv")
+    assert [(s.out, s.in_, s.reuse, s.convolution) for s in found] == [
+        (s.out, s.in_, s.reuse, s.convolution) for s in layers
+    ]
+    assert neurosim_csv(found) == neurosim_csv(layers)
+    if model == "resnet50":  # its shortcuts read images that look like others
+        return
+    names = {shape.name: f"layer{k + 1}" for k, shape in enumerate(layers)}
+    read = [shape.sources for shape in layers]
+    before = [(layers[k - 1].name,) if k and r is None else r for k, r in enumerate(read)]
+    assert [shape.sources for shape in found[1:]] == [tuple(names[n] for n in r or ()) for r in before[1:]]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "holds no row"),
+        ("1,2,3\n", "line 1 has 3 values; a row of NetWork.csv has 8"),
+        ("28,28,1,5,5,16,1,1\n12,12,x,5,5,32,1,1\n", "line 2: depth = 'x' must be a whole number"),
+        ("28,28,1,5,5,16,2,1\n", "pooled = 2 must be 0 or 1"),
+        ("28,28,0,5,5,16,1,1\n", "depth = '0' must be a whole number of at least 1"),
+        ("28,28,1,5,5,16,1,-1\n", "stride = '-1'"),
+        (f"28,28,{10**17},5,5,16,1,1\n", "must be at most 2147483647"),
+    ],
+)
+def test_a_csv_that_is_none_is_one_line(text: str, words: str, tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text(text)
+    with pytest.raises(ConfigError, match=words) as error:
+        read_neurosim_csv(tmp_path / "x.csv")
+    assert "\n" not in str(error.value)

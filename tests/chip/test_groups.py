@@ -12,7 +12,7 @@ from crossgrid.chip import Convolution, LayerShape, blocks_of_layer, load_chip, 
 from crossgrid.chip.cost.cost import cost_of
 from crossgrid.chip.cost.traffic import traffic_of
 from crossgrid.chip.description.spec import Crossbar, Grid
-from crossgrid.chip.files.export import neurosim_csv
+from crossgrid.chip.files.neurosim import neurosim_csv
 from crossgrid.kernels.errors import ConfigError
 
 

@@ -14,7 +14,7 @@ import pytest
 from crossgrid.chip import load_chip
 from crossgrid.chip.plan.file import load_plan
 from crossgrid.emulator.cli.main import COMMANDS, main
-from crossgrid.emulator.shapes.zoo import ZOO, zoo_layers
+from crossgrid.emulator.shapes.zoo import ZOO, zoo_digital, zoo_layers
 
 
 def test_map_writes_everything_that_is_asked_for(tmp_path: Path, capsys) -> None:
@@ -46,14 +46,34 @@ def test_every_model_of_the_zoo_maps(model: str, capsys) -> None:
     [
         ("resnet18", 11_678_912), ("resnet50", 25_502_912), ("bert-base", 85_524_480), ("gpt2", 123_532_032),
         ("llama-2-7b", 6_607_077_376), ("llama-2-70b", 68_713_185_280), ("vgg8", 12_973_440),
-        ("lenet5", 80_016),
+        ("lenet5", 80_016), ("vgg16", 138_344_128), ("mobilenet-v2", 3_469_760), ("vit-b-16", 86_292_480),
+        ("unet", 31_024_960), ("mixtral-8x7b", 46_571_454_464),
     ],
 )  # fmt: skip
 def test_zoo_has_the_published_numbers_of_weights(model: str, weights: int) -> None:
     """Published parameters without biases, norms and embeddings: ResNet-18 11,689,512 less 10,600, ResNet-50
     25,557,032 less 54,120; Llama 2 6,738,415,616 less 131,072,000 of the embedding and 266,240 of the norms,
-    and 68,976,648,192 less 262,144,000 and 1,318,912."""
+    and 68,976,648,192 less 262,144,000 and 1,318,912. VGG-16 138,357,544 less 13,416 biases, MobileNetV2
+    3,504,872 less 34,112 of norms and 1,000 biases, ViT-B/16 86,567,656 less 275,176 (positions 151,296,
+    class 768, norms 38,400, biases 84,712), Mixtral 46,702,792,704 less 131,072,000 and 266,240."""
     assert sum(layer.weights for layer in zoo_layers(model)) == weights
+
+
+@pytest.mark.parametrize(
+    ("model", "gigamacs"), [("resnet18", 1.81), ("resnet50", 4.09), ("vgg16", 15.47), ("mobilenet-v2", 0.30)]
+)
+def test_zoo_has_the_published_multiplications(model: str, gigamacs: float) -> None:
+    """torchvision's tables of its weights (GFLOPS there: a multiplication and its addition are one)."""
+    macs = sum(layer.weights * layer.reuse for layer in zoo_layers(model))
+    assert macs / 1e9 == pytest.approx(gigamacs, abs=0.006)
+
+
+def test_zoo_s_vision_transformer_has_the_published_multiplications() -> None:
+    """17.56 of torchvision's table counts attention's products too, 12 x 2 x 197 x 197 x 768."""
+    macs = sum(layer.weights * layer.reuse for layer in zoo_layers("vit-b-16"))
+    attention = sum(work.macs or 0.0 for work in zoo_digital("vit-b-16"))
+    assert attention == 12 * 2 * 197 * 197 * 768
+    assert (macs + attention) / 1e9 == pytest.approx(17.56, abs=0.02)
 
 
 def test_compare_puts_chips_side_by_side(tmp_path: Path, capsys) -> None:

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from crossgrid.chip import Convolution, Join
 from crossgrid.emulator.cli.main import main
+from crossgrid.emulator.readers.python_file import load_layers
 from crossgrid.emulator.shapes.digital import layers_of
-from crossgrid.emulator.shapes.loading import load_layers
 from crossgrid.emulator.shapes.zoo import zoo_layers
 from crossgrid.kernels.errors import ConfigError
 

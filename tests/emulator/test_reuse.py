@@ -110,10 +110,10 @@ def test_replicated_makes_copies_of_what_is_read_most_often() -> None:
     ("example", "words"),
     [
         ((3, 2, 5, 7), r"example_input of shape \(3, 2, 5, 7\) does not pass|channels"),
-        ("image", "example_input is of type str"),
-        ((), "example_input is of type tuple"),
-        (torch.zeros(0, 1, 5, 7), "empty batch"),
-        (torch.tensor(1.0), "give a batch"),
+        ("image", "example input of type str holds no batch"),
+        ((), "example input of type tuple holds no batch"),
+        (torch.zeros(0, 1, 5, 7), r"shape \(0, 1, 5, 7\), holds no batch"),
+        (torch.tensor(1.0), "give a tensor with at least one sample"),
     ],
 )
 def test_bad_examples(example: object, words: str) -> None:

@@ -15,7 +15,7 @@ from crossgrid.chip import LayerShape, map_layers
 from crossgrid.chip.cost.cost import cost_of
 from crossgrid.chip.cost.traffic import traffic_of
 from crossgrid.chip.description.load import load_chip
-from crossgrid.chip.files.export import neurosim_csv
+from crossgrid.chip.files.neurosim import neurosim_csv
 from crossgrid.emulator.model.analog_model import analog_matrices
 from crossgrid.emulator.shapes.analog import traced_shapes
 from crossgrid.emulator.shapes.digital import layers_of

@@ -14,10 +14,10 @@ from crossgrid.chip import LayerShape
 from crossgrid.kernels.errors import ConfigError, nearest
 
 from ..model.analog_model import analog_matrices
-from .analog import plain_shapes, traced_shapes
-from .attempts import attempt, on_meta_or_else
-from .counting import ModelShapes
-from .digital import shapes_of
+from ..shapes.analog import plain_shapes, traced_shapes
+from ..shapes.attempts import attempt, on_meta_or_else
+from ..shapes.counting import ModelShapes
+from ..shapes.digital import shapes_of
 
 
 def load_layers(text: str) -> tuple[LayerShape, ...]:
@@ -29,13 +29,14 @@ def load_layers(text: str) -> tuple[LayerShape, ...]:
     return load_shapes(text).layers
 
 
-def load_shapes(text: str) -> ModelShapes:
+def load_shapes(text: str, inputs: Any = None) -> ModelShapes:
     """The layers and the digital work of ``file.py:callable``, made on the meta device if it can be.
 
     Of a model that is analog already, layers are as its tiles hold them: with a bias's column where its
-    configuration has one.
+    configuration has one. ``inputs`` take the place of the callable's example.
     """
     model, example = load_model(text, on_meta_or_else)
+    example = example if inputs is None else inputs
     matrices = attempt(
         lambda: list(analog_matrices(model)), f"the layers of a {type(model).__name__} cannot be read",
         "give a module that torch runs, and one batch as it takes it",

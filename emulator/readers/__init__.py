@@ -1,0 +1,1 @@
+"""Models as others hand them over: a Python file, ONNX, a Hugging Face configuration, NetWork.csv."""

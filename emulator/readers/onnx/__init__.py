@@ -1,0 +1,1 @@
+"""ONNX files as torch modules without numbers: layers that tiles can hold, and one module a further node."""
