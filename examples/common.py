@@ -49,7 +49,7 @@ def arguments(
     parser.add_argument("--results", type=Path, default=Path(results), help="folder for results")
     parser.add_argument("--epochs", type=int, default=epochs)
     parser.add_argument("--chip", default=chip, help="a preset's name, a YAML file, or none")
-    parser.add_argument("--tiles-per-actor", default="1", help="a number, or auto")
+    parser.add_argument("--tiles-per-actor", default=None, help="a number, or auto")
     parser.add_argument(
         "--device", choices=("cpu", "cuda", "naive"), default="cpu", help="what the tiles compute on"
     )
@@ -65,7 +65,9 @@ def arguments(
 def emulation(model: torch.nn.Module, args: argparse.Namespace) -> cg.Emulation:
     """``cg.emulate`` as the flags ask for."""
     chip = None if args.chip == "none" else args.chip
-    per_actor = args.tiles_per_actor if args.tiles_per_actor == "auto" else int(args.tiles_per_actor)
+    per_actor = args.tiles_per_actor
+    if per_actor not in (None, "auto"):
+        per_actor = int(per_actor)
     return cg.emulate(
         model,
         chip,

@@ -155,19 +155,21 @@ def this_machine() -> Node:
     import torch
 
     cards = float(torch.cuda.device_count())
-    return Node("", os.cpu_count() or 1, cards, psutil.virtual_memory().available)
+    card_bytes = torch.cuda.get_device_properties(0).total_memory if cards else 0
+    return Node("", os.cpu_count() or 1, cards, psutil.virtual_memory().available, card_bytes)
 
 
 def nodes() -> list[Node]:
-    """What Ray's living nodes offer; of our own the memory that is free now."""
+    """What Ray's living nodes offer; of our own the memory that is free now, and that of its cards."""
     here = ray.get_runtime_context().get_node_id()
-    free = this_machine().free_bytes
+    own = this_machine()
     return [
         Node(
             node["NodeID"],
             node["Resources"].get("CPU", 0.0),
             node["Resources"].get("GPU", 0.0),
-            free if node["NodeID"] == here else int(node["Resources"].get("memory", 0)),
+            own.free_bytes if node["NodeID"] == here else int(node["Resources"].get("memory", 0)),
+            own.card_bytes if node["NodeID"] == here else 0,
         )
         for node in ray.nodes()
         if node["Alive"]

@@ -21,6 +21,12 @@ Part = tuple[int, LayerSpec, list[int]]
 #: bytes of its own that a tile actor with numpy and numba needs, before its tiles
 ACTOR_BYTES = 90 << 20
 
+#: bytes that one with torch and Triton needs, and of its card for a context, before its tiles
+CARD_ACTOR_BYTES, CONTEXT_BYTES = 360 << 20, 500 << 20
+
+#: bytes of a card that a crosspoint takes: the weight, what is seen of it, seven parameters, float32 each
+CARD_CROSSPOINT_BYTES = 36
+
 #: bytes that a crosspoint takes: its weight and the parameters of its devices, float32 each, and a margin
 CROSSPOINT_BYTES = 64
 
@@ -36,6 +42,7 @@ class Node:
     processors: float
     cards: float
     free_bytes: int
+    card_bytes: int = 0  # of one card; 0: nobody knows
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +93,10 @@ def plan_actors(
         for start in range(0, len(tiles), size):
             hosted[node.name].append((chip, _parts(specs, tiles[start : start + size])))
     for node in usable:
-        _require(node, [parts for _, parts in hosted[node.name]])
+        parts_of_actors = [parts for _, parts in hosted[node.name]]
+        _require(node, parts_of_actors, CARD_ACTOR_BYTES if cuda else ACTOR_BYTES)
+        if cuda and node.card_bytes:
+            _require_card(node, parts_of_actors)
     plans = [
         ActorPlan(parts, chip, node.name, *_shares(node, len(hosted[node.name]), cuda))
         for node in usable
@@ -139,25 +149,48 @@ def _shares(node: Node, actors: int, cuda: bool) -> tuple[float, float]:
     return processors, math.floor(1e4 / per_card) / 1e4
 
 
-def _require(node: Node, hosted: Sequence[Sequence[Part]]) -> None:
-    where = f"node {node.name[:8]}" if node.name else "this machine"
+def _where(node: Node) -> str:
+    return f"node {node.name[:8]}" if node.name else "this machine"
+
+
+def _crosspoints(parts: Sequence[Part]) -> int:
+    """Crosspoints of an actor's tiles."""
+    return sum(math.prod(spec.tiles[block].shape) for _, spec, blocks in parts for block in blocks)
+
+
+def _require_card(node: Node, hosted: Sequence[Sequence[Part]]) -> None:
+    """The fullest card, of actors dealt out evenly, has room for their contexts and tiles."""
+    per_card = math.ceil(len(hosted) / node.cards)
+    largest = sorted((_crosspoints(parts) for parts in hosted), reverse=True)[:per_card]
+    tile_bytes = sum(largest) * CARD_CROSSPOINT_BYTES
+    needed = per_card * CONTEXT_BYTES + tile_bytes
+    if needed <= node.card_bytes:
+        return
+    fit = max(0, (node.card_bytes - tile_bytes) // CONTEXT_BYTES)
+    way_out = (
+        f"at most {fit} actors fit on a card; pack tiles with tiles_per_actor='auto'"
+        if fit
+        else f"its tiles alone take {tile_bytes >> 20} MB; emulate fewer layers, or use more cards"
+    )
+    raise ConfigError(
+        f"{per_card} tile actors on a card of {_where(node)} need about {needed >> 20} MB of it, "
+        f"{node.card_bytes >> 20} are there; {way_out}"
+    )
+
+
+def _require(node: Node, hosted: Sequence[Sequence[Part]], actor_bytes: int) -> None:
+    where = _where(node)
     most = int(node.processors * ACTORS_PER_PROCESSOR)
     if len(hosted) > most:
         raise ConfigError(
             f"{len(hosted)} tile actors on the {node.processors:g} processors of {where} are too many: "
             f"at most {most} actors fit; pack tiles with tiles_per_actor='auto'"
         )
-    crosspoints = sum(
-        math.prod(spec.tiles[block].shape)
-        for parts in hosted
-        for _, spec, blocks in parts
-        for block in blocks
-    )
-    tile_bytes = crosspoints * CROSSPOINT_BYTES
-    needed = len(hosted) * ACTOR_BYTES + tile_bytes
+    tile_bytes = sum(map(_crosspoints, hosted)) * CROSSPOINT_BYTES
+    needed = len(hosted) * actor_bytes + tile_bytes
     if needed <= node.free_bytes:
         return
-    fit = max(0, (node.free_bytes - tile_bytes) // ACTOR_BYTES)
+    fit = max(0, (node.free_bytes - tile_bytes) // actor_bytes)
     way_out = (
         f"at most {fit} actors fit; pack tiles with tiles_per_actor='auto'"
         if fit

@@ -46,7 +46,7 @@ def emulate(
     model: nn.Module,
     chip: str | os.PathLike[str] | Chip | None = None,
     backend: Literal["local", "ray"] = "local",
-    tiles_per_actor: int | Literal["auto"] = 1,
+    tiles_per_actor: int | Literal["auto"] | None = None,
     strategy: str = DEFAULT_STRATEGY,
     metrics_port: int | None = None,
     timeout_s: float = 60.0,
@@ -64,7 +64,9 @@ def emulate(
         chip: a preset's name, a YAML file's path or a ``Chip``. Its tile size, ADC and DAC replace the
             configuration's. Without one, layers are cut at ``mapping.max_input_size``/``max_output_size``.
         backend: "local" keeps the tiles in this process, "ray" puts them into Ray actors. Same bits.
-        tiles_per_actor: physical tiles of a chip that share an actor, or "auto": one actor a processor.
+        tiles_per_actor: physical tiles of a chip that share an actor, or "auto": one actor a processor, or
+            a card with device "cuda". By default 1, and "auto" with "cuda": each process on a card takes
+            some 500 MB of it.
         strategy: how the mapper places blocks, see ``crossgrid map``.
         metrics_port: where to serve metrics for Prometheus; a free port if not given.
         timeout_s: how long a tile actor may take for one answer before it counts as hanging.
@@ -103,6 +105,8 @@ def emulate(
     """
     if backend not in BACKENDS:
         raise ConfigError(f"backend = {backend!r} does not exist: {nearest(str(backend), BACKENDS)}")
+    if tiles_per_actor is None:
+        tiles_per_actor = "auto" if device == "cuda" else 1
     if tiles_per_actor != "auto" and (
         isinstance(tiles_per_actor, bool) or not isinstance(tiles_per_actor, int) or tiles_per_actor < 1
     ):
@@ -179,7 +183,7 @@ def restore(
     generators: Mapping[str, torch.Generator] | None = None,
     chip: str | os.PathLike[str] | Chip | None = None,
     backend: Literal["local", "ray"] = "local",
-    tiles_per_actor: int | Literal["auto"] = 1,
+    tiles_per_actor: int | Literal["auto"] | None = None,
     metrics_port: int | None = None,
     timeout_s: float = 60.0,
     device: BackendName = "cpu",

@@ -33,6 +33,36 @@ def test_without_a_card_a_run_does_not_start():
         cg.emulate(model, device="cuda")
 
 
+PRETENDED = """
+import ray, torch
+import crossgrid as cg
+
+ray.init(num_cpus=2, num_gpus=1, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+mapping = cg.MappingParameter(max_output_size=2, max_input_size=2)
+config = cg.SingleRPUConfig(mapping=mapping, update=cg.UpdateParameters(desired_bl=2))
+model = cg.convert_to_analog(torch.nn.Linear(4, 2), config, seed=1)
+with cg.emulate(model, backend="ray", device="cuda") as running:
+    model(torch.ones(1, 4)).sum().backward()
+    cg.AnalogSGD(model.parameters(), lr=0.1).step()
+    free = ray.available_resources().get("GPU", 0.0)
+    print("actors", running.totals.actors, "tiles", running.totals.tiles, "free", free)
+ray.shutdown()
+"""
+
+
+@pytest.mark.slow
+def test_tiles_on_a_card_share_one_actor_that_has_it_whole() -> None:
+    """A Ray that is told of a card, and Triton's interpreter in the actor."""
+    pytest.importorskip("triton", reason="Triton is an extra: pip install 'crossgrid[cuda]'")
+    pytest.importorskip("ray", reason="Ray is an extra: pip install 'crossgrid[ray]'")
+    done = subprocess.run(
+        [sys.executable, "-c", PRETENDED], env={**os.environ, "TRITON_INTERPRET": "1"}, check=False,
+        capture_output=True, text=True, timeout=290,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.splitlines()[-1] == "actors 1 tiles 2 free 0.0"
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize("backend", ["local", "ray"])
 def test_a_network_trains_on_a_card(backend: str):

@@ -10,7 +10,15 @@ import torch
 from torch import nn
 
 import crossgrid as cg
-from crossgrid.emulator.actors.packing import ACTOR_BYTES, ActorPlan, Node, plan_actors
+from crossgrid.emulator.actors.packing import (
+    ACTOR_BYTES,
+    CARD_ACTOR_BYTES,
+    CARD_CROSSPOINT_BYTES,
+    CONTEXT_BYTES,
+    ActorPlan,
+    Node,
+    plan_actors,
+)
 from crossgrid.emulator.tiles.layer_spec import LayerSpec, TileSpec
 
 LARGE = 1 << 40
@@ -80,6 +88,29 @@ def test_cards_are_shared_in_equal_parts_that_straddle_none() -> None:
     assert [plan.cards for plan in packed] == [1.0] * 2
     with pytest.raises(cg.ConfigError, match="needs a node with a card"):
         plan_actors([layer_on("a", [0])], 1, nodes(8), True)
+
+
+def test_a_card_too_small_for_its_contexts_and_tiles_says_what_would_fit() -> None:
+    """A process on a card takes 500 MB of it, a tile of 8 x 8 devices 2,304 bytes."""
+    tiles = layer_on("a", [0] * 8)
+    card = [Node("node0", 8, 2.0, LARGE, 3 * CONTEXT_BYTES)]
+    with pytest.raises(cg.ConfigError, match=r"4 tile actors on a card of node node0.*at most 2 actors fit"):
+        plan_actors([tiles], 1, card, True)
+    assert [plan.cards for plan in plan_actors([tiles], "auto", card, True)] == [1.0, 1.0]
+    assert len(plan_actors([tiles], 1, [Node("node0", 8, 2.0, LARGE)], True)) == 8  # nobody knows how large
+    full = [Node("node0", 8, 1.0, LARGE, 8 * 64 * CARD_CROSSPOINT_BYTES)]
+    with pytest.raises(cg.ConfigError, match="its tiles alone take 0 MB; emulate fewer layers, or use more"):
+        plan_actors([tiles], "auto", full, True)
+
+
+def test_an_actor_on_a_card_takes_more_of_the_machine() -> None:
+    """torch and Triton are 360 MB, where numpy and numba are 90."""
+    short = Node("node0", 8, 1.0, CARD_ACTOR_BYTES + (1 << 20), LARGE)
+    with pytest.raises(
+        cg.ConfigError, match=r"2 tile actors need about 720 MB, 361 are free.*at most 1 actors"
+    ):
+        plan_actors([layer_on("a", [0] * 2)], 1, [short], True)
+    assert len(plan_actors([layer_on("a", [0] * 2)], 1, [short], False)) == 2
 
 
 def test_too_little_memory_says_what_would_fit() -> None:
