@@ -13,6 +13,7 @@ import numpy as np
 from ..cost.traffic import Traffic, traffic_of
 from ..description.spec import Chip
 from ..plan.plan import MappingPlan
+from ..schedule.gantt import bars as gantt_bars
 
 if TYPE_CHECKING:
     from .report import Report
@@ -23,6 +24,8 @@ DRAWN_TILES = 40_000
 DRAWN_BLOCKS = 120_000
 #: links that a page lists
 FULLEST = 12
+#: programmings that a chart marks at most
+FEW = 2000
 
 
 def write_page(path: str | Path, reports: Sequence[Report]) -> Path:
@@ -38,6 +41,7 @@ def page(reports: Sequence[Report]) -> str:
         {
             **report.as_dict(),
             "floor": floor_data(report.plan, report.chip, tiles, blocks),
+            "chart": chart_data(report),
         }
         for report in reports
     ]
@@ -80,6 +84,20 @@ def floor_data(
         "links": _drawn_links(found, chips),
         "fullest": _fullest(found),
         "link_bits_per_ns": found.network.bits_per_ns,
+    }
+
+
+def chart_data(report: Report) -> dict[str, Any] | None:
+    """A schedule's Gantt chart: bars of line, input, begin and end in ns, the layers of the lines, and when
+    tiles are programmed."""
+    if report.schedule is None:
+        return None
+    found, (bars, lines) = report.schedule, gantt_bars(report.schedule)
+    opened = found.programmed_ns.ravel()[:FEW]
+    return {
+        "bars": [[int(line), int(each), begin, end] for line, each, begin, end in np.round(bars, 3).tolist()],
+        "lines": lines.tolist(),
+        "programmed": [[each - found.program_ns, each] for each in opened.tolist()],
     }
 
 

@@ -15,6 +15,7 @@ from crossgrid.chip import Chip, LayerShape, load_chip, map_layers
 from crossgrid.chip.description.spec import Grid
 from crossgrid.chip.reports.page import write_page
 from crossgrid.chip.reports.report import Report
+from crossgrid.chip.schedule.schedule import schedule
 from crossgrid.emulator.shapes.zoo import zoo_digital, zoo_layers
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: apt-get install chromium")
@@ -130,3 +131,30 @@ def test_the_fullest_link_is_the_brightest_line(tmp_path: Path) -> None:
     chromium(tmp_path / "profile", page, f"--screenshot={shot}", fragment="#color=links")
     brightest = (pixels(shot) == (253, 231, 37)).all(axis=2).sum()
     assert brightest > 100  # a line of 40 x 4 pixels, besides the end of the scale
+
+
+@pytest.mark.parametrize("width", [1240, 600])
+def test_page_shows_a_schedule_with_a_bar_an_input(tmp_path: Path, width: int) -> None:
+    """The chart's bars have the colours of the inputs, and its table says what the layers waited for."""
+    report = report_of("resnet9", load_chip("hermes-64"))
+    found = schedule(report.plan, report.chip, 3)
+    page = write_page(tmp_path / "page.html", [dataclasses.replace(report, schedule=found)])
+    shot = tmp_path / "shot.png"
+    chromium(tmp_path / "profile", page, f"--screenshot={shot}", fragment="#color=time", width=width)
+    page.write_text(page.read_text().replace("</body>", PROBE))
+    done = chromium(tmp_path / "profile", page, "--dump-dom", width=width)
+    assert "CONSOLE" not in done.stderr
+    body = html.unescape(re.sub(r"<script.*?</script>", "", done.stdout, flags=re.S))
+    assert 'data-overflow="false"' in body
+    assert f"3 inputs: the first is done after {found.latency_ns / 1e3:.1f} µs" in body
+    for words in ("waits for inputs", "waits for room", "buffers held", "time at work"):
+        assert words in body
+    image = pixels(shot)
+    dark = (149, 35, 35)  # hue 0, the first input
+    assert (image == dark).all(axis=2).sum() > 300
+
+
+def test_page_without_a_schedule_has_no_chart(tmp_path: Path) -> None:
+    page = write_page(tmp_path / "page.html", [report_of("lenet5", load_chip("demo-128"))])
+    done = chromium(tmp_path / "profile", page, "--dump-dom")
+    assert '<div id="schedule" hidden="">' in done.stdout
