@@ -94,6 +94,10 @@ def emulate(
             preset; ``strategy``, ``placement`` and ``chips`` are its own then.
             placement: "row-major" or "traffic", as in ``crossgrid map``. It changes no bit.
             chips: how many chips of this kind there are; as many as the description says by default.
+            reprogram: where strategy "time-multiplexed" gives a tile several blocks in turn, its devices hold
+                one at a time: a layer that comes after another one on a tile is programmed anew, with the
+                noise of that programming, once for all inputs that pass it together (``micro_batch`` of
+                ``infer``). By default every block has devices of its own. For inference layers.
 
     Raises:
         ConfigError: no analog layers, a model that does not fit the chip, a plan of another model or chip, an
@@ -123,6 +127,8 @@ def emulate(
     filling = None if weights is None else Filling(model, weights)
     cut = None if stages is None else _cut(model, stages, backend, device)
     wanted = Wanted.of(strategy, mapping)
+    if wanted.reprogram and cut is not None:
+        raise ConfigError("reprogram=True does not work with stages, which keep their tiles: leave one out")
     described = wanted.chip(chip)
     if described is not None and shortfall(described):
         warnings.warn(f"chip '{described.name}': {shortfall(described)}", stacklevel=2)
@@ -130,7 +136,7 @@ def emulate(
     return Emulation(
         model, described, plan, backend, tiles_per_actor, wanted.strategy, metrics_port, timeout_s,
         update_delay, device, reuse_known=knows_reuse(plan, example_input is not None), filling=filling,
-        cut=cut,
+        cut=cut, reprogram=wanted.reprogram,
     )  # fmt: skip
 
 

@@ -37,6 +37,7 @@ from ..model.joining import Criterion, flatten, join
 from ..nn.dropout import addressed, step_key
 from ..nn.listening import Listener
 from ..nn.matrix import AnalogMatrix
+from ..nn.turns import TileTurns
 from ..shapes.analog import FirstBatch
 from ..shapes.example import batch_of
 from ..stages.cut import Cut
@@ -82,6 +83,7 @@ class Emulation:
     reuse_known: bool = False  # whether the plan knows how often an input passes through each layer
     filling: Filling | None = None  # what a model without numbers gets on entering
     cut: Cut | None = None  # into stages; None: an actor for every few tiles, or this process
+    reprogram: bool = False  # whether tiles that blocks share in time hold one of them at a time
     totals: RunTotals = field(default_factory=RunTotals)
     executor: Executor | None = field(default=None, init=False)
     stages: StageExecutor | None = field(default=None, init=False)  # the same, where it is one
@@ -89,6 +91,7 @@ class Emulation:
     _layers: list[tuple[str, AnalogMatrix]] = field(default_factory=list, init=False)
     _server: MetricsServer | None = field(default=None, init=False)
     _hook: Any = field(default=None, init=False)
+    _turns: TileTurns | None = field(default=None, init=False)
     _owner: int = field(default=0, init=False)  # the process that entered
     _first_batch: FirstBatch | None = field(default=None, init=False)
     _last_samples: list[TileSample] = field(default_factory=list, init=False)
@@ -112,6 +115,8 @@ class Emulation:
             self.filling = None if self.cut is None else self.filling
             if self.resume is not None:
                 self.resume.load(self)
+            if self.reprogram and self.plan is not None:
+                self._turns = TileTurns(self.plan, self._layers)
             collector = RunCollector(self.totals, self._scraped)
             self._server = MetricsServer.start(collector, self.metrics_port)
         except BaseException:
@@ -186,6 +191,11 @@ class Emulation:
             self.stages.apply_late()
         save(self, directory, optimizer, scheduler, generators or {}, batch)
 
+    @property
+    def programmings(self) -> dict[str, int]:
+        """How often each layer was programmed for its turn on tiles that others use too (``reprogram``)."""
+        return {} if self._turns is None else dict(self._turns.counts)
+
     def weights(self) -> dict[str, Tensor]:
         """Every analog layer's present weight in torch's shape, float32, by the layer's name."""
         return analog_weights(self.model)
@@ -215,7 +225,8 @@ class Emulation:
         Args:
             x: one input tensor, or an iterable of batches (tensors, or tuples that start with one).
             micro_batch: samples that go through the layers together; a batch as it comes if not given.
-            depth: micro-batches in flight. It changes the speed, never the result.
+            depth: micro-batches in flight. It changes the speed, never the result. Tiles that are
+                reprogrammed have one.
 
         Returns:
             What the model gives for the whole input, on the CPU: one tensor, or the tuple, mapping or
@@ -249,7 +260,7 @@ class Emulation:
         """The outputs of micro-batches, and how many samples each has."""
         if self.stages is not None:
             return self.stages.infer(parts, depth)
-        return infer(self.model, self._grids(), parts, depth)
+        return infer(self.model, self._grids(), parts, 1 if self._turns is not None else depth)
 
     def train_step(
         self,
@@ -322,8 +333,9 @@ class Emulation:
         """Which layer sits on which tile, how full, and what its tiles have done."""
         specs = [layer.grid.spec for _, layer in self._layers]
         return RunReport(
-            self.plan, specs, self.tile_samples(), self.chip, self.reuse_known, self.update_delay
-        )
+            self.plan, specs, self.tile_samples(), self.chip, self.reuse_known, self.update_delay,
+            self.programmings if self.reprogram else None,
+        )  # fmt: skip
 
     def tile_samples(self) -> list[TileSample]:
         """The counters of every physical tile."""
@@ -413,6 +425,8 @@ class Emulation:
         if self._hook is not None:
             self._hook.remove()
             self._hook = None
+        if self._turns is not None:
+            self._turns.stop()
         if self._first_batch is not None:
             self._first_batch.stop()
             self._first_batch = None

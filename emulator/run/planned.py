@@ -30,16 +30,18 @@ class MappingOptions(TypedDict, total=False):
     plan: MappingPlan | str | os.PathLike[str] | None
     placement: str
     chips: int | None
+    reprogram: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is asked of a plan: to be this one, or how it is made."""
+    """What is asked of a plan: to be this one, or how it is made; whether its rounds program the tiles."""
 
     plan: MappingPlan | None
     strategy: str
     placement: str
     chips: int | None
+    reprogram: bool = False
 
     @classmethod
     def of(cls, strategy: str, options: Mapping[str, Any]) -> Wanted:
@@ -54,19 +56,22 @@ class Wanted:
                 raise unknown("argument of emulate", name, known)
         plan, chips = options.get("plan"), options.get("chips")
         placement = options.get("placement", PLACEMENTS[0])
+        reprogram = options.get("reprogram", False)
+        if not isinstance(reprogram, bool):
+            raise ConfigError(f"reprogram = {reprogram!r} must be True or False")
         if plan is None:
-            return cls(None, strategy, placement, chips)
+            return cls(None, strategy, placement, chips, reprogram)
         if strategy != DEFAULT_STRATEGY or placement != PLACEMENTS[0] or chips is not None:
             raise ConfigError("plan= is mapped already: leave out strategy, placement and chips")
         if isinstance(plan, MappingPlan):
             check_blocks(plan)
-            return cls(plan, plan.strategy, plan.placement, plan.chips)
+            return cls(plan, plan.strategy, plan.placement, plan.chips, reprogram)
         if not isinstance(plan, (str, os.PathLike)):
             raise ConfigError(
                 f"plan is of type {type(plan).__name__}; give a MappingPlan, or the file of a saved one"
             )
         loaded = load_plan(os.fspath(plan))
-        return cls(loaded, loaded.strategy, loaded.placement, loaded.chips)
+        return cls(loaded, loaded.strategy, loaded.placement, loaded.chips, reprogram)
 
     def chip(self, given: str | os.PathLike[str] | Chip | None) -> Chip | None:
         """The chip that is given, else that of the plan, if there is one."""
@@ -75,6 +80,8 @@ class Wanted:
         if self.plan is None:
             if self.chips is not None or self.placement != PLACEMENTS[0]:
                 raise ConfigError("chips and placement are of a chip: give chip=, or leave them out")
+            if self.reprogram:
+                raise ConfigError("reprogram=True is of a chip's tiles: give chip=, or leave it out")
             return None
         if self.plan.chip not in presets():
             raise ConfigError(f"the plan is for the chip '{self.plan.chip}', which is no preset: give chip=")

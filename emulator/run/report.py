@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import io
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from rich.console import Console
 from rich.table import Table
@@ -49,6 +49,7 @@ class RunReport:
     chip: Chip | None = None
     reuse_known: bool = True  # whether the plan knows how often an input passes through each layer
     update_delay: int = 0  # steps that pulsed updates are late by
+    programmings: Mapping[str, int] | None = None  # of each layer; None: as often as the plan's rounds say
 
     def __str__(self) -> str:
         return self._recorded().export_text()
@@ -88,6 +89,9 @@ class RunReport:
         moved = traffic_events(traffic_of(self.plan, self.chip))
         for events, inputs in zip(moved, passed, strict=True):
             total = total + events * inputs
+        if self.programmings is not None:
+            programmed = sum(self.programmings[layer.name] * layer.weights for layer in self.plan.layers)
+            total = replace(total, program_weight=float(programmed))
         return total + Events(static_ns=max(passed, default=0.0) * cost_of(self.plan, self.chip).interval_ns)
 
     def _inputs(self, plan: MappingPlan, counted: Sequence[str]) -> list[float]:
