@@ -27,7 +27,7 @@ from enum import Enum
 from numbers import Integral, Real
 from typing import Any, ClassVar, TypeVar
 
-from .errors import ConfigError, nearest, shown, unknown
+from .errors import ConfigError, InputError, nearest, shown, unknown
 from .field_help import Help
 
 if sys.version_info >= (3, 11):
@@ -74,6 +74,21 @@ class Config:
 
     def __post_init__(self) -> None:
         self.validate()
+
+    def __setstate__(self, state: tuple[dict[str, Any] | None, dict[str, Any]]) -> None:
+        """As pickle does it for slots.
+
+        Raises:
+            InputError: the state is not of a class with slots, but of another one by the same name.
+        """
+        if not isinstance(state, tuple):
+            raise InputError(
+                f"a pickled {type(self).__name__} is not of crossgrid; a checkpoint of aihwkit is read by "
+                "crossgrid.aihwkit.utils.checkpoint.load_checkpoint"
+            )
+        for part in state:
+            for name, value in (part or {}).items():
+                object.__setattr__(self, name, value)
 
     def __setattr__(self, name: str, value: Any) -> None:
         kind: Any = type(self)  # mypy takes a dataclass with __eq__ for unhashable, its class too

@@ -91,8 +91,7 @@ PASSED_ON: dict[str, dict[str, str]] = {
         "simulator.parameters.io": "IOParameters",
     },
     "simulator.configs.configs": {
-        "inference": "BaseDriftCompensation BaseNoiseModel GlobalDriftCompensation",
-        "inference.noise.pcm": "PCMLikeNoiseModel",
+        "inference": "GlobalDriftCompensation",
         "simulator.configs": "FloatingPointDevice TransferCompound WeightClipParameter WeightRemapParameter",
         "simulator.configs.compounds": "DigitalRankUpdateCell",
         "simulator.configs.devices": "PulsedDevice",

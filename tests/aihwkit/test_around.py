@@ -346,3 +346,22 @@ def test_errors_of_programming_are_plotted_over_the_weight() -> None:
     assert plot_model_programming_error(model, n_bins=11, axes=axes, label="model") is axes
     plot_programming_error(ConstantStepDevice(), n_rows=5, n_bins=4, max_iter=20)
     visualization.plt.close("all")
+
+
+def test_a_configuration_is_printed_by_what_was_chosen() -> None:
+    config = SingleRPUConfig(device=ConstantStepDevice(w_max=0.7))
+    assert str(config).splitlines()[:3] == [
+        "SingleRPUConfig(",
+        "    device=ConstantStepDevice(w_max=0.7),",
+        "    forward=IOParameters(),",
+    ]
+    cells = UnitCellRPUConfig(device=VectorUnitCell(unit_cell_devices=[SoftBoundsDevice(dw_min=0.5)]))
+    assert "unit_cell_devices=[SoftBoundsDevice(dw_min=0.5)]" in str(cells)
+
+
+def test_a_summary_counts_by_the_shape_of_an_input() -> None:
+    from crossgrid.aihwkit.utils.analog_info import analog_summary
+
+    model = AnalogSequential(AnalogLinear(6, 4, rpu_config=SingleRPUConfig()))
+    assert not analog_summary(model).counted
+    assert analog_summary(model, (2, 6)).counted

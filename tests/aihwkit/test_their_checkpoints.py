@@ -18,6 +18,7 @@ from crossgrid.aihwkit.simulator.configs import (
     SingleRPUConfig,
 )
 from crossgrid.aihwkit.utils.checkpoint import load_checkpoint
+from crossgrid.kernels.errors import InputError
 
 FILE = Path(__file__).parents[1] / "golden" / "aihwkit_checkpoint.pt"
 
@@ -77,3 +78,9 @@ def test_a_file_with_other_classes_is_refused(tmp_path: Path) -> None:
     torch.save({"x": Other()}, tmp_path / "other.pt")
     with pytest.raises(pickle.UnpicklingError):
         load_checkpoint(tmp_path / "other.pt")
+
+
+def test_a_pickled_configuration_of_aihwkit_says_how_it_is_read() -> None:
+    """``torch.load(..., weights_only=False)`` makes it of the class here, with its fields as a dict."""
+    with pytest.raises(InputError, match="load_checkpoint"):
+        SingleRPUConfig.__new__(SingleRPUConfig).__setstate__({"runtime": None})

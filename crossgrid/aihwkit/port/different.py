@@ -10,6 +10,8 @@ DIFFERENT: dict[str, str] = {
     "the digital parameters, or take an InferenceRPUConfig",
     "clip_grad_value_": "pulses have no gradient to clip: an error for layers that learn by pulses; clip "
     "the digital parameters, or take an InferenceRPUConfig",
+    "load_state_dict": "a checkpoint that aihwkit wrote is read by "
+    "crossgrid.aihwkit.utils.checkpoint.load_checkpoint, not by torch.load",
     "cuda": "layers stay where they are: cg.emulate(model, device='cuda') puts their tiles on a card",
     "prepare_for_ddp": "not supported: cg.emulate(model, chip=..., backend='ray') spans nodes",
     "DataParallel": "not supported for tiles: cg.emulate(model, chip=..., backend='ray')",

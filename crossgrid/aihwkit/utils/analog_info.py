@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import nn
 
 from crossgrid.emulator.summary.summary import AnalogSummary
@@ -17,10 +18,10 @@ def analog_summary(model: nn.Module, input_size: Any = None, rpu_config: Any = N
 
     Args:
         model: a model with analog layers.
-        input_size: shape of an input; has no effect, as a model tells its layers without running.
+        input_size: shape of an input, by which multiplications are counted; of one vector if not given.
         rpu_config: has no effect: every tile has its own.
     """
-    return summary_of(model)
+    return summary_of(model, None if input_size is None else torch.zeros(*input_size))
 
 
 __getattr__ = absent(__name__)

@@ -28,6 +28,7 @@ from crossgrid.kernels.inference.optimised import (
 from crossgrid.kernels.rng import new_key, tile_key
 
 from ...missing import absent
+from ...simulator.configs.configs import core_config
 from .conductance import CustomPairConductanceConverter
 
 AMPLIFICATION = 100.0  # of the mean square error
@@ -177,9 +178,9 @@ class WeightProgrammingOptimizer:
         own = self.options
         task = Task(
             self.weights_downsampled_unitless.numpy().T.copy(),
-            self.rpu_config.noise_model,
+            core_config(self.rpu_config.noise_model),
             tuple(float(t_s) for t_s in self.t_steps),
-            self.rpu_config.drift_compensation,
+            core_config(self.rpu_config.drift_compensation),
             tile_key(new_key("weight programming", own.seed), 0),
         )
         found = optimised_programming(

@@ -11,10 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from crossgrid.kernels.inference import BaseNoiseModel as BaseNoiseModel
-
 from ...missing import absent
-from ..converter.conductance import OF_TENSORS
+from ..converter.conductance import OF_TENSORS, SinglePairConductanceConverter
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,11 +30,18 @@ class TorchDraws:
         return torch.rand(self.shape).numpy()
 
 
-class NoiseOfTensors:
-    """A noise model that is also applied to tensors of weights, with torch's random numbers."""
+class BaseNoiseModel:
+    """A noise model of tensors: those of this package, and a base for your own, as in aihwkit.
+
+    Override the three methods of conductances; they get tensors [µS] of one device of each crosspoint and
+    draw from torch's generator. On tiles its seed follows from the address of the crosspoints, so that what
+    is programmed can be computed again: a method must depend on its arguments and that generator alone.
+    """
 
     __slots__ = ()
-    g_converter: Any
+
+    def __init__(self, g_converter: Any = None) -> None:
+        self.g_converter = SinglePairConductanceConverter() if g_converter is None else g_converter
 
     def __post_init__(self) -> None:
         super().__post_init__()  # type: ignore[misc]
@@ -46,33 +51,76 @@ class NoiseOfTensors:
             fields = {spec.name: getattr(own, spec.name) for spec in dataclasses.fields(own)}
             self.g_converter = made(**fields)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """A class of your own may hold what it likes beside the fields of what it is derived from."""
+        fields = getattr(type(self), "__dataclass_fields__", {})
+        if name in fields or not hasattr(self, "__dict__"):
+            super().__setattr__(name, value)
+        else:
+            object.__setattr__(self, name, value)
+
+    def apply_programming_noise_to_conductance(self, g_target: Any, draws: Any = None) -> Any:
+        """Conductances right after programming."""
+        return _computed(self._law("apply_programming_noise_to_conductance"), draws, g_target)
+
+    def generate_drift_coefficients(self, g_target: Any, draws: Any = None) -> Any:
+        """What a device keeps for its later drift, usually the exponents."""
+        return _computed(self._law("generate_drift_coefficients"), draws, g_target)
+
+    def apply_drift_noise_to_conductance(
+        self, g_prog: Any, drift_noise_param: Any, t_inference: float, draws: Any = None
+    ) -> Any:
+        """Conductances ``t_inference`` seconds after programming."""
+        law = self._law("apply_drift_noise_to_conductance")
+        return _computed(law, draws, g_prog, drift_noise_param, t_inference)
+
+    def _law(self, name: str) -> Callable[..., Any]:
+        """The method of this project's model that this one is."""
+        law: Callable[..., Any] | None = getattr(super(), name, None)
+        if law is None:
+            raise NotImplementedError(f"{type(self).__name__} must define {name}")
+        return law
+
     def apply_noise(self, weights: Tensor, t_inference: float) -> Tensor:
         """Weights that are programmed and read ``t_inference`` seconds later."""
         programmed, coefficients = self.apply_programming_noise(weights)
         return self.apply_drift_noise(programmed, coefficients, t_inference)
 
+    @torch.no_grad()
     def apply_programming_noise(self, weights: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Weights right after programming, and the drift coefficients of each conductance."""
-        targets, params = self.g_converter.convert_to_conductances(weights)
-        programmed, coefficients = [], []
-        for target in targets:
-            g, draws = _array(target), TorchDraws(tuple(target.shape))
-            programmed.append(_like(self.apply_programming_noise_to_conductance(g, draws), target))  # type: ignore[attr-defined]
-            coefficients.append(_like(self.generate_drift_coefficients(g, draws), target))  # type: ignore[attr-defined]
-        weights = self.g_converter.convert_back_to_weights(programmed, params)
-        return weights, coefficients
+        targets, params = _as_list(self.g_converter.convert_to_conductances(weights))
+        programmed = [self.apply_programming_noise_to_conductance(target) for target in targets]
+        coefficients = [self.generate_drift_coefficients(target) for target in targets]
+        return self.g_converter.convert_back_to_weights(programmed, params), coefficients
 
+    @torch.no_grad()
     def apply_drift_noise(
         self, weights: Tensor, drift_noise_parameters: list[Any], t_inference: float
     ) -> Tensor:
         """Programmed weights ``t_inference`` seconds later."""
-        targets, params = self.g_converter.convert_to_conductances(weights)
-        drifted = []
-        for target, nu in zip(targets, drift_noise_parameters, strict=True):
-            draws = TorchDraws(tuple(target.shape))
-            g = self.apply_drift_noise_to_conductance(_array(target), _array(nu), t_inference, draws)  # type: ignore[attr-defined]
-            drifted.append(_like(g, target))
+        targets, params = _as_list(self.g_converter.convert_to_conductances(weights))
+        drifted = [
+            self.apply_drift_noise_to_conductance(target, nu, t_inference)
+            for target, nu in zip(targets, drift_noise_parameters, strict=True)
+        ]
         return self.g_converter.convert_back_to_weights(drifted, params)  # type: ignore[no-any-return]
+
+
+def _as_list(converted: tuple[Any, Any]) -> tuple[list[Tensor], Any]:
+    """Conductances as a list, which single devices do not give."""
+    found, params = converted
+    return ([found] if isinstance(found, Tensor) else list(found)), params
+
+
+def _computed(law: Callable[..., Any], draws: Any, *given: Any) -> Any:
+    """What ``law`` makes of arrays with ``draws``, or of tensors with torch's random numbers."""
+    if draws is not None:
+        return law(*given, draws)
+    first = given[0]
+    arrays = [each.detach().cpu().float().numpy() if isinstance(each, Tensor) else each for each in given]
+    found = law(*arrays, TorchDraws(tuple(first.shape)))
+    return torch.from_numpy(np.asarray(found, np.float32)).to(first)
 
 
 def taking(fields_of: Callable[..., dict[str, Any]]) -> Callable[[Any], Any]:
@@ -88,14 +136,6 @@ def taking(fields_of: Callable[..., dict[str, Any]]) -> Callable[[Any], Any]:
         return kind
 
     return changed
-
-
-def _array(values: Tensor) -> NDArray[np.float32]:
-    return values.detach().cpu().float().numpy()
-
-
-def _like(values: NDArray[np.float32], like: Tensor) -> Tensor:
-    return torch.from_numpy(np.asarray(values, np.float32)).to(like)
 
 
 __getattr__ = absent(__name__)

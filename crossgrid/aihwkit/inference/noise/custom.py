@@ -6,11 +6,11 @@ from crossgrid.kernels import inference as kernels
 from crossgrid.kernels.config import config
 
 from ...missing import absent
-from .base import NoiseOfTensors
+from .base import BaseNoiseModel
 
 
 @config
-class StateIndependentNoiseModel(NoiseOfTensors, kernels.StateIndependentNoiseModel):
+class StateIndependentNoiseModel(BaseNoiseModel, kernels.StateIndependentNoiseModel):
     __doc__ = kernels.StateIndependentNoiseModel.__doc__
 
 

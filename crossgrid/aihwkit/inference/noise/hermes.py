@@ -6,11 +6,11 @@ from crossgrid.kernels import inference as kernels
 from crossgrid.kernels.config import config
 
 from ...missing import absent
-from .base import NoiseOfTensors
+from .base import BaseNoiseModel
 
 
 @config
-class HermesNoiseModel(NoiseOfTensors, kernels.HermesNoiseModel):
+class HermesNoiseModel(BaseNoiseModel, kernels.HermesNoiseModel):
     __doc__ = kernels.HermesNoiseModel.__doc__
 
 

@@ -8,11 +8,11 @@ from crossgrid.kernels import inference as kernels
 from crossgrid.kernels.config import config
 
 from ...missing import absent
-from .base import NoiseOfTensors, taking
+from .base import BaseNoiseModel, taking
 
 
 @config
-class PCMLikeNoiseModel(NoiseOfTensors, kernels.PCMLikeNoiseModel):
+class PCMLikeNoiseModel(BaseNoiseModel, kernels.PCMLikeNoiseModel):
     __doc__ = kernels.PCMLikeNoiseModel.__doc__
 
 
@@ -22,7 +22,7 @@ def _with_table(custom_drift_model: dict[str, list[float]] | None = None, **fiel
 
 @taking(_with_table)
 @config
-class CustomDriftPCMLikeNoiseModel(NoiseOfTensors, kernels.CustomDriftPCMLikeNoiseModel):
+class CustomDriftPCMLikeNoiseModel(BaseNoiseModel, kernels.CustomDriftPCMLikeNoiseModel):
     """As ``PCMLikeNoiseModel`` with a table of drift exponents.
 
     The table is ``custom_drift_model``, a dictionary of the fields ``g_lst``, ``nu_mean_lst`` and

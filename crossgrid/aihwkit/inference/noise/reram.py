@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from torch import Tensor
+
 from crossgrid.kernels import inference as kernels
 from crossgrid.kernels.config import config
 from crossgrid.kernels.errors import ConfigError
@@ -11,7 +13,7 @@ from crossgrid.kernels.inference.noise.reram import CMO_PROGRAMMING
 
 from ...missing import absent
 from ..converter.conductance import SingleDeviceConductanceConverter
-from .base import NoiseOfTensors, taking
+from .base import BaseNoiseModel, taking
 
 
 def _of_wan(coeff_dic: dict[float, list[float]] | None = None, **fields: Any) -> dict[str, Any]:
@@ -22,8 +24,22 @@ def _of_wan(coeff_dic: dict[float, list[float]] | None = None, **fields: Any) ->
 
 @taking(_of_wan)
 @config
-class ReRamWan2022NoiseModel(NoiseOfTensors, kernels.ReRamWan2022NoiseModel):
-    """As this project's; ``coeff_dic`` may come first: times in seconds -> coefficients."""
+class ReRamWan2022NoiseModel(BaseNoiseModel, kernels.ReRamWan2022NoiseModel):
+    """As this project's; ``coeff_dic`` may come first: times in seconds -> coefficients.
+
+    What was measured is the deviation from the target at each time: a weight deviates once, as on tiles.
+    """
+
+    def apply_noise(self, weights: Tensor, t_inference: float) -> Tensor:
+        """Weights as they are read ``t_inference`` seconds after programming."""
+        return self.apply_drift_noise(weights, [], t_inference)
+
+    def apply_drift_noise(
+        self, weights: Tensor, drift_noise_parameters: list[Any], t_inference: float
+    ) -> Tensor:
+        """As ``weights`` are read ``t_inference`` seconds after they were written without any error."""
+        targets, _ = self.g_converter.convert_to_conductances(weights)  # type: ignore[union-attr]
+        return BaseNoiseModel.apply_drift_noise(self, weights, targets, t_inference)
 
 
 def _of_cmo(
@@ -54,7 +70,7 @@ def _of_cmo(
 
 @taking(_of_cmo)
 @config
-class ReRamCMONoiseModel(NoiseOfTensors, kernels.ReRamCMONoiseModel):
+class ReRamCMONoiseModel(BaseNoiseModel, kernels.ReRamCMONoiseModel):
     """As this project's; aihwkit's ``g_max``, ``g_min``, ``decay_dict`` and ``read_dict`` are taken too.
 
     An ``acceptance_range`` that was not measured counts as the smallest that was, as in aihwkit.

@@ -13,6 +13,11 @@ from crossgrid.kernels.config import Config, config, field
 from crossgrid.kernels.devices import ConstantStepDevice, IdealDevice
 from crossgrid.kernels.pulsed_update.parameters import PulseType, UpdateParameters
 
+from ...exceptions import ConfigError
+from ...inference.compensation.base import BaseDriftCompensation, OwnDriftCompensation
+from ...inference.noise.base import BaseNoiseModel
+from ...inference.noise.own import OwnNoiseModel
+from ...inference.noise.pcm import PCMLikeNoiseModel
 from ...missing import PREFIX, absent
 from ..parameters.base import RPUConfigBase
 from ..parameters.inference import WeightModifierParameter
@@ -23,6 +28,8 @@ from ..parameters.pre_post import PrePostProcessingParameter
 from ..parameters.pre_post import PrePostProcessingRPU as PrePostProcessingRPU
 from ..parameters.runtime import RuntimeParameter
 
+NoiseModel = kernels.BaseNoiseModel | BaseNoiseModel
+Compensation = kernels.BaseDriftCompensation | BaseDriftCompensation | None
 PROJECT = f"{PREFIX.split('.')[0]}."
 
 
@@ -78,6 +85,10 @@ class InferenceRPUConfig(RPUConfigBase, rpu.InferenceRPUConfig):
 
     forward: core.IOParameters = field(factory=IOParameters)
     backward: core.IOParameters = field(factory=lambda: IOParameters(is_perfect=True))
+    noise_model: NoiseModel = field(factory=PCMLikeNoiseModel)  # type: ignore[assignment]
+    drift_compensation: Compensation = field(  # type: ignore[assignment]
+        factory=kernels.GlobalDriftCompensation
+    )
     modifier: kernels.WeightModifierParameter = field(factory=WeightModifierParameter)
     mapping: MappingParameter = field(factory=MappingParameter)
     pre_post: PrePostProcessingParameter = field(factory=PrePostProcessingParameter)
@@ -126,6 +137,8 @@ def core_config(configuration: Any) -> Any:
     """``configuration`` as this project's tiles take it: no class of this package is in it."""
     if isinstance(configuration, list):
         return [core_config(each) for each in configuration]
+    if _is_own(configuration):
+        return _on_tiles(configuration)
     if not isinstance(configuration, Config):
         return configuration
     own: Any = type(configuration)
@@ -142,6 +155,26 @@ def core_config(configuration: Any) -> Any:
     for name, value in converted.items():
         object.__setattr__(made, name, value)
     return made
+
+
+def _is_own(configuration: Any) -> bool:
+    """Whether it is a user's noise model or compensation, written as for aihwkit."""
+    if type(configuration).__module__.startswith(PROJECT):
+        return False
+    return isinstance(configuration, BaseNoiseModel) or hasattr(configuration, "readout")
+
+
+def _on_tiles(own: Any) -> Config:
+    """A user's noise model or compensation as tiles take it."""
+    if not isinstance(own, BaseNoiseModel):
+        return OwnDriftCompensation(model=own)
+    converter = core_config(own.g_converter)
+    if not isinstance(converter, kernels.BaseConductanceConverter):
+        raise ConfigError(
+            f"{type(own).__name__}.g_converter = {type(converter).__name__}: derive a converter of your own "
+            "from crossgrid.BaseConductanceConverter, which is given the scale of the tile"
+        )
+    return OwnNoiseModel(g_converter=converter, model=own)
 
 
 def _core_class(own: type) -> Any:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
+from enum import Enum
 from typing import Any
 
 from ...missing import absent
@@ -45,9 +47,35 @@ class RPUConfigBase:
         """Whether a state that a tile of that class saved can be loaded."""
         return tile_class_name == self.tile_class.__name__
 
+    def __str__(self) -> str:
+        """Its parts, a line each, with what is not as by default."""
+        fields: Any = dataclasses.fields(self)  # type: ignore[arg-type]
+        lines = [f"    {spec.name}={_brief(getattr(self, spec.name))}" for spec in fields]
+        return f"{type(self).__name__}(\n" + ",\n".join(lines) + "\n)"
+
     def as_bindings(self) -> Any:
         """A copy: there is no library that would need another form."""
         return copy.deepcopy(self)
+
+
+def _brief(value: Any) -> str:
+    """A configuration's class and the fields that differ from its default; anything else as it is."""
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_brief, value)) + "]"
+    if isinstance(value, Enum):
+        return str(value)
+    if not dataclasses.is_dataclass(value) or isinstance(value, type):
+        return repr(value)
+    changed = [
+        f"{spec.name}={_brief(getattr(value, spec.name))}"
+        for spec in dataclasses.fields(value)
+        if getattr(value, spec.name) != _default(spec)
+    ]
+    return f"{type(value).__name__}({', '.join(changed)})"
+
+
+def _default(spec: dataclasses.Field[Any]) -> Any:
+    return spec.default if spec.default_factory is dataclasses.MISSING else spec.default_factory()
 
 
 RPUConfigGeneric = RPUConfigBase
