@@ -37,6 +37,7 @@ from .programming import (
     program,
     programmed_weights,
     weights_at,
+    weights_over_time,
 )
 from .ranges import clip_bound, clip_weights, remap_weights
 
@@ -74,4 +75,5 @@ __all__ = [
     "programmed_weights",
     "remap_weights",
     "weights_at",
+    "weights_over_time",
 ]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -111,9 +111,25 @@ def weights_at(
             g_prog = state.model.g_converter.convert_to_conductances(part.of(programmed_TOI), scale)
         else:
             scale, g_prog = part.scale, part.programmed()
-        g = part.drifted(g_prog, t_inference, tick)
+        g = part.drifted(g_prog, part.exponents(), t_inference, tick)
         part.of(out_TOI)[...] = state.model.g_converter.convert_back_to_weights(g, scale)
     return out_TOI
+
+
+def weights_over_time(state: ProgrammedState, times_s: Sequence[float], tick: int) -> tuple[Array, Array]:
+    """The programmed weights [tiles, out, in], and those of ``weights_at`` at each of ``times_s``.
+
+    The latter are [times, tiles, out, in]; what is drawn at programming is drawn once for all times.
+    """
+    programmed_TOI = np.empty_like(state.targets_TOI)
+    weights_NTOI = np.empty((len(times_s), *state.targets_TOI.shape), np.float32)
+    back = state.model.g_converter.convert_back_to_weights
+    for part in _parts(state):
+        g_prog, exponents = part.programmed(), part.exponents()
+        part.of(programmed_TOI)[...] = back(g_prog, part.scale)
+        for w_TOI, t_s in zip(weights_NTOI, times_s, strict=True):
+            part.of(w_TOI)[...] = back(part.drifted(g_prog, exponents, t_s, tick), part.scale)
+    return programmed_TOI, weights_NTOI
 
 
 def drift_coefficients(state: ProgrammedState) -> list[Array]:
@@ -166,12 +182,14 @@ class _Part:
             for k, g in enumerate(self.targets())
         ]
 
-    def drifted(self, g_prog: list[Array], t_inference: float, tick: int) -> list[Array]:
+    def drifted(
+        self, g_prog: list[Array], exponents: list[Array], t_inference: float, tick: int
+    ) -> list[Array]:
         """The conductances ``t_inference`` seconds later."""
         model = self.state.model
         return [
             model.apply_drift_noise_to_conductance(g, nu, t_inference, self.draws(Stream.READ_NOISE, tick, k))
-            for k, (g, nu) in enumerate(zip(g_prog, self.exponents(), strict=True))
+            for k, (g, nu) in enumerate(zip(g_prog, exponents, strict=True))
         ]
 
     def exponents(self) -> list[Array]:

@@ -25,7 +25,7 @@ from ..compensation import BaseDriftCompensation
 from ..noise.base import BaseNoiseModel
 from ..noise.converters import BaseConductanceConverter
 from ..noise.custom_pair import CustomPairConductanceConverter
-from ..programming import ProgrammedState, programmed_weights, weights_at
+from ..programming import ProgrammedState, weights_over_time
 from .strategies import StrategySpace, converter_at
 
 Array = NDArray[np.float32]
@@ -127,18 +127,15 @@ def time_averaged_error(task: Task, converter: BaseConductanceConverter, tick: i
     model = copy.copy(task.noise_model)
     model.g_converter = converter
     state = ProgrammedState.of(task.w_OI[None], model, task.key_2[None], tick, CPU)
-    read_out = None if task.compensation is None else task.compensation
-    in_size = task.w_OI.shape[1]
-    baseline = None
+    programmed_TOI, weights_NTOI = weights_over_time(state, task.times_s, tick)
+    left_NOI, read_out, in_size = weights_NTOI[:, 0], task.compensation, task.w_OI.shape[1]
     if read_out is not None:
-        baseline = read_out.baseline(_reading(programmed_weights(state)[0]), _reading(task.w_OI), in_size)
-    total = 0.0
-    for t_s in task.times_s:
-        left_OI = weights_at(state, t_s, tick)[0]
-        if read_out is not None and baseline is not None:
-            left_OI = left_OI * np.reshape(read_out.alpha(baseline, _reading(left_OI), in_size), (-1, 1))
-        total += float(np.mean(np.square((left_OI - task.w_OI).astype(float))))
-    return total / len(task.times_s) / float(np.abs(task.w_OI).max()) ** 2
+        baseline = read_out.baseline(_reading(programmed_TOI[0]), _reading(task.w_OI), in_size)
+        for left_OI in left_NOI:
+            alpha = read_out.alpha(baseline, _reading(left_OI), in_size)
+            np.multiply(left_OI, np.reshape(alpha, (-1, 1)), out=left_OI)
+    error = np.mean(np.square((left_NOI - task.w_OI).astype(float)))
+    return float(error) / float(np.abs(task.w_OI).max()) ** 2
 
 
 def _reading(w_OI: Array) -> Callable[[Array], Array]:

@@ -23,6 +23,7 @@ from crossgrid.kernels.inference import (
     program,
     programmed_weights,
     weights_at,
+    weights_over_time,
 )
 from crossgrid.kernels.inference.fused import is_fused
 from crossgrid.kernels.rng import tile_key
@@ -56,6 +57,14 @@ def test_every_drift_starts_from_the_programmed_state() -> None:
     # the exponents are of the device, not of the read: without read noise two reads agree
     calm = bank(PCMLikeNoiseModel(read_noise_scale=0.0))
     np.testing.assert_array_equal(weights_at(calm, YEAR_S, 9), weights_at(calm, YEAR_S, 10))
+
+
+def test_several_times_at_once_are_those_one_by_one() -> None:
+    times_s = (0.0, 3600.0, YEAR_S)
+    programmed, found = weights_over_time(bank(), times_s, 9)
+    np.testing.assert_array_equal(programmed, programmed_weights(bank()))
+    for w_TOI, t_s in zip(found, times_s, strict=True):
+        np.testing.assert_array_equal(w_TOI, weights_at(bank(), t_s, 9))
 
 
 def test_at_no_time_there_is_read_noise_but_no_drift() -> None:
