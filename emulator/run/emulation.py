@@ -35,9 +35,9 @@ from ..model.analog_model import analog_weights, require_analog
 from ..model.filling import Filling
 from ..model.joining import Criterion, flatten, join
 from ..nn.dropout import addressed, step_key
-from ..nn.listening import Listener
+from ..nn.hooks.listening import Listener
+from ..nn.hooks.turns import TileTurns
 from ..nn.matrix import AnalogMatrix
-from ..nn.turns import TileTurns
 from ..shapes.analog import FirstBatch
 from ..shapes.example import batch_of
 from ..stages.cut import Cut

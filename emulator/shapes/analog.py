@@ -22,7 +22,7 @@ from ..hosts.grid import TileGrid
 from ..nn.base import AnalogLayer
 from ..nn.convolution.conv import AnalogConv1d, AnalogConv2d, AnalogConv3d
 from ..nn.experts.experts import AnalogExperts
-from ..nn.listening import Listener
+from ..nn.hooks.listening import Listener
 from ..nn.matrix import AnalogMatrix
 from .counting import ModelShapes, named_only
 from .example import batch_of, example_of, tensors_of

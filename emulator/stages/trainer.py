@@ -22,7 +22,7 @@ from ..hosts.interrupts import Uninterrupted
 from ..model.deferred import put
 from ..model.joining import Criterion, clip_factor, total_norm
 from ..nn.dropout import step_key
-from ..nn.listening import Listener
+from ..nn.hooks.listening import Listener
 from .launch import given
 from .letters import Values
 from .optimizers import Options, Recipe, names_of, options_of, recipe_of

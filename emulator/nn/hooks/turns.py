@@ -12,9 +12,9 @@ from torch import nn
 from crossgrid.chip import MappingPlan
 from crossgrid.kernels.errors import ConfigError
 
-from ..analog_matrix.hardware_aware import HardwareAwareTiles
+from ...analog_matrix.hardware_aware import HardwareAwareTiles
+from ..matrix import AnalogMatrix
 from .listening import Listener
-from .matrix import AnalogMatrix
 
 
 class TileTurns:

@@ -1,0 +1,1 @@
+"""What follows a layer's forward pass from outside: listeners that are not copied, tiles that take turns."""
