@@ -27,5 +27,6 @@ class PortError(CrossgridError, OSError):
 
 #: errors that a worker may raise and a driver raises again under the same name
 BY_NAME: dict[str, type[CrossgridError]] = {
-    error.__name__: error for error in (ConfigError, InputError, ProtocolError, UnknownNameError, TileError)
+    error.__name__: error
+    for error in (ConfigError, InputError, ProtocolError, StorageError, UnknownNameError, TileError)
 }

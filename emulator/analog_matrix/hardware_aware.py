@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from crossgrid.kernels.inference import (
+    BaseDriftCompensation,
     NotProgrammedError,
     WeightClipType,
     WeightModifierType,
@@ -24,6 +25,7 @@ from crossgrid.kernels.machine.pages import Recycled
 
 from ..config.rpu import InferenceRPUConfig
 from ..hosts.grid import TileGrid
+from ..hosts.stored import StoredWeight
 from ..tiles.bank import Floats
 from .conversions import as_array, each_output, require_numbers
 from .input_range import InputRange, require_managed
@@ -87,6 +89,7 @@ class HardwareAwareTiles(nn.Module):
         self.compared: tuple[Seen, bool] | None = None  # a weight, and whether it is the one programmed
         self.drawn_for: tuple[object | None, Seen] | None = None  # mini-batch and weight last modified
         self.joined: JoinedWeight | None = None  # weight and bias, where both are on the tiles
+        self.stored: StoredWeight | None = None  # while the numbers of the weight are in a file alone
 
     def parameter(self) -> nn.Parameter:
         """A parameter of the weight's shape, zero; on the meta device where the tiles are nowhere yet."""
@@ -96,6 +99,8 @@ class HardwareAwareTiles(nn.Module):
     def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         """y[vectors, out] = W x + b of features x[B, in] or of the patches of images x[B, channels, ...]."""
         require_numbers(x)
+        if self.training or torch.is_grad_enabled():
+            self.fetch()
         held = self.trained(weight, bias)
         self.bring(held)
         modify = self.modification(held, len(x))
@@ -128,6 +133,31 @@ class HardwareAwareTiles(nn.Module):
             self.joined = JoinedWeight.of(self.grid.spec, weight, bias)
         return self.joined.values
 
+    @property
+    def reads_as_it_is(self) -> bool:
+        """Whether the tiles are given W / a as it is, and this process needs no numbers for that."""
+        config, compensation = self.config, self.config.drift_compensation
+        changed = config.clip.type is not WeightClipType.NONE or config.remap.type is not WeightRemapType.NONE
+        compares = type(compensation).baseline if compensation is not None else None
+        own = compares in (None, BaseDriftCompensation.baseline)
+        return own and not (changed or self.grid.spec.bias_column)
+
+    def fetch(self) -> None:
+        """Read the weight's numbers into its parameter, where they are in a file alone: somebody asks."""
+        stored = self.stored
+        if stored is None:
+            return
+        with stored.lock:
+            if self.stored is None:
+                return
+            weight = stored.read()
+            if isinstance(self.on_tiles, Seen):
+                self.on_tiles = Seen.of(weight)
+            if self.programmed is not None:
+                self.programmed.digest = digest_of(matrix_of(self.grid.spec, weight))
+                self.compared = Seen.of(weight), True
+            self.stored = None
+
     def take_weight(self, w_OI: Floats) -> None:
         """A new weight was set: choose its output scale; whatever was programmed is gone."""
         if self.out_scale is not None:
@@ -140,10 +170,11 @@ class HardwareAwareTiles(nn.Module):
 
     def on_devices(self, weight: Tensor) -> Floats:
         """What the devices hold, [out, in]: ``weight`` as it was programmed and aged, or W / a as it is."""
+        self.fetch()
         if self.programmed is None or not self.holds(weight):
             return self.held(weight)
         if self.on_tiles != (self.programmed.tick, self.programmed.age):
-            self._place(self.programmed, self.held(weight))
+            self._place(self.programmed, self._targets(weight))
         return self.grid.weights()
 
     def means(self, weight: Tensor) -> Floats:
@@ -156,9 +187,11 @@ class HardwareAwareTiles(nn.Module):
 
     def program(self, weight: Tensor) -> None:
         """Write the weight to the devices, with programming noise; time starts."""
-        targets_OI = self.tidied(weight)
+        stored = self.stored is not None
+        targets_OI = None if stored else self.tidied(weight)
+        digest = b"" if stored else digest_of(matrix_of(self.grid.spec, weight))
         self.memory.release()
-        self.programmed = Programmed(self.programmings, digest_of(matrix_of(self.grid.spec, weight)))
+        self.programmed = Programmed(self.programmings, digest)
         self.compared = Seen.of(weight), True
         self.programmings += 1
         self._place(self.programmed, targets_OI)
@@ -166,7 +199,7 @@ class HardwareAwareTiles(nn.Module):
         compensation = self.config.drift_compensation
         if compensation is not None:
             self.programmed.baseline = compensation.baseline(
-                self.grid.read_vectors, lambda x_BI: x_BI @ targets_OI.T, self.grid.spec.in_size
+                self.grid.read_vectors, lambda x_BI: _exact(x_BI, targets_OI), self.grid.spec.in_size
             )
 
     def drift(self, weight: Tensor, t_inference: float) -> None:
@@ -182,7 +215,7 @@ class HardwareAwareTiles(nn.Module):
                 "call program_analog_weights() again"
             )
         programmed.drifts, programmed.seconds = programmed.drifts + 1, float(t_inference)
-        self._place(programmed, self.held(weight))
+        self._place(programmed, self._targets(weight))
         compensation = self.config.drift_compensation
         if compensation is not None and programmed.baseline is not None:
             size = self.grid.spec.in_size
@@ -216,7 +249,7 @@ class HardwareAwareTiles(nn.Module):
 
     def __getstate__(self) -> dict[str, Any]:
         """What copies and pickles hold: which tensor the tiles read last is true of this module alone."""
-        own = dict.fromkeys(("on_tiles", "compared", "drawn_for", "joined"))
+        own = dict.fromkeys(("on_tiles", "compared", "drawn_for", "joined", "stored"))
         return {**super().__getstate__(), **own, "memory": Recycled()}
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> HardwareAwareTiles:
@@ -235,14 +268,29 @@ class HardwareAwareTiles(nn.Module):
         """Put on the tiles what this pass reads, unless they hold it."""
         if self.programmed is not None and not self.training and self.holds(weight):
             if self.on_tiles != (self.programmed.tick, self.programmed.age):
-                self._place(self.programmed, self.held(weight))
+                self._place(self.programmed, self._targets(weight))
         elif not isinstance(self.on_tiles, Seen) or not self.on_tiles.is_(weight):
-            self.grid.set_weights(self.tidied(weight))
+            if self.stored is not None:
+                self.stored.put_on(self.grid, self._mapping())
+            else:
+                self.grid.set_weights(self.tidied(weight))
             self.on_tiles = Seen.of(weight)
 
-    def _place(self, programmed: Programmed, targets_OI: Floats) -> None:
-        """Give the tiles what a programming of ``targets_OI`` left on the devices."""
-        self.grid.program(targets_OI, programmed.tick, programmed.age)
+    def _mapping(self) -> Floats | None:
+        """a, where the tiles hold W / a."""
+        return None if self.out_scale is None else as_array(self.out_scale.mapping)
+
+    def _targets(self, weight: Tensor) -> Floats | None:
+        """What was programmed; None where the hosts read it from a file."""
+        return None if self.stored is not None else self.held(weight)
+
+    def _place(self, programmed: Programmed, targets_OI: Floats | None) -> None:
+        """Give the tiles what a programming of ``targets_OI`` left; None: of what is in a file."""
+        if targets_OI is not None:
+            self.grid.program(targets_OI, programmed.tick, programmed.age)
+        else:
+            assert self.stored is not None
+            self.stored.put_on(self.grid, self._mapping(), programmed.tick, programmed.age)
         self.on_tiles = programmed.tick, programmed.age
 
     def holds(self, weight: Tensor) -> bool:
@@ -321,3 +369,10 @@ class HardwareAwareTiles(nn.Module):
         if present is None or self.drawn_for is None:
             return False
         return self.drawn_for[0] is present and self.drawn_for[1].is_(weight)
+
+
+def _exact(x_BI: Floats, targets_OI: Floats | None) -> Floats:
+    """The exact product; a compensation that compares with it keeps the numbers in this process."""
+    assert targets_OI is not None
+    y_BO: Floats = x_BI @ targets_OI.T
+    return y_BO

@@ -51,6 +51,11 @@ class OutputScale(nn.Module):
         if self.learned is not None:
             self.learned.fill_(1.0)
 
+    def fitted(self, w_OI: Floats) -> Floats:
+        """a after ``fit``, as the tiles' hosts take it: [1] or [out]."""
+        self.fit(w_OI)
+        return as_array(self.mapping)
+
     @torch.no_grad()
     def store(self, scales_O: Floats) -> None:
         """Take over a for each output; a layer with one for all takes the first."""

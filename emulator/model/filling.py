@@ -7,6 +7,7 @@ as they are when a layer is made with initial weights and then takes others.
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Iterator
 
@@ -15,13 +16,23 @@ from torch import Tensor, nn
 
 from crossgrid.kernels.errors import ConfigError
 
+from ..analog_matrix.hardware_aware import HardwareAwareTiles
+from ..analog_matrix.pulsed import PulsedTiles
 from ..analog_matrix.weights import AnalogContext
+from ..hosts.executor import Ticket
 from ..hosts.grid import TileGrid
+from ..hosts.stored import StoredMatrix, StoredWeight, largest
+from ..nn.base import AnalogLayer
 from ..nn.keys import new_key
 from ..nn.matrix import AnalogMatrix
-from .analog_model import analog_layers
+from ..tiles.messages import Done
+from ..tiles.stored import Stored
+from .analog_model import analog_layers, analog_matrices
 from .deferred import put
 from .weight_files import WeightFiles
+
+#: torch's types of safetensors' ones that hosts of tiles read
+DTYPES = {"F32": torch.float32, "F64": torch.float64, "F16": torch.float16, "BF16": torch.bfloat16}
 
 #: names that an error lists
 NAMED = 3
@@ -48,6 +59,8 @@ class Filling:
             for matrix in layer.matrices().values()
         )
         self._stored: dict[str, str] = {}  # a parameter's name -> that under which it is in the files
+        self._shared: set[str] = set()  # parameters that have several names
+        self._of_hosts: dict[tuple[AnalogLayer, str], StoredMatrix] = {}  # what tiles' hosts read
         self._require_all()
 
     def _require_all(self) -> None:
@@ -58,6 +71,7 @@ class Filling:
         missing = []
         for names in by_tensor.values():
             found = [name for name in names if name in self.files.shapes]
+            self._shared.update(names if len(names) > 1 else ())
             self._stored.update(dict.fromkeys(names, found[0]) if found else {})
             if not found and _is_needed(tensors[names[0]]):
                 missing.append(names[0])
@@ -98,8 +112,18 @@ class Filling:
     def _is_here(self, name: str) -> bool:
         return self._part is None or self._part(name)
 
-    def begin(self) -> None:
-        """Read what is no tile's, and find the keys of all layers."""
+    def begin(self, hosts_read: bool = False, recut: bool = False) -> None:
+        """Read what is no tile's, and find the keys of all layers.
+
+        With ``hosts_read`` the hosts of tiles are to read the matrices themselves, wherever they can. Where
+        a chip ``recut``s layers, pulsed weights come by way of the devices of the tiles before, in this
+        process: these clip them to their bounds.
+        """
+        if hosts_read:
+            for _, matrix in analog_matrices(self.model):
+                stored = None if recut and matrix.grid.spec.learns else self._for_hosts(matrix)
+                if stored is not None:
+                    self._of_hosts[matrix.layer, matrix.tiles_path] = stored
         self._load_digital()
         for layer, path in self._paths.items():
             deferral = layer.deferral
@@ -107,14 +131,60 @@ class Filling:
                 continue
             if deferral.generator is None:
                 deferral.conversion.find_generators()
-            numbers = (self._numbers(f"{path}.{own}".lstrip(".")) for own in deferral.numbers)
+            names = [f"{path}.{own}".lstrip(".") for own in deferral.numbers]
+            numbers = (piece for name in names for piece in self._pieces(name))
             layer.take_key(new_key(deferral.name, numbers, deferral.generator))
+
+    def _for_hosts(self, matrix: AnalogMatrix) -> StoredMatrix | None:
+        """Where the hosts of a matrix's tiles find it; None where this process has to have its numbers.
+
+        It has to where something else than tiles reads them (a tied embedding), they are computed, or the
+        configuration changes them before they are written.
+        """
+        name, spec = self._full(matrix, matrix.weight_name), matrix.grid.spec
+        if not matrix.grid.is_absent or name not in self._stored:
+            return None
+        tiles = matrix.analog_tile
+        if isinstance(tiles, HardwareAwareTiles) and (
+            name in self._shared or matrix.number is not None or not tiles.reads_as_it_is
+        ):
+            return None
+        weight, bias = self._place(name, matrix.number), None
+        if spec.bias_column:
+            bias = self._place(self._full(matrix, matrix.bias_name))
+            if bias is None:
+                return None
+        return None if weight is None else StoredMatrix(weight, bias)
+
+    def _full(self, matrix: AnalogMatrix, own: str) -> str:
+        return f"{self._paths[matrix.layer]}.{own}".lstrip(".")
+
+    def _place(self, name: str, part: int | None = None) -> Stored | None:
+        """Where a parameter's numbers stand, if they are its own as they stand there."""
+        stored, like = self.files.place(self._stored[name], part), self._like(name).dtype
+        exact = stored is not None and (like is torch.float32 or DTYPES[stored.kind] is like)
+        return stored if exact else None
+
+    def _pieces(self, name: str) -> Iterator[Tensor]:
+        """All numbers of a parameter in their order, some at a time."""
+        stored = self._place(name) if self._of_hosts else None
+        if stored is None:
+            yield self._numbers(name)
+        else:
+            yield from (torch.from_numpy(values) for values in stored.pieces())
 
     def _load_digital(self) -> None:
         """Read all parameters and buffers but those that stand for tiles."""
         read: set[int] = set()  # one that has several names once
+        kept = {
+            self._full(matrix, matrix.weight_name)
+            for _, matrix in analog_matrices(self.model)
+            if self.is_for_hosts(matrix)
+        }
         for name, tensor in dict(self._tensors()).items():
-            if isinstance(tensor, AnalogContext) or name not in self._stored or id(tensor) in read:
+            if isinstance(tensor, AnalogContext) or name in kept or name not in self._stored:
+                continue
+            if id(tensor) in read:
                 continue
             read.add(id(tensor))
             if tensor.is_meta:
@@ -122,6 +192,43 @@ class Filling:
             else:
                 with torch.no_grad():
                     tensor.copy_(self._numbers(name))
+
+    def is_for_hosts(self, matrix: AnalogMatrix) -> bool:
+        """Whether the hosts of the matrix's tiles read its numbers."""
+        return (matrix.layer, matrix.tiles_path) in self._of_hosts
+
+    def let_hosts_read(self) -> None:
+        """Let all hosts read what is theirs, side by side; their tiles hold zeros so far.
+
+        Raises:
+            InputError: the files hold NaN or infinite numbers.
+            StorageError: a host cannot read them.
+        """
+        matrices = [each for _, each in analog_matrices(self.model) if self.is_for_hosts(each)]
+        looks = [(each, self._stored_of(each).look(each.grid)) for each in matrices]
+        posted: list[Ticket[Done]] = []
+        for matrix, tickets in looks:
+            largest_O1, tiles = largest(matrix.grid, tickets)[:, None], matrix.analog_tile
+            if isinstance(tiles, PulsedTiles):
+                scale = None if tiles.out_scale is None else tiles.out_scale.fitted(largest_O1)
+                for _ in range(2 if matrix.layer.starts_drawn else 1):
+                    posted += self._stored_of(matrix).post(matrix.grid, scale)
+            else:
+                tiles.take_weight(largest_O1)
+                tiles.stored = StoredWeight(self._stored_of(matrix), functools.partial(self._read, matrix))
+        for ticket in posted:
+            ticket.result()
+
+    def _stored_of(self, matrix: AnalogMatrix) -> StoredMatrix:
+        return self._of_hosts[matrix.layer, matrix.tiles_path]
+
+    def _read(self, matrix: AnalogMatrix) -> Tensor:
+        """Read the numbers of a weight that its hosts have read, into its parameter."""
+        name = self._full(matrix, matrix.weight_name)
+        with torch.inference_mode(False), torch.no_grad():
+            put(self.model, name, matrix.parameter, self._numbers(name))
+        matrix.layer.deferral = None
+        return matrix.parameter
 
     def _numbers(self, name: str, part: int | None = None) -> Tensor:
         """What the files say of a parameter of the model, of its type.
@@ -168,9 +275,23 @@ class Filling:
         return str(self.files.path.resolve())
 
     def end(self) -> None:
-        """All numbers are there."""
+        """All numbers are there; of digitally trained matrices perhaps in the files still."""
         for layer in self._paths:
-            layer.deferral = None
+            if not any(is_in_file(matrix) for matrix in layer.matrices().values()):
+                layer.deferral = None
+
+
+def is_in_file(matrix: AnalogMatrix) -> bool:
+    """Whether nobody but the hosts of a matrix's tiles has read its numbers from the file."""
+    return isinstance(matrix.analog_tile, HardwareAwareTiles) and matrix.analog_tile.stored is not None
+
+
+def leave_in_file(matrix: AnalogMatrix) -> None:
+    """Let a matrix whose numbers are in a file be as it was before: deferred, nothing programmed."""
+    tiles = matrix.analog_tile
+    assert isinstance(tiles, HardwareAwareTiles)
+    tiles.stored, tiles.grid = None, TileGrid.absent(matrix.grid.spec)
+    tiles.forget_programming()
 
 
 def _is_needed(tensor: Tensor) -> bool:

@@ -16,6 +16,7 @@ from torch import Tensor
 from crossgrid.kernels.errors import ConfigError
 
 from ..errors import StorageError
+from ..tiles.stored import KINDS, Stored
 
 INDEX, ALONE = "model.safetensors.index.json", "model.safetensors"
 
@@ -36,6 +37,8 @@ class WeightFiles:
         self.path = Path(path)
         self.shapes: dict[str, tuple[int, ...]] = {}
         self._files: dict[str, Any] = {}  # of each tensor, opened
+        self._paths: dict[str, Path] = {}  # of each tensor
+        self._headers: dict[Path, tuple[int, dict[str, Any]]] = {}  # where tensors begin, what stands there
         try:
             if not self.path.exists():
                 raise ConfigError(f"weights = {path}: there is no such file or directory")
@@ -55,7 +58,7 @@ class WeightFiles:
             for name in held if names is None else names:
                 if name not in held:
                     raise ConfigError(f"{file}: it has no tensor {name!r:.120}; the index says so")
-                self._files[name] = opened
+                self._files[name], self._paths[name] = opened, file
                 self.shapes[name] = tuple(opened.get_slice(name).get_shape())
         except SafetensorError as error:
             raise ConfigError(
@@ -75,6 +78,22 @@ class WeightFiles:
             return tensor.clone()
         except SafetensorError as error:
             raise ConfigError(f"{self.path}: {name} cannot be read: {error!s:.160}") from error
+
+    def place(self, name: str, part: int | None = None) -> Stored | None:
+        """Where the numbers of a tensor stand, or of one of those that it is a stack of.
+
+        None where they are of a type that tiles' hosts do not read.
+        """
+        file = self._paths[name].resolve()
+        if file not in self._headers:
+            with file.open("rb") as opened:
+                size = int.from_bytes(opened.read(8), "little")
+                self._headers[file] = 8 + size, json.loads(opened.read(size))
+        start, header = self._headers[file]
+        kind, (first, _) = header[name]["dtype"], header[name]["data_offsets"]
+        if kind not in KINDS:
+            return None
+        return Stored(str(file), file.stat().st_size, start + first, kind, self.shapes[name], part)
 
 
 def _named(path: Path) -> dict[Path, list[str] | None]:

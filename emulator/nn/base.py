@@ -229,7 +229,17 @@ class AnalogLayer(nn.Module):
             context.take_type(fn)
         return self
 
+    def fetch(self) -> None:
+        """Have all numbers in this process that are in a file alone."""
+        for matrix in self.matrices().values():
+            matrix.fetch()
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        self.fetch()  # a copy has no file to ask
+        return super().__reduce_ex__(protocol)
+
     def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
+        self.fetch()
         super()._save_to_state_dict(destination, prefix, keep_vars)
         if not keep_vars:  # of torch's own class, so that whatever reads plain files can read them
             for name in self._parameters:
@@ -242,6 +252,7 @@ class AnalogLayer(nn.Module):
         self, state_dict: dict[str, Any], prefix: str, local_metadata: Any, strict: bool,
         missing_keys: list[str], unexpected_keys: list[str], error_msgs: list[str],
     ) -> None:  # fmt: skip
+        self.fetch()
         for matrix in self.matrices().values():
             load_matrix(matrix, state_dict, prefix, error_msgs)
         lazy = {name: p for name, p in self._parameters.items() if isinstance(p, AnalogContext)}

@@ -125,9 +125,19 @@ class AnalogMatrix:
     @property
     def trained(self) -> Tensor:
         """What tiles that do not learn are brought up to: the weight, with the bias where they hold both."""
+        self.fetch()
+        return self._trained()
+
+    def _trained(self) -> Tensor:
+        """The same; of a weight that is in a file alone its shape."""
         tiles = self.analog_tile
         assert isinstance(tiles, HardwareAwareTiles)
         return tiles.trained(self.weight, self.bias)
+
+    def fetch(self) -> None:
+        """Have the weight's numbers in this process, if they are in a file alone."""
+        if isinstance(self.analog_tile, HardwareAwareTiles):
+            self.analog_tile.fetch()
 
     def joined(self, weight: Tensor, bias: Tensor | None) -> Floats:
         """The matrix of a weight of torch's shape, with ``bias`` or the present one where it is a column."""
@@ -176,6 +186,7 @@ class AnalogMatrix:
         Raises:
             ConfigError: another shape, or a bias where the layer has none.
         """
+        self.fetch()
         spec = self.grid.spec
         weight = torch.as_tensor(weight).detach()
         if tuple(weight.shape) not in (spec.weight_shape, (spec.out_size, spec.width)):
@@ -235,7 +246,7 @@ class AnalogMatrix:
         if keeper is not None:
             keeper.program([self.grid.layer])
         else:
-            tiles.program(self.trained)
+            tiles.program(self._trained())
 
     def drift(self, time: float) -> None:
         """Age the programmed weight to ``time`` seconds after its programming; devices that learn by pulses,
@@ -246,7 +257,7 @@ class AnalogMatrix:
         elif isinstance(tiles, PulsedTiles):
             tiles.let_pass(time)
         else:
-            tiles.drift(self.trained, time)
+            tiles.drift(self._trained(), time)
 
     @property
     def ages(self) -> bool:

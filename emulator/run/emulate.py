@@ -83,7 +83,8 @@ def emulate(
             one, the run's first batch tells how often.
         weights: the numbers of a model that was built within ``cg.deferred()``: a safetensors file, or a
             directory of them with an index. They are read on entering, layer by layer; everything is, bit for
-            bit, as if the model had been built with them.
+            bit, as if the model had been built with them. Tile actors read their own parts, from files that
+            all nodes see; what stays in files all the time is there on leaving too, and the model deferred.
         stages: for large models with backend "ray": consecutive modules form stages, each a process that
             runs its torch modules beside their tiles and hands its values on to the next. A number of stages
             of about equal weights, "auto": one a processor, or the names of the modules that further stages

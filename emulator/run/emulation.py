@@ -32,7 +32,7 @@ from ..hosts.grid import TileGrid
 from ..hosts.moving import move
 from ..hosts.warm import warm_kernels
 from ..model.analog_model import analog_weights, require_analog
-from ..model.filling import Filling
+from ..model.filling import Filling, is_in_file, leave_in_file
 from ..model.joining import Criterion, flatten, join
 from ..nn.dropout import addressed, step_key
 from ..nn.hooks.listening import Listener
@@ -102,7 +102,7 @@ class Emulation:
             raise ConfigError("this emulation is running already; call cg.emulate again for another one")
         self._layers = require_analog(self.model)
         if self.filling is not None and self.cut is None:
-            self.filling.begin()
+            self.filling.begin(hosts_read=self.backend == "ray", recut=self.plan is not None)
         print(analog_summary(self.model, chip=self.chip).line)
         specs = [spec_of(name, layer, self.plan, self.chip) for name, layer in self._layers]
         homes = [layer.grid for _, layer in self._layers]
@@ -111,6 +111,7 @@ class Emulation:
             self.totals.recovered = self.executor.recovered
             self._move_in(specs, hostings)
             if self.filling is not None and self.cut is None:
+                self.filling.let_hosts_read()
                 self.filling.end()
             self.filling = None if self.cut is None else self.filling
             if self.resume is not None:
@@ -121,6 +122,8 @@ class Emulation:
             self._server = MetricsServer.start(collector, self.metrics_port)
         except BaseException:
             for (_, layer), home in zip(self._layers, homes, strict=True):
+                if is_in_file(layer):
+                    leave_in_file(layer)
                 layer.analog_tile.grid = home
             self._stop()
             raise
@@ -386,12 +389,13 @@ class Emulation:
     def _move_in(self, specs: list[LayerSpec], hostings: list[Hosting]) -> None:
         assert self.executor is not None
         for number, ((_, layer), spec) in enumerate(zip(self._layers, specs, strict=True)):
-            if self.filling is not None and self.cut is None:
+            of_hosts = self.filling is not None and self.filling.is_for_hosts(layer)
+            if self.filling is not None and self.cut is None and not of_hosts:
                 self.filling.fill(layer)
             old = layer.grid
             grid = TileGrid(spec, self.executor, number, hostings[number], copy.copy(old.ticks))
             grid.update_delay = self.update_delay
-            if self.cut is None:
+            if self.cut is None and not of_hosts:
                 move(old, grid)
             layer.analog_tile.grid = grid
 
@@ -415,6 +419,9 @@ class Emulation:
         for _, layer in self._layers:
             if self.stages is not None:
                 self.stages.leave(layer)
+                continue
+            if is_in_file(layer):
+                leave_in_file(layer)
                 continue
             layer.analog_tile.grid, lost = layer.grid.rescue()
             failure = failure or lost

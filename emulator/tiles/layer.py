@@ -23,16 +23,20 @@ from .messages import (
     Backward,
     Drift,
     Forward,
+    Largest,
     LetPass,
     LoadSnapshot,
     LoadState,
+    LookAtStored,
     Program,
     State,
     Sums,
     Update,
     Weights,
+    WriteStored,
     WriteWeights,
 )
+from .stored import read_blocks
 from .sums import partial_sums
 from .values import as_array, as_kind_of, library, require_widths, stacked
 
@@ -243,6 +247,31 @@ class HostedLayer:
         for group in self.groups:
             group.forget_modified()
             group.bank.program([targets[tile.block] for tile in group.tiles], message.programmed, drifted)
+
+    def look_at_stored(self, message: LookAtStored) -> Largest:
+        """The largest magnitudes that a file has for these tiles."""
+        largest: dict[int, Floats] = {}
+        for block, w_OI in read_blocks(self.spec, [*self._by_block()], message.weight, message.bias):
+            row, found_O = self.spec.tiles[block].row, np.abs(w_OI).max(axis=1)
+            largest[row] = np.maximum(largest[row], found_O) if row in largest else found_O
+        return Largest(tuple(largest), [*largest.values()])
+
+    def write_stored(self, message: WriteStored) -> None:
+        """Write what a file says, or hold what programming that leaves."""
+        if self.spec.learns and message.programmed is not None:
+            raise ProtocolError(f"{self.spec.name}: its weights are pulsed, not programmed")
+        for group in self.groups:
+            blocks = [tile.block for tile in group.tiles]
+            held = dict(read_blocks(self.spec, blocks, message.weight, message.bias))
+            for a_O in message.scale:
+                for tile in group.tiles:
+                    a_O1 = (a_O if len(a_O) == 1 else a_O[tile.out_start : tile.out_stop])[:, None]
+                    held[tile.block] = (held[tile.block] / a_O1).astype(np.float32)
+            group.forget_modified()
+            if message.programmed is None:
+                group.bank.set_weights([*held.values()])
+            else:
+                group.bank.program([*held.values()], message.programmed, message.aged)
 
     def let_pass(self, message: LetPass) -> None:
         """Let devices that drift be left alone for a while."""

@@ -19,8 +19,9 @@ from typing import Annotated, Any, Generic, TypeAlias, TypeVar, get_args
 import msgspec
 
 from ..errors import ProtocolError
+from .stored import Stored
 
-VERSION = 3
+VERSION = 4
 
 #: a whole number from 0 to 2^63 - 1: layers, blocks, records, ticks, counters
 Count = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
@@ -132,6 +133,17 @@ class Counters:
 
 
 @dataclass(frozen=True, slots=True)
+class Largest:
+    """The largest magnitude of each output's weights, over a host's blocks of that row."""
+
+    rows: tuple[Count, ...]
+    values: Floats  # of each row of blocks [out]
+
+    def __post_init__(self) -> None:
+        _require_pairs("Largest", self.rows, self.values)
+
+
+@dataclass(frozen=True, slots=True)
 class Usage:
     """The process of an actor."""
 
@@ -235,6 +247,27 @@ class Drift(Message[Done]):
 
 
 @dataclass(frozen=True, slots=True)
+class LookAtStored(Message[Largest]):
+    """``StoredMatrix.look`` -> ``HostedLayer.look_at_stored``: how large a file's weights are."""
+
+    layer: Count
+    weight: Stored
+    bias: Stored | None  # of a layer whose tiles hold it
+
+
+@dataclass(frozen=True, slots=True)
+class WriteStored(Message[Done]):
+    """``StoredMatrix.post`` -> ``HostedLayer.write_stored``: write a file's weights, or program them."""
+
+    layer: Count
+    weight: Stored
+    bias: Stored | None
+    programmed: Count | None  # tick of the programming; None: they are written as they are
+    aged: tuple[Finite, Count] | None  # seconds since then, and the tick of the drift's own noise
+    scale: Floats  # a, [1] or [out]: the tiles hold W / a; none: they hold W
+
+
+@dataclass(frozen=True, slots=True)
 class LetPass(Message[Done]):
     """``TileGrid.let_pass`` -> ``HostedLayer.let_pass``: devices that drift are left alone for a while."""
 
@@ -302,10 +335,10 @@ class Stop(Message[Done]):
 
 
 Request: TypeAlias = (
-    Forward | Backward | Update | Forget | ReadWeights | WriteWeights | Program | Drift | LetPass
-    | ReadState | LoadState | ReadSnapshot | LoadSnapshot | Stats | Process | Stop
+    Forward | Backward | Update | Forget | ReadWeights | WriteWeights | Program | Drift | LookAtStored
+    | WriteStored | LetPass | ReadState | LoadState | ReadSnapshot | LoadSnapshot | Stats | Process | Stop
 )  # fmt: skip
-Reply: TypeAlias = Done | Failed | Sums | Weights | State | Snapshot | Counters | Usage
+Reply: TypeAlias = Done | Failed | Sums | Weights | State | Snapshot | Counters | Largest | Usage
 
 _ANSWERS: dict[Any, type] = {
     kind: get_args(base)[0] for kind in get_args(Request) for base in kind.__orig_bases__

@@ -25,6 +25,7 @@ from .messages import (
     LetPass,
     LoadSnapshot,
     LoadState,
+    LookAtStored,
     Message,
     Program,
     ReadSnapshot,
@@ -33,6 +34,7 @@ from .messages import (
     Reply,
     Stats,
     Update,
+    WriteStored,
     WriteWeights,
 )
 from .snapshot import load_snapshot, snapshot_of
@@ -94,12 +96,12 @@ class TileWorker:
                 self.clock.add(start)
             case Forget(passes=passes):
                 layer.forget(passes)
-            case ReadWeights():
-                reply = layer.weights()
-            case WriteWeights():
-                layer.set_weights(message)
+            case ReadWeights() | WriteWeights():
+                reply = _weights(layer, message)
             case Program() | Drift():
                 layer.program(message)
+            case LookAtStored() | WriteStored():
+                reply = _stored(layer, message)
             case LetPass():
                 layer.let_pass(message)
             case ReadState() | LoadState() | ReadSnapshot() | LoadSnapshot():
@@ -117,6 +119,22 @@ class TileWorker:
                 f"{type(message).__name__}: layer {number} is not hosted here; hosted are {[*self.layers]}"
             )
         return self.layers[number]
+
+
+def _weights(layer: HostedLayer, message: ReadWeights | WriteWeights) -> Reply:
+    """Give or take what the tiles hold."""
+    if isinstance(message, ReadWeights):
+        return layer.weights()
+    layer.set_weights(message)
+    return DONE
+
+
+def _stored(layer: HostedLayer, message: LookAtStored | WriteStored) -> Reply:
+    """Read what a file has for the tiles."""
+    if isinstance(message, LookAtStored):
+        return layer.look_at_stored(message)
+    layer.write_stored(message)
+    return DONE
 
 
 def _state(layer: HostedLayer, message: ReadState | LoadState | ReadSnapshot | LoadSnapshot) -> Reply:

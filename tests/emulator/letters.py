@@ -19,9 +19,11 @@ from crossgrid.emulator.tiles.messages import (
     Failed,
     Forget,
     Forward,
+    Largest,
     LetPass,
     LoadSnapshot,
     LoadState,
+    LookAtStored,
     Process,
     Program,
     ReadSnapshot,
@@ -35,14 +37,17 @@ from crossgrid.emulator.tiles.messages import (
     Update,
     Usage,
     Weights,
+    WriteStored,
     WriteWeights,
 )
+from crossgrid.emulator.tiles.stored import Stored
 
 X = np.arange(12, dtype=np.float32).reshape(2, 6)
 D = np.arange(8, dtype=np.float32).reshape(2, 4)
 W = np.arange(24, dtype=np.float32).reshape(4, 6) / 100
 LARGE = np.ones((200, 100), np.float32)  # too large for the first frame
 NAMES = ((0, "cell.kept"), (0, "cell.writes"))
+STORED = Stored("/data/model.safetensors", 4096, 128, "BF16", (4, 6))
 HELD = [W, np.array(3, np.int64)]
 
 REQUESTS: list[Any] = [
@@ -56,6 +61,9 @@ REQUESTS: list[Any] = [
     WriteWeights(0, (0,), [W]),
     Program(0, (0,), [W], 2),
     Drift(0, (0,), [W], 2, 1e4, 1),
+    LookAtStored(0, STORED, None),
+    WriteStored(0, STORED, STORED, 2, (1e4, 1), [D[0]]),
+    WriteStored(0, STORED, None, None, None, []),
     LetPass(0, 2, 10.0),
     ReadState(0),
     LoadState(0, NAMES, HELD),
@@ -74,6 +82,7 @@ REPLIES: list[Any] = [
     State(NAMES, HELD),
     Snapshot(NAMES, HELD, ("stats/0/pulses",), [np.ones(2, np.int64)]),
     Counters({0: {"pulses": 3.0, "forward_seconds": 0.5}}),
+    Largest((0, 3), [D[0], D[1]]),
     Usage(4321, 0.25),
 ]
 
