@@ -17,6 +17,7 @@ import triton
 from numpy.typing import NDArray
 
 from ...card import card
+from ...machine.programs import programs
 from ..rows import Rows
 from ..settings import NO_WEIGHT_NOISE, Settings
 from ..spread import Spread
@@ -112,7 +113,7 @@ def scales(prepared: Prepared, scaling: int, x_RI: Tensor) -> tuple[Tensor, bool
     largest = torch.zeros(1, dtype=torch.int32, device=_where())
     rows, block = _blocks(length)
     if vectors:
-        scales_kernel[(triton.cdiv(vectors, rows),)](
+        scales_kernel[programs("scales of a read", triton.cdiv(vectors, rows))](
             x_RI, alpha_R, largest, prepared.numbers, vectors, length,
             float(prepared.settings.unscaled_if_zero), SCALING=scaling, ROWS=rows, BLOCK=block,
             enable_fp_fusion=False,
@@ -163,7 +164,8 @@ def _converted(
     block_rows, block = _blocks(length)
     u_MI = torch.empty((inputs, length), dtype=torch.float32, device=_where())
     stages = _stages(settings)._replace(rows=block_rows, lines=block)
-    convert_kernel[(triton.cdiv(inputs, stages.rows), triton.cdiv(length, stages.lines))](
+    grid = programs("inputs of a read", triton.cdiv(inputs, stages.rows), triton.cdiv(length, stages.lines))
+    convert_kernel[grid](
         x_RI, scale_M, Inputs(rows.source, rows.tile, rows.input_vector), keys, prepared.numbers, u_MI,
         inputs, length, tick, number, STAGES=stages, enable_fp_fusion=False,
     )  # fmt: skip
@@ -187,7 +189,8 @@ def _read(
     keep, factor = prepared.keep, len(spread.read_factor_TOI) > 0
     terms = TERMS_OF_MANY if block_rows * block_lines == MOST_ROWS * MOST_LINES else TERMS
     stages = _stages(settings)._replace(rows=block_rows, lines=block_lines, terms=terms, factor=factor)
-    read_kernel[(tiles * row_blocks, triton.cdiv(lines, block_lines))](
+    grid = programs("outputs of a read", tiles * row_blocks, triton.cdiv(lines, block_lines))
+    read_kernel[grid](
         w_TOI, u_MI, scale_M, Outputs(rows.first, rows.input_first, rows.vector), keys, prepared.numbers,
         Spreads(
             keep(spread.read_factor_TOI), keep(spread.out_noise_TL), keep(spread.curvature_TL),

@@ -13,6 +13,7 @@ import torch
 import triton
 import triton.language as tl
 
+from ...machine.programs import programs
 from ...rng import Stream
 from ...rng import formulas as rng_formulas
 from ...rng.cuda import jitted, philox4x32
@@ -224,7 +225,7 @@ def modify(out_TOI: Any, w_TOI: Any, keys_T2: Any, tick: int, plan: Plan, w_max_
     tiles, rows, columns = w_TOI.shape
     device = w_TOI.device
     low = (tick & 0xFFFFFFFF) - (1 << 32 if tick & 0x80000000 else 0)
-    grid = (tiles * rows, triton.cdiv(columns, BLOCK))
+    grid = programs("modified weights", tiles * rows, triton.cdiv(columns, BLOCK))
     modify_kernel[grid](
         out_TOI, w_TOI, _on_card(keys_T2, device), _on_card(w_max_T, device), _on_card(plan.values, device),
         _table(device), rows, columns, low, tick >> 32,

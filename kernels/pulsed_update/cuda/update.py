@@ -12,6 +12,7 @@ import torch
 import triton
 
 from ...devices.base import parameters_type
+from ...machine.programs import programs
 from ...rng.cuda import jitted
 from ..arguments import Looks, Status, Update, Vectors
 from ..cpu.exact import update_exactly
@@ -55,7 +56,7 @@ def run(device: Any, order: Update, looks: Looks | None = None) -> Status:
         rule.scaling, rule.mode, bool(rule.jitter), has_active, rule.parts,
         min(1024, triton.next_power_of_2(max(rows, columns))),
     )  # fmt: skip
-    train_kernel[(tiles * batch,)](  # one axis: a second one ends at 65,535
+    train_kernel[programs("trains of an update", tiles * batch)](  # the second axis is short
         Vectors(*(there(each) for each in vectors)), there(order.active_TB) if has_active else lengths,
         there(order.train_keys_T2), ticks, codes, shape, scaling, pulsing.extra, HOW=trained,
         enable_fp_fusion=False,
@@ -69,7 +70,7 @@ def run(device: Any, order: Update, looks: Looks | None = None) -> Status:
         triton.next_power_of_2(columns),
     )  # fmt: skip
     kind: Any = type(device)
-    step_kernel[(tiles * rows,)](
+    step_kernel[programs("rows of an update", tiles * rows)](
         devices._replace(
             c=tuple(float(k) for k in devices.c), write_noise=cast(Any, float(devices.write_noise)),
             keys_T2=there(devices.keys_T2),
