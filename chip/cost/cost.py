@@ -45,7 +45,7 @@ class Cost:
     all the time draws it for one interval an input."""
 
     layers: tuple[LayerCost, ...]
-    latency_ns: float  # one input from end to end, along the longest way
+    latency_ns: float  # one input from end to end, along the longest way; in rounds its whole batch
     latency_in_turn_ns: float  # the same where each layer waits for all of what it reads
     longest_way: tuple[str, ...]  # the layers on it
     interval_ns: float  # pipelined: from one input to the next
@@ -96,7 +96,8 @@ def cost_of(plan: MappingPlan, chip: Chip) -> Cost:
     in_turn = longest_way(plan, [Pace(1, 0.0, each) for each in times.latency.tolist()])
     # branches that work at the same time share links: no input is done before its fullest link is
     shared_ns = max(link_ns - way.length, 0.0)
-    latency = way.length + shared_ns + times.program_ns
+    first = way.length + shared_ns + times.program_ns
+    latency = first + (plan.batch - 1) * float(times.rounds.sum())
     interval, bottleneck = _interval(plan, times, (link_ns, link), latency)
     total = sum(per_layer, Events()) + Events(static_ns=interval)
     by_part = energy_by_part(chip, total, plan.chips_used)
@@ -113,12 +114,12 @@ def cost_of(plan: MappingPlan, chip: Chip) -> Cost:
     return Cost(
         layers=layers,
         latency_ns=latency,
-        latency_in_turn_ns=max(in_turn.length, link_ns) + times.program_ns,
+        latency_in_turn_ns=max(in_turn.length, link_ns) + times.program_ns + latency - first,
         interval_ns=interval,
         bottleneck=bottleneck,
         energy_pj=sum(by_part.values()),
         energy_by_part=by_part,
-        latency_by_part=times.by_part(way, shared_ns),
+        latency_by_part=times.by_part(way, shared_ns, latency - first),
         longest_way=tuple(plan.layers[k].name for k in way.layers),
         area_mm2=sum(area.values()),
         area_by_part=area,
@@ -130,6 +131,13 @@ def cost_of(plan: MappingPlan, chip: Chip) -> Cost:
         slowest_link_ns=link_ns,
         estimates=tuple(estimates(chip)),
     )
+
+
+def interval_of(plan: MappingPlan, chip: Chip) -> float:
+    """The interval of ``cost_of`` in ns, alone and sooner, of a plan whose tiles are programmed once."""
+    traffic = traffic_of(plan, chip)
+    slowest = traffic.loads.slowest(traffic.network)
+    return _interval(plan, _layer_times(plan, chip, traffic), slowest, 0.0)[0]
 
 
 def peak(chip: Chip) -> Peak:
@@ -163,7 +171,10 @@ class _Times:
     working: np.ndarray  # what its busiest tile takes, on average
     in_loop: np.ndarray
     tile_busy: np.ndarray  # of each used tile, summed over layers
-    program_ns: float
+    rounds: (
+        np.ndarray
+    )  # of each round, from one input of a batch to the next; none where nothing is reprogrammed
+    program_ns: float  # of all rounds
 
     def bound(self, k: int) -> str:
         """What the interval of layer ``k`` comes from."""
@@ -176,16 +187,17 @@ class _Times:
         columns = (column.tolist() for column in (self.busy, self.vector, self.after))
         return [Pace.of(layer.rows, *each) for layer, *each in zip(plan.layers, *columns, strict=True)]
 
-    def by_part(self, way: Way, shared_ns: float) -> dict[str, float]:
+    def by_part(self, way: Way, shared_ns: float, batch_ns: float) -> dict[str, float]:
         """The times of a way, shared out; of a part of a layer's rows the same part is traffic."""
         on = list(way.layers)
         worked = np.array(way.times) - self.after[on]
         links = float((worked * self.linked[on] / np.maximum(self.busy[on], 1e-300) + self.hops[on]).sum())
-        return {
+        parts = {
             "crossbar and converters": float(np.sum(way.times)) - links,
             "links": links + shared_ns,
             "programming": self.program_ns,
         }
+        return {**parts, "others of the batch": batch_ns} if batch_ns else parts
 
 
 def _layer_times(plan: MappingPlan, chip: Chip, traffic: Traffic) -> _Times:
@@ -207,6 +219,7 @@ def _layer_times(plan: MappingPlan, chip: Chip, traffic: Traffic) -> _Times:
     hops = steps * traffic.way_ns
     latency = working + stages + waiting + hops
     busy_ns = (steps * vectors * active)[table["layer"]] * block_ns
+    held_up = np.where(loop, latency, traffic.carried_ns)  # beside what its tiles take
     rows = plan.tile_in * (plan.rounds if plan.rounds > 1 else 0)
     return _Times(
         latency=latency,
@@ -220,8 +233,26 @@ def _layer_times(plan: MappingPlan, chip: Chip, traffic: Traffic) -> _Times:
         working=working * active,
         in_loop=loop,
         tile_busy=np.bincount(table["tile"], busy_ns)[plan.used_tiles],
+        rounds=_round_times(plan, busy_ns, held_up) if plan.rounds > 1 else np.zeros(0),
         program_ns=rows * chip.write.time_ns_per_row.value,
     )
+
+
+def _round_times(plan: MappingPlan, busy_ns: np.ndarray, held_up: np.ndarray) -> np.ndarray:
+    """Of each round the time from one input of a batch to the next, [rounds].
+
+    It is that of its slowest tile, or of a layer that waits longer for its links or for itself; one that is
+    split between rounds does in the last of them.
+    """
+    table = plan.table
+    last = np.zeros(len(plan.layers), np.int64)
+    np.maximum.at(last, table["layer"], table["round"])
+    slowest = np.zeros(plan.rounds)
+    np.maximum.at(slowest, last, held_up)
+    key = table["round"].astype(np.int64) * plan.tiles_available + table["tile"]
+    slots, slot = np.unique(key, return_inverse=True)
+    np.maximum.at(slowest, slots // plan.tiles_available, np.bincount(slot, busy_ns))
+    return slowest
 
 
 def _read_times(plan: MappingPlan, chip: Chip) -> tuple[np.ndarray | float, np.ndarray]:
@@ -252,7 +283,7 @@ def _interval(
     """
     link_ns, link = slowest_link
     if plan.rounds > 1:
-        return max(latency, link_ns), "reprogramming: rounds cannot overlap"
+        return max(latency / plan.batch, link_ns), "reprogramming: rounds cannot overlap"
     slowest = int(np.argmax(times.interval))
     interval, name = float(times.interval[slowest]), f"layer {plan.layers[slowest].name}"
     tile = int(np.argmax(times.tile_busy))

@@ -48,7 +48,8 @@ def layer_events(plan: MappingPlan, chip: Chip, backward: bool = False) -> list[
     sums = _block_sums(plan, chip, backward)
     programmed = [0.0] * count
     if plan.rounds > 1 and not backward:
-        programmed = np.bincount(plan.table["layer"], plan.block_weights, minlength=count).tolist()
+        weights = np.bincount(plan.table["layer"], plan.block_weights, minlength=count)
+        programmed = (weights / plan.batch).tolist()
     passes, one_read = chip.passes, chip.passes * _pass_ns(chip)
     events = []
     for k, (layer, block) in enumerate(zip(plan.layers, sums, strict=True)):

@@ -1,22 +1,39 @@
-"""How often layers are copied: what one vector takes, and copies of whatever takes longest."""
+"""How often layers are copied: candidates that do not depend on how fast the parts of a chip are.
+
+A vector of a layer takes the reads of its largest block, or what passes the ports of its first tiles; which
+takes longer is the chip's. Each of several guesses at it (``exchange``) gives the copies that make its
+slowest layer fastest, and who costs them takes the best (``copies_order``). The candidates follow from sizes
+and counts alone, so that slower parts, under which each takes as long or longer, never make the best faster.
+"""
 
 from __future__ import annotations
 
 import heapq
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
-from ..cost.events import mvm_interval_ns
 from ..cost.messages import values_in
-from ..cost.network import Network
-from ..cost.sums import entering
+from ..cost.sums import additions
 from ..description.adc import row_groups
 from ..description.spec import Chip
 from ..plan.graph import join_numbers, serial_steps, source_numbers
 from ..plan.plan import LayerShape
 from .cutting import Table
+
+#: guesses at what a value through a port takes, between those at which ports or reads decide for every layer
+GUESSES = 6
+#: blocks of all candidates together: so many are costed in some seconds
+MOST_BLOCKS = 200_000
+
+
+class Work(NamedTuple):
+    """What one vector that copies can share out makes a layer's tiles do, of a step in a loop."""
+
+    reads: float  # groups of rows that its largest block reads
+    values: float  # that enter its first tiles, or leave them
 
 
 def shareable(layers: Sequence[LayerShape]) -> list[int]:
@@ -24,27 +41,26 @@ def shareable(layers: Sequence[LayerShape]) -> list[int]:
     return [-(-layer.reuse // steps) for layer, steps in zip(layers, serial_steps(layers), strict=True)]
 
 
-def vector_times(layers: Sequence[LayerShape], tables: Sequence[Table], chip: Chip) -> list[float]:
-    """Time in ns that one shareable vector keeps a layer's tiles or the ports of its first tiles busy.
+def work_of_vectors(layers: Sequence[LayerShape], tables: Sequence[Table], chip: Chip) -> list[Work]:
+    """The work of one shareable vector of each layer, over all steps of its loop.
 
     The first tile of each row takes in the partial sums of the others and what joins, and sends the results
-    to every row of blocks that reads them: a port that is slower than the array sets the pace.
+    to every row of blocks that reads them.
     """
     steps, readers = serial_steps(layers), _reading_rows(layers, tables, chip)
     joins = join_numbers(layers)
-    port = Network(chip, 1).bits_per_ns
-    times = []
+    found = []
     for k, (layer, table) in enumerate(zip(layers, tables, strict=True)):
         out = int((table["out_stop"] - table["out_start"]).max())
         in_ = int((table["in_stop"] - table["in_start"]).max())
         columns = int(np.count_nonzero(table["out_start"] == table["out_start"][0]))
-        per_vector = 1.0 / max(layer.vectors, 1.0)
+        stages = additions(columns, chip.links.sums)
+        sums = sum(taker == 0 for stage in stages for _, taker, _ in stage)
         values = in_ / layer.in_ * values_in(layer) + out / layer.out * sum(number for _, number in joins[k])
-        taken = entering(chip, columns) * out + values * per_vector * chip.output_bits
-        sent = out * readers[k] * chip.output_bits
-        slowest = max(mvm_interval_ns(chip, row_groups(chip, in_)), taken / port, sent / port)
-        times.append(steps[k] * slowest * layer.activity)
-    return times
+        taken = sums * out + values / max(layer.vectors, 1.0)
+        often = steps[k] * layer.activity
+        found.append(Work(often * row_groups(chip, in_), often * max(taken, out * readers[k])))
+    return found
 
 
 def _reading_rows(layers: Sequence[LayerShape], tables: Sequence[Table], chip: Chip) -> list[float]:
@@ -56,6 +72,27 @@ def _reading_rows(layers: Sequence[LayerShape], tables: Sequence[Table], chip: C
             if source >= 0:
                 counts[source] += 1 if chip.links.multicast else rows
     return counts
+
+
+def candidates(
+    tiles: Sequence[int], vectors: Sequence[int], budget: int, works: Sequence[Work]
+) -> list[list[int]]:
+    """Different copies of each layer, each the best under one guess at what a value takes beside a read."""
+    found: list[list[int]] = []
+    for exchange in _exchanges(works):
+        pace = [max(work.reads, exchange * work.values) for work in works]
+        copies = balance(tiles, vectors, budget, pace)
+        if copies not in found:
+            found.append(copies)
+    return found[: max(MOST_BLOCKS // max(budget, 1), 1)]
+
+
+def _exchanges(works: Sequence[Work]) -> list[float]:
+    """From reads that decide everywhere to values that do: 0, then what makes both equal for some layers."""
+    equal = sorted(work.reads / work.values for work in works if work.values > 0.0)
+    if not equal:
+        return [0.0]
+    return [0.0, *np.geomspace(equal[0], 2.0 * equal[-1], GUESSES).tolist()]
 
 
 def balance(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -14,13 +15,16 @@ from ..description.spec import Chip
 from ..plan.digital import DigitalWork
 from ..plan.graph import check_names
 from ..plan.plan import COLUMNS, Block, LayerShape, MappingPlan, TileAddress
-from .cutting import cut
-from .strategies import STRATEGIES
+from .cutting import Table, cut
+from .strategies import STRATEGIES, Given, number_of_copies
 
 __all__ = ["Block", "LayerShape", "MappingPlan", "TileAddress", "cut", "map_layers"]
 
 #: blocks of a plan: as many take some ten gigabytes while they are costed
 MOST_BLOCKS = 1 << 25
+
+#: inputs of a batch: counts are exact as floating-point numbers
+MOST_BATCH = 1 << 32
 
 PLACEMENTS = ("row-major", "traffic")
 
@@ -32,22 +36,36 @@ def map_layers(
     chips: int | None = None,
     placement: str = "row-major",
     digital: Iterable[DigitalWork] = (),
+    copies: Mapping[str, int] | None = None,
+    batch: int = 1,
 ) -> MappingPlan:
     """The plan of ``layers`` on ``chips`` chips; ``chips=None`` takes as many as are needed.
 
-    ``digital`` is what the model computes besides its layers: the plan keeps it for its reports.
+    Args:
+        layers: shapes in the order in which they work.
+        chip: a described chip, or the name or file of one.
+        strategy: a name of ``STRATEGIES``.
+        chips: how many chips there are.
+        placement: a name of ``PLACEMENTS``.
+        digital: what the model computes besides its layers: the plan keeps it for its reports.
+        copies: of strategy "replicated": how many of a layer, by its name, one of each that is not named; by
+            default as many as make the plan fastest.
+        batch: of strategy "time-multiplexed": inputs that pass through a round before it gives way to the
+            next, so that they share its programming.
+
+    Raises:
+        ConfigError: a name that does not exist, a number that cannot be, a model that does not fit.
     """
     chip = load_chip(chip)
     shapes = tuple(layers)
     _check(shapes, strategy, chips, placement)
-    _check_size(shapes, chip, chips)
+    _check_options(strategy, copies, batch)
+    given = Given(chips, None if copies is None else number_of_copies(shapes, copies))
+    _check_size(shapes, chip, given)
     chosen = STRATEGIES[strategy]
-    table = chosen.table(shapes, chip, chips)
-    needed = int(table["tile"].max(initial=-1)) + 1
-    count = -(-needed // chip.tiles)
-    if chips is not None and count > chips:
-        raise ConfigError(_does_not_fit(chip, needed, chips, count, strategy))
-    plan = MappingPlan(
+    tables = chosen.tables(shapes, chip, given)
+    count = _chips_needed(tables, chip, chips, strategy)
+    head = MappingPlan(
         chip=chip.name,
         chip_identity=chip.identity(),
         grid=(chip.grid.rows, chip.grid.columns),
@@ -57,19 +75,45 @@ def map_layers(
         strategy=strategy,
         placement=placement,
         layers=shapes,
-        table={key: np.ascontiguousarray(table[key], dtype) for key, dtype in COLUMNS.items()},
+        table={},
         digital=tuple(digital),
         strategy_why=chosen.why,
+        batch=batch,
     )
+    columns: list[Table] = [
+        {key: np.ascontiguousarray(table[key], kind) for key, kind in COLUMNS.items()} for table in tables
+    ]
+    plans = [replace(head, table=table) for table in columns]
+    plan = plans[0]
     if count > 1 or strategy == "replicated":
-        from .copies_order import with_fast_order
+        from .copies_order import fastest
 
-        plan = with_fast_order(plan, chip)
+        plan = fastest(plans, chip)
     if placement == "traffic":
         from .floor_plan import shorten_traffic
 
         return shorten_traffic(plan, chip)
     return plan
+
+
+def _chips_needed(tables: Sequence[Table], chip: Chip, chips: int | None, strategy: str) -> int:
+    needed = max(int(table["tile"].max(initial=-1)) + 1 for table in tables)
+    count = -(-needed // chip.tiles)
+    if chips is not None and count > chips:
+        raise ConfigError(_does_not_fit(chip, needed, chips, count, strategy))
+    return count
+
+
+def _check_options(strategy: str, copies: Mapping[str, int] | None, batch: int) -> None:
+    if copies is not None and strategy != "replicated":
+        raise ConfigError(f"copies are of strategy 'replicated', not of '{strategy}'; leave them out")
+    if isinstance(batch, bool) or not isinstance(batch, int) or not 1 <= batch <= MOST_BATCH:
+        raise ConfigError(f"batch = {batch!r} must be an integer from 1 to {MOST_BATCH}")
+    if batch > 1 and strategy != "time-multiplexed":
+        raise ConfigError(
+            f"batch = {batch}: strategy '{strategy}' programs its tiles once, for any number of inputs; "
+            "leave it out, or take strategy 'time-multiplexed'"
+        )
 
 
 def _check(layers: Sequence[LayerShape], strategy: str, chips: int | None, placement: str) -> None:
@@ -91,16 +135,17 @@ def _check(layers: Sequence[LayerShape], strategy: str, chips: int | None, place
     check_names(layers)
 
 
-def _check_size(layers: Sequence[LayerShape], chip: Chip, chips: int | None) -> None:
+def _check_size(layers: Sequence[LayerShape], chip: Chip, given: Given) -> None:
     """Refuse what no memory holds before it is cut."""
-    if chips is not None and chips * chip.tiles > MOST_TILES:
+    if given.chips is not None and given.chips * chip.tiles > MOST_TILES:
         raise ConfigError(
-            f"chips = {chips}: with {chip.tiles} tiles each they are more than {MOST_TILES} tiles; give fewer"
+            f"chips = {given.chips}: with {chip.tiles} tiles each they are more than {MOST_TILES} tiles; "
+            "give fewer"
         )
     blocks = 0
-    for layer in layers:
+    for layer, copies in zip(layers, given.copies or [1] * len(layers), strict=True):
         height, width = layer.out // layer.groups, layer.in_ // layer.groups
-        blocks += layer.groups * -(-height // chip.tile_out) * -(-width // chip.tile_in)
+        blocks += copies * layer.groups * -(-height // chip.tile_out) * -(-width // chip.tile_in)
     if blocks > MOST_BLOCKS:
         raise ConfigError(
             f"the model needs about {blocks:,} tiles of {chip.tile_out} x {chip.tile_in} weights, a plan has "

@@ -19,11 +19,11 @@ from .plan import COLUMNS, Convolution, Join, LayerShape, MappingPlan
 from .sound import check_blocks
 from .typed import require_typed
 
-FORMAT = "crossgrid plan 6"
+FORMAT = "crossgrid plan 7"
 MOST_TILES = 2**31 - 1  # a plan numbers tiles in 32 bits
 #: fields of a plan that are stored as they are
 _PLAIN = (
-    "chip", "chip_identity", "tile_out", "tile_in", "chips", "strategy", "strategy_why", "placement",
+    "chip", "chip_identity", "tile_out", "tile_in", "chips", "strategy", "strategy_why", "placement", "batch",
 )  # fmt: skip
 
 
@@ -89,6 +89,8 @@ def _layer(entry: dict[str, Any]) -> LayerShape:
 
 def _check_sound(plan: MappingPlan, path: str | Path) -> None:
     require_typed(plan, f"plan '{path}' is damaged", skip=("table",))
+    if plan.batch < 1:
+        raise ConfigError(f"plan '{path}' is damaged: batch = {plan.batch}; map the model anew")
     if math.prod(plan.grid) * plan.chips > MOST_TILES:
         raise ConfigError(f"plan '{path}' is damaged: more than {MOST_TILES} tiles; map the model anew")
     table, count = plan.table, len(plan.layers)

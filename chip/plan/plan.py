@@ -211,6 +211,7 @@ class MappingPlan:
     table: dict[str, np.ndarray]
     digital: tuple[DigitalWork, ...] = ()  # what the model computes besides its layers
     strategy_why: str = ""  # why its strategy puts a block where it is, in words
+    batch: int = 1  # inputs that share each programming, where tiles are programmed in rounds
 
     def __post_init__(self) -> None:
         for column in self.table.values():
@@ -403,5 +404,5 @@ def check_chip(plan: MappingPlan, chip: Chip) -> None:
 #: everything of a plan but its table
 _HEAD = (
     "chip", "chip_identity", "grid", "tile_out", "tile_in", "chips", "strategy", "placement", "layers",
-    "digital",
+    "digital", "batch",
 )  # fmt: skip

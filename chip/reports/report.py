@@ -104,6 +104,7 @@ class Report:
             "tiles_available": plan.tiles_available,
             "chips_used": plan.chips_used,
             "rounds": plan.rounds,
+            "batch": plan.batch,
             "utilization": plan.utilization,
             "latency_ns": cost.latency_ns,
             "latency_in_turn_ns": cost.latency_in_turn_ns,
@@ -174,7 +175,8 @@ class Report:
             f"traffic {cost.hop_bits:,.0f} bit-hops, {cost.crossing_bits:,.0f} bits from chip to chip",
         ]
         if plan.rounds > 1:
-            lines.append(f"tiles are programmed {plan.rounds} times for each input")
+            each = f"batch of {plan.batch:,} inputs" if plan.batch > 1 else "input"
+            lines.append(f"tiles are programmed {plan.rounds} times for each {each}")
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:

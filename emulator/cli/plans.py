@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 from crossgrid.chip.description.load import load_chip, presets
 from crossgrid.chip.description.spec import Chip
@@ -42,16 +43,54 @@ def _report(args: argparse.Namespace, model: Model, chip: Chip, strategy: str) -
     from crossgrid.chip.reports.report import Report
 
     if getattr(args, "plan", None):
-        if args.strategy != DEFAULT_STRATEGY or args.chips is not None or args.placement != PLACEMENTS[0]:
+        given = (args.strategy, args.chips, args.placement, args.copies, args.batch)
+        if given != (DEFAULT_STRATEGY, None, PLACEMENTS[0], None, 1):
             raise ConfigError(
-                f"--plan {args.plan} is mapped already: leave out --strategy, --chips and --placement"
+                f"--plan {args.plan} is mapped already: leave out --strategy, --chips, --placement, "
+                "--copies and --batch"
             )
         plan = load_plan(args.plan)
         plan.check_model(model.layers)
         check_chip(plan, chip)
     else:
-        plan = map_layers(model.layers, chip, strategy, args.chips, args.placement, model.digital)
+        plan = map_layers(
+            model.layers, chip, strategy, args.chips, args.placement, model.digital,
+            **_options(args, strategy),
+        )  # fmt: skip
     return Report.of(plan, chip, args.model)
+
+
+class Options(TypedDict):
+    """What strategies take of their own."""
+
+    copies: dict[str, int] | None
+    batch: int
+
+
+def _options(args: argparse.Namespace, strategy: str) -> Options:
+    """As they are given; where several strategies are compared, each gets its own alone."""
+    copies, batch = _copies(args.copies), args.batch
+    if strategy == args.strategy and not getattr(args, "all_strategies", False):
+        return {"copies": copies, "batch": batch}
+    return {
+        "copies": copies if strategy == "replicated" else None,
+        "batch": batch if strategy == "time-multiplexed" else 1,
+    }
+
+
+def _copies(text: str | None) -> dict[str, int] | None:
+    """Copies of layers, from LAYER=N,LAYER=N."""
+    if text is None:
+        return None
+    found: dict[str, int] = {}
+    for entry in text.split(","):
+        name, equals, number = entry.rpartition("=")
+        if not equals or not re.fullmatch(r"\s*\d{1,15}\s*", number) or name.strip() in found:
+            raise ConfigError(
+                f"--copies '{text}': '{entry}' is no LAYER=N of a layer of its own; write conv1=8,conv2=4"
+            )
+        found[name.strip()] = int(number)
+    return found
 
 
 def _model_arguments(parser: argparse.ArgumentParser) -> None:
@@ -73,6 +112,14 @@ def _model_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--chips", type=int, metavar="N", help="chips to use; as many as are needed by default"
     )
+    parser.add_argument(
+        "--copies", metavar="LAYER=N,...",
+        help="with --strategy replicated: copies of these layers, one of each other; by default the fastest",
+    )  # fmt: skip
+    parser.add_argument(
+        "--batch", type=int, default=1, metavar="N",
+        help="with --strategy time-multiplexed: inputs that share each programming of the tiles",
+    )  # fmt: skip
     parser.add_argument("--json", metavar="FILE", help="write the report as JSON; - is the terminal")
     parser.add_argument("--html", metavar="FILE", help="write one self-contained page")
 

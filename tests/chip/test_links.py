@@ -23,7 +23,7 @@ from crossgrid.chip.cost.traffic import traffic_of
 from crossgrid.chip.description.events import Events
 from crossgrid.chip.description.parsing import Figure
 from crossgrid.chip.description.spec import Crossbar, Grid, Links
-from crossgrid.chip.mapping.balance import vector_times
+from crossgrid.chip.mapping.balance import work_of_vectors
 from crossgrid.chip.mapping.strategies import cut_layers
 from crossgrid.chip.plan.graph import serial_steps
 from crossgrid.emulator.shapes.zoo import zoo_layers
@@ -236,12 +236,12 @@ def test_the_way_of_a_state_counts_in_every_step() -> None:
 
 def test_copies_go_to_whatever_is_slowest_by_its_ports() -> None:
     """b's partial sums come from twelve blocks in pairs: to the first four times, of 1, 2, 4 and 4 blocks,
-    which are of 9, 10, 11 and 11 bits; into one port of 1 bit a ns, with the inputs of 8."""
+    into one port, with an input a vector; a tile reads 63 ns, a value of 8 to 11 bits takes as many."""
     chip = dataclasses.replace(chip_of("mesh", 8, 8), output_bits=8)
     slow = dataclasses.replace(chip, links=dataclasses.replace(chip.links, width_bits=1))
     layers = [LayerShape("a", 6, 6, 40), LayerShape("b", 6, 72, 20, sources=("",))]
-    pace = vector_times(layers, cut_layers(layers, slow), slow)
-    assert pace[1] == 6 * (9 + 10 + 11 + 11) + 8 * 6
+    works = work_of_vectors(layers, cut_layers(layers, slow), slow)
+    assert works[1] == (1, 6 * 4 + 6)
     assert map_layers(layers, chip, "replicated", chips=1).copies[0] > 1
     plan = map_layers(layers, slow, "replicated", chips=1)
     assert plan.copies.tolist() == [3, 5]  # 14 x 63 ns against 4 x 294 ns; one tile is left

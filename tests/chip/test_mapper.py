@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from crossgrid.chip import Chip, LayerShape, MappingPlan, cut, load_chip, map_layers
 from crossgrid.chip.description.spec import Crossbar, Grid
-from crossgrid.chip.mapping.strategies import STRATEGIES, balance
+from crossgrid.chip.mapping.balance import balance
+from crossgrid.chip.mapping.strategies import STRATEGIES
 from crossgrid.chip.plan.file import load_plan, save_plan
 from crossgrid.emulator.shapes.zoo import zoo_layers
 from crossgrid.kernels.errors import ConfigError, UnknownNameError

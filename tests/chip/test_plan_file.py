@@ -33,7 +33,7 @@ def test_a_saved_plan_is_the_same_plan(tmp_path, strategy: str, model: str) -> N
 def test_a_plan_is_msgpack_without_pickle(tmp_path) -> None:
     save_plan(map_layers([LayerShape("a", 3, 4)], "demo-128"), tmp_path / "plan")
     data = msgpack.unpackb((tmp_path / "plan").read_bytes())
-    assert data["format"] == "crossgrid plan 6"
+    assert data["format"] == "crossgrid plan 7"
     assert data["table"]["tile"] == b"\0\0\0\0"
 
 

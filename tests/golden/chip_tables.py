@@ -12,10 +12,13 @@ import yaml
 from crossgrid.chip import Chip, Join, LayerShape, load_chip, map_layers
 from crossgrid.chip.cost.cost import Cost, cost_of, peak
 from crossgrid.chip.cost.events import mvm_latency_ns
+from crossgrid.chip.cost.parts import energy_by_part
+from crossgrid.chip.description.events import Events
 from crossgrid.chip.description.load import PRESETS, parse_chip
 from crossgrid.chip.description.parsing import Figure
 from crossgrid.chip.description.spec import Grid
-from crossgrid.emulator.shapes.zoo import zoo_layers
+from crossgrid.chip.reports.report import Report
+from crossgrid.emulator.shapes.zoo import zoo_digital, zoo_layers
 
 #: field, its values, and before parts followed it: energy in nJ, area in mm2, peak TOPS/W
 DESIGN = (
@@ -102,12 +105,16 @@ def neurosim() -> Chip:
     return dataclasses.replace(chip, adc=dataclasses.replace(chip.adc, bits=4))
 
 
-def neurosim_tops(found: Cost) -> float:
-    """NeuroSim's floor plan fills tiles with copies: 8 of conv1, 4 of conv2 and conv3, 2 of conv4 and conv5
-    (8 x 8 subarrays a tile, 4 x 4 a processing element, the manual's section "floorplan")."""
-    copies = {"conv1": 8, "conv2": 4, "conv3": 4, "conv4": 2, "conv5": 2}
-    slowest_ns = max(layer.interval_ns / copies.get(layer.name, 1) for layer in found.layers)
-    return found.operations / slowest_ns / 1e3
+#: copies with which NeuroSim's floor plan fills tiles of 8 x 8 subarrays, 4 x 4 a processing element: counted
+#: by hand from the manual's section "floorplan"
+FLOOR_PLAN = {"conv1": 8, "conv2": 4, "conv3": 4, "conv4": 2, "conv5": 2}
+
+
+def neurosim_cost() -> Cost:
+    """What `crossgrid map vgg8 --strategy replicated --chips 1 --copies conv1=8,...` prints."""
+    chip = neurosim()
+    plan = map_layers(zoo_layers("vgg8"), chip, "replicated", chips=1, copies=FLOOR_PLAN)
+    return cost_of(plan, chip)
 
 
 def neurosim_area(found: Cost) -> dict[str, float]:
@@ -134,7 +141,7 @@ def published() -> str:
         ["... a batch of 16, TOPS", "20.2", "63.5",
          f"{batch_tops(many_core()):.1f}: their digital layers and shared buses are left out"],
         ["VGG-8 on NeuroSim V1.4, RRAM 22 nm, TOPS/W", "11.25", "37.8", f"{vgg8.tops_per_w:.1f}"],
-        ["... TOPS, with the copies of its floor plan", "6.25", "3.0", f"{neurosim_tops(vgg8):.1f}"],
+        ["... TOPS, with the copies of its floor plan", "6.25", "3.0", f"{neurosim_cost().tops:.1f}"],
         ["... area, mm²", "381.9 (manual); 84.8 (released results)", "7.9",
          f"{sum(neurosim_area(vgg8).values()):.1f}"],
         ["ISAAC, from eDRAM to eDRAM", "22 cycles", "17", f"{mvm_latency_ns(isaac) / 100:.0f}"],
@@ -219,8 +226,125 @@ def links() -> str:
     return table(["`hermes-64`", "tiles alone", "with links, loops, groups"], rows)
 
 
-TABLES: dict[str, Callable[[], str]] = {
-    "design": design, "published": published, "latencies": latencies, "links": links,
+def many_core_parts() -> dict[str, float]:
+    """Where the throughput of ResNet-18 on 322 cores comes from."""
+    found, chip = many_core(), dataclasses.replace(load_chip("hermes-64"), grid=Grid(14, 23))
+    layers = [at_256(layer) for layer in zoo_layers("resnet18")]
+    one = cost_of(map_layers(layers, chip, chips=1), chip)
+    work = sum(entry.operations or 0.0 for entry in zoo_digital("resnet18")) * 256**2 / 224**2
+    return {
+        "one copy of each layer, TOPS": one.tops,
+        "with copies, TOPS": found.tops,
+        "and a batch of 16, TOPS": batch_tops(found),
+        "interval, µs": found.interval_ns / 1e3,
+        "fullest link, µs": found.slowest_link_ns / 1e3,
+        "latency of one image, µs": found.latency_ns / 1e3,
+        "digital operations, M": work / 1e6,
+    }
+
+
+def many_core_stages() -> str:
+    """Of each stage the most that a layer's tiles, or its links, take for an image."""
+    chip = dataclasses.replace(load_chip("hermes-64"), grid=Grid(14, 23))
+    plan = map_layers([at_256(layer) for layer in zoo_layers("resnet18")], chip, "replicated", chips=1)
+    found = cost_of(plan, chip)
+    rows = []
+    for stage in ("conv1", "layer1", "layer2", "layer3", "layer4", "fc"):
+        which = [k for k, layer in enumerate(plan.layers) if layer.name.split(".")[0] == stage]
+        most = max(which, key=lambda k: found.layers[k].interval_ns)
+        rows.append([
+            stage, str(plan.layers[most].reuse), str(int(plan.copies[most])),
+            str(int(plan.layer_tiles[which].sum())), f"{found.layers[most].interval_ns / 1e3:.1f}",
+            f"{max(found.layers[k].carried_ns for k in which) / 1e3:.1f}", found.layers[most].bound,
+        ])  # fmt: skip
+    heads = [
+        "slowest layer of",
+        "vectors",
+        "copies",
+        "tiles of the stage",
+        "interval µs",
+        "links µs",
+        "bound by",
+    ]
+    return table(heads, rows)
+
+
+def many_core_sums() -> str:
+    published = {
+        "and a batch of 16, TOPS": "20.2",
+        "interval, µs": "235, from 20.2 TOPS",
+    }
+    rows = [
+        [name, published.get(name, "not public"), f"{value:.1f}"] for name, value in many_core_parts().items()
+    ]
+    return table(["ResNet-18, 256 x 256, 322 cores", "published", "ours"], rows)
+
+
+#: of an outside review: crossbars of 256 x 256 that the weights fill, tiles of `per-layer` and `packed` then
+MAPPED = (
+    ("resnet18", "201", "179"), ("resnet50", "422", "390"), ("vgg16", "2,121", "2,113"),
+    ("mobilenet-v2", "7,242", "54"), ("vit-b-16", "1,317", "1,317"), ("bert-base", "1,305", "1,305"),
+    ("gpt2", "1,887", "1,885"), ("LSTM 2 x 650", "–", "–"), ("unet", "454", "431"),
+)  # fmt: skip
+
+
+def mapped() -> str:
+    """hermes-64: tiles, and how much of the time tiles and cells of `per-layer` work."""
+    chip, rows = load_chip("hermes-64"), []
+    for name, before, packed_before in MAPPED:
+        layers = recurrent() if name.startswith("LSTM") else zoo_layers(name)
+        weights = sum(layer.weights for layer in layers)
+        plan, packed = map_layers(layers, chip), map_layers(layers, chip, "packed")
+        report = Report.of(plan, chip, name)
+        rows.append([
+            name, f"{weights / 1e6:.2f} M", f"{-(-weights // 256**2):,}", before, f"{plan.tiles_used:,}",
+            packed_before, f"{packed.tiles_used:,}", f"{report.tiles_busy:.1%}",
+            f"{report.time_utilization:.2%}",
+        ])  # fmt: skip
+    heads = [
+        "",
+        "weights",
+        "bound",
+        "`per-layer`, before",
+        "now",
+        "`packed`, before",
+        "now",
+        "tiles work",
+        "cells work",
+    ]
+    return table(heads, rows)
+
+
+def placed() -> str:
+    """hermes-64: bits from chip to chip, and energy of links and crossings."""
+    chip, rows = load_chip("hermes-64"), []
+    for name, before, energy_before in (
+        ("vgg8", "497,744 -> 2,968,096", "4.03 -> 5.49"),
+        ("resnet18", "1,915,008 -> 3,130,352", "14.8 -> 11.8"),
+        ("resnet50", "29,146,944 -> 33,484,272", "84.2 -> 78.6"),
+    ):  # fmt: skip
+        found = [
+            cost_of(map_layers(zoo_layers(name), chip, placement=way), chip)
+            for way in ("row-major", "traffic")
+        ]
+        bits = " -> ".join(f"{one.crossing_bits:,.0f}" for one in found)
+        moved = [Events(hop_bit=one.hop_bits, crossing_bit=one.crossing_bits) for one in found]
+        energy = " -> ".join(f"{sum(energy_by_part(chip, each, 1).values()) / 1e6:.2f}" for each in moved)
+        rows.append([name, before, bits, energy_before, energy])
+    heads = [
+        "default -> `--placement traffic`",
+        "bits between chips, before",
+        "now",
+        "links µJ, before",
+        "now",
+    ]
+    return table(heads, rows)
+
+
+TABLES: dict[
+str, Callable[[], str]] = {
+    "design": design, "published": published, "stages": many_core_stages, "sums": many_core_sums,
+    "latencies": latencies, "links": links, "mapped": mapped, "placed": placed,
 }  # fmt: skip
 
 
