@@ -74,8 +74,9 @@ class Report:
 
     def _layers(self) -> list[dict[str, object]]:
         rows = layer_rows(self.plan)
-        for row, layer in zip(rows, self.cost.layers, strict=True):
+        for row, layer, shape in zip(rows, self.cost.layers, self.plan.layers, strict=True):
             row.update({key: value for key, value in dataclasses.asdict(layer).items() if key != "name"})
+            row["operations"] = 2.0 * shape.weights * shape.vectors
         return rows
 
     def _digital(self) -> dict[str, object]:

@@ -158,3 +158,52 @@ def test_page_without_a_schedule_has_no_chart(tmp_path: Path) -> None:
     page = write_page(tmp_path / "page.html", [report_of("lenet5", load_chip("demo-128"))])
     done = chromium(tmp_path / "profile", page, "--dump-dom")
     assert '<div id="schedule" hidden="">' in done.stdout
+
+
+def test_the_roofline_has_every_layer_under_its_roofs(tmp_path: Path) -> None:
+    """Operations a bit times what a link carries, and all cells at work, bound what a layer reaches."""
+    report = report_of("resnet18", load_chip("hermes-64"))
+    page = write_page(tmp_path / "page.html", [report])
+    done = chromium(tmp_path / "profile", page, "--dump-dom")
+    assert "CONSOLE" not in done.stderr
+    body = html.unescape(re.sub(r"<script.*?</script>", "", done.stdout, flags=re.S))
+    dots = re.findall(r'<circle cx="([\d.]+)" cy="([\d.]+)".*?<title>(.*?): ([\d.,]+) operations', body)
+    assert [name for _, _, name, _ in dots] == [
+        *(layer.name for layer in report.plan.layers),
+        "the whole network",
+    ]
+    rate = report.chip.links.width_bits * report.chip.links.clock_ghz.value
+    for layer, shape, (_, _, _, shown) in zip(report.cost.layers, report.plan.layers, dots, strict=False):
+        operations = 2.0 * shape.weights * shape.vectors
+        assert float(shown.replace(",", "")) == pytest.approx(
+            operations / (layer.carried_ns * rate), rel=1e-3
+        )
+        assert operations / layer.interval_ns <= operations / layer.carried_ns * (1 + 1e-9)
+        assert operations / layer.interval_ns / 1e3 <= report.cost.tops / report.time_utilization
+    _, level, *_ = re.findall(r'<line [^>]*stroke="var\(--ink\)"[^>]*>', body)
+    roof = float(re.search(r'y1="([\d.]+)"', level)[1])  # type: ignore[index]
+    assert all(float(y) >= roof for _, y, _, _ in dots)
+
+
+CUT = """<script>
+const cut = [...document.querySelectorAll(".scroll, .floor")].filter((box) => box.scrollHeight > box.clientHeight + 1 || box.scrollWidth > box.clientWidth + 1);
+document.body.dataset.cut = cut.map((box) => box.firstElementChild.id).join(" ") || "nothing";
+</script></body>"""  # noqa: E501
+
+
+@pytest.mark.parametrize("model", ["resnet18", "bert-base"])
+def test_nothing_is_cut_in_print(tmp_path: Path, model: str) -> None:
+    """The rules of print on a sheet's width (A4, 794 pixels less its margins): no box scrolls, no table is
+    wider than the sheet; what the printer gets takes as many sheets as it needs."""
+    page = write_page(tmp_path / "page.html", [report_of(model, load_chip("hermes-64"))])
+    sheets = tmp_path / "page.pdf"
+    done = chromium(tmp_path / "profile", page, f"--print-to-pdf={sheets}")
+    assert "CONSOLE" not in done.stderr
+    assert len(re.findall(rb"/Type\s*/Page\b", sheets.read_bytes())) >= 2
+    text = page.read_text()
+    assert text.count("@media print") == 1
+    page.write_text(text.replace("@media print", "@media all").replace("</body>", PROBE + CUT))
+    done = chromium(tmp_path / "profile", page, "--dump-dom", width=720)
+    assert 'data-cut="nothing"' in done.stdout
+    assert 'data-overflow="false"' in done.stdout
+    assert f'data-rows="{len(zoo_layers(model))}"' in done.stdout
