@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from crossgrid.chip import Chip, Convolution, LayerShape, load_chip, map_layers
 from crossgrid.chip.cost.cost import cost_of, interval_of
-from crossgrid.chip.mapping.balance import balance, candidates
+from crossgrid.chip.mapping.balance import Work, balance, candidates
 from crossgrid.chip.mapping.strategies import STRATEGIES
 from crossgrid.emulator.shapes.zoo import zoo_layers
 from crossgrid.kernels.errors import ConfigError
@@ -121,6 +121,6 @@ def test_options_that_cannot_be_are_refused(options: dict[str, Any], words: str)
 
 def test_candidates_follow_from_counts_alone() -> None:
     """Two layers of one tile, 40 and 20 vectors; b's values pass a port 70 at a time, a's 6."""
-    found = candidates([1, 1], [40, 20], 8, [(1.0, 6.0), (1.0, 70.0)])  # type: ignore[list-item]
+    found = candidates([1, 1], [40, 20], 8, [Work(1.0, 6.0), Work(1.0, 70.0)])
     assert found[0] == balance([1, 1], [40, 20], 8)
     assert [2, 6] in found or [1, 7] in found

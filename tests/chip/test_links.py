@@ -23,7 +23,7 @@ from crossgrid.chip.cost.traffic import traffic_of
 from crossgrid.chip.description.events import Events
 from crossgrid.chip.description.parsing import Figure
 from crossgrid.chip.description.spec import Crossbar, Grid, Links
-from crossgrid.chip.mapping.balance import work_of_vectors
+from crossgrid.chip.mapping.balance import candidates, work_of_vectors
 from crossgrid.chip.mapping.strategies import cut_layers
 from crossgrid.chip.plan.graph import serial_steps
 from crossgrid.emulator.shapes.zoo import zoo_layers
@@ -240,11 +240,16 @@ def test_copies_go_to_whatever_is_slowest_by_its_ports() -> None:
     chip = dataclasses.replace(chip_of("mesh", 8, 8), output_bits=8)
     slow = dataclasses.replace(chip, links=dataclasses.replace(chip.links, width_bits=1))
     layers = [LayerShape("a", 6, 6, 40), LayerShape("b", 6, 72, 20, sources=("",))]
-    works = work_of_vectors(layers, cut_layers(layers, slow), slow)
+    tables = cut_layers(layers, slow)
+    works = work_of_vectors(layers, tables, slow)
     assert works[1] == (1, 6 * 4 + 6)
+    tiles = [len(table["layer"]) for table in tables]
+    assert [3, 5] in candidates(tiles, [40, 20], 64, works)  # 14 x 63 ns against 4 x 294 ns; one tile is left
     assert map_layers(layers, chip, "replicated", chips=1).copies[0] > 1
-    plan = map_layers(layers, slow, "replicated", chips=1)
-    assert plan.copies.tolist() == [3, 5]  # 14 x 63 ns against 4 x 294 ns; one tile is left
+    plan, by_ports = (
+        map_layers(layers, slow, "replicated", chips=1, copies=copies) for copies in (None, {"a": 3, "b": 5})
+    )
+    assert cost_of(plan, slow).interval_ns <= cost_of(by_ports, slow).interval_ns
 
 
 @pytest.mark.parametrize("model", ["vgg8", "resnet18", "resnet50"])
