@@ -1,11 +1,14 @@
-"""A sweep as a picture: two figures of every point, one colour a value of its first parameter."""
+"""A sweep as a picture, one colour a value of its first parameter, and as a page with points to point at."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from crossgrid.kernels.errors import ConfigError
+
+from .front import AXES, MORE_IS_BETTER
 
 if TYPE_CHECKING:
     from .result import Sweep
@@ -67,3 +70,20 @@ def draw(sweep: Sweep, path: Path, cost: str, gain: str) -> Path:
     axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     figure.savefig(path, dpi=150)
     return path
+
+
+def page(sweep: Sweep) -> str:
+    """The self-contained page: the front over any two figures, a table. It loads nothing from anywhere."""
+    model = sweep.study.model if isinstance(sweep.study.model, str) else type(sweep.study.model).__name__
+    data = {
+        "model": model,
+        "chip": str(sweep.study.chip),
+        "summary": str(sweep),
+        "parameters": list(sweep.study.parameters),
+        "axes": list(AXES),
+        "more": list(MORE_IS_BETTER),
+        "rows": sweep.rows,
+    }
+    template = (Path(__file__).parent / "page.html").read_text(encoding="utf-8")
+    # a label could hold "</script>": the page reads the data as text of an element
+    return template.replace("__DATA__", json.dumps(data, separators=(",", ":")).replace("<", "\\u003c"))

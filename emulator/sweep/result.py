@@ -41,7 +41,7 @@ class Sweep:
 
     def write_page(self, path: str | Path) -> Path:
         """One self-contained page: every point, the front over any two figures, a table."""
-        from .page import page
+        from .plot import page
 
         Path(path).write_text(page(self), encoding="utf-8")
         return Path(path)

@@ -55,6 +55,8 @@ class Study:
         seed: of the devices.
         batch: inputs that go through the tiles together. It changes no number.
         samples: inputs to take at most; all by default.
+        sampler: which points of all combinations are computed, see ``Sampler``: a mapping of ``name`` (nsga2,
+            tpe, random), ``points``, ``seed`` and ``objectives``. None: all of them.
         folder: where the names of files begin.
     """
 
@@ -70,6 +72,7 @@ class Study:
     seed: int = 0
     batch: int = 250
     samples: int | None = None
+    sampler: Mapping[str, Any] | None = None
     folder: Path = field(default_factory=Path)
 
     def __post_init__(self) -> None:
@@ -77,7 +80,7 @@ class Study:
             raise ConfigError("a study needs parameters: paths such as chip.adc.bits with lists of values")
         for name, values in self.parameters.items():
             _check_values(name, values)
-        if len(self) > MOST_POINTS:
+        if len(self) > MOST_POINTS and self.sampler is None:
             raise ConfigError(
                 f"the study has {len(self)} points, at most {MOST_POINTS} are swept; give fewer values, or a "
                 "sampler"
@@ -154,8 +157,12 @@ class Study:
         """Tells studies apart: what they say, and what is in the files that they name."""
         digest = hashlib.blake2b(digest_size=6)
         for spec in fields(self):
-            if spec.name not in ("folder", "batch"):
-                _add(digest, spec.name, getattr(self, spec.name))
+            value = getattr(self, spec.name)
+            said = (
+                value is not None or spec.name != "sampler"
+            )  # rows of before there were samplers stay valid
+            if said and spec.name not in ("folder", "batch"):
+                _add(digest, spec.name, value)
         for name in (self.model, self.data, self.chip):
             if isinstance(name, str):
                 path = self.folder / name.rpartition(":")[0] if ":" in name else self.folder / name

@@ -14,6 +14,7 @@ from crossgrid.kernels.errors import ConfigError, CrossgridError, UnknownNameErr
 from ..run.progress import progress_bar
 from .points import Bench, Costed, accuracy_or_error, blank
 from .result import Sweep
+from .sampler import Sampler, sample
 from .settings import Settings
 from .study import Point, Study, as_study
 from .table import Row, read_rows, write_rows
@@ -54,18 +55,33 @@ def sweep(
         raise ConfigError(f"backend = {backend!r} does not exist: {nearest(str(backend), BACKENDS)}")
     started = time.monotonic()
     read = as_study(study)
+    sampler = None if read.sampler is None else Sampler.of(read.sampler)
     state = _State(read, None if rows is None else Path(rows))
     kept = len(state.rows)
-    groups = state.cost(read.points())
-    emulations = len(groups)
-    with progress_bar("emulations", emulations) as advance:
-        for numbers, accuracy, error in _emulated(state.bench, groups, backend, workers):
-            for costed in groups[numbers]:
-                state.add({**costed.row, "accuracy": accuracy, "error": error})
-            advance()
+    if sampler is None:
+        emulations = state.compute(read.points(), len(read), backend, workers)
+    else:
+        emulations = _sampled(state, sampler, backend, workers)
     state.write()
     ordered = [state.rows[number] for number in sorted(state.rows)]
     return Sweep(read, ordered, emulations, kept, time.monotonic() - started)
+
+
+def _sampled(state: _State, sampler: Sampler, backend: str, workers: int | None) -> int:
+    """Compute the points that a sampler asks for; how many emulations they took."""
+    emulations = 0
+    with progress_bar("points", sampler.points) as advance:
+
+        def rows_of(points: list[Point]) -> list[Row]:
+            nonlocal emulations
+            distinct = {point.number: point for point in points}
+            emulations += state.compute(distinct.values(), len(distinct), backend, workers)
+            for _ in points:
+                advance()
+            return [state.rows[point.number] for point in points]
+
+        sample(state.study, sampler, rows_of)
+    return emulations
 
 
 @dataclass(slots=True)
@@ -82,7 +98,17 @@ class _State:
         self.bench = Bench(self.study)
         self.rows = {} if self.path is None else read_rows(self.path, self.study)
 
-    def cost(self, points: Iterable[Point]) -> dict[str, list[Costed]]:
+    def compute(self, points: Iterable[Point], count: int, backend: str, workers: int | None) -> int:
+        """Give each of ``count`` points its row; how many emulations that took."""
+        groups = self.cost(points, count)
+        with progress_bar("emulations", len(groups)) as advance:
+            for numbers, accuracy, error in _emulated(self.bench, groups, backend, workers):
+                for costed in groups[numbers]:
+                    self.add({**costed.row, "accuracy": accuracy, "error": error})
+                advance()
+        return len(groups)
+
+    def cost(self, points: Iterable[Point], count: int) -> dict[str, list[Costed]]:
         """Cost the points that have no row yet: those that wait for an emulation, by their numbers.
 
         Numbers that a row has already are taken from there; what cannot be costed is a row with its error.
@@ -90,7 +116,7 @@ class _State:
         settings = Settings(self.study)
         known = {row["numbers"]: row for row in self.rows.values() if row["numbers"]}
         groups: dict[str, list[Costed]] = {}
-        with progress_bar("points", len(self.study)) as advance:
+        with progress_bar("points", count) as advance:
             for point in points:
                 if point.number not in self.rows:
                     self.bench.load()  # what is wrong with it is the study's mistake

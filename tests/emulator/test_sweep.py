@@ -236,6 +236,61 @@ def test_a_killed_sweep_goes_on(tmp_path: Path) -> None:
     assert undisturbed.read_bytes() == rows.read_bytes()
 
 
+SAMPLED = {
+    "chip.adc.bits": [3, 4, 5, 7, 9, 90],
+    "chip.adc.columns": [1, 8, 32],
+    "strategy": ["per-layer", "packed"],
+}
+
+
+@pytest.mark.parametrize("name", ["nsga2", "tpe", "random"])
+def test_a_sampler_s_points_are_those_of_its_seed(name: str, tmp_path: Path) -> None:
+    """Called again, or with a file that lacks rows as after a kill: the same rows, byte for byte."""
+    pytest.importorskip("optuna", reason="an extra: pip install 'crossgrid[samplers]'")
+    asked = study(parameters=SAMPLED, sampler={"name": name, "points": 20, "seed": 3})
+    rows = tmp_path / "rows.csv"
+    done = cg.sweep(asked, rows)
+    assert 5 < len(done.rows) <= 20
+    assert len(done.rows) < len(done.study)
+    assert all("adc.bits = 90" in row["error"] for row in done.errors)
+    whole = rows.read_bytes()
+    lines = whole.decode().splitlines(keepends=True)
+    rows.write_text("".join(lines[:5]))
+    again = cg.sweep(asked, rows)
+    assert (again.kept, again.rows) == (4, done.rows)
+    assert rows.read_bytes() == whole
+    grid = {row["point"]: row for row in cg.sweep(study(parameters=SAMPLED)).rows}
+    assert all({**grid[row["point"]], "study": ""} == {**row, "study": ""} for row in done.rows)
+    other = cg.sweep(study(parameters=SAMPLED, sampler={"name": name, "points": 20, "seed": 4}))
+    assert [row["point"] for row in other.rows] != [row["point"] for row in done.rows]
+
+
+@pytest.mark.parametrize(
+    ("sampler", "words"),
+    [
+        ({"name": "nsga"}, "unknown sampler 'nsga': did you mean 'nsga2'"),
+        ({"point": 3}, "unknown key of sampler 'point': did you mean 'points'"),
+        ({"points": 0}, "points = 0 must be an integer of at least 1"),
+        (
+            {"objectives": ["energy"]},
+            "unknown figure of sampler: objectives 'energy': did you mean 'energy_pj'",
+        ),
+        ("nsga2", "must be a mapping such as"),
+    ],
+)
+def test_a_sampler_that_cannot_be_is_named(sampler: Any, words: str) -> None:
+    with pytest.raises(cg.ConfigError, match=words):
+        cg.sweep(study(sampler=sampler))
+
+
+def test_a_sampler_that_is_not_installed_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    with pytest.raises(
+        cg.ConfigError, match=r"needs the package optuna, .*pip install 'crossgrid\[samplers\]'"
+    ):
+        cg.sweep(study(sampler={"name": "tpe"}))
+
+
 def test_the_studies_among_the_examples_are_studies() -> None:
     """Every point is a setting: no parameter is misspelt, no value out of range."""
     for path in sorted(EXAMPLES.glob("*.yaml")):
