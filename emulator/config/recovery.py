@@ -13,6 +13,8 @@ from crossgrid.kernels.errors import ConfigError
 class Recovery:
     """How a killed tile actor comes back: from its last snapshot, told again what it was told since.
 
+    A stage does too; of stages a training step is one message, and its inputs are what is remembered.
+
     Raises:
         ConfigError: a number is out of range.
     """

@@ -29,7 +29,8 @@ from ..tiles.layer_spec import LayerSpec
 from ..tiles.messages import Message
 from .cut import Cut
 from .links import Links
-from .optimizers import Options
+from .optimizers import Options, States
+from .packing import packed
 from .passing import Passages
 from .training import INPUT, Passed, StageTraining, Step
 
@@ -51,13 +52,14 @@ class StageActor:
         return ActorAddress(self.links.endpoint, ray.get_runtime_context().get_node_id(), os.getpid())
 
     def load(
-        self, packed: bytes, specs: Mapping[str, LayerSpec], cut: Cut, weights: str | None, update_delay: int
-    ) -> None:
+        self, part: bytes, specs: Mapping[str, LayerSpec], cut: Cut, weights: str | None,
+        update_delay: int, states: States | None,
+    ) -> None:  # fmt: skip
         """Hold this stage's part of a model, cut into tiles as ``specs`` say; numbers may come from files.
 
-        Pulsed updates are late by ``update_delay`` steps.
+        Pulsed updates are late by ``update_delay`` steps. A snapshot comes with its optimizers' ``states``.
         """
-        model: nn.Module = cloudpickle.loads(packed)
+        model: nn.Module = cloudpickle.loads(part)
         self.layers: dict[int, AnalogMatrix] = {}
         filling = None
         if weights is not None:
@@ -72,7 +74,7 @@ class StageActor:
             _take_spec(matrix, specs[name])
             matrix.grid.update_delay = update_delay
         self.model, self.passages = model, Passages(model, cut, self.stage)
-        self.training = StageTraining(model, cut, self.stage, self.passages)
+        self.training = StageTraining(model, cut, self.stage, self.passages, states or {})
 
     def connect(self, onwards: Endpoint, backwards: Endpoint | None) -> None:
         """Send what this stage makes to the next stage or the driver, and gradients to the stage before."""
@@ -117,6 +119,16 @@ class StageActor:
         """Let an optimizer move the stage's parameters; the layers' clocks afterwards."""
         self.training.step(number, options)
         return self.clocks()
+
+    def snapshot(self) -> tuple[bytes, States]:
+        """What ``load`` goes on from: this stage's part of the model, and its optimizers' states."""
+        self.passages.remove()
+        try:
+            own = {id(matrix.grid) for matrix in self.layers.values()}
+            part = packed(self.model, self.passages.cut, self.stage, own)
+        finally:
+            self.passages.install()
+        return part, self.training.states()
 
     def clocks(self) -> Clocks:
         """The logical time of each layer."""

@@ -12,6 +12,7 @@ import contextlib
 import logging
 import os
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -48,6 +49,9 @@ LOG = logging.getLogger("crossgrid")
 
 #: seconds that the driver listens before it looks whether the stages live
 LOOK_SECONDS = 0.02
+
+#: the name of a training step among what stages were told
+STEP = "step"
 
 #: micro-batches of a round: what is computed again at most where a stage dies
 ROUND = 64
@@ -114,7 +118,7 @@ class StageExecutor:
             try:
                 clocks = given([promise for *_, promise in asked], None)
             except ray.exceptions.RayActorError:
-                self._revive(also=[stage for stage, *_ in asked])  # those that live may have done it
+                self.revive(also=[stage for stage, *_ in asked])  # those that live may have done it
                 continue
             for (stage, arguments, _), after in zip(asked, clocks, strict=True):
                 stage.told.append((stage.clocks, what, arguments))
@@ -161,7 +165,7 @@ class StageExecutor:
             try:
                 return given([getattr(stage.actor, what).remote(*arguments)], self.timeout_s)[0]
             except ray.exceptions.RayActorError:
-                self._revive()
+                self.revive()
             except ray.exceptions.GetTimeoutError:
                 raise TileError(f"{stage.where} did not answer within {self.timeout_s:g} s") from None
 
@@ -262,7 +266,7 @@ class StageExecutor:
             try:
                 ended = given(list(promises.values()), self.timeout_s)
             except ray.exceptions.RayActorError:
-                self._revive()
+                self.revive()
                 return
             for stage, clocks in zip(self.stages, ended, strict=True):
                 stage.clocks = clocks
@@ -288,7 +292,7 @@ class StageExecutor:
                 given([promise], None)
             except ray.exceptions.RayActorError:
                 self.give_up(promises)
-                self._revive()
+                self.revive()
                 return True
         return False
 
@@ -301,30 +305,35 @@ class StageExecutor:
         with contextlib.suppress(ray.exceptions.RayError):
             ray.get([s.actor.set_clocks.remote(s.clocks) for s in self.stages], timeout=self.timeout_s)
 
-    def _revive(self, also: Sequence[Stage] = ()) -> None:
+    def revive(self, also: Sequence[Stage] = ()) -> None:
         """Start the stages again that are gone, and others; let them go on where the last round ended.
 
         Raises:
             TileError: a stage died too often, or nothing is to be done about deaths.
         """
         began = time.monotonic()
-        for stage in self.stages:
-            gone = stage.is_gone
-            if gone:
-                self.trainer.require_none_lost(stage.where)
-                self._require_hope(stage)
-                LOG.warning("%s died; it is started again", stage.where)
-            elif stage in also:
-                ray.kill(stage.actor)
-            else:
-                continue
-            stage.socket.close(linger=0)
-            self.launcher.start([stage])
-            beside = range(stage.number - 1, stage.number + 2)
-            self.launcher.connect(self.stages, [n for n in beside if 0 <= n < self.cut.count])
-            self._again(stage)
-            self.recovered.restarts += gone
+        while True:
+            try:
+                self._replace(also)
+                break
+            except ray.exceptions.RayActorError:  # one more died meanwhile
+                also = self.stages
         self.recovered.seconds += time.monotonic() - began
+
+    def _replace(self, also: Sequence[Stage]) -> None:
+        gone = [stage for stage in self.stages if stage.is_gone]
+        for stage in gone:
+            self._require_hope(stage)
+            LOG.warning("%s died; it is started again", stage.where)
+            stage.socket.close(linger=0)
+        learnt = any(what == STEP for _, what, _ in self.stages[0].told)
+        others = [s for s in self.stages if s not in gone and (learnt or s in also)]
+        self.launcher.start(gone)
+        self.launcher.connect(self.stages, range(self.cut.count))
+        self.launcher.load(others)
+        self.trainer.build([*gone, *others])
+        self._again([*gone, *others])
+        self.recovered.restarts += len(gone)
 
     def _require_hope(self, stage: Stage) -> None:
         recovery, now = self.recovery, time.monotonic()
@@ -339,16 +348,46 @@ class StageExecutor:
                 "the cause in Ray's logs (memory?), or raise emulation.recovery.restarts"
             )
 
-    def _again(self, stage: Stage) -> None:
-        """Tell a stage that was just loaded what changed its devices, and where its clocks stand."""
-        for clocks, what, arguments in stage.told:
-            given([stage.actor.set_clocks.remote(clocks)], None)
-            given([getattr(stage.actor, what).remote(*arguments)], None)
-        given([stage.actor.set_clocks.remote(stage.clocks)], None)
+    def _again(self, stages: Sequence[Stage]) -> None:
+        """Tell stages that were just loaded what changed them, and where their clocks stand.
+
+        A training step needs all of them: where there was one, all are here.
+        """
+        waiting = {stage.number: deque(stage.told) for stage in stages}
+        while any(waiting.values()):
+            for stage in stages:
+                queue = waiting[stage.number]
+                while queue and queue[0][1] != STEP:
+                    clocks, what, arguments = queue.popleft()
+                    given([stage.actor.set_clocks.remote(clocks)], None)
+                    given([getattr(stage.actor, what).remote(*arguments)], None)
+            steps = [queue.popleft() for queue in waiting.values() if queue]
+            if steps:
+                pairs = zip(stages, steps, strict=True)
+                given([s.actor.set_clocks.remote(clocks) for s, (clocks, *_) in pairs], None)
+                self.trainer.repeat(steps[0][2][0])
+        given([s.actor.set_clocks.remote(s.clocks) for s in stages], None)
+
+    def snapshot(self) -> None:
+        """Let all stages go on from here where one dies, and forget what they were told before."""
+        made = [s.actor.snapshot.options(num_returns=2).remote() for s in self.stages]
+        ray.wait([states for _, states in made], num_returns=len(made))
+        given([states for _, states in made], None)
+        for stage, (part, states) in zip(self.stages, made, strict=True):
+            stage.packed, stage.states = part, states
+            stage.told.clear()
+
+    def tell_all(self, what: str, *arguments: Any) -> list[Any]:
+        """What the stages answer; Ray's error where one is gone."""
+        return given([getattr(s.actor, what).remote(*arguments) for s in self.stages], None)
 
     def ask_all(self, what: str, *arguments: Any) -> list[Any]:
-        """What the stages answer."""
-        return given([getattr(s.actor, what).remote(*arguments) for s in self.stages], self.timeout_s)
+        """What the stages answer, which changes nothing or may be done twice."""
+        while True:
+            try:
+                return self.tell_all(what, *arguments)
+            except ray.exceptions.RayActorError:
+                self.revive()
 
     def settle(self) -> CrossgridError | None:
         """Whatever was told is done."""

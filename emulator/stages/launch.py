@@ -44,13 +44,13 @@ class Stage:
     specs: dict[str, LayerSpec]  # of its analog matrices, by name
     layers: list[int]  # their numbers
     clocks: Clocks  # of its layers, when the last round ended
-    packed: Any = None  # its part of the model, in Ray's store
+    packed: Any = None  # its part of the model, in Ray's store: as it began, or at the last snapshot
+    states: Any = None  # of its optimizers at the last snapshot; None: there was none
     actor: Any = None
     address: Any = None
     socket: Any = None
-    told: list[tuple[Clocks, str, tuple[Any, ...]]] = field(
-        default_factory=list
-    )  # what changed devices, when
+    # what changed it since, when; a training step, in which all take part, is called "step"
+    told: list[tuple[Clocks, str, tuple[Any, ...]]] = field(default_factory=list)
     deaths: deque[float] = field(default_factory=deque)
 
     @property
@@ -124,12 +124,20 @@ class StageLauncher:
             for stage, address in zip(stages, addresses, strict=True):
                 stage.address, stage.socket = address, address.endpoint.connected(FLOW)
             given(warming, None)
-            how = self.cut, self.weights, self.update_delay
-            given([s.actor.load.remote(s.packed, s.specs, *how) for s in stages], None)
+            self.load(stages)
         except ray.exceptions.RayError as error:
             raise BackendError(
                 f"stages of the model did not start: {' '.join(str(error).split())!s:.300}; see `ray status`"
             ) from error
+
+    def load(self, stages: Sequence[Stage]) -> None:
+        """Let stages load their parts, those of before too: as they began, or were at the last snapshot."""
+        promises = []
+        for s in stages:
+            files = self.weights if s.states is None else None  # a snapshot has all numbers
+            how = self.cut, files, self.update_delay
+            promises.append(s.actor.load.remote(s.packed, s.specs, *how, s.states))
+        given(promises, None)
 
     def warm(self, stages: Sequence[Stage]) -> list[Any]:
         """Compile the kernels once a node, in a process that ends then: the promises of it."""

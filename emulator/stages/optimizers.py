@@ -26,6 +26,10 @@ ALONE = tuple(
 Options = dict[str, Any]
 
 
+#: what optimizers keep, by their numbers, of parameters by name
+States = dict[int, dict[str, Mapping[str, Any]]]
+
+
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """An optimizer as the stages build it, each of its own parameters."""
@@ -126,6 +130,8 @@ def set_options(optimizer: torch.optim.Optimizer, options: tuple[Options, ...]) 
         group.update(new)
 
 
-def state_of(optimizer: torch.optim.Optimizer, own: Mapping[str, nn.Parameter]) -> dict[str, dict[str, Any]]:
+def state_of(
+    optimizer: torch.optim.Optimizer, own: Mapping[str, nn.Parameter]
+) -> dict[str, Mapping[str, Any]]:
     """What an optimizer keeps of the parameters ``own``, by name."""
     return {name: dict(optimizer.state[p]) for name, p in own.items() if p in optimizer.state}

@@ -198,13 +198,17 @@ class Passages:
         self.model, self.cut, self.stage = model, cut, stage
         self._pass: Pass | None = None
         self._handles: list[Any] = []
-        for name, of_stage in cut.parts.items():
-            module = model.get_submodule(name)
+        self.install()
+
+    def install(self) -> None:
+        """Listen to the modules, and let those of other stages give shapes."""
+        for name, of_stage in self.cut.parts.items():
+            module = self.model.get_submodule(name)
             self._handles += [
                 module.register_forward_pre_hook(self._before(name), with_kwargs=True),
                 module.register_forward_hook(self._after),
             ]
-            if of_stage != stage:
+            if of_stage != self.stage:
                 self._stand_in(module)
 
     def _before(self, name: str) -> Callable[..., Any]:
@@ -252,6 +256,7 @@ class Passages:
         """Leave the model as it was."""
         for handle in self._handles:
             handle.remove()
+        self._handles.clear()
 
     def find_needs(self, x: Tensor) -> tuple[Needs, Any]:
         """What stages hand over, and an output: shapes alone.

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import io
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import ray
 import torch
 from ray import cloudpickle
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map_only
 
 from crossgrid.kernels.errors import ConfigError
 
 from ..actors.wire import Letter, send
+from ..config.recovery import Recovery
 from ..errors import TileError
 from ..hosts.grid import TileGrid
 from ..hosts.interrupts import Uninterrupted
@@ -23,7 +25,7 @@ from ..model.deferred import put
 from ..model.joining import Criterion, clip_factor, total_norm
 from ..nn.dropout import step_key
 from ..nn.hooks.listening import Listener
-from .launch import given
+from .launch import Stage, given
 from .letters import Values
 from .optimizers import Options, Recipe, names_of, options_of, recipe_of
 from .training import INPUT, Passed, Step
@@ -32,13 +34,16 @@ if TYPE_CHECKING:
     from .executor import StageExecutor
 
 
+Result = TypeVar("Result")
+
+
 @dataclass(frozen=True, slots=True)
 class Told:
     """A whole training step, so that it can be done again."""
 
     parts: tuple[Tensor, ...]
     step: Step
-    factor: Tensor | None  # that gradients were multiplied with
+    factors: tuple[Tensor, ...]  # that gradients were multiplied with
     number: int  # of the optimizer
     options: tuple[Options, ...]
 
@@ -49,13 +54,12 @@ class StageTrainer:
     def __init__(self, executor: StageExecutor) -> None:
         self.executor, self.model = executor, executor.model
         self.trained = False  # whether stages hold what the driver's model does not
-        self.steps = 0
+        self._bytes = 0  # of inputs that are remembered
         self._numbers: weakref.WeakKeyDictionary[torch.optim.Optimizer, int] = weakref.WeakKeyDictionary()
         self._heard: weakref.WeakSet[torch.optim.Optimizer] = weakref.WeakSet()
         self._recipes: list[Recipe] = []
         self._owners: dict[str, int] = {}  # of parameters in several stages: which one trains it
-        self._factor: Tensor | None = None
-        self._open = False  # between a step's backward passes and its update
+        self._present: Told | None = None  # between a step's backward passes and its update
         self._hook: Any = self.model.register_state_dict_pre_hook(Listener(self._before_state))
 
     def step(
@@ -68,6 +72,9 @@ class StageTrainer:
             ConfigError: something in it cannot be done in stages; nothing was updated then.
         """
         number = self._known_as(optimizer)
+        x, y = tree_map_only(
+            Tensor, lambda t: t.detach().clone(), (x, y)
+        )  # remembered until the next snapshot
         parts = x.chunk(micro_batches)
         for part in parts:
             self.executor.path(part)
@@ -78,16 +85,15 @@ class StageTrainer:
             self.executor.wanted[self.model.training], step_key(self.model), _packed(criterion), y,
         )  # fmt: skip
         optimizer.zero_grad()
-        loss = self._pass_through(parts, step)
-        self._factor, self._open = None, True
-        done = False
+        told = Told(parts, step, (), number, ())
+        loss = self._surviving(lambda: self._pass_through(told), None)
+        self._present = told
 
         def update(*_: Any) -> None:
-            nonlocal done
-            if not done:  # an analog optimizer's class and torch's both call their hooks
-                done = True
-                options = options_of(optimizer)
-                self._update(Told(parts, step, self._factor, number, options))
+            if self._present is not None:  # an analog optimizer's class and torch's both call their hooks
+                present, self._present = replace(self._present, options=options_of(optimizer)), None
+                with Uninterrupted():  # or some stages would have learnt, and others not
+                    self._update(present)
 
         hook = optimizer.register_step_pre_hook(update)  # behind those of the user, which may clip
         try:
@@ -96,12 +102,28 @@ class StageTrainer:
             optimizer.step()
         finally:
             hook.remove()
-            self._open = False
+            self._present = None
         return loss
 
-    def _pass_through(self, parts: Sequence[Tensor], step: Step) -> float:
+    def _surviving(self, do: Callable[[], Result], told: Told | None) -> Result:
+        """What ``do`` gives; where a stage dies, all go on from the last snapshot, and it is done again.
+
+        Args:
+            told: the step whose gradients it needs.
+        """
+        revived = False
+        while True:
+            try:
+                if revived and told is not None:
+                    self._gradients(told)
+                return do()
+            except ray.exceptions.RayActorError:
+                self.executor.revive(self.executor.stages)  # those that live have done a part of the step
+                revived = True
+
+    def _pass_through(self, told: Told) -> float:
         """The loss of a step whose gradients the stages have now."""
-        passed = self._round(parts, step)
+        passed = self._round(told)
         for stage, each in enumerate(passed):
             for name in each.reached:
                 owner = self._owners.setdefault(name, stage)
@@ -115,13 +137,19 @@ class StageTrainer:
         assert loss is not None
         return loss
 
-    def _round(self, parts: Sequence[Tensor], step: Step) -> list[Passed]:
-        """What the stages say of a step that went forward and backward.
+    def _gradients(self, told: Told) -> None:
+        """Let the stages have the gradients of a step once more."""
+        self._round(told)
+        self.executor.tell_all("of_training", "scale", told.factors)
 
-        Raises:
-            TileError: a stage died.
-        """
-        executor = self.executor
+    def repeat(self, told: Told) -> None:
+        """Do a whole step once more."""
+        self._gradients(told)
+        self.executor.tell_all("update", told.number, told.options)
+
+    def _round(self, told: Told) -> list[Passed]:
+        """What the stages say of a step that went forward and backward."""
+        executor, parts, step = self.executor, told.parts, told.step
         executor.round, executor.busy = executor.round + 1, True
         others, last = without_targets(step), executor.cut.count - 1
         promises = {
@@ -134,17 +162,16 @@ class StageTrainer:
                 content = Values.of(executor.round, number, {INPUT: part})
                 with Uninterrupted():
                     send(executor.stages[0].socket, Letter(content, number, False))
-            waiting = [*promises.values()]
+            waiting, limit_s = [*promises.values()], executor.timeout_s * len(parts)
             while waiting:
-                ended, waiting = ray.wait(waiting, num_returns=1)
+                ended, waiting = ray.wait(waiting, num_returns=1, timeout=limit_s)
+                if not ended:
+                    raise TileError(
+                        f"no stage ended {len(parts)} micro-batches within {limit_s:g} s; one hangs or is "
+                        "too slow: raise timeout_s, which is for one, or give smaller batches"
+                    )
                 given(ended, None)
             whole = True
-        except ray.exceptions.RayActorError:
-            dead = next((s for s in executor.stages if s.is_gone), executor.stages[0])
-            raise TileError(
-                f"{dead.where} died in a training step, which no stage finishes: restore the run from the "
-                "last emulation.save(dir, optimizer) (cg.restore)"
-            ) from None
         finally:
             executor.busy = False
             if not whole:
@@ -153,10 +180,20 @@ class StageTrainer:
 
     def _update(self, told: Told) -> None:
         """Let the stages make the update of a step."""
-        clocks = self.executor.ask_all("update", told.number, told.options)
-        for stage, after in zip(self.executor.stages, clocks, strict=True):
+        executor = self.executor
+        clocks = self._surviving(lambda: executor.tell_all("update", told.number, told.options), told)
+        for stage, after in zip(executor.stages, clocks, strict=True):
+            stage.told.append((stage.clocks, "step", (told,)))
             stage.clocks = after
-        self.trained, self.steps = True, self.steps + 1
+        self.trained = True
+        self._bytes += sum(part.nbytes for part in told.parts)
+        recovery = executor.recovery or Recovery()
+        steps = sum(what == "step" for _, what, _ in executor.stages[0].told)
+        if executor.launcher.update_delay:  # updates that wait are in no snapshot
+            return
+        if steps >= recovery.snapshot_messages or self._bytes > recovery.log_bytes:
+            self._surviving(executor.snapshot, None)
+            self._bytes = 0
 
     def clip(self, max_norm: float, kind: float) -> Tensor:
         """Scale the step's gradients so that their norm is at most ``max_norm``; the norm before.
@@ -164,20 +201,27 @@ class StageTrainer:
         Raises:
             ConfigError: there is no step whose gradients could be scaled.
         """
-        if not self._open:
+        present = self._present
+        if present is None:
             raise ConfigError(
                 "the stages have gradients within train_step alone: give it max_norm=, or call "
                 "clip_grad_norm_ in a hook (optimizer.register_step_pre_hook)"
             )
-        norms: dict[str, Tensor] = {}
-        for of_stage in self.executor.ask_all("of_training", "norms", kind):
+        executor, norms = self.executor, dict[str, Tensor]()
+        for of_stage in self._surviving(lambda: executor.tell_all("of_training", "norms", kind), present):
             norms |= of_stage
-        names = [name for name, _ in self.model.named_parameters()]
-        norm = total_norm(norms, names, kind)
-        factor = clip_factor(norm, max_norm)
-        self.executor.ask_all("of_training", "scale", factor)
-        self._factor = factor if self._factor is None else self._factor * factor
+        norm = total_norm(norms, [name for name, _ in self.model.named_parameters()], kind)
+        factors = (clip_factor(norm, max_norm),)
+        self._surviving(lambda: executor.tell_all("of_training", "scale", factors), present)
+        self._present = replace(present, factors=present.factors + factors)
         return norm
+
+    def build(self, stages: Sequence[Stage]) -> None:
+        """Let stages that were just loaded build their parts of all optimizers."""
+        given(
+            [s.actor.of_training.remote("build", *each) for s in stages for each in enumerate(self._recipes)],
+            None,
+        )
 
     def _known_as(self, optimizer: torch.optim.Optimizer) -> int:
         """The number of an optimizer, which the stages have built."""
@@ -192,8 +236,8 @@ class StageTrainer:
             optimizer.register_load_state_dict_post_hook(Listener(self._forget))
             self._heard.add(optimizer)
         number = len(self._recipes)
-        self.executor.ask_all("of_training", "build", number, recipe)
         self._recipes.append(recipe)
+        self.executor.ask_all("of_training", "build", number, recipe)
         self._numbers[optimizer] = number
         return number
 
@@ -229,18 +273,6 @@ class StageTrainer:
             for parameter, name in zip(group["params"], of_group, strict=True):
                 if name in states:
                     optimizer.state[parameter] = states[name]
-
-    def require_none_lost(self, where: str) -> None:
-        """An error where a stage that is gone had learnt something.
-
-        Raises:
-            TileError: names the stage, which is ``where``.
-        """
-        if self.steps:
-            raise TileError(
-                f"{where} died, and what it learnt in {self.steps} steps is gone with it: restore the run "
-                "from the last emulation.save(dir, optimizer) (cg.restore), and call save more often"
-            )
 
     def stop(self) -> None:
         """The stages end."""

@@ -7,8 +7,8 @@ those that this stage adds.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -24,7 +24,7 @@ from ..nn.dropout import addressed, of_micro_batch
 from .cut import Cut
 from .letters import Values
 from .links import Links
-from .optimizers import Options, Recipe, built, set_options, state_of
+from .optimizers import Options, Recipe, States, built, set_options, state_of
 from .orders import order
 from .passing import Passages
 
@@ -77,7 +77,7 @@ class _Received(torch.autograd.Function):
 class StageTraining:
     """The training of one stage's part of a model."""
 
-    def __init__(self, model: nn.Module, cut: Cut, stage: int, passages: Passages) -> None:
+    def __init__(self, model: nn.Module, cut: Cut, stage: int, passages: Passages, states: States) -> None:
         self.model, self.cut, self.stage, self.passages = model, cut, stage, passages
         self.last = stage == cut.count - 1
         stages: dict[int, set[int | None]] = {}
@@ -91,6 +91,7 @@ class StageTraining:
         }
         self.several = {name for name, parameter in self.own.items() if stages[id(parameter)] != {stage}}
         self.optimizers: dict[int, torch.optim.Optimizer] = {}
+        self._snapshot = states  # of optimizers that are built again
 
     def pass_through(self, step: Step, links: Links) -> Passed:
         """Let the micro-batches go forward and backward, and leave their gradients.
@@ -134,10 +135,11 @@ class StageTraining:
         """The norms of the digital gradients by parameter."""
         return {name: norm_of(grad, kind) for name, grad in self._gradients()}
 
-    def scale(self, factor: Tensor) -> None:
-        """Multiply the digital gradients."""
+    def scale(self, factors: Sequence[Tensor]) -> None:
+        """Multiply the digital gradients by one factor after the other."""
         for _, grad in self._gradients():
-            grad.mul_(factor)
+            for factor in factors:
+                grad.mul_(factor)
 
     def _gradients(self) -> list[tuple[str, Tensor]]:
         return [
@@ -148,7 +150,8 @@ class StageTraining:
 
     def build(self, number: int, recipe: Recipe) -> None:
         """Make this stage's part of an optimizer."""
-        self.optimizers[number] = built(recipe, self._all_names())
+        state = self._snapshot.pop(number, recipe.state)
+        self.optimizers[number] = built(replace(recipe, state=state), self._all_names())
 
     def step(self, number: int, options: tuple[Options, ...]) -> None:
         """Let an optimizer move the stage's parameters."""
@@ -162,9 +165,13 @@ class StageTraining:
         named = self.model.named_parameters(remove_duplicate=False)
         return {name: parameter for name, parameter in named if id(parameter) in own}
 
-    def state(self, number: int) -> dict[str, dict[str, Any]]:
+    def state(self, number: int) -> dict[str, Mapping[str, Any]]:
         """What an optimizer keeps of this stage's parameters."""
         return state_of(self.optimizers[number], self._all_names())
+
+    def states(self) -> States:
+        """What all optimizers keep of this stage's parameters."""
+        return {number: self.state(number) for number in self.optimizers}
 
     def numbers(self, learnt: bool) -> dict[str, Tensor]:
         """The digital parameters of this stage, and its buffers; or only parameters that have learnt."""

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import copy
+import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -85,7 +88,9 @@ CASES: dict[str, tuple[Any, Callable[[], nn.Module], Any, Any]] = {
 }
 
 
-def trained(name: str, max_norm: float | None = None, schedule: Any = "gpipe", **where: Any) -> Any:
+def trained(
+    name: str, max_norm: float | None = None, schedule: Any = "gpipe", disturb: Any = None, **where: Any
+) -> Any:
     """Losses, outputs in between, and everything that three steps of four micro-batches leave behind."""
     config, make, data, optimize = CASES[name]
     torch.manual_seed(7)
@@ -93,7 +98,11 @@ def trained(name: str, max_norm: float | None = None, schedule: Any = "gpipe", *
     optimizer, (x, y) = optimize(model), data()
     scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 1, 0.5)
     losses = []
-    with cg.emulate(model, **where) as running:
+    emulation = cg.emulate(model, **where)
+    emulation.recovery = cg.Recovery(snapshot_messages=2, restarts=20)
+    with emulation as running:
+        if disturb is not None:
+            disturb(running, optimizer)
         for _ in range(3):
             losses.append(running.train_step(x, y, nn.CrossEntropyLoss(), optimizer, 4, schedule, max_norm))
             scheduler.step()
@@ -148,6 +157,51 @@ def test_training_in_stages_has_the_bits_of_the_local_run(
 ) -> None:
     found = trained(name, max_norm, schedule, backend="ray", stages=stages)
     assert found == local(name, max_norm, PROCESSORS // stages)
+
+
+class Kills:
+    """Kills a stage in the first step's passes, before the next update, and behind the first snapshot."""
+
+    def __init__(self, running: Any, optimizer: Any) -> None:
+        self.running, self.steps = running, 0
+        trainer = running.stages.trainer
+        self.round = trainer._round
+        trainer._round = self.passes
+        optimizer.register_step_pre_hook(self.between)
+        running.stages.snapshot = self.snapshot
+        self.taken = 0
+
+    def kill(self, stage: int) -> None:
+        os.kill(self.running.stages.stages[stage].address.pid, signal.SIGKILL)
+
+    def passes(self, told: Any) -> Any:
+        self.steps += 1
+        if self.steps == 1:
+            threading.Timer(0.01, self.kill, [1]).start()
+        return self.round(told)
+
+    def between(self, *_: Any) -> None:
+        if self.running.totals.recovered.restarts == 1:
+            self.kill(0)
+
+    def snapshot(self) -> None:
+        type(self.running.stages).snapshot(self.running.stages)
+        self.taken += 1
+        if self.taken == 1:
+            self.kill(1)
+
+
+@pytest.mark.usefixtures("ray_session")
+@pytest.mark.parametrize(
+    "name", ["hardware-aware", pytest.param("pulsed", marks=pytest.mark.slow)]
+)  # fmt: skip
+def test_stages_that_are_killed_in_training_cost_time_alone(local: Any, name: str) -> None:
+    """In a pass, before an update, behind a snapshot: the bits are those of an undisturbed run."""
+    kills: list[Kills] = []
+    found = trained(name, None, "gpipe", lambda *each: kills.append(Kills(*each)), backend="ray", stages=2)
+    assert kills[0].running.totals.recovered.restarts == 3
+    assert kills[0].taken == 1
+    assert found == local(name, None, PROCESSORS // 2)
 
 
 @pytest.mark.parametrize("schedule", ["gpipe", "1f1b"])

@@ -158,13 +158,13 @@ def test_a_stage_that_is_killed_costs_time_alone(kills: int) -> None:
     told: list[float] = []
     with emulation as running:
         cg.program_analog_weights(model)
-        revive = running.stages._revive
+        revive = running.stages.revive
 
         def timed(*args: Any, **kwargs: Any) -> None:
             told.append(time.monotonic())  # by now every other stage has left its round
             revive(*args, **kwargs)
 
-        running.stages._revive = timed
+        running.stages.revive = timed
         for number, output in enumerate(wanted):
             found = []
             for each, _ in running.stages.infer(iter(floats().split(1)), depth=1):
