@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 from machine import machine
 from torch import Tensor, nn
@@ -111,6 +112,7 @@ def run(shape: str, weights: float, stages: int, directory: str) -> dict[str, An
         timed("drift for an hour", lambda: cg.drift_analog_weights(model, 3600.0))
         outputs = timed("inference", lambda: running.infer(x, MICRO_BATCH))
         peaks = running.stages.peak_bytes()
+        of_stages = [sum(psutil.Process(s.address.pid).cpu_times()[:2]) for s in running.stages.stages]
     finally:
         emulation.__exit__(None, None, None)
     outputs = outputs if isinstance(outputs, Tensor) else outputs.logits
@@ -118,6 +120,7 @@ def run(shape: str, weights: float, stages: int, directory: str) -> dict[str, An
         "shape": shape, "weights": sum(p.numel() for p in model.parameters()), "stages": stages,
         "seconds": seconds, "finite": bool(outputs.isfinite().all()),
         "driver_peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3,
+        "driver_cpu_share": time.process_time() / (time.process_time() + sum(of_stages)),
         "stage_peak_mb": [peak / 1e6 for peak in peaks],
     }  # fmt: skip
 
