@@ -220,7 +220,7 @@ def work_of(
     programmed = plan.tile_in * chip.write.time_ns_per_row.value if plan.rounds > 1 else 0.0
     return Work(
         inputs=inputs,
-        batch=getattr(plan, "batch", 1),
+        batch=plan.batch,
         rounds=plan.rounds,
         every_ns=float(every_ns),
         program_ns=float(programmed),

@@ -21,5 +21,22 @@ FIGURES: dict[str, type] = {
     "study": str,
 }
 
+#: ... and where the study asks for a schedule of so many inputs
+SCHEDULE_FIGURES: dict[str, type] = {
+    "schedule_latency_ns": float,  # of the first input
+    "schedule_interval_ns": float,
+    "schedule_stalls_ns": float,  # what the busiest tiles of all layers waited for, added up
+    "schedule_tiles_busy": float,  # part of the interval in which a used tile works
+    "schedule_buffer_bytes": float,  # the most that a tile's buffer held
+}
+
+#: every figure and its type
+ALL_FIGURES = {**FIGURES, **SCHEDULE_FIGURES}
+
 #: names that no parameter can have
-COLUMNS = ("point", *FIGURES)
+COLUMNS = ("point", *ALL_FIGURES)
+
+
+def figures(schedule: int | None) -> dict[str, type]:
+    """The figures of a study's rows."""
+    return FIGURES if schedule is None else ALL_FIGURES

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 from crossgrid.kernels.errors import ConfigError, unknown
 
-from .figures import FIGURES
+from .figures import ALL_FIGURES
 from .table import Row
 
 #: figures of which more is better; of the others less is
-MORE_IS_BETTER = ("accuracy", "tops_per_w", "utilization", "tiles_busy")
+MORE_IS_BETTER = ("accuracy", "tops_per_w", "utilization", "tiles_busy", "schedule_tiles_busy")
 
 #: figures that a front can be drawn over
-AXES = tuple(name for name, kind in FIGURES.items() if kind in (int, float))
+AXES = tuple(name for name, kind in ALL_FIGURES.items() if kind in (int, float))
 
 
 def front(rows: Sequence[Row], cost: str, gain: str) -> list[Row]:
@@ -24,7 +24,7 @@ def front(rows: Sequence[Row], cost: str, gain: str) -> list[Row]:
     if cost == gain:
         raise ConfigError(f"a front needs two figures, not '{cost}' twice")
     signs = [-1.0 if name in MORE_IS_BETTER else 1.0 for name in (cost, gain)]
-    known = [row for row in rows if row[cost] is not None and row[gain] is not None]
+    known = [row for row in rows if row.get(cost) is not None and row.get(gain) is not None]
     least = [(signs[0] * row[cost], signs[1] * row[gain], row["point"]) for row in known]
     chosen, best = [], float("inf")
     for _, second, number in sorted(least):

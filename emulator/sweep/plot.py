@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from crossgrid.kernels.errors import ConfigError
 
+from .figures import figures
 from .front import AXES, MORE_IS_BETTER
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def page(sweep: Sweep) -> str:
         "chip": str(sweep.study.chip),
         "summary": str(sweep),
         "parameters": list(sweep.study.parameters),
-        "axes": list(AXES),
+        "axes": [axis for axis in AXES if axis in figures(sweep.study.schedule)],
         "more": list(MORE_IS_BETTER),
         "rows": sweep.rows,
     }

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from crossgrid.chip import MappingPlan, map_layers
 from crossgrid.chip.description.adc import shortfall
 from crossgrid.chip.reports.report import Report
+from crossgrid.chip.schedule.schedule import schedule
 from crossgrid.kernels.errors import ConfigError, CrossgridError
 
 from ..model.analog_model import analog_matrices, drift_analog_weights, program_analog_weights, require_analog
@@ -23,7 +24,7 @@ from ..run.emulate import emulate
 from ..shapes.analog import traced_shapes
 from ..shapes.attempts import attempt
 from ..shapes.counting import ModelShapes
-from .figures import FIGURES
+from .figures import figures
 from .numbers import numbers_of, peripheries_of
 from .settings import Setting, config_of
 from .study import Point, Study
@@ -74,6 +75,15 @@ class Bench:
             "numbers": numbers_of(model, plan, self._peripheries(setting, model), setting.drift_s),
             "warning": shortfall(chip),
         }
+        if self.study.schedule is not None:
+            found = schedule(plan, chip, self.study.schedule)
+            row |= {
+                "schedule_latency_ns": found.latency_ns,
+                "schedule_interval_ns": found.interval_ns,
+                "schedule_stalls_ns": sum(found.stalls_ns.values()),
+                "schedule_tiles_busy": float(found.tile_busy.mean()),
+                "schedule_buffer_bytes": float(found.tile_buffer_bytes.max()),
+            }
         return Costed(setting, plan, {key: _plain(value) for key, value in row.items()})
 
     def accuracy(self, costed: Costed) -> float:
@@ -140,7 +150,7 @@ def _key(setting: Setting) -> str:
 
 def blank(study: Study, point: Point, error: str = "") -> Row:
     """A row that says nothing yet but which point it is, and what is wrong with it."""
-    empty = {name: "" if kind is str else None for name, kind in FIGURES.items()}
+    empty = {name: "" if kind is str else None for name, kind in figures(study.schedule).items()}
     labels = {name: str(label) for name, label in point.labels.items()}
     return {"point": point.number, **labels, **empty, "error": error, "study": study.identity}
 

@@ -57,6 +57,8 @@ class Study:
         samples: inputs to take at most; all by default.
         sampler: which points of all combinations are computed, see ``Sampler``: a mapping of ``name`` (nsga2,
             tpe, random), ``points``, ``seed`` and ``objectives``. None: all of them.
+        schedule: follow so many inputs row by row too (``cg.schedule``): latency, interval, stalls, time of
+            tiles and peak of buffers are further columns. None: by the closed form alone.
         folder: where the names of files begin.
     """
 
@@ -73,6 +75,7 @@ class Study:
     batch: int = 250
     samples: int | None = None
     sampler: Mapping[str, Any] | None = None
+    schedule: int | None = None
     folder: Path = field(default_factory=Path)
 
     def __post_init__(self) -> None:
@@ -95,7 +98,7 @@ class Study:
                 raise ConfigError(
                     f"study: {key} = {shown(getattr(self, key))} must be a name such as FILE.py:CALLABLE"
                 )
-        for key in ("batch", "samples"):
+        for key in ("batch", "samples", "schedule"):
             value = getattr(self, key)
             if (value is not None or key == "batch") and (type(value) is not int or value < 1):
                 raise ConfigError(f"study: {key} = {shown(value)} must be a number of at least 1")
@@ -158,10 +161,8 @@ class Study:
         digest = hashlib.blake2b(digest_size=6)
         for spec in fields(self):
             value = getattr(self, spec.name)
-            said = (
-                value is not None or spec.name != "sampler"
-            )  # rows of before there were samplers stay valid
-            if said and spec.name not in ("folder", "batch"):
+            left_out = value is None and spec.name in ("sampler", "schedule")
+            if not left_out and spec.name not in ("folder", "batch"):
                 _add(digest, spec.name, value)
         for name in (self.model, self.data, self.chip):
             if isinstance(name, str):

@@ -15,7 +15,7 @@ from typing import Any
 
 from crossgrid.kernels.errors import ConfigError
 
-from .figures import FIGURES
+from .figures import ALL_FIGURES, figures
 from .study import Study
 
 Row = dict[str, Any]
@@ -23,7 +23,7 @@ Row = dict[str, Any]
 
 def columns(study: Study) -> list[str]:
     """The columns of a study's rows."""
-    return ["point", *study.parameters, *FIGURES]
+    return ["point", *study.parameters, *figures(study.schedule)]
 
 
 def write_rows(path: Path, study: Study, rows: Mapping[int, Row]) -> None:
@@ -82,7 +82,7 @@ def _from_csv(path: Path) -> list[Row]:
 
 
 def _value(column: str, text: str) -> Any:
-    kind = int if column == "point" else FIGURES.get(column, str)
+    kind = int if column == "point" else ALL_FIGURES.get(column, str)
     if kind is str:
         return text
     return kind(text) if text else None
@@ -102,7 +102,10 @@ def _parquet(study: Study, rows: Sequence[Row]) -> bytes:
 
     kinds = {float: pa.float64(), int: pa.int64(), str: pa.string()}
     schema = pa.schema(
-        [(name, pa.int64() if name == "point" else kinds[FIGURES.get(name, str)]) for name in columns(study)]
+        [
+            (name, pa.int64() if name == "point" else kinds[ALL_FIGURES.get(name, str)])
+            for name in columns(study)
+        ]
     )
     sink = io.BytesIO()
     pq.write_table(pa.Table.from_pylist(list(rows), schema=schema), sink)

@@ -54,6 +54,25 @@ def test_points_whose_numbers_are_equal_share_an_emulation() -> None:
     assert str(done).startswith("8 points, 2 emulations: ")
 
 
+def test_a_schedule_is_further_columns_where_it_is_asked_for(tmp_path: Path) -> None:
+    """Layers with tiles to themselves keep the closed form's interval; on one tile both work all the time."""
+    rows = tmp_path / "rows.csv"
+    done = cg.sweep(study(schedule=4), rows)
+    assert "schedule_interval_ns" not in cg.sweep(study()).rows[0]
+    for row in done.rows:
+        assert row["schedule_interval_ns"] == pytest.approx(row["interval_ns"], rel=1e-6)
+        assert row["schedule_stalls_ns"] > 0
+        assert 0 < row["schedule_tiles_busy"] <= 1 + 1e-9
+        assert row["schedule_buffer_bytes"] > 0
+    packed = [row["schedule_tiles_busy"] for row in done.rows if row["strategy"] == "packed"]
+    assert packed == pytest.approx([1.0] * 4)
+    assert cg.sweep(study(schedule=4), rows).rows == done.rows
+    assert done.front("schedule_interval_ns")
+    assert "schedule_interval_ns" in done.write_page(tmp_path / "page.html").read_text()
+    with pytest.raises(cg.ConfigError, match="schedule = 0 must be a number of at least 1"):
+        cg.sweep(study(schedule=0))
+
+
 def test_where_lines_share_a_spread_sharing_decides_numbers() -> None:
     spread = {"config.forward.out_noise_std": [0.3]}
     parameters = {**study()["parameters"], **spread}
