@@ -149,9 +149,10 @@ class StageExecutor:
         return found
 
     def leave(self, matrix: AnalogMatrix) -> None:
-        """Bring the tiles of a matrix home; of a model whose numbers are in files nothing comes."""
+        """Bring the tiles of a matrix home; of a model whose numbers are in files those that learnt."""
         grid = matrix.grid
-        if not self.brings_home:
+        learnt = self.trainer.has_trained and matrix.parameter.requires_grad
+        if not (self.brings_home or learnt):
             matrix.analog_tile.grid = TileGrid.absent(grid.spec)
             return
         plain, arrays = self.changing(grid.layer)

@@ -274,6 +274,11 @@ class StageTrainer:
                 if name in states:
                     optimizer.state[parameter] = states[name]
 
+    @property
+    def has_trained(self) -> bool:
+        """Whether there was a step, or an attempt."""
+        return bool(self._recipes)
+
     def stop(self) -> None:
         """The stages end."""
         self._hook.remove()

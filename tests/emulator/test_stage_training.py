@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import ray.cloudpickle
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 import crossgrid as cg
@@ -157,6 +158,45 @@ def test_training_in_stages_has_the_bits_of_the_local_run(
 ) -> None:
     found = trained(name, max_norm, schedule, backend="ray", stages=stages)
     assert found == local(name, max_norm, PROCESSORS // stages)
+
+
+@pytest.mark.usefixtures("ray_session")
+@pytest.mark.parametrize("name", ["hardware-aware", "pulsed"])
+def test_what_learnt_comes_home_to_a_model_without_numbers(name: str, tmp_path: Any) -> None:
+    """A checkpoint is trained further in stages: afterwards the model computes as after the local run; what
+    was frozen is in the file still."""
+    config, _, _, optimize = CASES[name]
+
+    def network() -> nn.Sequential:
+        return nn.Sequential(nn.Linear(12, 16), nn.ReLU(), nn.Linear(16, 9), nn.ReLU(), nn.Linear(9, 4))
+
+    torch.manual_seed(7)
+    save_file(network().state_dict(), tmp_path / "model.safetensors")
+    x, y = floats()
+
+    def run(frozen: bool, **where: Any) -> tuple[nn.Module, list[float]]:
+        torch.manual_seed(8)
+        torch.set_num_threads(PROCESSORS // 2)
+        with cg.deferred():
+            model = network()
+        model = cg.convert_to_analog(model, config, seed=3)
+        model[0].requires_grad_(not frozen)
+        optimizer = optimize(model)
+        with cg.emulate(model, weights=tmp_path, **where) as running:
+            steps = range(2)
+            losses = [running.train_step(x, y, nn.CrossEntropyLoss(), optimizer, 2) for _ in steps]
+        return model.eval(), losses
+
+    (there, told), (here, known) = run(False, backend="ray", stages=2), run(False)
+    assert told == known
+    assert bits({"y": there(x).detach(), **there.state_dict()}) == bits(
+        {"y": here(x).detach(), **here.state_dict()}
+    )
+    there, told = run(True, backend="ray", stages=2)
+    here, known = run(True)
+    assert told == known
+    assert there[0].weight.is_meta or there[0].analog_tile.grid.is_absent
+    assert torch.equal(there[2](x.new_ones(1, 16)), here[2](x.new_ones(1, 16)))
 
 
 class Kills:
