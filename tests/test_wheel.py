@@ -14,9 +14,13 @@ ROOT = Path(__file__).parent.parent
 IMPORT_ALL = """
 import importlib, pkgutil, sys
 import crossgrid
-names = [module.name for module in pkgutil.walk_packages(crossgrid.__path__, "crossgrid.")]
+names = [module.name for module in pkgutil.walk_packages(crossgrid.__path__, "crossgrid.", lambda name: None)]
 for name in names:
-    importlib.import_module(name)
+    try:
+        importlib.import_module(name)
+    except ImportError as error:  # what is left out of aihwkit's modules says what to use
+        if not name.startswith("crossgrid.aihwkit.") or "is not in crossgrid.aihwkit" not in str(error):
+            raise
 print(crossgrid.__file__)
 print(len(names))
 print(len(crossgrid.chip.presets()))
