@@ -84,12 +84,17 @@ def map_layers(
         {key: np.ascontiguousarray(table[key], kind) for key, kind in COLUMNS.items()} for table in tables
     ]
     plans = [replace(head, table=table) for table in columns]
+    return _best(plans, chip, count)
+
+
+def _best(plans: Sequence[MappingPlan], chip: Chip, count: int) -> MappingPlan:
+    """The fastest of ``plans``, which take ``count`` chips, with its blocks placed as they are to be."""
     plan = plans[0]
-    if count > 1 or strategy == "replicated":
+    if count > 1 or plan.strategy == "replicated":
         from .copies_order import fastest
 
         plan = fastest(plans, chip)
-    if placement == "traffic":
+    if plan.placement == "traffic":
         from .floor_plan import shorten_traffic
 
         return shorten_traffic(plan, chip)

@@ -39,7 +39,7 @@ from ..tiles.bank import Floats
 from ..tiles.layer_spec import LayerSpec
 from ..tiles.messages import Answer, Message, ReadState, ReadWeights, Stats
 from .cut import Cut
-from .launch import Stage, StageLauncher, given
+from .launch import STEP, Stage, StageLauncher, given
 from .letters import LETTERS, Abandon, Values
 from .passing import Passages
 from .trainer import StageTrainer
@@ -49,9 +49,6 @@ LOG = logging.getLogger("crossgrid")
 
 #: seconds that the driver listens before it looks whether the stages live
 LOOK_SECONDS = 0.02
-
-#: the name of a training step among what stages were told
-STEP = "step"
 
 #: micro-batches of a round: what is computed again at most where a stage dies
 ROUND = 64

@@ -34,6 +34,10 @@ START_SECONDS = 180.0
 STAGE_BYTES, INFERENCE_BYTES = 400 << 20, 5
 
 
+#: the name of a training step, in which all stages take part, among what they were told
+STEP = "step"
+
+
 @dataclass(slots=True)
 class Stage:
     """The driver's end of one stage, and of those that follow it where it dies."""
@@ -49,7 +53,7 @@ class Stage:
     actor: Any = None
     address: Any = None
     socket: Any = None
-    # what changed it since, when; a training step, in which all take part, is called "step"
+    # what changed it since, when
     told: list[tuple[Clocks, str, tuple[Any, ...]]] = field(default_factory=list)
     deaths: deque[float] = field(default_factory=deque)
 

@@ -25,7 +25,7 @@ from ..model.deferred import put
 from ..model.joining import Criterion, clip_factor, total_norm
 from ..nn.dropout import step_key
 from ..nn.hooks.listening import Listener
-from .launch import Stage, given
+from .launch import STEP, Stage, given
 from .letters import Values
 from .optimizers import Options, Recipe, names_of, options_of, recipe_of
 from .training import INPUT, Passed, Step
@@ -183,12 +183,12 @@ class StageTrainer:
         executor = self.executor
         clocks = self._surviving(lambda: executor.tell_all("update", told.number, told.options), told)
         for stage, after in zip(executor.stages, clocks, strict=True):
-            stage.told.append((stage.clocks, "step", (told,)))
+            stage.told.append((stage.clocks, STEP, (told,)))
             stage.clocks = after
         self.trained = True
         self._bytes += sum(part.nbytes for part in told.parts)
         recovery = executor.recovery or Recovery()
-        steps = sum(what == "step" for _, what, _ in executor.stages[0].told)
+        steps = sum(what == STEP for _, what, _ in executor.stages[0].told)
         if executor.launcher.update_delay:  # updates that wait are in no snapshot
             return
         if steps >= recovery.snapshot_messages or self._bytes > recovery.log_bytes:
