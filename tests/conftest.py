@@ -11,6 +11,11 @@ from typing import Any
 
 import pytest
 from cases import CASES
+from hypothesis import settings
+
+# a failure is the change's, not the day's: every run draws the same examples
+settings.register_profile("repeatable", derandomize=True)
+settings.load_profile("repeatable")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
