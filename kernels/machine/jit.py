@@ -132,3 +132,30 @@ def data_of(typing_context: Any, array: Any) -> Any:
         return context.make_array(signature.args[0])(context, builder, arguments[0]).data
 
     return numba.types.CPointer(array.dtype)(array), generate
+
+
+@intrinsic
+def borrowed(typing_context: Any, value: Any) -> Any:
+    """For kernels: arrays, also in tuples, without their owners, while the function's caller holds them.
+
+    To hand on an array counts its owner up and down, an atomic instruction each: several hundred in a
+    block that goes through a dozen stages, which threads would fight for as well.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return without_owners(context, builder, value, arguments[0])
+
+    def without_owners(context: Any, builder: Any, kind: Any, given: Any) -> Any:
+        if isinstance(kind, numba.types.BaseTuple):
+            kinds: Any = kind  # which has types, whatever sort of tuple it is
+            members = zip(kinds.types, cgutils.unpack_tuple(builder, given), strict=True)
+            kept = [without_owners(context, builder, *each) for each in members]
+            return context.make_tuple(builder, kind, kept)
+        if isinstance(kind, numba.types.Array):
+            array = context.make_array(kind)(context, builder, given)
+            array.meminfo = cgutils.get_null_value(array.meminfo.type)
+            array.parent = cgutils.get_null_value(array.parent.type)
+            return array._getvalue()
+        return given
+
+    return value(value), generate

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numba
 import numpy as np
 
-from ...machine.jit import kernel
+from ...machine.jit import borrowed, kernel
 from ...machine.threads import PROCESSORS
 from ..rows import ready
 from ..settings import ANALOG_SUM, DIGITAL_SUM, ONE_PASS, SECOND_PASS
@@ -207,6 +207,15 @@ def attempt_in_parallel(tasks, chunk, cut, settings, spread, rows, operands, tur
         read_task(np.int64(task), cut, settings, spread, rows, operands, turn, out)
 
 
+@compiled
+def attempt_in_sequence(tasks, chunk, cut, settings, spread, rows, operands, turn, out):
+    spread, rows, operands, out = borrowed((spread, rows, operands, out))
+    for task in range((len(operands.scale_M) + chunk - 1) // chunk):
+        convert_task(task, chunk, settings, rows, operands, turn)
+    for task in range(tasks):
+        read_task(task, cut, settings, spread, rows, operands, turn, out)
+
+
 @kernel
 def attempt(prepared, spread, keys_T2, w_TOI, x_RI, scale_M, rows, factor, tick, number, threads):
     """One attempt at ``rows``; see ``naive.attempt``."""
@@ -234,10 +243,7 @@ def attempt(prepared, spread, keys_T2, w_TOI, x_RI, scale_M, rows, factor, tick,
     if threads:
         attempt_in_parallel(tasks, chunk, cut, settings, spread, rows, operands, turn, out)
     else:
-        for task in range((len(scale_M) + chunk - 1) // chunk):
-            convert_task(task, chunk, settings, rows, operands, turn)
-        for task in range(tasks):
-            read_task(task, cut, settings, spread, rows, operands, turn, out)
+        attempt_in_sequence(tasks, chunk, cut, settings, spread, rows, operands, turn, out)
     hits_N = np.empty(len(y_NL), np.bool_)
     clips_N = np.empty(len(y_NL), np.int64)
     total = near = 0
