@@ -23,11 +23,13 @@ from numba.core.errors import NumbaExperimentalFeatureWarning
 from numba.extending import intrinsic
 
 from .bind import Formula
+from .pages import keep_freed_memory
 
 # Threads that wait by spinning take the processor from those that they wait for, where several processes
 # share it: on two busy cores an update took 58 ms instead of 7. To wake one that sleeps costs a quarter of a
 # millisecond on a virtual machine, which is what this count is. libgomp reads it when it is loaded.
 os.environ.setdefault("GOMP_SPINCOUNT", "100000")
+keep_freed_memory()
 
 _PACKAGE = Path(__file__).parents[2]  # crossgrid
 _IMPORT = re.compile(r"^\s*from ([.\w]+) import (?:\(([^)]*)\)|([^\n#]+))", re.MULTILINE)

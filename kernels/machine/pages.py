@@ -7,8 +7,10 @@ megabyte, and goes back when it is dropped. Where every step makes one, the last
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import math
 import mmap
+import os
 from typing import Any
 
 import numpy as np
@@ -70,3 +72,23 @@ def _pages(size: int) -> NDArray[np.float32]:
         with contextlib.suppress(OSError):  # a system may have none
             pages.madvise(mmap.MADV_HUGEPAGE)
     return np.frombuffer(pages, np.float32)
+
+
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # numbers of mallopt's settings, malloc.h
+LARGEST_KEPT = 32 << 20  # bytes
+_OWN_SETTINGS = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "glibc.malloc")
+
+
+def keep_freed_memory() -> bool:
+    """Let glibc's allocator keep up to 64 MB that were freed, as it does once an array of 32 MB was freed.
+
+    Before that its limits follow the largest array so far: a step that frees several of some megabytes
+    gives them back and takes them from the system again, page by page. Whether it did so.
+    """
+    chosen = " ".join([*os.environ, os.environ.get("GLIBC_TUNABLES", "")])
+    if "malloc" in PLAIN or any(name in chosen for name in _OWN_SETTINGS):
+        return False
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
+    if mallopt is None:
+        return False
+    return bool(mallopt(_MMAP_THRESHOLD, LARGEST_KEPT) and mallopt(_TRIM_THRESHOLD, 2 * LARGEST_KEPT))

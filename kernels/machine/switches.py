@@ -1,7 +1,8 @@
 """Tricks that can be switched off one by one, to find out whether one of them is at fault.
 
 ``CROSSGRID_PLAIN`` names those to do without, separated by commas: ``pages`` (memory that is used again),
-``lean_numba`` (a numba that only loads) and ``fused`` (noise models as one kernel). It is read once, when
+``malloc`` (an allocator that keeps what is freed), ``lean_numba`` (a numba that only loads) and ``fused``
+(noise models as one kernel). It is read once, when
 this module is. Kernels as a whole are replaced by readable ones with ``emulate(..., device="naive")``.
 """
 
@@ -11,7 +12,7 @@ import os
 
 from ..errors import unknown
 
-TRICKS = ("fused", "lean_numba", "pages")
+TRICKS = ("fused", "lean_numba", "malloc", "pages")
 
 
 def chosen(names: str) -> frozenset[str]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import platform
+import resource
 import subprocess
 import sys
 
 import numpy as np
 import psutil
+import pytest
 import torch
 
 from crossgrid.kernels.machine.pages import SMALLEST, Recycled
@@ -103,3 +106,38 @@ def test_it_can_be_switched_off_and_gives_the_same_bits() -> None:
     with_pages, without = step(), step(CROSSGRID_PLAIN="pages")
     assert with_pages[0] == without[0]
     assert [with_pages[1], without[1]] == ["True", "False"]
+
+
+FAULTS = """
+import resource
+import numpy as np
+import crossgrid.kernels.machine.jit
+
+def step():
+    arrays = [np.ones(1 << 19, np.float32) for _ in range(4)]
+
+for _ in range(3):
+    step()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(10):
+    step()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+def faults(**environment: str) -> int:
+    """Pages that ten steps take from the system, each of which frees four arrays of 2 MiB."""
+    ran = subprocess.run(
+        [sys.executable, "-c", FAULTS], env={**os.environ, **environment}, capture_output=True, text=True,
+        check=True,
+    )  # fmt: skip
+    return int(ran.stdout)
+
+
+def test_freed_arrays_serve_again_unless_the_user_chose_otherwise() -> None:
+    if platform.libc_ver()[0] != "glibc":
+        pytest.skip("the allocator is not glibc's: its limits are not ours to set")
+    all_pages = 10 * 4 * (2 << 20) // resource.getpagesize()
+    assert faults() < 0.05 * all_pages
+    assert faults(CROSSGRID_PLAIN="malloc") > 0.5 * all_pages
+    assert faults(MALLOC_TRIM_THRESHOLD_="131072", MALLOC_MMAP_THRESHOLD_="131072") > 0.9 * all_pages
