@@ -9,8 +9,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
+from crossgrid.kernels.devices.base import PulsedDevice
+from crossgrid.kernels.devices.drawn.traced import formula_text
 from crossgrid.kernels.errors import ConfigError
 
 from ..tiles.layer_spec import LayerSpec
@@ -24,8 +26,9 @@ ACTOR_BYTES = 90 << 20
 #: bytes that one with torch and Triton needs, and of its card for a context, before its tiles
 CARD_ACTOR_BYTES, CONTEXT_BYTES = 360 << 20, 500 << 20
 
-#: bytes of a card that a crosspoint takes: the weight, what is seen of it, seven parameters, float32 each
-CARD_CROSSPOINT_BYTES = 36
+#: bytes of a card that a crosspoint takes: the weight and what is seen of it, float32 each, and at most seven
+#: parameters where the card cannot draw them anew
+CARD_CROSSPOINT_BYTES, DRAWN_CROSSPOINT_BYTES = 36, 8
 
 #: bytes that a crosspoint takes: its weight and the parameters of its devices, float32 each, and a margin
 CROSSPOINT_BYTES = 64
@@ -158,11 +161,21 @@ def _crosspoints(parts: Sequence[Part]) -> int:
     return sum(math.prod(spec.tiles[block].shape) for _, spec, blocks in parts for block in blocks)
 
 
+def _bytes_on_card(parts: Sequence[Part]) -> int:
+    """What the state of an actor's tiles takes of a card."""
+    return sum(_crosspoints([part]) * _card_bytes(part[1].rpu_config.device) for part in parts)
+
+
+def _card_bytes(device: Any) -> int:
+    """What a crosspoint takes of a card."""
+    anew = isinstance(device, PulsedDevice) and formula_text(device) is not None
+    return DRAWN_CROSSPOINT_BYTES if anew else CARD_CROSSPOINT_BYTES
+
+
 def _require_card(node: Node, hosted: Sequence[Sequence[Part]]) -> None:
     """The fullest card, of actors dealt out evenly, has room for their contexts and tiles."""
     per_card = math.ceil(len(hosted) / node.cards)
-    largest = sorted((_crosspoints(parts) for parts in hosted), reverse=True)[:per_card]
-    tile_bytes = sum(largest) * CARD_CROSSPOINT_BYTES
+    tile_bytes = sum(sorted(map(_bytes_on_card, hosted), reverse=True)[:per_card])
     needed = per_card * CONTEXT_BYTES + tile_bytes
     if needed <= node.card_bytes:
         return

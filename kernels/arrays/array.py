@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..backends import Backend
-from ..devices.base import PulsedDevice, dynamics
+from ..devices.base import PulsedDevice, dynamics, has_dynamics
 from ..errors import ConfigError, InputError, unknown
 from ..pulsed_update.arguments import (
     EVERY_VECTOR,
@@ -45,63 +46,114 @@ class DeviceArray:
         self.granularity = device.granularity
         self.constants = np.array(device.constants(), np.float32)
         self.write_noise = np.float32(device.write_noise)
-        self._draw_population()
-        self._kept: Array = np.zeros(self.shape, np.float32)
-        self._seen: Array = self._kept.copy() if self.write_noise > 0 else self._kept
-        self._card = Resident(self._kept, self._seen, self.p_TOIP) if backend.on_card else None
-        self._drift = Drift(self, device.drift) if device.drift.active else None
-        state = self._card if self._card is not None else self
-        self._devices = Devices(
-            state.kept_TOI, state.p_TOIP, self.constants, state.seen_TOI, self.write_noise, self.keys_T2
-        )
-        self.noisy = bool(self.constants[0] != 0.0)  # whether a step has noise
+        self._card: Resident | None = None
+        self._host: tuple[Array, Array] | None = None  # kept, seen; where a card has them only meanwhile
+        if backend.on_card:
+            self._card = Resident(device, keys_T2, self._population_keys(), (out_size, in_size))
+        else:
+            kept_TOI: Array = np.zeros(self.shape, np.float32)
+            self._host = kept_TOI, kept_TOI.copy() if self.write_noise > 0 else kept_TOI
         self.given = False  # whether somebody gave the population, which no address recomputes then
+        self._take_drawn()
+        self._drift = Drift(self, device.drift) if device.drift.active else None
+        self.noisy = bool(self.constants[0] != 0.0)  # whether a step has noise
         self._writes = 0  # addresses the noise of writes, which have no tick
-        self.clip()
-        self._changed()
+        with self.on_host():
+            self.clip()
 
     @property
     def kept_TOI(self) -> Array:
         """The persistent weights, on the host. Write through the methods."""
-        if self._card is not None:
-            self._card.download()
-        return self._kept
+        return self._weights_on_host()[0]
 
     @property
     def seen_TOI(self) -> Array:
         """The weights that a read sees, on the host."""
-        if self._card is not None:
-            self._card.download()
-        return self._seen
+        return self._weights_on_host()[1]
+
+    def _weights_on_host(self) -> tuple[Array, Array]:
+        if self._host is not None:
+            return self._host
+        assert self._card is not None
+        return self._card.download()
 
     @property
     def weights(self) -> Any:
         """What the analog product sees, where it is computed: a tensor where the backend is on a card."""
-        return self._card.seen_TOI if self._card is not None else self._seen
+        return self._card.seen_TOI if self._card is not None else self._weights_on_host()[1]
 
-    def _changed(self) -> None:
-        """To be called after the host's weights were written to."""
+    @contextmanager
+    def on_host(self) -> Iterator[None]:
+        """Around whatever writes to the weights on the host: those of a card are there meanwhile."""
+        if self._card is None or self._host is not None:
+            yield
+            return
+        self._host = self._card.download()
+        try:
+            yield
+        finally:
+            self._card.upload(*self._host)
+            self._host = None
+
+    @property
+    def p_TOIP(self) -> Array:
+        """The devices' parameters, on the host: a copy where the backend is on a card."""
+        return self._population[0] if self._card is None else self._card.parameters()
+
+    @property
+    def dynamics(self) -> dict[str, Array]:
+        """What changes weights outside of pulses, on the host."""
+        return self._population[1] if self._card is None else self._card.dynamics()
+
+    @property
+    def drawn_anew(self) -> bool:
+        """Whether no parameter is kept: kernels draw them from their address."""
+        return self._card is not None and self._card.draws and not self.given
+
+    def _population_keys(self) -> Keys:
+        """Whose numbers the population is drawn from."""
+        if self.device.construction_seed == 0:
+            return self.keys_T2
+        key = tile_key(new_key("construction", self.device.construction_seed), 0)
+        return np.tile(key, (self.shape[0], 1))
+
+    def _take_drawn(self) -> None:
+        """Have the population that is drawn."""
+        anew = self._card is not None and self._card.draws
+        if anew and not has_dynamics(self.device):
+            self._take(None, {})
+            return
+        p_TOIP, changing = self._drawn_population()
+        self._take(None if anew else p_TOIP, changing)
+
+    def _take(self, p_TOIP: Array | None, changing: dict[str, Array]) -> None:
+        """Have a population; None: one that a card's kernels draw."""
+        c, noise = self.constants, self.write_noise
         if self._card is not None:
-            self._card.upload()
+            self._card.take(p_TOIP, changing)
+            there = self._card
+            self._devices = Devices(there.kept_TOI, there.population, c, there.seen_TOI, noise, there.keys_T2)
+        else:
+            assert p_TOIP is not None
+            self._population = p_TOIP, changing
+            self._devices = Devices(self.kept_TOI, p_TOIP, c, self.seen_TOI, noise, self.keys_T2)
 
-    def _draw_population(self) -> None:
+    def _drawn_population(self) -> tuple[Array, dict[str, Array]]:
         """Draw the devices, some rows at a time: the draws of a whole tile would need several times it."""
         names, (tiles, rows, columns) = self.device.parameters, self.shape
-        self.p_TOIP = np.empty((*self.shape, len(names)), np.float32)
-        self.dynamics: dict[str, Array] = {}
-        keys_T2 = self.keys_T2
-        if self.device.construction_seed > 0:
-            key = tile_key(new_key("construction", self.device.construction_seed), 0)
-            keys_T2 = np.tile(key, (tiles, 1))
+        p_TOIP = np.empty((*self.shape, len(names)), np.float32)
+        changing: dict[str, Array] = {}
+        keys_T2 = self._population_keys()
         step = max(1, CROSSPOINTS_AT_ONCE // (tiles * columns))
         for start in range(0, rows, step):
             block = slice(start, min(start + step, rows))
             draws = CrosspointDraws(keys_T2, block, columns, Stream.POPULATION, backend=self.backend)
             drawn = self.device.draw(draws)
             for k, name in enumerate(names):
-                self.p_TOIP[:, block, :, k] = drawn[name]
+                p_TOIP[:, block, :, k] = drawn[name]
             for name, values in dynamics(self.device, draws, drawn).items():
-                self.dynamics.setdefault(name, np.empty(self.shape, np.float32))[:, block] = values
+                changing.setdefault(name, np.empty(self.shape, np.float32))[:, block] = values
+        return p_TOIP, changing
 
     def draws(
         self, stream: Stream, rows: slice | None = None, tick: int = 0, extra: int = 0
@@ -149,8 +201,6 @@ class DeviceArray:
         )  # fmt: skip
         if pulsing.rule.parts > 1:
             update, looks = in_parts(update, looks)
-        if self._card is not None:
-            self._card.newer = True
         status = self.backend.pulsed_update.run(self.device, update, looks)
         if status:  # not DONE
             raise _refusal(status, learning_rate, pulsing)
@@ -162,34 +212,36 @@ class DeviceArray:
         x_XBI, d_DBO = vectors.on_host()
         check_finite(x_XBI, d_DBO)
         bounds = self.p_TOIP if parameters.pulse_type is PulseType.NONE_WITH_DEVICE else None
-        self.backend.pulsed_update.update_exactly(
-            self.kept_TOI, bounds, x_XBI, vectors.x_of_T, d_DBO, vectors.d_of_T,
-            np.float32(learning_rate),
-        )  # fmt: skip
-        self._see_all(tick + vectors.batch - 1, _EXACT)
-        self._changed()
+        with self.on_host():
+            self.backend.pulsed_update.update_exactly(
+                self.kept_TOI, bounds, x_XBI, vectors.x_of_T, d_DBO, vectors.d_of_T,
+                np.float32(learning_rate),
+            )  # fmt: skip
+            self._see_all(tick + vectors.batch - 1, _EXACT)
 
     def end_of_batch(self, tick: int) -> None:
         """What happens once a mini-batch whose last vector had ``tick``: diffusion, then decay."""
-        if not {"diffusion_rates", "decay_scales"} & self.dynamics.keys():
+        changing = self.dynamics
+        if not {"diffusion_rates", "decay_scales"} & changing.keys():
             return
-        w_TOI = self.kept_TOI
-        if "diffusion_rates" in self.dynamics:
-            w_TOI += self.dynamics["diffusion_rates"] * self.draws(Stream.DIFFUSION, tick=tick).normal(0)
-            self.clip()
-        if "decay_scales" in self.dynamics:
-            level = self.dynamics.get("reset_bias", np.float32(self.device.reset))
-            w_TOI -= level
-            w_TOI *= self.dynamics["decay_scales"]
-            w_TOI += level
-            self.clip()
-        self._see_all(tick, _BATCH)
-        self._changed()
+        with self.on_host():
+            w_TOI = self.kept_TOI
+            if "diffusion_rates" in changing:
+                w_TOI += changing["diffusion_rates"] * self.draws(Stream.DIFFUSION, tick=tick).normal(0)
+                self.clip()
+            if "decay_scales" in changing:
+                level = changing.get("reset_bias", np.float32(self.device.reset))
+                w_TOI -= level
+                w_TOI *= changing["decay_scales"]
+                w_TOI += level
+                self.clip()
+            self._see_all(tick, _BATCH)
 
     def clip(self) -> None:
-        """Bring every device back into its bounds."""
-        np.minimum(self.kept_TOI, self.max_bound, out=self.kept_TOI)
-        np.maximum(self.kept_TOI, self.min_bound, out=self.kept_TOI)
+        """Bring every device back into its bounds, where the weights are on the host."""
+        kept_TOI, p_TOIP = self.kept_TOI, self.p_TOIP
+        np.minimum(kept_TOI, p_TOIP[..., 1], out=kept_TOI)
+        np.maximum(kept_TOI, p_TOIP[..., 0], out=kept_TOI)
 
     def _see_all(self, tick: int, extra: int) -> None:
         """Redraw the weight that is seen of every device."""
@@ -199,14 +251,14 @@ class DeviceArray:
 
     def set_weights(self, w_TOI: Array) -> None:
         """Write weights, clipped to the bounds."""
-        self.kept_TOI[...] = w_TOI
-        self.clip()
-        if getattr(self.device, "apply_write_noise_on_set", False):
-            self._see_all(self._writes, _SET)
-        elif self.write_noise > 0:
-            self.seen_TOI[...] = self.kept_TOI
+        with self.on_host():
+            self.kept_TOI[...] = w_TOI
+            self.clip()
+            if getattr(self.device, "apply_write_noise_on_set", False):
+                self._see_all(self._writes, _SET)
+            elif self.write_noise > 0:
+                self.seen_TOI[...] = self.kept_TOI
         self._writes += 1
-        self._changed()
 
     def reset(
         self, tick: int, columns: slice = slice(None), probability: float = 1.0, extra: int = 0,
@@ -222,31 +274,34 @@ class DeviceArray:
             chosen_TOI &= draws.uniform(4) < np.float32(probability)
         if mask_TOI is not None:
             chosen_TOI &= mask_TOI
-        np.copyto(self.kept_TOI, after_TOI, where=chosen_TOI)
-        self.clip()
-        self._see_all(tick, _RESET)
-        self._changed()
+        with self.on_host():
+            np.copyto(self.kept_TOI, after_TOI, where=chosen_TOI)
+            self.clip()
+            self._see_all(tick, _RESET)
 
     def drift(self, delta_t: float, tick: int) -> None:
         """Let ``delta_t`` pass: weights that have not changed since they were looked at drift."""
         if self._drift is None:
             return
-        self._drift.advance(self, delta_t, tick)
-        self.clip()
-        self._see_all(tick, _DRIFT)
-        self._changed()
+        with self.on_host():
+            self._drift.advance(self, delta_t, tick)
+            self.clip()
+            self._see_all(tick, _DRIFT)
 
     def saturated(self) -> NDArray[np.int64]:
         """Devices at a bound, of each tile; not stuck ones, nor those at a bound of 0, where they rest."""
-        at_bound = (self.kept_TOI <= self.min_bound) | (self.kept_TOI >= self.max_bound)
-        return (at_bound & (self.min_bound < self.max_bound) & (self.kept_TOI != 0)).sum(axis=(1, 2))
+        kept_TOI, p_TOIP = self.kept_TOI, self.p_TOIP
+        low_TOI, high_TOI = p_TOIP[..., 0], p_TOIP[..., 1]
+        at_bound = (kept_TOI <= low_TOI) | (kept_TOI >= high_TOI)
+        return (at_bound & (low_TOI < high_TOI) & (kept_TOI != 0)).sum(axis=(1, 2))
 
     def state(self) -> dict[str, Any]:
         """Everything that changes."""
-        writes_T = np.full(self.kept_TOI.shape[0], self._writes, np.int64)  # tiles move one by one
-        state: dict[str, Any] = {"kept": self.kept_TOI, "writes": writes_T}
+        writes_T = np.full(self.shape[0], self._writes, np.int64)  # tiles move one by one
+        kept_TOI, seen_TOI = self._weights_on_host()
+        state: dict[str, Any] = {"kept": kept_TOI, "writes": writes_T}
         if self.write_noise > 0:
-            state["seen"] = self.seen_TOI
+            state["seen"] = seen_TOI
         if self._drift is not None:
             state.update(self._drift.state())
         if self.given:
@@ -258,13 +313,13 @@ class DeviceArray:
         if GIVEN in state:
             self.give(dict(zip(self.hidden_parameters(), np.moveaxis(state[GIVEN], -1, 0), strict=True)))
         elif self.given:
-            self._draw_population()
-            self._population_changed(given=False)
-        self.kept_TOI[...] = state["kept"]
+            self.given = False
+            self._take_drawn()
+        with self.on_host():
+            self.kept_TOI[...] = state["kept"]
+            if self.write_noise > 0:
+                self.seen_TOI[...] = state["seen"]
         self._writes = int(np.ravel(state["writes"])[0])
-        if self.write_noise > 0:
-            self.seen_TOI[...] = state["seen"]
-        self._changed()
         if self._drift is not None:
             self._drift.load_state(state)
 
@@ -274,17 +329,14 @@ class DeviceArray:
         Raises:
             ConfigError: the devices have no such parameter.
         """
-        own = self.hidden_parameters()
+        p_TOIP, changing = self.p_TOIP, self.dynamics
+        own = self._by_name(p_TOIP, changing)
         for name, values in parameters.items():
             if name not in own:
                 raise unknown(f"parameter of {type(self.device).__name__}", name, own)
             own[name][...] = values
-        self._population_changed(given=True)
-
-    def _population_changed(self, given: bool) -> None:
-        self.given = given
-        if self._card is not None:
-            self._card.take_population(self.p_TOIP)
+        self.given = True
+        self._take(p_TOIP, changing)
 
     def populations(self) -> dict[str, Population]:
         """Itself, by the name that a given population has in the state."""
@@ -297,8 +349,10 @@ class DeviceArray:
 
     def hidden_parameters(self) -> dict[str, Array]:
         """The drawn population by name."""
-        drawn = {name: self.p_TOIP[..., k] for k, name in enumerate(self.device.parameters)}
-        return {**drawn, **self.dynamics}
+        return self._by_name(self.p_TOIP, self.dynamics)
+
+    def _by_name(self, p_TOIP: Array, changing: dict[str, Array]) -> dict[str, Array]:
+        return {**{name: p_TOIP[..., k] for k, name in enumerate(self.device.parameters)}, **changing}
 
 
 def _refusal(status: int, learning_rate: float, pulsing: Pulsing) -> ConfigError | InputError:

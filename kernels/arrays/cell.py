@@ -15,6 +15,7 @@ one a member with ``DeviceArray(device, member_keys(keys_T2, k), out_size, in_si
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -52,6 +53,9 @@ class Population(Protocol):
 
     def hidden_parameters(self) -> dict[str, Array]:
         """The population by name."""
+
+    def on_host(self) -> AbstractContextManager[None]:
+        """Around whatever writes to the weights in place."""
 
 
 class Cell(Protocol):
@@ -106,18 +110,22 @@ def give_hidden(cell: Cell, parameters: Mapping[str, Array]) -> None:
     Raises:
         ConfigError: it has none of a name.
     """
-    left, own = dict(parameters), cell.hidden_parameters()
+    left, known = dict(parameters), cell.hidden_parameters().keys()
     for name in left:
-        if name not in own:
-            raise unknown("hidden parameter of these devices", name, own)
+        if name not in known:
+            raise unknown("hidden parameter of these devices", name, known)
     for name, population in cell.populations().items():
         suffix = name.partition(GIVEN)[2]  # "_1" of a second member
         names = [each for each in population.hidden_parameters() if f"{each}{suffix}" in left]
         given = {each: left.pop(f"{each}{suffix}") for each in names}
         if given:
             population.give(given)
-    for name, values in left.items():  # what else changes in a cell
-        own[name][...] = values
+    with ExitStack() as written:
+        for population in cell.populations().values():
+            written.enter_context(population.on_host())
+        own = cell.hidden_parameters()
+        for name, values in left.items():  # what else changes in a cell
+            own[name][...] = values
     cell.load_state(cell.state())  # so that it adds up anew what it shows
 
 

@@ -241,6 +241,17 @@ def with_stuck(device: PulsedDevice, draws: Draws, drawn: Population) -> Populat
     return {**drawn, "min_bound": lower, "max_bound": upper, "dwmin_up": up, "dwmin_down": down}
 
 
+def _has_reset_level(device: PulsedDevice) -> bool:
+    """Whether a reset or a decay leads elsewhere than to 0."""
+    shifted = getattr(device, "subtract_symmetry_point", False)
+    return bool(device.reset != 0.0 or device.reset_dtod > 0.0 or shifted)
+
+
+def has_dynamics(device: PulsedDevice) -> bool:
+    """Whether ``dynamics`` has anything."""
+    return device.lifetime > 0.0 or device.diffusion > 0.0 or _has_reset_level(device)
+
+
 def dynamics(device: PulsedDevice, draws: Draws, drawn: Population) -> Population:
     """What changes a weight outside of pulses, where the device has it: decay, diffusion, reset level."""
     one, arrays = np.float32(1.0), {}
@@ -252,7 +263,7 @@ def dynamics(device: PulsedDevice, draws: Draws, drawn: Population) -> Populatio
     if device.diffusion > 0.0:
         spread = np.float32(device.diffusion_dtod) * draws.normal(Spread.DIFFUSION)
         arrays["diffusion_rates"] = np.abs(np.float32(device.diffusion) * (one + spread))
-    if device.reset != 0.0 or device.reset_dtod > 0.0 or getattr(device, "subtract_symmetry_point", False):
+    if _has_reset_level(device):
         level = np.float32(device.reset) + np.float32(device.reset_dtod) * draws.normal(Spread.RESET)
         arrays["reset_bias"] = level + drawn.get("symmetry_point", np.float32(0.0))
     return arrays

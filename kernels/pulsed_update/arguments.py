@@ -56,11 +56,18 @@ class Vectors(NamedTuple):
         )
 
 
+class DrawnAnew(NamedTuple):
+    """In place of parameters, on a card: what draws them from their address."""
+
+    keys_T2: Any
+    formula: Any
+
+
 class Devices(NamedTuple):
     """The devices of equal tiles."""
 
     w_TOI: Any
-    p_TOIP: Any  # each device's parameters, in the order of its class
+    p_TOIP: Any  # each device's parameters, in the order of its class; on a card also a ``DrawnAnew``
     c: Any  # constants of the step
     seen_TOI: Any  # the weights with their write noise, where there is any
     write_noise: np.float32

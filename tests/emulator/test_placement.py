@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from crossgrid.emulator.actors.packing import (
     CARD_ACTOR_BYTES,
     CARD_CROSSPOINT_BYTES,
     CONTEXT_BYTES,
+    DRAWN_CROSSPOINT_BYTES,
     ActorPlan,
     Node,
     plan_actors,
@@ -24,12 +26,13 @@ from crossgrid.emulator.tiles.layer_spec import LayerSpec, TileSpec
 LARGE = 1 << 40
 
 
-def layer_on(name: str, chips: Sequence[int]) -> LayerSpec:
+def layer_on(name: str, chips: Sequence[int], device: Any = None) -> LayerSpec:
     """A layer of one tile of 8 x 8 on each of the given chips, one below the other."""
+    config = cg.SingleRPUConfig() if device is None else cg.SingleRPUConfig(device=device)
     tiles = tuple(
         TileSpec(k, k, 0, 8 * k, 8 * k + 8, 0, 8, f"{chip}/{name},{k}", chip) for k, chip in enumerate(chips)
     )
-    return LayerSpec(name, 1, 8 * len(tiles), 8, len(tiles), 1, tiles, None, cg.SingleRPUConfig())
+    return LayerSpec(name, 1, 8 * len(tiles), 8, len(tiles), 1, tiles, None, config)
 
 
 def nodes(*processors: float, cards: float = 0.0, free_bytes: int = LARGE) -> list[Node]:
@@ -91,14 +94,20 @@ def test_cards_are_shared_in_equal_parts_that_straddle_none() -> None:
 
 
 def test_a_card_too_small_for_its_contexts_and_tiles_says_what_would_fit() -> None:
-    """A process on a card takes 500 MB of it, a tile of 8 x 8 devices 2,304 bytes."""
+    """A process on a card takes 500 MB of it, a tile of 8 x 8 devices 512 bytes, or 2,304 if it keeps all."""
     tiles = layer_on("a", [0] * 8)
     card = [Node("node0", 8, 2.0, LARGE, 3 * CONTEXT_BYTES)]
     with pytest.raises(cg.ConfigError, match=r"4 tile actors on a card of node node0.*at most 2 actors fit"):
         plan_actors([tiles], 1, card, True)
     assert [plan.cards for plan in plan_actors([tiles], "auto", card, True)] == [1.0, 1.0]
     assert len(plan_actors([tiles], 1, [Node("node0", 8, 2.0, LARGE)], True)) == 8  # nobody knows how large
-    full = [Node("node0", 8, 1.0, LARGE, 8 * 64 * CARD_CROSSPOINT_BYTES)]
+    kept = layer_on("a", [0] * 8, cg.ConstantStepDevice(dw_min_dtod_log_normal=True))
+    for layer, each in ((tiles, DRAWN_CROSSPOINT_BYTES), (kept, CARD_CROSSPOINT_BYTES)):
+        needed = CONTEXT_BYTES + 8 * 64 * each
+        assert len(plan_actors([layer], "auto", [Node("node0", 8, 1.0, LARGE, needed)], True)) == 1
+        with pytest.raises(cg.ConfigError, match="1 tile actors on a card of node node0"):
+            plan_actors([layer], "auto", [Node("node0", 8, 1.0, LARGE, needed - 1)], True)
+    full = [Node("node0", 8, 1.0, LARGE, 8 * 64 * DRAWN_CROSSPOINT_BYTES)]
     with pytest.raises(cg.ConfigError, match="its tiles alone take 0 MB; emulate fewer layers, or use more"):
         plan_actors([tiles], "auto", full, True)
 

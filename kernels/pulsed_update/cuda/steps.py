@@ -7,6 +7,7 @@ from typing import NamedTuple
 import triton
 import triton.language as tl
 
+from ...devices.drawn.cuda import drawn_row
 from ...rng import Stream
 from ...rng.cuda import counter_low, counter_top, normal_pair, philox4x32
 from ...rng.triton_math import rint
@@ -69,6 +70,7 @@ class Stepped(NamedTuple):
     noisy: bool
     aggregates: bool
     write: bool  # whether there is write noise
+    drawn: bool  # whether the devices' parameters are drawn here
     block: int
 
 
@@ -79,12 +81,13 @@ def warps_of(block: int) -> int:
 
 @triton.jit
 def step_kernel(
-    devices, tick_of_first, codes, pulses, shape, neg_rate, extra, step: tl.constexpr, KIND: tl.constexpr,
-    PARAMETERS: tl.constexpr, HOW: tl.constexpr,
+    devices, tick_of_first, codes, pulses, shape, neg_rate, extra, step: tl.constexpr,
+    formula: tl.constexpr, KIND: tl.constexpr, PARAMETERS: tl.constexpr, HOW: tl.constexpr,
 ):  # fmt: skip
     """All coincidences of one row of one tile with the vectors of a batch, in order.
 
-    ``KIND`` is the named tuple of as many ``PARAMETERS`` that ``step`` takes.
+    ``KIND`` is the named tuple of as many ``PARAMETERS`` that ``step`` takes. Where ``HOW.drawn``,
+    ``formula`` draws them, from the keys ``devices.p_TOIP``.
     """
     BLOCK: tl.constexpr = HOW.block
     rows, columns = shape.rows, shape.columns
@@ -93,7 +96,10 @@ def step_kernel(
     here = column < columns
     at = tl.program_id(0).to(tl.int64) * columns + column
     w_I = tl.load(devices.w_TOI + at, here, 0.0)
-    p_PI = load_parameters(devices.p_TOIP + at * PARAMETERS, here, KIND, PARAMETERS)
+    if HOW.drawn:
+        p_PI = drawn_row(devices.p_TOIP, t, row, column, columns, formula, KIND)
+    else:
+        p_PI = load_parameters(devices.p_TOIP + at * PARAMETERS, here, KIND, PARAMETERS)
     k0 = tl.load(devices.keys_T2 + 2 * t).to(tl.uint32, bitcast=True)
     k1 = tl.load(devices.keys_T2 + 2 * t + 1).to(tl.uint32, bitcast=True)
     tick_0 = tl.load(tick_of_first)

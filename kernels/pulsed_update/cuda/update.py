@@ -14,7 +14,7 @@ import triton
 from ...devices.base import parameters_type
 from ...machine.programs import programs
 from ...rng.cuda import jitted
-from ..arguments import Looks, Status, Update, Vectors
+from ..arguments import DrawnAnew, Looks, Status, Update, Vectors
 from ..cpu.exact import update_exactly
 from .steps import Stepped, step_kernel, warps_of
 from .trains import Codes, Scaling, Shape, Trained, train_kernel
@@ -64,10 +64,14 @@ def run(device: Any, order: Update, looks: Looks | None = None) -> Status:
     shortest = int(lengths.min())
     if shortest < 0:
         return Status(-shortest)
+    drawn, formula = isinstance(devices.p_TOIP, DrawnAnew), None
+    if drawn:
+        p_TOIP, formula = devices.p_TOIP
+        devices = devices._replace(p_TOIP=p_TOIP)
     pulses = torch.empty(tiles * rows, dtype=torch.int32, device=where)
     stepped = Stepped(
         rule.mode, pulsing.side, bool(pulsing.noisy), bool(pulsing.aggregates), bool(devices.write_noise > 0),
-        triton.next_power_of_2(columns),
+        drawn, triton.next_power_of_2(columns),
     )  # fmt: skip
     kind: Any = type(device)
     step_kernel[programs("rows of an update", tiles * rows)](
@@ -76,8 +80,8 @@ def run(device: Any, order: Update, looks: Looks | None = None) -> Status:
             keys_T2=there(devices.keys_T2),
         ),
         ticks, codes, pulses, shape, int(pulsing.rate < 0), pulsing.extra, step=jitted(kind.step),
-        KIND=parameters_type(kind), PARAMETERS=len(kind.parameters), HOW=stepped, enable_fp_fusion=False,
-        num_warps=warps_of(stepped.block),
+        formula=formula, KIND=parameters_type(kind), PARAMETERS=len(kind.parameters), HOW=stepped,
+        enable_fp_fusion=False, num_warps=warps_of(stepped.block),
     )  # fmt: skip
     order.pulses_T[:] += pulses.reshape(tiles, rows).sum(dim=1).cpu().numpy()
     return Status.DONE

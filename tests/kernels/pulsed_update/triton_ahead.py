@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from crossgrid.kernels.devices.base import parameters_type
+from crossgrid.kernels.devices.drawn.cuda import formula_of, population_kernel
 from crossgrid.kernels.pulsed_update.arguments import Devices, Vectors
 from crossgrid.kernels.pulsed_update.cuda import steps, trains
 from crossgrid.kernels.pulsed_update.rule import MODES
@@ -27,19 +28,34 @@ TILE = 512  # inputs of a tile where nobody says otherwise
 WIDE = (32, 1024, 4096)  # other tiles, of the default device
 
 
-def step(name: str, columns: int, architecture: int) -> Usage:
-    """The step of a device, for tiles of this many columns."""
+def step(name: str, columns: int, architecture: int, given: bool = False) -> Usage:
+    """The step of a device, for tiles of this many columns; ``given``: of a population that is kept."""
     device: Any = DEVICES[name]
+    formula = None if given else formula_of(device)
+    drawn = formula is not None
     how = steps.Stepped(
-        mode=0, side=0, noisy=True, aggregates=device.aggregates, write=device.write_noise > 0, block=columns
-    )
+        mode=0, side=0, noisy=True, aggregates=device.aggregates, write=device.write_noise > 0, drawn=drawn,
+        block=columns,
+    )  # fmt: skip
     constants = {
-        "step": jitted(type(device).step), "KIND": parameters_type(type(device)),
+        "step": jitted(type(device).step), "formula": formula, "KIND": parameters_type(type(device)),
         "PARAMETERS": len(device.parameters), "HOW": how,
     }  # fmt: skip
     c = tuple("fp32" for _ in device.constants())
-    types = {**TYPES, "devices": Devices("*fp32", "*fp32", c, "*fp32", "fp32", "*i32")}
+    p_TOIP = "*i32" if drawn else "*fp32"
+    types = {**TYPES, "devices": Devices("*fp32", p_TOIP, c, "*fp32", "fp32", "*i32")}
     return usage(steps.step_kernel, types, constants, architecture, steps.warps_of(columns))
+
+
+def population(name: str, architecture: int) -> Usage:
+    """The kernel that writes the population of a device."""
+    device: Any = DEVICES[name]
+    constants = {
+        "formula": formula_of(device), "KIND": parameters_type(type(device)),
+        "PARAMETERS": len(device.parameters), "BLOCK": 256,
+    }  # fmt: skip
+    types = {"p_TOIP": "*fp32", "keys_T2": "*i32"}
+    return usage(population_kernel, types, constants, architecture)
 
 
 def main() -> None:
@@ -50,6 +66,9 @@ def main() -> None:
         say(f"train {kind.name}", usage(trains.train_kernel, TYPES, {"HOW": how}, architecture))
     for name in DEVICES:
         say(f"step {name}", step(name, TILE, architecture))
+        if formula_of(DEVICES[name]) is not None:
+            say(f"step given {name}", step(name, TILE, architecture, given=True))
+            say(f"population {name}", population(name, architecture))
     for columns in WIDE if sys.argv[2:] == ["every"] else ():
         say(f"step constant {columns}", step("constant", columns, architecture))
 

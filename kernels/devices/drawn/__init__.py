@@ -1,0 +1,1 @@
+"""Populations that a card draws where it needs them, instead of keeping them."""
