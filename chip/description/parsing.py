@@ -24,6 +24,12 @@ UNITS: dict[str, dict[str, float]] = {
     "frequency": {"hz": 1.0, "khz": 1e3, "mhz": 1e6, "ghz": 1e9},
 }
 
+#: what a figure may be, by the unit in its key: beyond it a slip of the pen, not hardware; 0 is nothing
+RANGES: dict[str, tuple[float, float]] = {
+    "ns": (1e-6, 1e12), "pj": (0.0, 1e12), "mw": (0.0, 1e9), "mm2": (0.0, 1e6), "ghz": (1e-9, 1e6),
+    "gbit": (1e-9, 1e9),
+}  # fmt: skip
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Figure:
@@ -113,6 +119,12 @@ def _number(value: Any, place: str) -> float:
         number = math.inf
     if not 0.0 <= number < float("inf"):
         raise ConfigError(f"{place} = {number:g} must be a finite number that is not negative")
+    units = [unit for unit in place.rsplit(".", 1)[-1].split("_") if unit in RANGES]
+    least, most = RANGES[units[0]] if units else (0.0, math.inf)
+    if number and not least <= number <= most:
+        raise ConfigError(
+            f"{place} = {number:g} is no figure of hardware; give 0, or one from {least:g} to {most:g}"
+        )
     return number
 
 

@@ -41,6 +41,7 @@ DAC_KINDS = ("voltage", "pulse-width")
 MOST_SIDE = 8192  # of a grid: distances are counted in 16 bits
 MOST_LINES = 1 << 16  # of a crossbar, far beyond what wires allow
 MOST_BITS = 24  # of a converter: those of the ADC survey end at 20
+MOST_VALUES = 1 << 24  # of a tile, or bits of one
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,7 @@ class Crossbar:
     bits_per_cell: int | None = field(None, at_least=1, at_most=16)  # None: analog, not sliced
     weight_bits: int = field(8, at_least=2, at_most=32)  # with sign
     sign: str = "in-cell"  # in-cell: a cell is a pair; column-pair: two columns; offset: one column a tile
-    offset_columns: int = field(0, at_least=0)  # columns of a tile that hold no weights
+    offset_columns: int = field(0, at_least=0, at_most=MOST_LINES)  # columns of a tile that hold no weights
     phases: int = field(1, at_least=1)  # reads of the array for the signs of inputs and weights
     rows_at_once: int | None = field(None, at_least=1)  # rows that a read drives together; None: all
 
@@ -80,7 +81,7 @@ class Dac:
     """How inputs reach the rows. ``bits`` a pass; an input of ``input_bits`` takes several passes."""
 
     bits: int = field(at_least=1, at_most=16)  # with sign where the input is signed and not streamed
-    bound: float = field(1.0, above=0.0)
+    bound: float = field(1.0, at_least=1e-6, at_most=1e6)
     input_bits: int | None = field(None, at_least=1, at_most=32)  # None: the whole input in one pass
     kind: str = "voltage"
     time_ns: Figure = plain_field(default=UNKNOWN, metadata=AT_BITS)  # one pass: settling or pulse width
@@ -91,7 +92,7 @@ class Adc:
     """How columns become numbers."""
 
     bits: int = field(at_least=1, at_most=MOST_BITS)
-    bound: float | None = field(None, above=0.0)  # largest output; None: the largest possible sum
+    bound: float | None = field(None, above=0.0, at_most=1e12)  # largest output; None: the largest sum
     kind: str = "sar"
     saved_bits: int = field(0, at_least=0, at_most=4)  # bits that the encoding of weights spares
     columns: int = field(1, at_least=1, at_most=MOST_LINES)  # lines that share one converter
@@ -126,16 +127,16 @@ class DesignPoint:
     """The design for which a part's figures were published; what is left out is as the chip has it."""
 
     bits: int | None = field(None, at_least=1, at_most=MOST_BITS)  # of the converter
-    time_ns: float | None = field(None, above=0.0)  # of a conversion, or of a pass of the array
-    rows: int | None = field(None, at_least=1)  # of the crossbar
-    columns: int | None = field(None, at_least=1)
-    lines: int | None = field(None, at_least=1)  # of a tile that are converted
-    values: int | None = field(None, at_least=1)  # that a tile takes in and gives for one vector
-    value_bits: int | None = field(None, at_least=1)  # of one of them
-    width_bits: int | None = field(None, at_least=1)  # of a link
-    pitch_mm: float | None = field(None, above=0.0)  # from tile to tile, which a link spans
-    devices_per_cell: int | None = field(None, at_least=1)
-    node_nm: float | None = field(None, above=0.0)  # of the technology
+    time_ns: float | None = field(None, at_least=1e-6, at_most=1e12)  # of a conversion or an array's pass
+    rows: int | None = field(None, at_least=1, at_most=MOST_LINES)  # of the crossbar
+    columns: int | None = field(None, at_least=1, at_most=MOST_LINES)
+    lines: int | None = field(None, at_least=1, at_most=MOST_VALUES)  # of a tile that are converted
+    values: int | None = field(None, at_least=1, at_most=MOST_VALUES)  # in and out of a tile, a vector
+    value_bits: int | None = field(None, at_least=1, at_most=MOST_VALUES)  # of one of them
+    width_bits: int | None = field(None, at_least=1, at_most=MOST_VALUES)  # of a link
+    pitch_mm: float | None = field(None, at_least=1e-6, at_most=1e3)  # from tile to tile, which a link spans
+    devices_per_cell: int | None = field(None, at_least=1, at_most=64)
+    node_nm: float | None = field(None, at_least=1.0, at_most=1000.0)  # of the technology
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +145,7 @@ class Part:
 
     name: str
     per: str = "tile"  # tile, chip, or a cluster's name
-    count: float | None = field(None, above=0.0, at_most=1e9)  # None: as many as the design needs
+    count: float | None = field(None, at_least=1e-9, at_most=1e9)  # None: as many as the design needs
     model: str = ""  # how it follows the chip's design
     at: DesignPoint = DesignPoint()
     area_mm2: Figure = UNKNOWN  # of one

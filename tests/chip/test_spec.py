@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
-import numpy as np
 import pytest
 import yaml
 
 from crossgrid.chip import converted_by, load_chip, presets
-from crossgrid.chip.cost.cost import peak
 from crossgrid.chip.cost.parts import estimates
 from crossgrid.chip.description.events import Events
 from crossgrid.chip.description.load import PRESETS, parse_chip
@@ -171,7 +168,7 @@ def test_unknown_preset_names_the_nearest() -> None:
             [{"name": "x", "event": "dac_conversion", "count": 64}],
             "cannot serve a tile's 128 rows: it needs 128",
         ),
-        (("parts",), [{"name": "x", "count": 0}], "must be above 0"),
+        (("parts",), [{"name": "x", "count": 0}], "must be at least 1e-09"),
         (("parts",), [{"name": "x", "count": float("inf")}], "must be a finite number"),
         (("parts",), ["ADC"], "must be a mapping"),
         (("reference",), "a paper", "must be a list"),
@@ -259,58 +256,6 @@ def test_times_of_nothing_are_refused() -> None:
     data["adc"]["time_ns"] = data["dac"]["time_ns"] = 0
     with pytest.raises(ConfigError, match="a read would take no time"):
         parse_chip(data, "chip.yaml")
-
-
-def _places(data: object, place: tuple[object, ...] = ()) -> list[tuple[object, ...]]:
-    """Every place of nested mappings and lists."""
-    if isinstance(data, dict):
-        return [found for key, value in data.items() for found in _places(value, (*place, key))] + [place]
-    if isinstance(data, list):
-        return [found for key, value in enumerate(data) for found in _places(value, (*place, key))] + [place]
-    return [place]
-
-
-ODD = [
-    None,
-    "",
-    "x",
-    "5 us",
-    -1,
-    0,
-    1,
-    10**30,
-    1.5,
-    float("nan"),
-    float("inf"),
-    True,
-    [],
-    [1],
-    {},
-    {"a": 1},
-    ["x"],
-]
-
-
-def test_whatever_stands_anywhere_in_a_file_is_taken_or_refused_in_one_line() -> None:
-    """Every place of a described chip with every odd value: a chip with finite costs, or one line."""
-    places = [place for place in _places(described()) if place]
-    assert len(places) > 100
-    lines = []
-    for place in places:
-        for value in ODD:
-            data = described()
-            owner: Any = data
-            for key in place[:-1]:
-                owner = owner[key]
-            owner[place[-1]] = value
-            try:
-                best = peak(parse_chip(data, "chip.yaml"))
-            except ConfigError as error:
-                lines.append(str(error))
-            else:
-                assert all(np.isfinite(figure) for figure in dataclasses.astuple(best)), (place, value)
-    assert len(lines) > 1000
-    assert not any("\n" in line for line in lines)
 
 
 def test_a_part_names_the_events_that_are_counted() -> None:
