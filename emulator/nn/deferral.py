@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from .initial import pass_over
+
 if TYPE_CHECKING:
     from .base import AnalogLayer
 
@@ -49,13 +51,13 @@ class Deferrals:
         layer.deferral = deferral
 
     def find_generators(self) -> None:
-        """Draw, and forget, what the conversion would have drawn: where the generator stood each time."""
+        """Pass over what the conversion would have drawn: where the generator stood each time."""
         with torch.random.fork_rng(devices=[]):
             torch.set_rng_state(self.generator)
             for deferral in self.each:
                 deferral.generator = torch.get_rng_state()
                 if deferral.layer is not None:
-                    deferral.layer.draw_initial()
+                    pass_over(deferral.layer.draw_initial)
 
 
 #: the conversion that goes on without numbers; a plain True: layers are made one by one

@@ -11,7 +11,7 @@ crosspoint). One call gives four words; where a line has many draws its index is
 ``line // 4`` in the counter and word ``line % 4``.
 
 ``naive`` (numpy), ``cpu`` (numba) and ``cuda`` (Triton) give the same words; ``formulas`` turns words
-into uniforms and normals.
+into uniforms and normals. ``mersenne`` moves torch's own generator on, whose state layers' keys follow from.
 """
 
 from .address import Stream, counter_high, new_key, tile_key
