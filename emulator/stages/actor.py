@@ -18,6 +18,7 @@ from ray import cloudpickle
 from torch import Tensor, nn
 
 from ..actors.addresses import ActorAddress, Endpoint
+from ..hosts.executor import LocalExecutor
 from ..hosts.grid import Ticks, TileGrid
 from ..hosts.moving import move
 from ..model.analog_model import analog_matrices
@@ -25,6 +26,7 @@ from ..model.filling import Filling
 from ..model.joining import flatten
 from ..nn.matrix import AnalogMatrix
 from ..tiles.bank import Floats
+from ..tiles.layer import HostedLayer
 from ..tiles.layer_spec import LayerSpec
 from ..tiles.messages import Message
 from .cut import Cut
@@ -34,8 +36,8 @@ from .packing import packed
 from .passing import Passages
 from .training import INPUT, Passed, StageTraining, Step
 
-#: the logical time of layers, by their numbers
-Clocks = dict[int, tuple[int, ...]]
+#: of layers, by their numbers, what every read moves: the logical time, and running averages of inputs
+Clocks = dict[int, tuple[tuple[int, ...], list[Floats]]]
 
 
 class StageActor:
@@ -131,13 +133,17 @@ class StageActor:
         return part, self.training.states()
 
     def clocks(self) -> Clocks:
-        """The logical time of each layer."""
-        return {number: astuple(matrix.grid.ticks) for number, matrix in self.layers.items()}
+        """The logical time of each layer, and its tiles' running averages."""
+        return {
+            number: (astuple(matrix.grid.ticks), _hosted(matrix).averages())
+            for number, matrix in self.layers.items()
+        }
 
     def set_clocks(self, clocks: Clocks) -> None:
         """Let the layers go on at that time."""
-        for number, ticks in clocks.items():
+        for number, (ticks, averages) in clocks.items():
             self.layers[number].grid.ticks = Ticks(*ticks)
+            _hosted(self.layers[number]).set_averages(averages)
 
     def program(self, layers: Sequence[int]) -> Clocks:
         """Write the weights of layers to their devices; the clocks afterwards."""
@@ -175,6 +181,13 @@ class StageActor:
         import resource
 
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
+
+
+def _hosted(matrix: AnalogMatrix) -> HostedLayer:
+    """The tiles of a matrix, which are in this process."""
+    executor = matrix.grid.executor
+    assert isinstance(executor, LocalExecutor)
+    return executor.worker.layers[matrix.grid.layer]
 
 
 def _take_spec(matrix: AnalogMatrix, spec: LayerSpec) -> None:

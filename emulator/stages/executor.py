@@ -28,7 +28,7 @@ from ..actors.launch import start_ray, wait_until_gone
 from ..actors.lent import Lent
 from ..actors.wire import Letter, receive, send
 from ..config.recovery import Recovery
-from ..errors import ProtocolError, TileError
+from ..errors import BackendError, ProtocolError, TileError
 from ..hosts.executor import Answered, Hosting, Keeper, Recovered
 from ..hosts.grid import TileGrid
 from ..hosts.interrupts import Uninterrupted
@@ -39,7 +39,7 @@ from ..tiles.bank import Floats
 from ..tiles.layer_spec import LayerSpec
 from ..tiles.messages import Answer, Message, ReadState, ReadWeights, Stats
 from .cut import Cut
-from .launch import STEP, Stage, StageLauncher, given
+from .launch import STEP, Stage, StageGone, StageLauncher, answers, given
 from .letters import LETTERS, Abandon, Values
 from .passing import Passages
 from .trainer import StageTrainer
@@ -81,7 +81,7 @@ class StageExecutor:
         self.wanted: dict[bool, tuple[tuple[str, ...], ...]] = {}  # what stages hand on, training or not
         self.stages: list[Stage] = []
         self.directory = RunDirectory()
-        self.launcher = StageLauncher(cut, weights, self.directory.path, update_delay)
+        self.launcher = StageLauncher(cut, weights, self.directory.path, update_delay, timeout_s)
         self.trainer = StageTrainer(self)
         self.lent = Lent()
         try:
@@ -91,6 +91,13 @@ class StageExecutor:
             self.stage_of_layer = {layer: stage for stage in self.stages for layer in stage.layers}
             self.launcher.start(self.stages)
             self.launcher.connect(self.stages, range(cut.count))
+            for stage, clocks in zip(self.stages, self.tell_all("clocks"), strict=True):
+                stage.clocks = clocks
+        except StageGone as error:
+            self.close()
+            raise BackendError(
+                "a stage of the model died while it started; see Ray's logs (memory?)"
+            ) from error
         except BaseException:
             self.close()
             raise
@@ -113,8 +120,8 @@ class StageExecutor:
                 if own:
                     asked.append((stage, (own, *more), getattr(stage.actor, what).remote(own, *more)))
             try:
-                clocks = given([promise for *_, promise in asked], None)
-            except ray.exceptions.RayActorError:
+                clocks = answers([(stage, promise) for stage, _, promise in asked], self.timeout_s)
+            except StageGone:
                 self.revive(also=[stage for stage, *_ in asked])  # those that live may have done it
                 continue
             for (stage, arguments, _), after in zip(asked, clocks, strict=True):
@@ -161,11 +168,10 @@ class StageExecutor:
         while True:
             stage = self.stage_of_layer[layer]
             try:
-                return given([getattr(stage.actor, what).remote(*arguments)], self.timeout_s)[0]
-            except ray.exceptions.RayActorError:
+                promise = getattr(stage.actor, what).remote(*arguments)
+                return answers([(stage, promise)], self.timeout_s)[0]
+            except StageGone:
                 self.revive()
-            except ray.exceptions.GetTimeoutError:
-                raise TileError(f"{stage.where} did not answer within {self.timeout_s:g} s") from None
 
     def submit(self, host: int, message: Message[Answer], wanted: bool = True) -> Answered[Answer]:
         """Ask the tiles of a layer.
@@ -237,7 +243,7 @@ class StageExecutor:
             s.number: s.actor.infer.remote(self.round, len(parts), wanted[s.number]) for s in self.stages
         }
         sent = got = 0
-        heard, whole = time.monotonic(), False
+        heard = time.monotonic()
         try:
             while got < len(parts):
                 while sent < min(len(parts), got + depth + self.cut.count - 1):
@@ -247,13 +253,10 @@ class StageExecutor:
                     sent += 1
                 found = self._receive()
                 if found is None:
-                    if self._look(promises):
-                        return
+                    self._look(promises)
                     if time.monotonic() - heard > self.timeout_s:
-                        raise TileError(
-                            f"the stages gave nothing for {self.timeout_s:g} s; one hangs or is too slow: "
-                            "raise timeout_s, or give smaller micro-batches"
-                        )
+                        self.require_stopped(promises, f"gave nothing for {self.timeout_s:g} s")
+                        raise StageGone
                     continue
                 heard = time.monotonic()
                 if found.batch != got:
@@ -261,18 +264,16 @@ class StageExecutor:
                 got += 1
                 if got > skip:
                     yield found.tensors()
-            try:
-                ended = given(list(promises.values()), self.timeout_s)
-            except ray.exceptions.RayActorError:
-                self.revive()
-                return
+            ended = answers([(s, promises[s.number]) for s in self.stages], self.timeout_s)
             for stage, clocks in zip(self.stages, ended, strict=True):
                 stage.clocks = clocks
-            whole = True
+            promises.clear()
+        except StageGone:
+            self.give_up(promises)
+            self.revive()
         finally:
+            self.give_up(promises)
             self.busy = False
-            if not whole:
-                self.give_up(promises)
 
     def _receive(self) -> Values | None:
         """What the last stage gave, of this round."""
@@ -282,26 +283,44 @@ class StageExecutor:
             content = receive(self.launcher.replies, LETTERS, self.lent).content
         return content if isinstance(content, Values) and content.round == self.round else None
 
-    def _look(self, promises: Mapping[int, Any]) -> bool:
-        """Raise what a stage failed with; whether one had died, and was replaced."""
+    def _look(self, promises: Mapping[int, Any]) -> None:
+        """Raise what a stage failed with, or that it is gone."""
         ended, _ = ray.wait(list(promises.values()), num_returns=len(promises), timeout=0)
         for promise in ended:
-            try:
-                given([promise], None)
-            except ray.exceptions.RayActorError:
-                self.give_up(promises)
-                self.revive()
-                return True
-        return False
+            given([promise], None)
 
-    def give_up(self, promises: Mapping[int, Any]) -> None:
-        """Let the stages leave a round; afterwards their clocks are those of before it."""
+    def require_stopped(self, promises: dict[int, Any], what: str) -> None:
+        """Leave a round that takes too long, and end the stages that do not leave it: they are stopped.
+
+        Raises:
+            TileError: all left it: none is stopped, and one is too slow.
+        """
+        if not self.give_up(promises):
+            raise TileError(
+                f"the stages {what}, and none is stopped: one is too slow: raise timeout_s, which is for "
+                "one micro-batch, or give smaller ones"
+            )
+
+    def give_up(self, promises: dict[int, Any]) -> bool:
+        """Let the stages leave a round; afterwards their clocks are those of before it.
+
+        Whether one is stopped: it did not leave in time, and was ended.
+        """
+        if not promises:
+            return False
         for stage in self.stages:
             with Uninterrupted(), contextlib.suppress(zmq.ZMQError):
                 send(stage.socket, Letter(Abandon(self.round), 0, False), zmq.NOBLOCK)
-        ray.wait(list(promises.values()), num_returns=len(promises), timeout=self.timeout_s)
-        with contextlib.suppress(ray.exceptions.RayError):
-            ray.get([s.actor.set_clocks.remote(s.clocks) for s in self.stages], timeout=self.timeout_s)
+        _, waiting = ray.wait(list(promises.values()), num_returns=len(promises), timeout=self.timeout_s)
+        stopped = [stage for stage in self.stages if promises[stage.number] in waiting]
+        promises.clear()
+        for stage in stopped:
+            stage.end(f"did not leave a round within {self.timeout_s:g} s")
+        for stage in self.stages:
+            if not stage.lost:
+                with contextlib.suppress(StageGone):
+                    answers([(stage, stage.actor.set_clocks.remote(stage.clocks))], self.timeout_s)
+        return bool(stopped)
 
     def revive(self, also: Sequence[Stage] = ()) -> None:
         """Start the stages again that are gone, and others; let them go on where the last round ended.
@@ -314,15 +333,16 @@ class StageExecutor:
             try:
                 self._replace(also)
                 break
-            except ray.exceptions.RayActorError:  # one more died meanwhile
+            except StageGone:  # one more died meanwhile
                 also = self.stages
         self.recovered.seconds += time.monotonic() - began
 
     def _replace(self, also: Sequence[Stage]) -> None:
-        gone = [stage for stage in self.stages if stage.is_gone]
+        gone = [stage for stage in self.stages if stage.find_out(self.timeout_s)]
         for stage in gone:
             self._require_hope(stage)
-            LOG.warning("%s died; it is started again", stage.where)
+            LOG.warning("%s %s; it is started again", stage.where, stage.lost)
+            stage.end(stage.lost)  # what Ray cannot reach may come back
             stage.socket.close(linger=0)
         learnt = any(what == STEP for _, what, _ in self.stages[0].told)
         others = [s for s in self.stages if s not in gone and (learnt or s in also)]
@@ -336,14 +356,14 @@ class StageExecutor:
     def _require_hope(self, stage: Stage) -> None:
         recovery, now = self.recovery, time.monotonic()
         if recovery is None:
-            raise TileError(f"{stage.where} died; emulation.recovery = cg.Recovery() starts it again")
+            raise TileError(f"{stage.where} {stage.lost}; emulation.recovery = cg.Recovery() starts it again")
         stage.deaths.append(now)
         while stage.deaths[0] < now - recovery.storm_s:
             stage.deaths.popleft()
         if len(stage.deaths) > recovery.restarts:
             raise TileError(
-                f"{stage.where} died, for the {len(stage.deaths)}. time in {recovery.storm_s:g} s: look for "
-                "the cause in Ray's logs (memory?), or raise emulation.recovery.restarts"
+                f"{stage.where} {stage.lost}, for the {len(stage.deaths)}. time in {recovery.storm_s:g} s: "
+                "look for the cause in Ray's logs (memory?), or raise emulation.recovery.restarts"
             )
 
     def _again(self, stages: Sequence[Stage]) -> None:
@@ -357,34 +377,38 @@ class StageExecutor:
                 queue = waiting[stage.number]
                 while queue and queue[0][1] != STEP:
                     clocks, what, arguments = queue.popleft()
-                    given([stage.actor.set_clocks.remote(clocks)], None)
-                    given([getattr(stage.actor, what).remote(*arguments)], None)
+                    answers([(stage, stage.actor.set_clocks.remote(clocks))], self.timeout_s)
+                    answers([(stage, getattr(stage.actor, what).remote(*arguments))], self.timeout_s)
             steps = [queue.popleft() for queue in waiting.values() if queue]
             if steps:
                 pairs = zip(stages, steps, strict=True)
-                given([s.actor.set_clocks.remote(clocks) for s, (clocks, *_) in pairs], None)
+                answers([(s, s.actor.set_clocks.remote(clocks)) for s, (clocks, *_) in pairs], self.timeout_s)
                 self.trainer.repeat(steps[0][2][0])
-        given([s.actor.set_clocks.remote(s.clocks) for s in stages], None)
+        answers([(s, s.actor.set_clocks.remote(s.clocks)) for s in stages], self.timeout_s)
 
     def snapshot(self) -> None:
         """Let all stages go on from here where one dies, and forget what they were told before."""
         made = [s.actor.snapshot.options(num_returns=2).remote() for s in self.stages]
-        ray.wait([states for _, states in made], num_returns=len(made))
-        given([states for _, states in made], None)
+        asked = [(stage, states) for stage, (_, states) in zip(self.stages, made, strict=True)]
+        answers(asked, self.timeout_s)
         for stage, (part, states) in zip(self.stages, made, strict=True):
             stage.packed, stage.states = part, states
             stage.told.clear()
 
     def tell_all(self, what: str, *arguments: Any) -> list[Any]:
-        """What the stages answer; Ray's error where one is gone."""
-        return given([getattr(s.actor, what).remote(*arguments) for s in self.stages], None)
+        """What the stages answer.
+
+        Raises:
+            StageGone: one died, or is stopped.
+        """
+        return answers([(s, getattr(s.actor, what).remote(*arguments)) for s in self.stages], self.timeout_s)
 
     def ask_all(self, what: str, *arguments: Any) -> list[Any]:
         """What the stages answer, which changes nothing or may be done twice."""
         while True:
             try:
                 return self.tell_all(what, *arguments)
-            except ray.exceptions.RayActorError:
+            except StageGone:
                 self.revive()
 
     def settle(self) -> CrossgridError | None:

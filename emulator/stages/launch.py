@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import os
+import signal
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import astuple, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import ray
@@ -38,6 +41,10 @@ STAGE_BYTES, INFERENCE_BYTES = 400 << 20, 5
 STEP = "step"
 
 
+class StageGone(Exception):
+    """A stage's process is gone: it died, or it was stopped for too long and is ended."""
+
+
 @dataclass(slots=True)
 class Stage:
     """The driver's end of one stage, and of those that follow it where it dies."""
@@ -47,7 +54,7 @@ class Stage:
     threads: int
     specs: dict[str, LayerSpec]  # of its analog matrices, by name
     layers: list[int]  # their numbers
-    clocks: Clocks  # of its layers, when the last round ended
+    clocks: Clocks = field(default_factory=dict)  # of its layers, when the last round ended
     packed: Any = None  # its part of the model, in Ray's store: as it began, or at the last snapshot
     states: Any = None  # of its optimizers at the last snapshot; None: there was none
     actor: Any = None
@@ -56,6 +63,7 @@ class Stage:
     # what changed it since, when
     told: list[tuple[Clocks, str, tuple[Any, ...]]] = field(default_factory=list)
     deaths: deque[float] = field(default_factory=deque)
+    lost: str = ""  # why it is to be replaced, where that is known
 
     @property
     def where(self) -> str:
@@ -63,24 +71,34 @@ class Stage:
         address: ActorAddress = self.address
         return f"stage {self.number} (process {address.pid} on node {self.node.name[:8]})"
 
-    @property
-    def is_gone(self) -> bool:
-        """Whether its process is there no more."""
-        try:
-            ray.get(self.actor.where.remote(), timeout=10.0)
-        except ray.exceptions.RayActorError:
-            return True
-        except ray.exceptions.GetTimeoutError:
-            pass
-        return False
+    def find_out(self, timeout_s: float) -> bool:
+        """Whether its process is there no more; one that does not answer either is ended."""
+        if not self.lost:
+            with contextlib.suppress(StageGone):
+                answers([(self, self.actor.where.remote())], timeout_s)
+                return False
+            self.lost = self.lost or "died"
+        return True
+
+    def end(self, why: str) -> None:
+        """End its process, whatever that does: a stopped one does not hear Ray, but the system."""
+        self.lost = why
+        with contextlib.suppress(Exception):  # it may be gone, and Ray too
+            ray.kill(self.actor)
+        if not self.address.endpoint.public_key:  # on this machine
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.address.pid, signal.SIGKILL)
 
 
 class StageLauncher:
     """Starts the stages of one model."""
 
-    def __init__(self, cut: Cut, weights: str | None, directory: str, update_delay: int) -> None:
+    def __init__(
+        self, cut: Cut, weights: str | None, directory: str, update_delay: int, timeout_s: float
+    ) -> None:
         """``weights`` are files with the numbers of a model that has none; sockets are in ``directory``."""
         self.cut, self.weights, self.directory, self.update_delay = cut, weights, directory, update_delay
+        self.timeout_s = timeout_s
         context: Any = zmq.Context.instance()
         self.replies = context.socket(zmq.PULL)  # where the last stage sends what comes out
         FLOW.apply(self.replies)
@@ -104,7 +122,6 @@ class StageLauncher:
             stage = Stage(
                 number, node, max(1, int(node.processors) // homes.count(node)),
                 {specs[k].name: specs[k] for k in layers}, layers,
-                {k: astuple(grids[k].ticks) for k in layers},
             )  # fmt: skip
             _require_room(stage, model, self.cut, homes.count(node))
             stage.packed = ray.put(packed(model, self.cut, number, {id(grids[k]) for k in layers}))
@@ -116,6 +133,7 @@ class StageLauncher:
 
         Raises:
             BackendError: one does not start.
+            StageGone: one died meanwhile.
         """
         made: Any = ray.remote(StageActor)
         warming = self.warm([stage for stage in stages if stage.actor is None])
@@ -123,8 +141,9 @@ class StageLauncher:
             placed = NodeAffinitySchedulingStrategy(stage.node.name, soft=stage.actor is not None)
             options = made.options(num_cpus=0, scheduling_strategy=placed)
             stage.actor = options.remote(stage.number, stage.threads, self.at)
+            stage.lost = ""
         try:
-            addresses = ray.get([stage.actor.where.remote() for stage in stages], timeout=START_SECONDS)
+            addresses = given([stage.actor.where.remote() for stage in stages], START_SECONDS)
             for stage, address in zip(stages, addresses, strict=True):
                 stage.address, stage.socket = address, address.endpoint.connected(FLOW)
             given(warming, None)
@@ -136,12 +155,12 @@ class StageLauncher:
 
     def load(self, stages: Sequence[Stage]) -> None:
         """Let stages load their parts, those of before too: as they began, or were at the last snapshot."""
-        promises = []
+        asked = []
         for s in stages:
             files = self.weights if s.states is None else None  # a snapshot has all numbers
             how = self.cut, files, self.update_delay
-            promises.append(s.actor.load.remote(s.packed, s.specs, *how, s.states))
-        given(promises, None)
+            asked.append((s, s.actor.load.remote(s.packed, s.specs, *how, s.states)))
+        answers(asked, max(self.timeout_s, START_SECONDS))
 
     def warm(self, stages: Sequence[Stage]) -> list[Any]:
         """Compile the kernels once a node, in a process that ends then: the promises of it."""
@@ -157,13 +176,36 @@ class StageLauncher:
     def connect(self, stages: Sequence[Stage], numbers: Iterable[int]) -> None:
         """Let stages send to the next one or the driver, and to the one before."""
         ends = [None, *(stage.address.endpoint for stage in stages), self.endpoint]
-        given([stages[n].actor.connect.remote(ends[n + 2], ends[n]) for n in numbers], None)
+        asked = [(stages[n], stages[n].actor.connect.remote(ends[n + 2], ends[n])) for n in numbers]
+        answers(asked, self.timeout_s)
+
+
+def answers(asked: Sequence[tuple[Stage, Any]], timeout_s: float) -> list[Any]:
+    """What stages answer; their errors are raised as they were.
+
+    Raises:
+        StageGone: one died, or said nothing for ``timeout_s`` and was ended.
+    """
+    promises = [promise for _, promise in asked]
+    _, waiting = ray.wait(promises, num_returns=len(promises), timeout=timeout_s)
+    for stage, promise in asked:
+        if promise in waiting:
+            stage.end(f"did not answer within {timeout_s:g} s")
+    if waiting:
+        raise StageGone
+    return given(promises, None)
 
 
 def given(promises: Sequence[Any], seconds: float | None) -> list[Any]:
-    """What stages give back; their errors are raised as they were."""
+    """What stages give back; their errors are raised as they were.
+
+    Raises:
+        StageGone: one died.
+    """
     try:
         found: list[Any] = ray.get(list(promises), timeout=seconds)
+    except ray.exceptions.RayActorError as error:
+        raise StageGone from error
     except ray.exceptions.RayTaskError as error:
         cause: BaseException = error.cause
         if isinstance(cause, (CrossgridError, Abandoned)):

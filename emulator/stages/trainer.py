@@ -18,14 +18,13 @@ from crossgrid.kernels.errors import ConfigError
 
 from ..actors.wire import Letter, send
 from ..config.recovery import Recovery
-from ..errors import TileError
 from ..hosts.grid import TileGrid
 from ..hosts.interrupts import Uninterrupted
 from ..model.deferred import put
 from ..model.joining import Criterion, clip_factor, total_norm
 from ..nn.dropout import step_key
 from ..nn.hooks.listening import Listener
-from .launch import STEP, Stage, given
+from .launch import STEP, Stage, StageGone, answers, given
 from .letters import Values
 from .optimizers import Options, Recipe, names_of, options_of, recipe_of
 from .training import INPUT, Passed, Step
@@ -117,7 +116,7 @@ class StageTrainer:
                 if revived and told is not None:
                     self._gradients(told)
                 return do()
-            except ray.exceptions.RayActorError:
+            except StageGone:
                 self.executor.revive(self.executor.stages)  # those that live have done a part of the step
                 revived = True
 
@@ -156,7 +155,6 @@ class StageTrainer:
             s.number: s.actor.train.remote(executor.round, step if s.number == last else others)
             for s in executor.stages
         }
-        whole = False
         try:
             for number, part in enumerate(parts):
                 content = Values.of(executor.round, number, {INPUT: part})
@@ -166,17 +164,16 @@ class StageTrainer:
             while waiting:
                 ended, waiting = ray.wait(waiting, num_returns=1, timeout=limit_s)
                 if not ended:
-                    raise TileError(
-                        f"no stage ended {len(parts)} micro-batches within {limit_s:g} s; one hangs or is "
-                        "too slow: raise timeout_s, which is for one, or give smaller batches"
-                    )
+                    what = f"did not end {len(parts)} micro-batches within {limit_s:g} s"
+                    executor.require_stopped(promises, what)
+                    raise StageGone
                 given(ended, None)
-            whole = True
+            passed = [each for each, _ in given([*promises.values()], None)]
+            promises.clear()
+            return passed
         finally:
+            executor.give_up(promises)
             executor.busy = False
-            if not whole:
-                executor.give_up(promises)
-        return [passed for passed, _ in given([*promises.values()], None)]
 
     def _update(self, told: Told) -> None:
         """Let the stages make the update of a step."""
@@ -218,10 +215,9 @@ class StageTrainer:
 
     def build(self, stages: Sequence[Stage]) -> None:
         """Let stages that were just loaded build their parts of all optimizers."""
-        given(
-            [s.actor.of_training.remote("build", *each) for s in stages for each in enumerate(self._recipes)],
-            None,
-        )
+        for each in enumerate(self._recipes):
+            asked = [(s, s.actor.of_training.remote("build", *each)) for s in stages]
+            answers(asked, self.executor.timeout_s)
 
     def _known_as(self, optimizer: torch.optim.Optimizer) -> int:
         """The number of an optimizer, which the stages have built."""

@@ -212,6 +212,15 @@ class TileBank:
             for name, values in state.items()
         }
 
+    def averages(self) -> tuple[Floats, Floats]:
+        """The running averages that reads forward and backward scale inputs by, [tiles]."""
+        return self.forward_read.average_T.copy(), self.backward_read.average_T.copy()
+
+    def set_averages(self, forward_T: Floats, backward_T: Floats) -> None:
+        """Take over what ``averages`` gave."""
+        self.forward_read.average_T[:] = forward_T
+        self.backward_read.average_T[:] = backward_T
+
     def given_shapes(self) -> dict[str, tuple[int, ...]]:
         """The shapes that populations of devices have in the state of a tile that was given them."""
         return {f"cell.{name}": each.given_shape for name, each in self.cell.populations().items()}

@@ -320,6 +320,15 @@ class HostedLayer:
             group.forget_modified()
             group.bank.load_state([states[tile.block] for tile in group.tiles])
 
+    def averages(self) -> list[Floats]:
+        """Running averages of inputs, which alone every read moves: of each group forward and backward."""
+        return [each for group in self.groups for each in group.bank.averages()]
+
+    def set_averages(self, averages: Sequence[Floats]) -> None:
+        """Take over what ``averages`` gave."""
+        for group, *both in zip(self.groups, averages[::2], averages[1::2], strict=True):
+            group.bank.set_averages(*both)
+
     def counters(self, of_process: Mapping[str, float]) -> dict[int, dict[str, float]]:
         """What each block's tile has done, with what all tiles of the process share."""
         found: dict[int, dict[str, float]] = {}

@@ -180,6 +180,59 @@ def test_a_stage_that_is_killed_costs_time_alone(kills: int) -> None:
 
 
 @pytest.mark.usefixtures("ray_session")
+def test_a_stopped_stage_is_replaced_after_its_time_and_does_not_answer_for_its_successor() -> None:
+    """Stopped in an inference, before a programming, and before the next inference."""
+    expected, model = made(chain, INFERENCE), made(chain, INFERENCE)
+    with cg.emulate(expected) as running:
+        wanted = [running.infer(floats(), micro_batch=1)]
+        cg.program_analog_weights(expected)
+        wanted += [running.infer(floats(), micro_batch=1) for _ in range(2)]
+    with cg.emulate(model, backend="ray", stages=2, timeout_s=2.0) as running:
+        stopped = []
+
+        def stop(stage: int) -> float:
+            stopped.append(running.stages.stages[stage].address.pid)
+            os.kill(stopped[-1], signal.SIGSTOP)
+            return time.monotonic()
+
+        found: list[Tensor] = []
+        for each, _ in running.stages.infer(iter(floats().split(1)), depth=1):
+            found.append(each)
+            if len(found) == 3:
+                began = stop(1)
+        assert time.monotonic() - began > 2.0
+        began = stop(0)
+        cg.program_analog_weights(model)
+        assert time.monotonic() - began > 2.0
+        outputs = [torch.cat(found), running.infer(floats(), micro_batch=1)]
+        stop(0)
+        outputs.append(running.infer(floats(), micro_batch=1))
+        assert all(map(torch.equal, outputs, wanted))
+        assert running.totals.recovered.restarts == len(stopped)
+        assert not [pid for pid in stopped if Path(f"/proc/{pid}").exists()]
+    assert as_bytes(model) == as_bytes(expected)
+
+
+class Waits(nn.Module):
+    """Gives what it gets three seconds later, where it is real."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        time.sleep(0.0 if x.is_meta else 3.0)
+        return x
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_a_stage_that_is_slow_and_not_stopped_is_said() -> None:
+    """It leaves the round when it is told: a longer time is the way out, not another process."""
+    model = made(lambda: nn.Sequential(Waits(), nn.Linear(12, 12), nn.Linear(12, 4)), INFERENCE)
+    with cg.emulate(model, backend="ray", stages=2, timeout_s=2.0) as running:
+        with pytest.raises(cg.TileError, match="gave nothing for 2 s, and none is stopped: one is too slow"):
+            running.infer(floats())
+        assert running.totals.recovered.restarts == 0
+        assert len(running.weights()) == 2
+
+
+@pytest.mark.usefixtures("ray_session")
 def test_without_recovery_a_dead_stage_is_named() -> None:
     emulation = cg.emulate(made(chain, INFERENCE), backend="ray", stages=2)
     emulation.recovery = None

@@ -1,0 +1,142 @@
+"""Kills at random moments: a run that is disturbed and one that is not, a tally of what kills cost."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+import crossgrid as cg
+
+#: where the tally goes, if anywhere
+TALLY = os.environ.get("CROSSGRID_CHAOS_JSON")
+
+
+@dataclass
+class Tally:
+    """What one fault did, tried again and again."""
+
+    fault: str
+    tried: int = 0
+    survived: int = 0
+    seconds: list[float] = field(default_factory=list)  # that each cost
+
+    def note(self) -> None:
+        """Add it to the file of the suite's run, where one is wanted."""
+        if TALLY:
+            with Path(TALLY).open("a") as file:
+                file.write(json.dumps(asdict(self)) + "\n")
+
+
+@dataclass
+class Victims:
+    """The processes of a run, which some thread kills at random moments."""
+
+    running: cg.Emulation
+    doing: str = ""  # what the run is at
+    killed: list[str] = field(default_factory=list)  # what it was at when a process was killed
+    tallies: dict[str, Tally] = field(default_factory=dict)
+
+    def pids(self) -> list[int]:
+        """The processes that are to be killed."""
+        if self.running.stages is not None:
+            return [int(stage.address.pid) for stage in self.running.stages.stages]
+        executor: Any = self.running.executor
+        return [int(host.address.pid) for host in executor.hosts]
+
+    @contextmanager
+    def at(self, doing: str) -> Iterator[None]:
+        """The run is at something; the seconds that are lost meanwhile are its kills'."""
+        assert self.running.executor is not None
+        recovered, before = self.running.executor.recovered, len(self.killed)
+        seconds, self.doing = recovered.seconds, doing
+        yield
+        if recovered.seconds > seconds:
+            kills = max(len(self.killed) - before, 1)
+            tally = self.tallies.setdefault(doing, Tally(doing))
+            tally.tried += kills
+            tally.survived += kills
+            tally.seconds.append((recovered.seconds - seconds) / kills)
+
+    @contextmanager
+    def hunted(self, seed: int, seconds: float) -> Iterator[None]:
+        """Random processes are killed, on average every ``seconds``."""
+        drawn, ended = random.Random(seed), threading.Event()
+
+        def run() -> None:
+            while not ended.wait(drawn.expovariate(1 / seconds)):
+                try:
+                    os.kill(drawn.choice(self.pids()), signal.SIGKILL)
+                except ProcessLookupError:
+                    continue  # it is dead already, and its successor is on its way
+                self.killed.append(self.doing)
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+
+
+def a_day(
+    running: cg.Emulation, optimizer: torch.optim.Optimizer, data: Any, number: int, folder: Path,
+    victims: Victims,
+) -> list[torch.Tensor]:  # fmt: skip
+    """A training step, and now and then an inference, a programming, a save."""
+    loss_of, found = nn.CrossEntropyLoss(), []
+    with victims.at("train_step"):
+        found.append(torch.tensor(running.train_step(*data[number % len(data)], loss_of, optimizer, 2)))
+    if number % 4 == 1:
+        with victims.at("infer"):
+            found.append(running.infer(data[0][0], micro_batch=3))
+    if number % 6 == 2 and not running.layers[0][1].grid.spec.learns:
+        with victims.at("program"):
+            cg.program_analog_weights(running.model)
+            cg.drift_analog_weights(running.model, 60.0)
+            found.append(running.infer(data[0][0], micro_batch=3))
+    if number % 5 == 3:
+        with victims.at("save"):
+            running.save(folder, optimizer, batch=number)
+    return found
+
+
+def disturbed(
+    make: Callable[[], Any], data: Any, folder: Path, seed: int, at_least: int, seconds: float, **where: Any
+) -> Victims:
+    """Train in processes until so many were killed, and as long in this one without; all must be equal."""
+    model, optimizer = make()
+    emulation = cg.emulate(model, backend="ray", **where)
+    emulation.recovery = cg.Recovery(snapshot_messages=7, restarts=1000)
+    outputs: list[list[torch.Tensor]] = []
+    with emulation as running:
+        victims = Victims(running)
+        with victims.hunted(seed, seconds):
+            while len(victims.killed) < at_least or len(outputs) < len(data):
+                outputs.append(a_day(running, optimizer, data, len(outputs), folder / "there", victims))
+        assert running.executor.recovered.restarts >= at_least - len(victims.pids())
+    found = cg.weights_sha256(model), model.state_dict(), optimizer.state_dict()["state"]
+    model, optimizer = make()
+    with cg.emulate(model) as running:
+        for number, known in enumerate(outputs):
+            again = a_day(running, optimizer, data, number, folder / "here", Victims(running))
+            assert all(map(torch.equal, known, again)), f"step {number} of {len(outputs)}"
+    assert cg.weights_sha256(model) == found[0]
+    assert all(torch.equal(found[1][name], values) for name, values in model.state_dict().items())
+    assert _tensors(optimizer.state_dict()["state"]) == _tensors(found[2])
+    return victims
+
+
+def _tensors(states: Any) -> list[bytes]:
+    return [v.numpy().tobytes() for each in states.values() for v in each.values() if torch.is_tensor(v)]
