@@ -167,6 +167,20 @@ def test_packed_is_within_five_percent_of_the_area_bound(model: str) -> None:
     assert map_layers(layers, "hermes-64", "packed").tiles_used <= 1.05 * bound
 
 
+def test_packed_resnet9_takes_the_fewest_tiles_of_its_blocks() -> None:
+    """By hand, of 256 x 256: 28 blocks of 224 outputs and more than 128 inputs exclude each other, and leave
+    room for fc alone; 5 blocks of 1,024 vectors, the most of all, exclude everyone; 6 of 112 outputs pair up;
+    the shortcuts of 112 x 56 and 224 x 112 fit beside none of these, and each other."""
+    plan = map_layers(zoo_layers("resnet9"), "hermes-64", "packed")
+    out = plan.table["out_stop"] - plan.table["out_start"]
+    in_ = plan.table["in_stop"] - plan.table["in_start"]
+    vectors = np.array([layer.reuse for layer in plan.layers])[plan.table["layer"]]
+    wide, busy = (out == 224) & (in_ > 128), vectors == 1024
+    pairs = (out == 112) & (in_ > 128)
+    assert (wide.sum(), busy.sum(), pairs.sum()) == (28, 5, 6)
+    assert plan.tiles_used == 28 + 5 + 6 // 2 + 1
+
+
 @settings(max_examples=60, deadline=None)
 @given(layers=LAYERS, tile=TILES, chips=st.integers(1, 3))
 def test_time_multiplexed_fits_any_model_and_programs_no_layer_twice(

@@ -7,7 +7,9 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import chip_beside
 import yaml
+from chip_costs import cost, each, table
 
 from crossgrid.chip import Chip, Join, LayerShape, load_chip, map_layers
 from crossgrid.chip.cost.cost import Cost, cost_of, peak
@@ -29,21 +31,6 @@ DESIGN = (
      "15 / 35 / 77 / 162 / 333"),
     ("links.width_bits", (16, 32, 64, 128), "147 each", "4.96 each", "77 each"),
 )  # fmt: skip
-
-
-def cost(model: str, chip: Chip | str, strategy: str = "per-layer", chips: int | None = None) -> Cost:
-    chip = load_chip(chip)
-    return cost_of(map_layers(zoo_layers(model), chip, strategy, chips), chip)
-
-
-def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [heads, ["---"] * len(heads), *rows]
-    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
-
-
-def each(values: Sequence[float], form: str) -> str:
-    texts = [format(value, form) for value in values]
-    return f"{texts[0]} each" if len(set(texts)) == 1 else " / ".join(texts)
 
 
 def demo_with(field: str, value: int) -> Chip:
@@ -149,7 +136,7 @@ def published() -> str:
          f"{crossbars('vgg16')}, {crossbars('resnet50')}"],
         ["energy of a run against its plan", "equal", "7 times apart", "1 %"],
     ]  # fmt: skip
-    return table(["", "published", "before", "after"], rows)
+    return table(["", "published", "before", "after"], [*rows, *chip_beside.published()])
 
 
 def without_traffic(model: str, strategy: str) -> Cost:
@@ -169,9 +156,16 @@ def latencies() -> str:
         ("ResNet-18, `replicated`", "resnet18", "replicated", "1,193", "164"),
         ("ResNet-50, `replicated`", "resnet50", "replicated", "4,197", "363"),
         ("VGG-16, `replicated`", "vgg16", "replicated", "5,819", "771"),
+        ("U-Net", "unet", "per-layer", "", ""),
+        ("U-Net, `replicated`", "unet", "replicated", "", "5.7 times less"),
     ):
         found = (without_traffic(model, strategy), cost(model, "hermes-64", strategy))
-        rows.append([name, before, outside, *(f"{one.latency_ns / 1e3:,.1f}" for one in found)])
+        in_turn = found[0].latency_in_turn_ns
+        less = "" if before else f": {in_turn / found[0].latency_ns:.1f} times less"
+        rows.append([
+            name, before or f"{in_turn / 1e3:,.0f} now", outside or "–",
+            f"{found[0].latency_ns / 1e3:,.1f}{less}", f"{found[1].latency_ns / 1e3:,.1f}",
+        ])  # fmt: skip
     heads = ["", "layer by layer, before", "outside, no traffic", "ours, no traffic", "ours, with traffic"]
     return table(heads, rows)
 
@@ -202,7 +196,7 @@ def links() -> str:
         cost_of(map_layers(zoo_layers("vgg8"), chip, placement=way), chip).crossing_bits
         for way in ("traffic", "row-major")
     ]
-    replicated = [interval("resnet18", "replicated", chips) for chips in (8, 16, 24)]
+    once, trees = (chip_beside.on_isaac(multicast=multicast) for multicast in (False, True))
     packed = map_layers(zoo_layers("resnet18"), chip, "packed")
     lstm = cost_of(map_layers(recurrent(), chip, "replicated", 80), chip).interval_ns / 1e3
     rows = [
@@ -212,8 +206,9 @@ def links() -> str:
          f"{interval('bert-base'):.1f} µs; sums in one tile {bert:.1f}, outside 176"],
         ["ResNet-50, `replicated`, 7 chips", "208 µs",
          f"{interval('resnet50', 'replicated', 7):.0f} µs; 301 outside, in layer order"],
-        ["ResNet-18, `replicated`, 8 / 16 / 24 chips", "26.1 / 11.3 / – µs",
-         " / ".join(f"{value:.0f}" for value in replicated) + " µs"],
+        ["ResNet-18, `replicated`, on `isaac`", "105.6 µs",
+         f"{once.interval_ns / 1e3:.1f} µs; with multicast {trees.interval_ns / 1e3:.1f}, its fullest link "
+         f"{trees.slowest_link_ns / 1e3:.1f}; outside links of 1,098 and 27"],
         ["LSTM 2 x 650, 35 steps, 80 chips", "0.27 µs", f"{lstm:.2f} µs; no copies of states"],
         ["MobileNetV2", "7,242 tiles, 87 mJ",
          f"{mobile.tiles_used} tiles, {cost_of(mobile, chip).energy_pj / 1e9:.1f} mJ, the same interval "
@@ -282,7 +277,8 @@ def many_core_sums() -> str:
 
 #: of an outside review: crossbars of 256 x 256 that the weights fill, tiles of `per-layer` and `packed` then
 MAPPED = (
-    ("resnet18", "201", "179"), ("resnet50", "422", "390"), ("vgg16", "2,121", "2,113"),
+    ("resnet9", "–", "33"), ("resnet18", "201", "179"), ("resnet50", "422", "390"),
+    ("vgg16", "2,121", "2,113"),
     ("mobilenet-v2", "7,242", "54"), ("vit-b-16", "1,317", "1,317"), ("bert-base", "1,305", "1,305"),
     ("gpt2", "1,887", "1,885"), ("LSTM 2 x 650", "–", "–"), ("unet", "454", "431"),
 )  # fmt: skip
@@ -345,6 +341,7 @@ TABLES: dict[
 str, Callable[[], str]] = {
     "design": design, "published": published, "stages": many_core_stages, "sums": many_core_sums,
     "latencies": latencies, "links": links, "mapped": mapped, "placed": placed,
+    **chip_beside.TABLES,
 }  # fmt: skip
 
 
