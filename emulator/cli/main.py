@@ -55,6 +55,11 @@ COMMANDS: dict[str, Command] = {
         sweeps.sweep_arguments,
         sweeps.run_sweep,
     ),
+    "sensitivity": Command(
+        "say which layer's converters, noise, drift or faults cost the accuracy",
+        sweeps.sensitivity_arguments,
+        sweeps.run_sensitivity,
+    ),
     "inspect": Command("say what is in a saved run", runs.inspect_arguments, runs.run_inspect),
     "demo": Command("train LeNet5 on a chip's tiles", running.demo_arguments, running.run_demo),
     "doctor": Command("look at this machine, or at a model", running.doctor_arguments, running.run_doctor),

@@ -18,16 +18,14 @@ from ..run.specs import with_periphery
 from ..tiles.layer_spec import placed
 
 
-def numbers_of(
-    model: nn.Module, plan: MappingPlan, peripheries: dict[str, bytes], drift_s: float | None
-) -> str:
+def numbers_of(model: nn.Module, plan: MappingPlan, peripheries: dict[str, bytes], aged: Any) -> str:
     """A digest of everything that a model's outputs on a plan depend on, beside its weights and inputs.
 
     That is how each layer is cut, its devices' key, and its configuration with the chip's converters
     (``peripheries_of``). Where a block sits, with whom it shares a tile and how many copies of it there are
-    decides no number.
+    decides no number. ``aged`` tells what is programmed and when it is read.
     """
-    digest = hashlib.blake2b(repr(drift_s).encode(), digest_size=6)
+    digest = hashlib.blake2b(repr(aged).encode(), digest_size=6)
     for name, layer in require_analog(model):
         spec = placed(layer.grid.spec, name, plan, layer.grid.spec.rpu_config)
         said = {each.name: getattr(spec, each.name) for each in fields(spec) if each.name != "rpu_config"} | {

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 from crossgrid.kernels.errors import ConfigError
 
-from .figures import figures
-from .front import AXES, MORE_IS_BETTER
+from .figures import AXES, MORE_IS_BETTER, figures
 
 if TYPE_CHECKING:
     from .result import Sweep

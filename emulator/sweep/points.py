@@ -6,13 +6,13 @@ import contextlib
 import copy
 import io
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from crossgrid.chip import MappingPlan, map_layers
+from crossgrid.chip import Chip, MappingPlan, map_layers
 from crossgrid.chip.description.adc import shortfall
 from crossgrid.chip.reports.report import Report
 from crossgrid.chip.schedule.schedule import schedule
@@ -24,11 +24,11 @@ from ..run.emulate import emulate
 from ..shapes.analog import traced_shapes
 from ..shapes.attempts import attempt
 from ..shapes.counting import ModelShapes
-from .figures import figures
+from .alone import Aged, aged, check_setting, faulty, isolated, layer_names
+from .figures import Row, figures
 from .numbers import numbers_of, peripheries_of
-from .settings import Setting, config_of
+from .settings import Setting, Settings, config_of
 from .study import Point, Study
-from .table import Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,7 @@ class Bench:
     _loaded: tuple[nn.Module, Any, Tensor, Tensor] | None = None
     _converted: dict[str, tuple[nn.Module, ModelShapes]] = field(default_factory=dict)
     _said: dict[tuple[str, str], dict[str, bytes]] = field(default_factory=dict)
+    _alone: dict[str, nn.Module] = field(default_factory=dict)
 
     def cost(self, point: Point, setting: Setting) -> Costed:
         """The point's plan and what it costs.
@@ -56,7 +57,7 @@ class Bench:
             ConfigError: it does not fit, or a value cannot be.
         """
         chip = setting.chip
-        model, shapes = self._analog(setting)
+        _, shapes = self._analog(setting)
         chips = chip.chips if setting.chips is None else setting.chips
         plan = map_layers(shapes.layers, chip, setting.strategy, chips, setting.placement, shapes.digital)
         report = Report.of(plan, chip)
@@ -72,7 +73,7 @@ class Bench:
             "utilization": plan.utilization,
             "tiles_busy": report.tiles_busy,
             "bottleneck": cost.bottleneck,
-            "numbers": numbers_of(model, plan, self._peripheries(setting, model), setting.drift_s),
+            "numbers": self._numbers(setting, plan),
             "warning": shortfall(chip),
         }
         if self.study.schedule is not None:
@@ -90,14 +91,12 @@ class Bench:
         """The share of inputs that the model on the point's tiles gives the right label for."""
         _, _, x, labels = self.load()
         setting = costed.setting
-        model = copy.deepcopy(self._analog(setting)[0])
+        model, chip, plan, aged = self._run(setting, costed.plan)
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), torch.random.fork_rng([]):
             warnings.simplefilter("ignore", UserWarning)  # the row says where a converter falls short
             torch.manual_seed(setting.seed)
-            with emulate(model, setting.chip, plan=costed.plan) as running:
-                if setting.drift_s is not None:
-                    program_analog_weights(model)
-                    drift_analog_weights(model, float(setting.drift_s))
+            with emulate(model, chip, plan=plan) as running:
+                _age(model, setting, aged)
                 outputs = attempt(
                     lambda: running.infer(x, self.study.batch), "the model fails on the study's inputs",
                     "give inputs and a batch that it takes",
@@ -129,12 +128,54 @@ class Bench:
             if next(iter(analog_matrices(model)), None) is None:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore", UserWarning)
-                    config = config_of(self.study.config, setting.config)
+                    config = faulty(config_of(self.study.config, setting.config), setting.faults)
                     model = convert_to_analog(copy.deepcopy(model), config, seed=setting.seed).eval()
-            elif setting.config:
+            elif setting.config or setting.faults:
                 raise ConfigError("the model is analog and keeps its configuration: give a digital one")
             self._converted[key] = model, traced_shapes(model, require_analog(model), example)
         return self._converted[key]
+
+    def with_study(self, study: Study) -> Bench:
+        """The same model and data, which are not loaded again, for other parameters."""
+        return Bench(study, self._loaded, self._converted)
+
+    def layers(self) -> list[str]:
+        """The layers that a study's ``layer`` can name."""
+        settings = Settings(self.study)
+        return layer_names(self._analog(settings.of(next(self.study.points())))[0])
+
+    def _numbers(self, setting: Setting, plan: MappingPlan) -> str:
+        """The digest of a point's numbers."""
+        if setting.layer is None and setting.cause is None:
+            model = self._analog(setting)[0]
+            aged = setting.drift_s if setting.faults == 0.0 else (setting.drift_s, setting.faults)
+            return numbers_of(model, plan, self._peripheries(setting, model), aged)
+        model, chip, plan, alone = self._run(setting, plan)
+        assert alone is not None
+        told = alone.drift_s, sorted(alone.layers)
+        return numbers_of(model, plan, peripheries_of(model, chip), told)
+
+    def _run(self, setting: Setting, plan: MappingPlan) -> tuple[nn.Module, Chip, MappingPlan, Aged | None]:
+        """What is emulated for a setting: a copy of the model, the chip, the plan, what is programmed.
+
+        With a layer and a cause the model's layers have the converters that they are to have, and the chip
+        leaves numbers alone.
+        """
+        model = self._analog(setting)[0]
+        if setting.layer is None and setting.cause is None:
+            return copy.deepcopy(model), setting.chip, plan, None
+        names = layer_names(model)
+        check_setting(setting, names)
+        digital = self.load()[0]
+        if next(iter(analog_matrices(digital)), None) is not None:
+            raise ConfigError("the model is analog and keeps its configuration: give a digital one")
+        key = f"{_key(setting)} {setting.layer} {setting.cause} {setting.drift_s} {setting.chip.identity()}"
+        if key not in self._alone:
+            self._alone.clear()  # the next point's is another one, and a model may be large
+            self._alone[key] = isolated(digital, config_of(self.study.config, setting.config), setting)
+        exact = replace(setting.chip, ideal=True)
+        moved = replace(plan, chip_identity=exact.identity())
+        return copy.deepcopy(self._alone[key]), exact, moved, aged(setting, names)
 
     def _peripheries(self, setting: Setting, model: nn.Module) -> dict[str, bytes]:
         key = _key(setting), setting.chip.identity()
@@ -145,7 +186,21 @@ class Bench:
 
 def _key(setting: Setting) -> str:
     """What a model is converted by."""
-    return repr((sorted(setting.config.items()), setting.seed))
+    return repr((sorted(setting.config.items()), setting.seed, setting.faults))
+
+
+def _age(model: nn.Module, setting: Setting, alone: Aged | None) -> None:
+    """Program what a setting has programmed, and let its time pass."""
+    if alone is None:
+        if setting.drift_s is not None or setting.faults > 0.0:
+            program_analog_weights(model)
+        if setting.drift_s is not None:
+            drift_analog_weights(model, float(setting.drift_s))
+        return
+    for matrix in alone.matrices(model):
+        matrix.program()
+        if alone.drift_s is not None:
+            matrix.drift(float(alone.drift_s))
 
 
 def blank(study: Study, point: Point, error: str = "") -> Row:

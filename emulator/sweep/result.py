@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from .front import front
+from .figures import Row, front
 from .study import Study
-from .table import Row
 
 
 @dataclass(frozen=True, slots=True)

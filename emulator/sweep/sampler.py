@@ -13,9 +13,8 @@ from typing import Any
 
 from crossgrid.kernels.errors import ConfigError, shown, unknown
 
-from .front import AXES, MORE_IS_BETTER
+from .figures import AXES, MORE_IS_BETTER, Row
 from .study import Point, Study
-from .table import Row
 
 #: a study's names of Optuna's samplers
 SAMPLERS = {"nsga2": "NSGAIISampler", "tpe": "TPESampler", "random": "RandomSampler"}

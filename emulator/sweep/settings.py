@@ -15,6 +15,7 @@ from crossgrid.chip.description.load import chip_data, parse_chip
 from crossgrid.kernels.errors import ConfigError, shown, unknown
 
 from ..config import presets, rpu
+from ..config.causes import check_stuck
 from ..config.rpu import RPUConfig
 from .study import Point, Study
 
@@ -30,6 +31,9 @@ class Setting:
     chips: int | None
     drift_s: float | None
     seed: int
+    faults: float = 0.0
+    layer: str | None = None
+    cause: str | None = None
 
 
 class Settings:
@@ -52,7 +56,7 @@ class Settings:
         config = {path.removeprefix("config."): v for path, v in values.items() if path.startswith("config.")}
         plain = {
             name: values.get(name, getattr(study, name))
-            for name in ("strategy", "placement", "chips", "drift_s", "seed")
+            for name in ("strategy", "placement", "chips", "drift_s", "seed", "faults", "layer", "cause")
         }
         _check_plain(plain)
         return Setting(self._chip(of_chip), config, **plain)
@@ -73,6 +77,7 @@ def _check_plain(values: Mapping[str, Any]) -> None:
         raise ConfigError(f"drift_s = {shown(drift)} must be seconds of at least 0, or null")
     if type(seed) is not int or seed < 0:
         raise ConfigError(f"seed = {shown(seed)} must be an integer of at least 0")
+    check_stuck(values["faults"])
 
 
 def _assign(data: Any, way: list[str], value: Any, path: str) -> None:

@@ -26,7 +26,10 @@ from .figures import COLUMNS
 MOST_POINTS = 1_000_000
 
 #: what a study may vary beside fields of ``chip.`` and ``config.``
-ROOTS = ("chip", "config", "strategy", "placement", "chips", "drift_s", "seed")
+ROOTS = ("chip", "config", "strategy", "placement", "chips", "drift_s", "seed", "faults", "layer", "cause")
+
+#: settings that tell studies apart only where they are set: rows from before there were such stay valid
+LATER = ("sampler", "schedule", "faults", "layer", "cause")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +49,20 @@ class Study:
         model: ``FILE.py:CALLABLE`` that gives a trained model (or one and an example input), or the model.
         data: ``FILE.py:CALLABLE`` that gives inputs and labels, two tensors, or the pair.
         parameters: for each path (``chip.adc.bits``, ``config.forward.out_noise``, ``strategy``,
-            ``placement``, ``chips``, ``drift_s``, ``seed``) its values. A parameter of any other name has
-            mappings of paths to values, which change together, with a ``label``.
+            ``placement``, ``chips``, ``drift_s``, ``seed``, ``faults``, ``layer``, ``cause``) its values. A
+            parameter of any other name has mappings of paths to values, which change together, with a
+            ``label``.
         chip: a preset's name or a YAML file: where each point begins.
         config: a configuration's name; a model that is analog already keeps its own.
         strategy, placement, chips: as in ``emulate``.
         drift_s: seconds after programming at which the accuracy is taken; None: without programming.
         seed: of the devices.
+        faults: fraction of the devices that programming leaves stuck, half of them without conductance, half
+            at the largest.
+        layer, cause: where they are given, the numbers are those of a model in which this layer alone (by
+            its name in the model; ``all`` or ``none``) is wrong by this cause alone: ``adc``, ``dac``,
+            ``read`` (noise and wires), ``programming``, ``drift``, ``faults``, or ``all`` that the study has.
+            Everything else is exact. The cost is the chip's. See ``sensitivity``.
         batch: inputs that go through the tiles together. It changes no number.
         samples: inputs to take at most; all by default.
         sampler: which points of all combinations are computed, see ``Sampler``: a mapping of ``name`` (nsga2,
@@ -72,6 +82,9 @@ class Study:
     chips: int | None = None
     drift_s: float | None = None
     seed: int = 0
+    faults: float = 0.0
+    layer: str | None = None
+    cause: str | None = None
     batch: int = 250
     samples: int | None = None
     sampler: Mapping[str, Any] | None = None
@@ -161,7 +174,7 @@ class Study:
         digest = hashlib.blake2b(digest_size=6)
         for spec in fields(self):
             value = getattr(self, spec.name)
-            left_out = value is None and spec.name in ("sampler", "schedule")
+            left_out = value == spec.default and spec.name in LATER
             if not left_out and spec.name not in ("folder", "batch"):
                 _add(digest, spec.name, value)
         for name in (self.model, self.data, self.chip):
@@ -211,8 +224,22 @@ def as_study(study: Study | Mapping[str, Any] | str | os.PathLike[str]) -> Study
     """
     if isinstance(study, Study):
         return study
+    where = "study" if isinstance(study, Mapping) else f"study '{Path(study)}'"
+    return _made(study_of(study), where)
+
+
+def study_of(study: Study | Mapping[str, Any] | str | os.PathLike[str]) -> dict[str, Any]:
+    """What a study says, by its fields' names, whether it can be made or not.
+
+    Raises:
+        ConfigError: it cannot be read, or lacks model or data, or has a key that does not exist.
+    """
+    if isinstance(study, Study):
+        return {spec.name: getattr(study, spec.name) for spec in fields(Study)}
     if isinstance(study, Mapping):
-        return _made(dict(study), "study")
+        return _checked(dict(study), "study")
+    if not isinstance(study, (str, os.PathLike)):
+        raise ConfigError(f"study = {shown(study)} must be a YAML file, a mapping or a Study")
     path = Path(study)
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -223,15 +250,22 @@ def as_study(study: Study | Mapping[str, Any] | str | os.PathLike[str]) -> Study
         raise ConfigError(f"study '{path}' is no readable YAML: {said:.300}") from None
     if not isinstance(data, dict):
         raise ConfigError(f"study '{path}' holds a {type(data).__name__}; give model, data and parameters")
-    return _made({"folder": path.parent, **data}, f"study '{path}'")
+    return _checked({"folder": path.parent, **data}, f"study '{path}'")
 
 
-def _made(data: dict[str, Any], where: str) -> Study:
+def _checked(data: dict[str, Any], where: str) -> dict[str, Any]:
+    """The fields, each of which exists."""
     known = [spec.name for spec in fields(Study)]
     for key in data:
         if key not in known:
             raise unknown(f"key of {where}", str(key), known)
-    for key in ("model", "data", "parameters"):
+    for key in ("model", "data"):
         if key not in data:
             raise ConfigError(f"{where} has no '{key}'; give model, data and parameters")
+    return data
+
+
+def _made(data: dict[str, Any], where: str) -> Study:
+    if "parameters" not in data:
+        raise ConfigError(f"{where} has no 'parameters'; give model, data and parameters")
     return Study(**data)

@@ -12,12 +12,13 @@ from typing import Any, Literal
 from crossgrid.kernels.errors import ConfigError, CrossgridError, UnknownNameError, nearest
 
 from ..run.progress import progress_bar
+from .figures import Row
 from .points import Bench, Costed, accuracy_or_error, blank
 from .result import Sweep
 from .sampler import Sampler, sample
 from .settings import Settings
 from .study import Point, Study, as_study
-from .table import Row, read_rows, write_rows
+from .table import read_rows, write_rows
 
 #: seconds between two writings of the rows: what a kill costs at most, beside the emulation that it ends
 EVERY_S = 1.0
@@ -51,12 +52,19 @@ def sweep(
         ConfigError: the study cannot be read, a parameter does not exist, the rows are another study's.
         BackendError: Ray is not installed or does not start.
     """
+    read = as_study(study)
+    return computed(read, rows, backend, workers, Bench(read))
+
+
+def computed(
+    read: Study, rows: str | os.PathLike[str] | None, backend: str, workers: int | None, bench: Bench
+) -> Sweep:
+    """The sweep of a study whose model and data ``bench`` may have loaded already; see ``sweep``."""
     if backend not in BACKENDS:
         raise ConfigError(f"backend = {backend!r} does not exist: {nearest(str(backend), BACKENDS)}")
     started = time.monotonic()
-    read = as_study(study)
     sampler = None if read.sampler is None else Sampler.of(read.sampler)
-    state = _State(read, None if rows is None else Path(rows))
+    state = _State(read, None if rows is None else Path(rows), bench)
     kept = len(state.rows)
     if sampler is None:
         emulations = state.compute(read.points(), len(read), backend, workers)
@@ -90,12 +98,11 @@ class _State:
 
     study: Study
     path: Path | None
+    bench: Bench
     rows: dict[int, Row] = field(init=False)
-    bench: Bench = field(init=False)
     written: float = field(default_factory=time.monotonic, init=False)
 
     def __post_init__(self) -> None:
-        self.bench = Bench(self.study)
         self.rows = {} if self.path is None else read_rows(self.path, self.study)
 
     def compute(self, points: Iterable[Point], count: int, backend: str, workers: int | None) -> int:

@@ -15,10 +15,8 @@ from typing import Any
 
 from crossgrid.kernels.errors import ConfigError
 
-from .figures import ALL_FIGURES, figures
+from .figures import ALL_FIGURES, Row, figures
 from .study import Study
-
-Row = dict[str, Any]
 
 
 def columns(study: Study) -> list[str]:

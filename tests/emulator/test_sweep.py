@@ -20,7 +20,7 @@ from torch import nn
 import crossgrid as cg
 from crossgrid.chip.cost.cost import cost_of
 from crossgrid.emulator.cli.main import main
-from crossgrid.emulator.sweep.front import front
+from crossgrid.emulator.sweep.figures import front
 from crossgrid.emulator.sweep.settings import Settings
 from crossgrid.emulator.sweep.study import as_study
 
@@ -227,14 +227,8 @@ def test_rows_that_are_missing_take_equal_numbers_from_those_that_are_there(tmp_
     assert rows.read_bytes() == whole
 
 
-def test_a_killed_sweep_goes_on(tmp_path: Path) -> None:
-    """Killed when some rows are there, called again: the file of an undisturbed sweep, byte for byte."""
-    settings = yaml.safe_load((EXAMPLES / "10_design_space.yaml").read_text())
-    settings["parameters"]["tile"] = settings["parameters"]["tile"][2:]
-    settings |= {"model": f"{EXAMPLES}/digits_cnn.py:net", "data": f"{EXAMPLES}/digits_cnn.py:test_set"}
-    path, rows = tmp_path / "study.yaml", tmp_path / "rows.csv"
-    path.write_text(yaml.safe_dump(settings, sort_keys=False))
-    command = [sys.executable, "-m", "crossgrid.commands", "sweep", str(path), "--rows", str(rows)]
+def _killed_in_the_middle(command: list[str], rows: Path) -> list[str]:
+    """Run ``command`` until it has written some rows, kill it: the points of these rows."""
     running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     deadline = time.monotonic() + 200
     while not rows.exists() and running.poll() is None and time.monotonic() < deadline:
@@ -243,7 +237,18 @@ def test_a_killed_sweep_goes_on(tmp_path: Path) -> None:
     running.communicate()
     assert running.returncode == -signal.SIGKILL
     with rows.open(newline="") as file:
-        killed = [row["point"] for row in csv.DictReader(file)]
+        return [row["point"] for row in csv.DictReader(file)]
+
+
+def test_a_killed_sweep_goes_on(tmp_path: Path) -> None:
+    """Killed when some rows are there, called again: the file of an undisturbed sweep, byte for byte."""
+    settings = yaml.safe_load((EXAMPLES / "10_design_space.yaml").read_text())
+    settings["parameters"]["tile"] = settings["parameters"]["tile"][2:]
+    settings |= {"model": f"{EXAMPLES}/digits_cnn.py:net", "data": f"{EXAMPLES}/digits_cnn.py:test_set"}
+    path, rows = tmp_path / "study.yaml", tmp_path / "rows.csv"
+    path.write_text(yaml.safe_dump(settings, sort_keys=False))
+    command = [sys.executable, "-m", "crossgrid.commands", "sweep", str(path), "--rows", str(rows)]
+    killed = _killed_in_the_middle(command, rows)
     assert 0 < len(killed) < 90
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=250)
     found = re.search(r"90 points, (\d+) emulations, (\d+) rows kept", done.stdout)
@@ -282,6 +287,25 @@ def test_a_sampler_s_points_are_those_of_its_seed(name: str, tmp_path: Path) -> 
     assert all({**grid[row["point"]], "study": ""} == {**row, "study": ""} for row in done.rows)
     other = cg.sweep(study(parameters=SAMPLED, sampler={"name": name, "points": 20, "seed": 4}))
     assert [row["point"] for row in other.rows] != [row["point"] for row in done.rows]
+
+
+def test_a_killed_sampler_goes_on(tmp_path: Path) -> None:
+    """SIGKILL in the middle, the same command again: the file of an undisturbed sweep, byte for byte."""
+    pytest.importorskip("optuna", reason="an extra: pip install 'crossgrid[samplers]'")
+    settings = yaml.safe_load((EXAMPLES / "10_design_space.yaml").read_text())
+    settings |= {"model": f"{EXAMPLES}/digits_cnn.py:net", "data": f"{EXAMPLES}/digits_cnn.py:test_set"}
+    settings |= {"sampler": {"name": "nsga2", "points": 48, "seed": 2}}
+    path, rows = tmp_path / "study.yaml", tmp_path / "rows.csv"
+    path.write_text(yaml.safe_dump(settings, sort_keys=False))
+    command = [sys.executable, "-m", "crossgrid.commands", "sweep", str(path), "--rows", str(rows)]
+    killed = _killed_in_the_middle(command, rows)
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=250)
+    found = re.search(r"(\d+) points, \d+ emulations, (\d+) rows kept", done.stdout)
+    assert found is not None, done.stdout
+    assert int(found[2]) == len(killed) < int(found[1]) <= 48
+    undisturbed = tmp_path / "undisturbed.csv"
+    cg.sweep(path, undisturbed)
+    assert undisturbed.read_bytes() == rows.read_bytes()
 
 
 @pytest.mark.parametrize(
