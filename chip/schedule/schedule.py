@@ -8,7 +8,7 @@ several layers fill, buffers with an end, rounds of reprogramming.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from numbers import Integral
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from ..cost.traffic import traffic_of
 from ..description.load import load_chip
 from ..description.spec import Chip
 from ..plan.plan import MappingPlan, check_chip
+from .bottlenecks import Bound, Loads, TileLoad, bound, busiest, busiest_of_layers
 from .events import WAITS, State, Work, new_state, run
 from .links import FollowedLinks, followed_links
 from .work import Edge, Tiles, edges_of, room_of, tiles_of, work_of
@@ -62,6 +63,7 @@ class Schedule:
     interval_ns: float  # from one output to the next, over the second half of the stream
     layers: tuple[LayerTimes, ...]
     tile_busy: np.ndarray  # [used tiles]: part of the interval in which each works
+    loads: Loads  # the same, layer by layer
     tile_buffer_bytes: np.ndarray  # [used tiles]: the most that each one's buffer held
     links: tuple[
         tuple[str, float], ...
@@ -93,6 +95,16 @@ class Schedule:
         """What the busiest tiles of all layers waited for, added up."""
         return {wait: sum(layer.stalls_ns[wait] for layer in self.layers) for wait in WAITS}
 
+    @property
+    def bound(self) -> Bound:
+        """What sets the interval: a tile, a link, programming, arrivals, or waiting for each other."""
+        return bound(self)
+
+    @property
+    def busiest(self) -> tuple[TileLoad, ...]:
+        """The busiest tiles and the layers on them, the busiest first."""
+        return busiest(self)
+
     def as_dict(self) -> dict[str, Any]:
         """What the schedule says, as plain data."""
         return {
@@ -104,15 +116,22 @@ class Schedule:
             "finished_ns": self.finished_ns.tolist(),
             "stalls_ns": self.stalls_ns,
             "tiles_busy": float(self.tile_busy.mean()),
+            "tiles": self.plan.used_tiles.tolist(),
             "tile_busy": self.tile_busy.tolist(),
+            "bound": {**asdict(self.bound), "text": str(self.bound)},
+            "busiest": [
+                {**asdict(load), "layers": [{"name": n, "busy": part} for n, part in load.layers]}
+                for load in self.busiest
+            ],
             "tile_buffer_peak_bytes": self.tile_buffer_bytes.tolist(),
             "links": [{"name": name, "busy": busy} for name, busy in self.links],
             "layers": [
                 {
                     "name": layer.name, "begin_ns": layer.begin_ns, "end_ns": layer.end_ns,
                     "busy": layer.busy, "stalls_ns": layer.stalls_ns, "buffer_peak_bytes": layer.buffer_bytes,
+                    "tile": tile, "tile_busy": busy,
                 }
-                for layer in self.layers
+                for layer, (tile, busy) in zip(self.layers, busiest_of_layers(self), strict=True)
             ],
         }  # fmt: skip
 
@@ -256,6 +275,7 @@ def _result(
         interval_ns=interval,
         layers=layers,
         tile_busy=tile_ns * share,
+        loads=_loads(slot, tiles, share),
         tile_buffer_bytes=np.bincount(slot, state.peak[tiles.layer] * tiles.held, minlength=plan.tiles_used),
         links=tuple(zip(links.names, (links.total_ns * share).tolist(), strict=True)),
         spans=spans,
@@ -263,6 +283,14 @@ def _result(
         program_ns=work.program_ns,
         events=events,
     )
+
+
+def _loads(slot: np.ndarray, tiles: Tiles, share: float) -> Loads:
+    """What each tile does for each layer, in all rounds."""
+    layers = int(tiles.layer.max(initial=0)) + 1
+    keys, where = np.unique(slot.astype(np.int64) * layers + tiles.layer, return_inverse=True)
+    busy = np.bincount(where, tiles.busy_ns, minlength=len(keys)) * share
+    return Loads(*np.divmod(keys, layers), busy)
 
 
 def _interval(work: Work, finished: np.ndarray) -> float:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
+from .bottlenecks import busiest_of_layers
 from .events import WAITS
 
 if TYPE_CHECKING:
@@ -16,11 +17,13 @@ if TYPE_CHECKING:
 LINES = 40
 #: what of a schedule's links is named
 FULLEST = 3
+#: layers of a tile that are named
+MOST_LAYERS = 6
 
 
 def print_schedule(found: Schedule) -> None:
     """Print it."""
-    console = Console()
+    console = Console(markup=False)
     if not console.is_terminal:
         console.width = 160
     console.print(_summary(found), highlight=False)
@@ -34,21 +37,37 @@ def print_schedule(found: Schedule) -> None:
         "begins µs",
         "ends µs",
         "busy",
+        "tile",
         *(f"waits for {wait} µs" for wait in WAITS),
         "buffer bytes",
     )
     for head in heads:
         table.add_column(head, justify="left" if head == "layer" else "right")
-    for layer in (found.layers[k] for k in shown):
+    tiles = busiest_of_layers(found)
+    for layer, (tile, _) in ((found.layers[k], tiles[k]) for k in shown):
         waits = (f"{layer.stalls_ns[wait] / 1e3:,.3f}" for wait in WAITS)
         times = (f"{ns / 1e3:,.3f}" for ns in (layer.begin_ns, layer.end_ns))
-        table.add_row(layer.name, *times, f"{layer.busy:.1%}", *waits, f"{layer.buffer_bytes:,.0f}")
+        table.add_row(layer.name, *times, f"{layer.busy:.1%}", tile, *waits, f"{layer.buffer_bytes:,.0f}")
     console.print(table)
+    console.print(_tiles(found))
+
+
+def _tiles(found: Schedule) -> Table:
+    """The busiest tiles and what they are busy with."""
+    left = len(found.tile_busy) - len(found.busiest)
+    title = "busiest tiles" + (f" ({left:,} others left out)" if left else "")
+    table = Table("tile", "busy", "with", title=title, title_justify="left")
+    for load in found.busiest:
+        parts = ", ".join(f"{name} {part:.1%}" for name, part in load.layers[:MOST_LAYERS])
+        more = len(load.layers) - MOST_LAYERS
+        table.add_row(load.tile, f"{load.busy:.1%}", parts + (f" and {more} more" if more > 0 else ""))
+    return table
 
 
 def _summary(found: Schedule) -> str:
     room = "without an end" if found.buffer_bytes is None else f"of {found.buffer_bytes:,.0f} bytes"
     lines = [
+        str(found.bound),
         f"{found.inputs} inputs: the first one after {found.latency_ns / 1e3:,.3f} µs, the last after "
         f"{float(found.finished_ns.max()) / 1e3:,.3f} µs; one every {found.interval_ns / 1e3:,.3f} µs",
         f"tiles work {float(found.tile_busy.mean()):.2%} of the time, "
