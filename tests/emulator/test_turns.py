@@ -85,6 +85,22 @@ def test_the_same_run_has_the_same_bits_and_depth_changes_none() -> None:
     assert not torch.equal(plain, outputs[0])
 
 
+def test_ray_programs_the_same_turns_with_the_same_bits() -> None:
+    """The n-th programming of a block is the same wherever its tile lives: outputs, weights and counts."""
+    found = []
+    for backend in ("local", "ray"):
+        with emulated(network(), backend=backend) as running:
+            outputs = running.infer(inputs(), 2)
+            tiles = [tile for layer in running.tile_weights().values() for tile in layer.values()]
+            found.append((outputs, tiles, running.programmings, running.report().events()))
+    (local, local_tiles, *local_counts), (ray, ray_tiles, *ray_counts) = found
+    assert torch.equal(local, ray)
+    assert len(local_tiles) == len(ray_tiles) == 3
+    assert all(torch.equal(*pair) for pair in zip(local_tiles, ray_tiles, strict=True))
+    assert local_counts == ray_counts
+    assert local_counts[0] == {"0": 3, "1": 1, "2": 3}
+
+
 def test_where_nothing_is_shared_every_layer_is_programmed_once() -> None:
     with emulated(network(), tiles=3) as running:
         assert running.plan is not None
