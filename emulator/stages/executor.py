@@ -344,6 +344,7 @@ class StageExecutor:
             LOG.warning("%s %s; it is started again", stage.where, stage.lost)
             stage.end(stage.lost)  # what Ray cannot reach may come back
             stage.socket.close(linger=0)
+            self.recovered.restarts += 1  # here: a further death meanwhile begins this anew
         learnt = any(what == STEP for _, what, _ in self.stages[0].told)
         others = [s for s in self.stages if s not in gone and (learnt or s in also)]
         self.launcher.start(gone)
@@ -351,7 +352,6 @@ class StageExecutor:
         self.launcher.load(others)
         self.trainer.build([*gone, *others])
         self._again([*gone, *others])
-        self.recovered.restarts += len(gone)
 
     def _require_hope(self, stage: Stage) -> None:
         recovery, now = self.recovery, time.monotonic()
