@@ -130,8 +130,9 @@ def test_stages_killed_at_random_moments_change_no_bit(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", list(MODELS))
 @pytest.mark.parametrize("seed", range(5))
 def test_a_hundred_kills_change_no_bit(name: str, where: dict[str, int], seed: int, tmp_path: Path) -> None:
-    """Ten a run, twenty runs: half of them of stages."""
-    victims = disturbed(MODELS[name], DATA, tmp_path, seed + 1, at_least=10, seconds=1.0, **where)
+    """Ten a run, twenty runs: half of them of stages, which take longer to start again."""
+    seconds = 6.0 if where else 1.0
+    victims = disturbed(MODELS[name], DATA, tmp_path, seed + 1, at_least=10, seconds=seconds, **where)
     assert len(victims.killed) >= 10
     for doing, tally in victims.tallies.items():
         tally.fault = f"SIGKILL of a {'stage' if where else 'tile actor'} in {doing}"
