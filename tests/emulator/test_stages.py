@@ -187,7 +187,7 @@ def test_a_stopped_stage_is_replaced_after_its_time_and_does_not_answer_for_its_
         wanted = [running.infer(floats(), micro_batch=1)]
         cg.program_analog_weights(expected)
         wanted += [running.infer(floats(), micro_batch=1) for _ in range(2)]
-    with cg.emulate(model, backend="ray", stages=2, timeout_s=2.0) as running:
+    with cg.emulate(model, backend="ray", stages=2, timeout_s=6.0) as running:
         stopped = []
 
         def stop(stage: int) -> float:
@@ -200,10 +200,10 @@ def test_a_stopped_stage_is_replaced_after_its_time_and_does_not_answer_for_its_
             found.append(each)
             if len(found) == 3:
                 began = stop(1)
-        assert time.monotonic() - began > 2.0
+        assert time.monotonic() - began > 6.0
         began = stop(0)
         cg.program_analog_weights(model)
-        assert time.monotonic() - began > 2.0
+        assert time.monotonic() - began > 6.0
         outputs = [torch.cat(found), running.infer(floats(), micro_batch=1)]
         stop(0)
         outputs.append(running.infer(floats(), micro_batch=1))
