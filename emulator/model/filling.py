@@ -266,14 +266,6 @@ class Filling:
         for _ in range(2 if matrix.layer.starts_drawn else 1):
             matrix.set_weights(weight, bias)
 
-    def find_generators(self) -> str:
-        """Find what keys follow from besides the numbers, which another process reads; the files' path."""
-        for layer in self._paths:
-            deferral = layer.deferral
-            if deferral is not None and deferral.generator is None:
-                deferral.conversion.find_generators()
-        return str(self.files.path.resolve())
-
     def end(self) -> None:
         """All numbers are there; of digitally trained matrices perhaps in the files still."""
         for layer in self._paths:

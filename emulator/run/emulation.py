@@ -379,7 +379,7 @@ class Emulation:
         """Whole layers in the processes of stages; numbers in files go there at once."""
         from ..stages.executor import StageExecutor
 
-        weights = None if self.filling is None else self.filling.find_generators()
+        weights = None if self.filling is None else str(self.filling.files.path.resolve())
         stages = StageExecutor(
             self.model, cut, specs, self._grids(), weights, self.timeout_s, self.recovery, self.update_delay
         )  # fmt: skip
