@@ -36,6 +36,8 @@ START_SECONDS = 180.0
 #: bytes of a stage with torch and numba before its part, and of a crosspoint that is programmed
 STAGE_BYTES, INFERENCE_BYTES = 400 << 20, 5
 
+#: seconds that an answer may take besides, a crosspoint: programming them takes a tenth of it on a busy machine
+SECONDS_A_CROSSPOINT = 1e-6
 
 #: the name of a training step, in which all stages take part, among what they were told
 STEP = "step"
@@ -70,6 +72,11 @@ class Stage:
         """Which one it is, for messages."""
         address: ActorAddress = self.address
         return f"stage {self.number} (process {address.pid} on node {self.node.name[:8]})"
+
+    @property
+    def crosspoints(self) -> int:
+        """How many it has."""
+        return sum(math.prod(tile.shape) for spec in self.specs.values() for tile in spec.tiles)
 
     def find_out(self, timeout_s: float) -> bool:
         """Whether its process is there no more; one that does not answer either is ended."""
@@ -184,13 +191,14 @@ def answers(asked: Sequence[tuple[Stage, Any]], timeout_s: float) -> list[Any]:
     """What stages answer; their errors are raised as they were.
 
     Raises:
-        StageGone: one died, or said nothing for ``timeout_s`` and was ended.
+        StageGone: one died, or said nothing for ``timeout_s`` and longer, as large as it is, and was ended.
     """
     promises = [promise for _, promise in asked]
-    _, waiting = ray.wait(promises, num_returns=len(promises), timeout=timeout_s)
+    limit_s = timeout_s + SECONDS_A_CROSSPOINT * max((stage.crosspoints for stage, _ in asked), default=0)
+    _, waiting = ray.wait(promises, num_returns=len(promises), timeout=limit_s)
     for stage, promise in asked:
         if promise in waiting:
-            stage.end(f"did not answer within {timeout_s:g} s")
+            stage.end(f"did not answer within {limit_s:g} s")
     if waiting:
         raise StageGone
     return given(promises, None)
