@@ -36,7 +36,7 @@ START_SECONDS = 180.0
 #: bytes of a stage with torch and numba before its part, and of a crosspoint that is programmed
 STAGE_BYTES, INFERENCE_BYTES = 400 << 20, 5
 
-#: seconds that an answer may take besides, a crosspoint: programming them takes a tenth of it on a busy machine
+#: seconds that an answer may take for each crosspoint besides; a busy machine programs one in a tenth of it
 SECONDS_A_CROSSPOINT = 1e-6
 
 #: the name of a training step, in which all stages take part, among what they were told
