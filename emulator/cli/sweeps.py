@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     from ..sweep.result import Sweep
 
 
+def _backend_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--backend", default="local", choices=("local", "ray"), help="ray: in parallel")
+    parser.add_argument("--workers", type=int, metavar="N", help="emulations at once under Ray")
+
+
 def sweep_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("study", metavar="STUDY.yaml", help="model, data, chip and the parameters that vary")
     parser.add_argument(
@@ -29,8 +34,7 @@ def sweep_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--png", metavar="FILE", help="draw every point and the front")
     parser.add_argument("--cost", default="energy_pj", metavar="FIGURE", help="what the front is over")
     parser.add_argument("--gain", default="accuracy", metavar="FIGURE", help="what the front is of")
-    parser.add_argument("--backend", default="local", choices=("local", "ray"), help="ray: in parallel")
-    parser.add_argument("--workers", type=int, metavar="N", help="emulations at once under Ray")
+    _backend_arguments(parser)
 
 
 def run_sweep(args: argparse.Namespace) -> int:
@@ -80,8 +84,7 @@ def sensitivity_arguments(parser: argparse.ArgumentParser) -> None:
         "--set", action="append", default=[], metavar="NAME=VALUE",
         help="instead of what the study says, such as chip.adc.bits=4 or drift_s=86400; may be repeated",
     )  # fmt: skip
-    parser.add_argument("--backend", default="local", choices=("local", "ray"), help="ray: in parallel")
-    parser.add_argument("--workers", type=int, metavar="N", help="emulations at once under Ray")
+    _backend_arguments(parser)
 
 
 def run_sensitivity(args: argparse.Namespace) -> int:
