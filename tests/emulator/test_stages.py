@@ -214,10 +214,10 @@ def test_a_stopped_stage_is_replaced_after_its_time_and_does_not_answer_for_its_
 
 
 class Waits(nn.Module):
-    """Gives what it gets three seconds later, where it is real."""
+    """Gives what it gets six seconds later, where it is real."""
 
     def forward(self, x: Tensor) -> Tensor:
-        time.sleep(0.0 if x.is_meta else 3.0)
+        time.sleep(0.0 if x.is_meta else 6.0)
         return x
 
 
@@ -225,8 +225,8 @@ class Waits(nn.Module):
 def test_a_stage_that_is_slow_and_not_stopped_is_said() -> None:
     """It leaves the round when it is told: a longer time is the way out, not another process."""
     model = made(lambda: nn.Sequential(Waits(), nn.Linear(12, 12), nn.Linear(12, 4)), INFERENCE)
-    with cg.emulate(model, backend="ray", stages=2, timeout_s=2.0) as running:
-        with pytest.raises(cg.TileError, match="gave nothing for 2 s, and none is stopped: one is too slow"):
+    with cg.emulate(model, backend="ray", stages=2, timeout_s=5.0) as running:
+        with pytest.raises(cg.TileError, match="gave nothing for 5 s, and none is stopped: one is too slow"):
             running.infer(floats())
         assert running.totals.recovered.restarts == 0
         assert len(running.weights()) == 2
