@@ -3,6 +3,8 @@
 numba's disk cache looks at a function's own file only. A kernel here also depends on the formulas that
 are bound into it and on the code of other files that is inlined into it, so the copy that is compiled
 carries a hash of all files that its own imports, in turn, in its name, which is part of the cache's key.
+A file that was changed since this process began tells nothing of the code that the process holds: what is
+compiled from it is kept under a name of this process's own, which no other looks for.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import functools
 import hashlib
 import os
 import re
+import secrets
 import types
 import warnings
 from collections.abc import Callable
@@ -33,12 +36,16 @@ keep_freed_memory()
 
 _PACKAGE = Path(__file__).parents[2]  # crossgrid
 _IMPORT = re.compile(r"^\s*from ([.\w]+) import (?:\(([^)]*)\)|([^\n#]+))", re.MULTILINE)
+_AT_START = {path: path.stat().st_mtime_ns for path in Path(__file__).parents[1].rglob("*.py")}
 
 
 @functools.cache
 def _source(path: Path) -> tuple[bytes, frozenset[Path]]:
-    """A file's text, and the files of this package that it imports from."""
+    """What tells a file's code, which is its text while that is as it was, and the files it imports from."""
     text = path.read_bytes()
+    modified = path.stat().st_mtime_ns
+    if modified != _AT_START.get(path, modified):
+        text += f"# {secrets.token_hex()}".encode()
     found: set[Path] = set()
     for module, names, name in _IMPORT.findall(text.decode()):
         dots = len(module) - len(module.lstrip("."))
