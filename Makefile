@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
-.PHONY: help setup demo test test-slow test-chaos test-fuzz lint types format clean bench-peer bench-trees bench-torch bench-ray bench-gpu bench-scale card soak
+.PHONY: help setup demo test test-slow test-chaos test-fuzz lint types format clean bench-peer bench-trees bench-growth bench-torch bench-ray bench-gpu bench-scale card soak
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -61,6 +61,9 @@ bench-peer: $(STAMP) ## time this project and aihwkit alternately; PEER=DIR is a
 bench-trees: $(STAMP) ## time this checkout against another one that is set up: BEFORE=DIR
 	@test -n "$(BEFORE)" || { echo "bench-trees: say where the other checkout is: make bench-trees BEFORE=DIR"; exit 1; }
 	$(BIN)/python benchmarks/bench_trees.py --before $(BEFORE) --after . --json results/bench_trees.json
+
+bench-growth: $(STAMP) ## time what a second thread brings, and a second process on a core of its own
+	$(BIN)/python benchmarks/bench_growth.py --json results/bench_growth.json
 
 bench-torch: $(STAMP) ## time LeNet5's step on tiles beside plain torch's; DATA=DIR is where MNIST's files are
 	$(BIN)/python benchmarks/bench_torch.py $(if $(DATA),--data-dir $(DATA)) --json results/bench_torch.json

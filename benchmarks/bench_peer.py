@@ -9,18 +9,17 @@ N other processes compute all the time, as on a machine that others use too.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import dataclasses
 import json
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from busy import busy
 from machine import machine
 from peer.job import Job
 from peer.own import JOBS
@@ -65,19 +64,6 @@ class Peer:
         assert self.process.stdin is not None
         self.process.stdin.close()
         self.process.wait(timeout=30)
-
-
-@contextlib.contextmanager
-def busy(processes: int) -> Iterator[None]:
-    """As many processes that compute all the time."""
-    spin = [sys.executable, "-S", "-c", "while True: pass"]
-    others = [subprocess.Popen(spin) for _ in range(processes)]
-    try:
-        yield
-    finally:
-        for other in others:
-            other.kill()
-            other.wait()
 
 
 class Duel:

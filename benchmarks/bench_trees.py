@@ -1,4 +1,4 @@
-"""Two checkouts, alternately, in one run: bench_trees.py --before DIR --after DIR [--json FILE].
+"""Two checkouts, alternately, in one run: bench_trees.py --before DIR --after DIR [--busy N].
 
 Each DIR is set up (its .venv) and brings its own benchmarks/. The first is run by two processes: what lies
 between them is chance, and what lies outside of that is the change. Before a row is timed, all three results
@@ -9,76 +9,24 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
+from busy import busy
 from machine import machine
+from side import Side
 
 SIDES = ("before", "after", "again")  # "again" is the first checkout once more
 SLICE_MS = 40.0  # how long a side runs before it is another's turn
 SETTLE_S = 0.25  # before a turn: idle threads of the others may wait by spinning for 200 ms
-SLOPE = 0.5  # how far from the exact result a run may be: steps are noisy, a broken kernel is at 0 or beyond
-SERVER = """
-import json, sys
-sys.path[:0] = [sys.argv[1], sys.argv[1] + "/benchmarks"]
-replies, sys.stdout = sys.stdout, sys.stderr
-import numba, torch
-import crossgrid.kernels
-from peer.own import JOBS
-from peer.rows import CASES
-torch.set_num_threads(2)
-numba.set_num_threads(min(2, numba.config.NUMBA_NUM_THREADS))
-job = None
-for line in sys.stdin:
-    request = json.loads(line)
-    if "case" in request:
-        case = CASES[request["case"]]
-        job = JOBS[case.kind](case.device, case.row)
-        answer = job.checked()
-    elif "repeats" in request:
-        answer = job.times(request["repeats"])
-    else:
-        answer = [f"{case.kind} {case.device} {case.row.name}" for case in CASES]
-    print(json.dumps(answer), file=replies, flush=True)
-"""
-
-
-class Side:
-    """A checkout in a process of its own."""
-
-    def __init__(self, tree: Path) -> None:
-        python = tree / ".venv" / "bin" / "python"
-        if not python.exists():
-            sys.exit(f"{tree}: there is no {python}; run `make setup` there first")
-        environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-        self.process = subprocess.Popen(
-            [str(python), "-c", SERVER, str(tree)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment, cwd=tree,
-        )  # fmt: skip
-
-    def ask(self, **request: Any) -> Any:
-        """The answer to one request."""
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write(json.dumps(request) + "\n")
-        self.process.stdin.flush()
-        line = self.process.stdout.readline()
-        if not line:
-            sys.exit("a side ended; its message is above")
-        return json.loads(line)
 
 
 def compare(case: int, name: str, sides: dict[str, Side], rounds: int) -> dict[str, Any]:
     """One row: the median over rounds of each round's ratio, beside the control's."""
-    for side, process in sides.items():
-        slope = process.ask(case=case)
-        if not abs(slope - 1.0) < SLOPE:
-            sys.exit(f"{name}: {side} gives {slope:.3f} of the exact result; nothing is timed")
+    for process in sides.values():
+        process.open(case, name)
     repeats = max(1, round(SLICE_MS / min(sides["before"].ask(repeats=5))))
     times: dict[str, list[float]] = {side: [] for side in sides}
     for number in range(rounds):
@@ -108,6 +56,7 @@ def main() -> None:
     parser.add_argument("--before", type=Path, required=True, help="a checkout that is set up")
     parser.add_argument("--after", type=Path, required=True, help="another one")
     parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--busy", type=int, default=0, metavar="N", help="other processes that compute")
     parser.add_argument("--rows", default="", help="only rows whose name has this in it")
     parser.add_argument("--json", type=Path, help="where the figures are written")
     options = parser.parse_args()
@@ -115,19 +64,26 @@ def main() -> None:
     sides = {name: Side(tree.resolve()) for name, tree in trees.items()}
     print(f"{'row':42s} {'before ms':>9s} {'after':>6s} {'range':>13s} {'again':>6s} {'range':>13s}")
     results = []
-    for case, name in enumerate(sides["before"].ask()):
-        if options.rows in name:
-            row = compare(case, name, sides, options.rounds)
-            results.append(row)
-            shown = [
-                f"{row[s]:6.3f} {row[f'{s}_range'][0]:6.3f}-{row[f'{s}_range'][1]:6.3f}" for s in SIDES[1:]
-            ]
-            print(f"{name:42s} {row['before_ms']:9.3f} {' '.join(shown)}", flush=True)
+    with busy(options.busy):
+        for case, name in enumerate(sides["before"].ask()):
+            if options.rows in name:
+                row = compare(case, name, sides, options.rounds)
+                results.append(row)
+                print(
+                    f"{name:42s} {row['before_ms']:9.3f} {shown(row, 'after')} {shown(row, 'again')}",
+                    flush=True,
+                )
     means = {side: statistics.geometric_mean(row[side] for row in results) for side in SIDES[1:]}
     print("geometric mean: " + ", ".join(f"{side} {mean:.3f}" for side, mean in means.items()))
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
-        report = {"machine": machine("numba", "numpy"), "geometric_mean": means, "results": results}
+        where = {"machine": machine("numba", "numpy"), "busy": options.busy}
+        report = {**where, "geometric_mean": means, "results": results}
+            "machine": machine("numba", "numpy"),
+            "busy": options.busy,
+            "geometric_mean": means,
+            "results": results,
+        }
         options.json.write_text(json.dumps(report, indent=1) + "\n")
 
 
