@@ -79,11 +79,6 @@ def main() -> None:
         options.json.parent.mkdir(parents=True, exist_ok=True)
         where = {"machine": machine("numba", "numpy"), "busy": options.busy}
         report = {**where, "geometric_mean": means, "results": results}
-            "machine": machine("numba", "numpy"),
-            "busy": options.busy,
-            "geometric_mean": means,
-            "results": results,
-        }
         options.json.write_text(json.dumps(report, indent=1) + "\n")
 
 
