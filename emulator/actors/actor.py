@@ -11,12 +11,10 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-import numba
 import ray
 import zmq
 
 from crossgrid.kernels.backends import BackendName
-from crossgrid.kernels.machine.lean_numba import load_only
 
 from ..tiles.messages import REQUESTS, Failed, Process, Reply, Stop, Usage
 from ..tiles.worker import TileWorker
@@ -37,6 +35,10 @@ class TileActor:
         self, number: int, parts: Sequence[Part], threads: int, driver: DriverAddress, flow: Flow,
         device: BackendName, epoch: int,
     ) -> None:  # fmt: skip
+        import numba  # here: the driver knows this class and computes nothing
+
+        from crossgrid.kernels.machine.lean_numba import load_only
+
         load_only()
         numba.set_num_threads(min(threads, numba.get_num_threads()))
         self.number, self.epoch = number, epoch

@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import astuple, replace
 from typing import Any
 
-import numba
 import ray
 import torch
 from ray import cloudpickle
@@ -45,6 +44,8 @@ class StageActor:
 
     def __init__(self, stage: int, threads: int, directory: str | None) -> None:
         """Listen in ``directory`` on the driver's node, or, without one, on this node's address."""
+        import numba  # here: the driver knows this class and computes nothing
+
         torch.set_num_threads(threads)
         numba.set_num_threads(min(threads, numba.get_num_threads()))
         self.stage, self.links = stage, Links(stage, directory)
