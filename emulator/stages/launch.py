@@ -20,9 +20,10 @@ from crossgrid.kernels.errors import ConfigError, CrossgridError
 
 from ..actors.addresses import ActorAddress, listen
 from ..actors.launch import nodes
-from ..actors.packing import CROSSPOINT_BYTES, Node
+from ..actors.packing import Node
 from ..errors import BackendError, TileError
 from ..hosts.grid import TileGrid
+from ..hosts.room import Room
 from ..hosts.warm import warm_kernels
 from ..tiles.layer_spec import LayerSpec
 from .actor import Clocks, StageActor
@@ -33,8 +34,8 @@ from .packing import packed
 #: seconds that a stage may take to start, on a busy machine
 START_SECONDS = 180.0
 
-#: bytes of a stage with torch and numba before its part, and of a crosspoint that is programmed
-STAGE_BYTES, INFERENCE_BYTES = 400 << 20, 5
+#: bytes of a stage with torch and numba before its part
+STAGE_BYTES = 400 << 20
 
 #: seconds that an answer may take for each crosspoint besides; a busy machine programs one in a tenth of it
 SECONDS_A_CROSSPOINT = 1e-6
@@ -225,19 +226,16 @@ def given(promises: Sequence[Any], seconds: float | None) -> list[Any]:
 
 def _require_room(stage: Stage, model: nn.Module, cut: Cut, beside: int) -> None:
     """An error where a stage, as one of ``beside`` on its node, needs more memory than there is."""
-    weights = sum(
-        parameter.numel() * parameter.itemsize
-        for name, parameter in model.named_parameters()
-        if cut.stage_of_parameter(name) in (None, stage.number)
-    )
-    crosspoints = sum(
-        math.prod(tile.shape) * (CROSSPOINT_BYTES if spec.learns else INFERENCE_BYTES)
-        for spec in stage.specs.values()
-        for tile in spec.tiles
-    )
-    needed, free = STAGE_BYTES + weights + crosspoints, stage.node.free_bytes // beside
+    own = [p for name, p in model.named_parameters() if cut.stage_of_parameter(name) in (None, stage.number)]
+    room = Room()
+    tile_bytes = sum(room.of_tiles(spec, [t.block for t in spec.tiles]) for spec in stage.specs.values())
+    part = tile_bytes + sum(parameter.nbytes for parameter in own)
+    needed, free = STAGE_BYTES + part, stage.node.free_bytes // beside
     if needed > free:
+        weights = sum(parameter.numel() for parameter in own)
+        fit = weights * max(0, free - STAGE_BYTES) // max(part, 1)
         raise ConfigError(
             f"stage {stage.number} of the model needs about {needed >> 20} MB; {free >> 20} are its share of "
-            f"node {stage.node.name[:8]}, on which {beside} stages are: use more nodes, or a smaller model"
+            f"node {stage.node.name[:8]}, on which {beside} stages are: about {fit:,} of its {weights:,} "
+            "weights fit there; use more nodes, a smaller model, or begin stages elsewhere (stages=[names])"
         )
