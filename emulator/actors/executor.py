@@ -32,9 +32,10 @@ from ..tiles.worker import TileWorker
 from .addresses import Flow
 from .directory import RunDirectory
 from .history import History
-from .launch import Launcher, Running, nodes, start_ray, this_machine, wait_until_gone
+from .launch import START_SECONDS, Launcher, Running, nodes, start_ray, this_machine, wait_until_gone
 from .mailbox import Mailbox, flow_of
 from .packing import ActorPlan, plan_actors
+from .pulses import NOTICE_SECONDS, Pulses
 from .wire import Letter, decode, encode, send, send_frames
 
 LOG = logging.getLogger("crossgrid")
@@ -114,6 +115,7 @@ class RayExecutor:
         self.directory = RunDirectory()
         self.hosts: list[Host] = []
         self.launcher = Launcher(timeout_s, device)
+        self.pulses, self.patient = Pulses(), False
         self.mailbox: Mailbox | None = None
         self.recovered = Recovered()
         try:
@@ -145,6 +147,7 @@ class RayExecutor:
             if recovery is not None:
                 history = History(recovery, max(recovery.log_bytes // len(plans), 1))
             self.hosts.append(Host(plan, flow, running, history))
+            self.pulses.watch(running.address.endpoint)
 
     def submit(self, host: int, message: Message[Answer], wanted: bool = True) -> Ticket[Answer]:
         """Send a message to an actor, and wait while that has as many messages waiting as it may have.
@@ -258,12 +261,19 @@ class RayExecutor:
         try:
             if host.failure is not None:
                 return
-            silent = time.monotonic() - max(since, self.mailbox.heard.get(number, since))
+            missed_s = self.pulses.missed_s(host.address.endpoint)
             with Uninterrupted():
                 if host.running.ended:
                     self._lost(number, "died", dead=True)
-                elif silent > self.timeout_s:
-                    self._lost(number, f"did not answer within {self.timeout_s:g} s; it hangs or is too slow")
+                elif missed_s > self.timeout_s:
+                    self._lost(number, f"did not answer within {self.timeout_s:g} s; it is stopped and hangs")
+            silent_s = time.monotonic() - max(since, self.mailbox.heard.get(number, since))
+            slow = silent_s > self.timeout_s + NOTICE_SECONDS and not (missed_s or self.patient)
+            if slow and host.failure is None:
+                raise TileError(
+                    f"{host.where} did not answer within {self.timeout_s:g} s, and is not stopped: it is too "
+                    "slow: raise timeout_s or put fewer tiles into an actor"
+                )
         finally:
             host.lock.release()
 
@@ -272,10 +282,7 @@ class RayExecutor:
         host, recovery, began = self.hosts[number], self.recovery, time.monotonic()
         if recovery is None or host.history is None:
             host.dead = dead
-            way_out = "the other tiles' weights can still be read"
-            if not dead:
-                way_out = "raise timeout_s or put fewer tiles into an actor"
-            host.failure = TileError(f"{host.where} {what}{';' if dead else ':'} {way_out}")
+            host.failure = TileError(f"{host.where} {what}; the other tiles' weights can still be read")
             return
         while True:
             host.deaths.append(time.monotonic())
@@ -308,16 +315,23 @@ class RayExecutor:
         assert self.mailbox is not None
         assert host.history is not None
         host.running.kill(not host.address.endpoint.public_key)
+        self.pulses.forget(host.address.endpoint)
         host.epoch += 1
         self.mailbox.epochs[number] = host.epoch % 256
         plan = (number, host.plan, host.flow)
         (host.running,) = self.launcher.start([plan], self.mailbox.address, host.epoch % 256)
+        self.pulses.watch(host.address.endpoint)
         self.mailbox.heard[number] = since = time.monotonic()
         for frames in host.history.again(self.mailbox.answered.get(number, ())):
             while not _sent(host.socket, frames):
                 self.mailbox.receive_waiting(LOOK_SECONDS)
-                heard = max(since, self.mailbox.heard[number])
-                if host.running.ended or time.monotonic() - heard > self.timeout_s:
+                silent_s = time.monotonic() - max(since, self.mailbox.heard[number])
+                missed_s = self.pulses.missed_s(host.address.endpoint)
+                if (
+                    host.running.ended
+                    or missed_s > self.timeout_s
+                    or silent_s > self.timeout_s + START_SECONDS
+                ):
                     raise BackendError("its successor died or hangs")
         self.mailbox.heard[number] = time.monotonic()
 
@@ -342,7 +356,8 @@ class RayExecutor:
         return reply
 
     def forgive(self) -> None:
-        """Give actors that were too slow one more chance."""
+        """Give actors that were stopped one more chance, and those that are slow all time: all comes home."""
+        self.patient = True
         for host in self.hosts:
             if not host.dead:
                 host.failure = None
@@ -373,6 +388,7 @@ class RayExecutor:
             host.running.kill(host in stopped and host.address.pid in here)
         if self.mailbox is not None:
             self.mailbox.close()
+        self.pulses.close()
         if running:
             self.launcher.close()
         self.hosts.clear()

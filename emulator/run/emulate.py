@@ -70,7 +70,8 @@ def emulate(
         strategy: how the mapper places blocks, see ``crossgrid map``.
         metrics_port: where to serve metrics for Prometheus; a free port if not given.
         timeout_s: how long a tile actor or a stage may take for one answer, or a stage for one micro-batch,
-            before it counts as hanging; a stage's answer may take a second more for each million crosspoints.
+            before it is an error; a stage's answer may take a second more for each million crosspoints. One
+            whose process is stopped for so long is replaced.
         update_delay: steps that pulsed updates are late by, to study asynchronous training; the bits are
             still the same wherever the tiles live. 0: every step's updates are applied before the next.
         device: where the tiles live and compute: "cpu", or "cuda": on the card of this process or, with

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import functools
 import math
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
@@ -29,6 +30,7 @@ from ..config.recovery import Recovery
 from ..errors import BackendError
 from ..hosts.executor import Executor, Hosting, LocalExecutor
 from ..hosts.grid import TileGrid
+from ..hosts.interrupts import Uninterrupted
 from ..hosts.moving import move
 from ..hosts.warm import warm_kernels
 from ..model.analog_model import analog_weights, require_analog
@@ -244,8 +246,9 @@ class Emulation:
         total = parts_of(x, micro_batch)
         outputs, sizes = [], []
         try:
-            with progress_bar("inference", total) as advance:
-                for output, samples in self._outputs(micro_batches(x, micro_batch), depth):
+            found = self._outputs(micro_batches(x, micro_batch), depth)
+            with contextlib.closing(found), progress_bar("inference", total) as advance:
+                for output, samples in found:
                     leaves, back = flatten(output)
                     outputs.append(back([v.cpu() if isinstance(v, Tensor) else v for v in leaves]))
                     sizes.append(samples)
@@ -259,7 +262,7 @@ class Emulation:
             raise ConfigError("infer was given no batch; give a tensor or an iterable of at least one batch")
         return join(self.model, outputs, sizes, "micro_batch").value
 
-    def _outputs(self, parts: Iterator[Tensor], depth: int) -> Iterator[tuple[Any, int]]:
+    def _outputs(self, parts: Iterator[Tensor], depth: int) -> Generator[tuple[Any, int], None, None]:
         """The outputs of micro-batches, and how many samples each has."""
         if self.stages is not None:
             return self.stages.infer(parts, depth)
@@ -401,30 +404,25 @@ class Emulation:
 
     def _move_out(self) -> None:
         """Bring every tile home; tiles whose process is gone are named, the others still come."""
-        failure: CrossgridError | None = None
         if self.executor is not None:
             self.executor.forgive()
-        for _, layer in self._layers:
-            try:
-                layer.grid.apply_late()
-            except CrossgridError as error:
-                failure = failure or error
-        posted = None if self.executor is None else self.executor.settle()
-        failure = failure or posted
+        failures = [_failure(layer.grid.apply_late) for _, layer in self._layers]
+        failures.append(None if self.executor is None else self.executor.settle())
         with contextlib.suppress(BackendError):  # a dead tile has no counters; the report keeps the last ones
             self.tile_samples()
         if self.stages is not None:
-            self.stages.apply_late()
-            self.stages.trainer.bring_home()
+            failures += [_failure(self.stages.apply_late), _failure(self.stages.trainer.bring_home)]
         for _, layer in self._layers:
             if self.stages is not None:
-                self.stages.leave(layer)
-                continue
-            if is_in_file(layer):
+                failures.append(_failure(functools.partial(self.stages.leave, layer)))
+                if failures[-1] is not None:
+                    layer.analog_tile.grid = TileGrid.local(layer.grid.spec)
+            elif is_in_file(layer):
                 leave_in_file(layer)
-                continue
-            layer.analog_tile.grid, lost = layer.grid.rescue()
-            failure = failure or lost
+            else:
+                layer.analog_tile.grid, lost = layer.grid.rescue()
+                failures.append(lost)
+        failure = next((each for each in failures if each is not None), None)
         if failure is not None:
             raise failure
 
@@ -442,7 +440,7 @@ class Emulation:
             self._server = None
         if self.executor is not None:
             executor, self.executor, self.stages = self.executor, None, None
-            with contextlib.suppress(KeyboardInterrupt):
+            with contextlib.suppress(KeyboardInterrupt), Uninterrupted():
                 executor.close()
 
     def _learn_reuse(self, reuse: list[int]) -> None:
@@ -455,6 +453,15 @@ class Emulation:
     def _count_samples(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if model.training and torch.is_grad_enabled():
             self.totals.samples += batch_of(args, kwargs)
+
+
+def _failure(do: Callable[[], None]) -> CrossgridError | None:
+    """What it fails with."""
+    try:
+        do()
+    except CrossgridError as error:
+        return error
+    return None
 
 
 def _require_positive(name: str, value: Any) -> None:

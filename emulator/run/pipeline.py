@@ -11,7 +11,7 @@ import contextlib
 import itertools
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence, Sized
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import ContextVar, copy_context
 from dataclasses import dataclass, field
@@ -89,7 +89,7 @@ def micro_batches(x: Tensor | Iterable[Any], micro_batch: int | None) -> Iterato
 
 def infer(
     model: nn.Module, grids: Sequence[TileGrid], parts: Iterable[Tensor], depth: int
-) -> Iterator[tuple[Any, int]]:
+) -> Generator[tuple[Any, int], None, None]:
     """Outputs of micro-batches, and how many samples each has."""
 
     def job(part: Tensor) -> tuple[Any, int]:
@@ -170,7 +170,7 @@ def refuse_batch_statistics(model: nn.Module, micro_batches: int) -> None:
 
 def run_pipelined(
     model: nn.Module, grids: Sequence[TileGrid], jobs: Iterable[Callable[[], Result]], depth: int
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """The jobs' results in order, up to ``depth`` of them in flight; a job is made when its turn comes.
 
     The first job runs alone, to learn how often it reads each layer. Where it draws from torch's generator

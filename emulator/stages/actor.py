@@ -6,6 +6,7 @@ before and leaves through another one to the next.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, replace
@@ -29,7 +30,7 @@ from ..tiles.layer import HostedLayer
 from ..tiles.layer_spec import LayerSpec
 from ..tiles.messages import Message
 from .cut import Cut
-from .links import Links
+from .links import Abandoned, Links
 from .optimizers import Options, States
 from .packing import packed
 from .passing import Passages
@@ -83,15 +84,21 @@ class StageActor:
         """Send what this stage makes to the next stage or the driver, and gradients to the stage before."""
         self.links.connect(onwards, backwards)
 
-    def infer(self, number: int, batches: int, wanted: Sequence[str]) -> Clocks:
+    def infer(self, number: int, batches: int, wanted: Sequence[str]) -> Clocks | None:
         """Let the micro-batches of a round through, hand on what is ``wanted``; the clocks afterwards.
 
+        None where the round was given up, which nobody waits for.
+
         Raises:
-            Abandoned: another stage died or failed.
-            CrossgridError: this one did.
+            CrossgridError: this stage failed.
         """
+        with contextlib.suppress(Abandoned):
+            self.links.begin(number)
+            return self._infer(batches, wanted)
+        return None
+
+    def _infer(self, batches: int, wanted: Sequence[str]) -> Clocks:
         self.model.eval()
-        self.links.begin(number)
         for batch in range(batches):
             received = self.links.take(batch).tensors()
             x = received.pop(INPUT)
@@ -104,15 +111,18 @@ class StageActor:
             self.links.give(batch, made)
         return self.clocks()
 
-    def train(self, number: int, step: Step) -> tuple[Passed, Clocks]:
+    def train(self, number: int, step: Step) -> tuple[Passed, Clocks] | None:
         """Let the micro-batches of a training step go forward and backward; the layers' clocks afterwards.
 
+        None where the step was given up, which nobody waits for.
+
         Raises:
-            Abandoned: another stage died or failed.
-            CrossgridError: this one did.
+            CrossgridError: this stage failed.
         """
-        self.links.begin(number)
-        return self.training.pass_through(step, self.links), self.clocks()
+        with contextlib.suppress(Abandoned):
+            self.links.begin(number)
+            return self.training.pass_through(step, self.links), self.clocks()
+        return None
 
     def of_training(self, what: str, *arguments: Any) -> Any:
         """What ``StageTraining.what`` gives."""
@@ -163,6 +173,12 @@ class StageActor:
         for number in layers:
             self.layers[number].drift(seconds)
         return self.clocks()
+
+    def bring(self, layers: Sequence[int]) -> None:
+        """Let the tiles of layers hold what an inference puts there; it has read them, and this does not."""
+        self.model.eval()
+        for number in layers:
+            self.layers[number].bring()
 
     def weights(self, layer: int) -> Floats:
         """What a layer multiplies by, [out, in]."""

@@ -6,6 +6,7 @@ import contextlib
 import math
 import os
 import signal
+import time
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from crossgrid.kernels.errors import ConfigError, CrossgridError
 from ..actors.addresses import ActorAddress, listen
 from ..actors.launch import nodes
 from ..actors.packing import Node
+from ..actors.pulses import NOTICE_SECONDS, Pulses
 from ..errors import BackendError, TileError
 from ..hosts.grid import TileGrid
 from ..hosts.room import Room
@@ -40,8 +42,12 @@ STAGE_BYTES = 400 << 20
 #: seconds that an answer may take for each crosspoint besides; a busy machine programs one in a tenth of it
 SECONDS_A_CROSSPOINT = 1e-6
 
-#: the name of a training step, in which all stages take part, among what they were told
-STEP = "step"
+#: seconds between two looks at stages that have not answered yet
+LOOK_SECONDS = 0.2
+
+#: the names of a training step, in which all stages take part, and of an inference, of which nothing else
+#: stays than what it put on tiles, among what they were told
+STEP, READ = "step", "bring"
 
 
 class StageGone(Exception):
@@ -57,6 +63,7 @@ class Stage:
     threads: int
     specs: dict[str, LayerSpec]  # of its analog matrices, by name
     layers: list[int]  # their numbers
+    pulses: Pulses
     clocks: Clocks = field(default_factory=dict)  # of its layers, when the last round ended
     packed: Any = None  # its part of the model, in Ray's store: as it began, or at the last snapshot
     states: Any = None  # of its optimizers at the last snapshot; None: there was none
@@ -67,20 +74,39 @@ class Stage:
     told: list[tuple[Clocks, str, tuple[Any, ...]]] = field(default_factory=list)
     deaths: deque[float] = field(default_factory=deque)
     lost: str = ""  # why it is to be replaced, where that is known
+    sure: bool = True  # whether it is as ``told`` and ``clocks`` say, and not in the middle of something
 
     @property
     def where(self) -> str:
         """Which one it is, for messages."""
-        address: ActorAddress = self.address
-        return f"stage {self.number} (process {address.pid} on node {self.node.name[:8]})"
+        address: ActorAddress | None = self.address
+        process = "" if address is None else f"process {address.pid} "
+        return f"stage {self.number} ({process}on node {self.node.name[:8]})"
 
     @property
     def crosspoints(self) -> int:
         """How many it has."""
         return sum(math.prod(tile.shape) for spec in self.specs.values() for tile in spec.tiles)
 
+    def note_reads(self, after: Clocks) -> None:
+        """An inference was made: a successor's tiles are to hold what it put on those of layers it read."""
+        read = [layer for layer in self.layers if after[layer][0] != self.clocks[layer][0]]
+        brought = (READ, (read,))
+        if read and not (self.told and self.told[-1][1:] == brought):
+            self.told.append((self.clocks, *brought))
+        self.clocks, self.sure = after, True
+
+    @property
+    def missed_s(self) -> float:
+        """Seconds for which its process has not given a sign of life."""
+        return 0.0 if self.address is None else self.pulses.missed_s(self.address.endpoint)
+
     def find_out(self, timeout_s: float) -> bool:
-        """Whether its process is there no more; one that does not answer either is ended."""
+        """Whether its process is there no more; one that is stopped is ended.
+
+        Raises:
+            TileError: it is busy for too long.
+        """
         if not self.lost:
             with contextlib.suppress(StageGone):
                 answers([(self, self.actor.where.remote())], timeout_s)
@@ -93,6 +119,9 @@ class Stage:
         self.lost = why
         with contextlib.suppress(Exception):  # it may be gone, and Ray too
             ray.kill(self.actor)
+        if self.address is None:
+            return
+        self.pulses.forget(self.address.endpoint)
         if not self.address.endpoint.public_key:  # on this machine
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.address.pid, signal.SIGKILL)
@@ -106,7 +135,7 @@ class StageLauncher:
     ) -> None:
         """``weights`` are files with the numbers of a model that has none; sockets are in ``directory``."""
         self.cut, self.weights, self.directory, self.update_delay = cut, weights, directory, update_delay
-        self.timeout_s = timeout_s
+        self.timeout_s, self.pulses = timeout_s, Pulses()
         context: Any = zmq.Context.instance()
         self.replies = context.socket(zmq.PULL)  # where the last stage sends what comes out
         FLOW.apply(self.replies)
@@ -129,7 +158,7 @@ class StageLauncher:
             layers = [k for k, stage in enumerate(of_layer) if stage == number]
             stage = Stage(
                 number, node, max(1, int(node.processors) // homes.count(node)),
-                {specs[k].name: specs[k] for k in layers}, layers,
+                {specs[k].name: specs[k] for k in layers}, layers, self.pulses,
             )  # fmt: skip
             _require_room(stage, model, self.cut, homes.count(node))
             stage.packed = ray.put(packed(model, self.cut, number, {id(grids[k]) for k in layers}))
@@ -148,14 +177,17 @@ class StageLauncher:
         for stage in stages:
             placed = NodeAffinitySchedulingStrategy(stage.node.name, soft=stage.actor is not None)
             options = made.options(num_cpus=0, scheduling_strategy=placed)
+            stage.lost, stage.address = "did not start", None  # whatever breaks this off
             stage.actor = options.remote(stage.number, stage.threads, self.at)
-            stage.lost = ""
         try:
             addresses = given([stage.actor.where.remote() for stage in stages], START_SECONDS)
             for stage, address in zip(stages, addresses, strict=True):
                 stage.address, stage.socket = address, address.endpoint.connected(FLOW)
+                self.pulses.watch(address.endpoint)
             given(warming, None)
             self.load(stages)
+            for stage in stages:
+                stage.lost = ""
         except ray.exceptions.RayError as error:
             raise BackendError(
                 f"stages of the model did not start: {' '.join(str(error).split())!s:.300}; see `ray status`"
@@ -169,6 +201,11 @@ class StageLauncher:
             how = self.cut, files, self.update_delay
             asked.append((s, s.actor.load.remote(s.packed, s.specs, *how, s.states)))
         answers(asked, max(self.timeout_s, START_SECONDS))
+
+    def close(self) -> None:
+        """Listen no more."""
+        self.replies.close(linger=0)
+        self.pulses.close()
 
     def warm(self, stages: Sequence[Stage]) -> list[Any]:
         """Compile the kernels once a node, in a process that ends then: the promises of it."""
@@ -192,17 +229,37 @@ def answers(asked: Sequence[tuple[Stage, Any]], timeout_s: float) -> list[Any]:
     """What stages answer; their errors are raised as they were.
 
     Raises:
-        StageGone: one died, or said nothing for ``timeout_s`` and longer, as large as it is, and was ended.
+        StageGone: one died, or was stopped for ``timeout_s``, and was ended.
+        TileError: one lives, and takes longer than ``timeout_s`` and what its size adds.
     """
-    promises = [promise for _, promise in asked]
+    promises = waiting = [promise for _, promise in asked]
     limit_s = timeout_s + SECONDS_A_CROSSPOINT * max((stage.crosspoints for stage, _ in asked), default=0)
-    _, waiting = ray.wait(promises, num_returns=len(promises), timeout=limit_s)
-    for stage, promise in asked:
-        if promise in waiting:
-            stage.end(f"did not answer within {limit_s:g} s")
-    if waiting:
-        raise StageGone
+    began = time.monotonic()
+    while waiting:
+        _, waiting = ray.wait(promises, num_returns=len(promises), timeout=LOOK_SECONDS)
+        late = [stage for stage, promise in asked if promise in waiting]
+        if late and require_pace(late, began, limit_s, timeout_s):
+            raise TileError(
+                f"{late[0].where} did not answer within {limit_s:g} s, and is not stopped: it is too slow: "
+                "raise timeout_s"
+            )
     return given(promises, None)
+
+
+def require_pace(stages: Sequence[Stage], began: float, limit_s: float, timeout_s: float) -> bool:
+    """Whether stages that we have waited for since ``began`` live, and take longer than they may.
+
+    Raises:
+        StageGone: one was stopped for ``timeout_s``, and was ended.
+    """
+    missed = [(stage, stage.missed_s) for stage in stages]
+    stopped = [stage for stage, seconds in missed if seconds > timeout_s]
+    for stage in stopped:
+        stage.end(f"was stopped for {timeout_s:g} s")
+    if stopped:
+        raise StageGone
+    # who was stopped of late may not be known to be
+    return time.monotonic() - began > limit_s + NOTICE_SECONDS and not any(s for _, s in missed)
 
 
 def given(promises: Sequence[Any], seconds: float | None) -> list[Any]:

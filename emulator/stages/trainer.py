@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -24,9 +25,10 @@ from ..model.deferred import put
 from ..model.joining import Criterion, clip_factor, total_norm
 from ..nn.dropout import step_key
 from ..nn.hooks.listening import Listener
-from .launch import STEP, Stage, StageGone, answers, given
-from .letters import Values
+from .launch import LOOK_SECONDS, STEP, Stage, StageGone, answers, given
+from .links import Values
 from .optimizers import Options, Recipe, names_of, options_of, recipe_of
+from .revival import unsure_within
 from .training import INPUT, Passed, Step
 
 if TYPE_CHECKING:
@@ -85,14 +87,16 @@ class StageTrainer:
         )  # fmt: skip
         optimizer.zero_grad()
         told = Told(parts, step, (), number, ())
+        self.executor.revival.settle()
         loss = self._surviving(lambda: self._pass_through(told), None)
         self._present = told
 
         def update(*_: Any) -> None:
             if self._present is not None:  # an analog optimizer's class and torch's both call their hooks
-                present, self._present = replace(self._present, options=options_of(optimizer)), None
+                present = replace(self._present, options=options_of(optimizer))
                 with Uninterrupted():  # or some stages would have learnt, and others not
                     self._update(present)
+                    self._present = None
 
         hook = optimizer.register_step_pre_hook(update)  # behind those of the user, which may clip
         try:
@@ -101,7 +105,9 @@ class StageTrainer:
             optimizer.step()
         finally:
             hook.remove()
-            self._present = None
+            if self._present is not None:  # the passes moved more than the clocks, and no update followed
+                self._present = None
+                self.executor.mark_unsure()
         return loss
 
     def _surviving(self, do: Callable[[], Result], told: Told | None) -> Result:
@@ -117,7 +123,7 @@ class StageTrainer:
                     self._gradients(told)
                 return do()
             except StageGone:
-                self.executor.revive(self.executor.stages)  # those that live have done a part of the step
+                self.executor.revival.revive(self.executor.stages)  # the living have done a part of it
                 revived = True
 
     def _pass_through(self, told: Told) -> float:
@@ -149,36 +155,45 @@ class StageTrainer:
     def _round(self, told: Told) -> list[Passed]:
         """What the stages say of a step that went forward and backward."""
         executor, parts, step = self.executor, told.parts, told.step
-        executor.round, executor.busy = executor.round + 1, True
         others, last = without_targets(step), executor.cut.count - 1
-        promises = {
-            s.number: s.actor.train.remote(executor.round, step if s.number == last else others)
-            for s in executor.stages
-        }
-        try:
-            for number, part in enumerate(parts):
-                content = Values.of(executor.round, number, {INPUT: part})
+        promises: dict[int, Any] = {}
+        with unsure_within(executor.stages):  # of a step that is broken off more than the clocks may stay
+            try:
                 with Uninterrupted():
-                    send(executor.stages[0].socket, Letter(content, number, False))
-            waiting, limit_s = [*promises.values()], executor.timeout_s * len(parts)
-            while waiting:
-                ended, waiting = ray.wait(waiting, num_returns=1, timeout=limit_s)
-                if not ended:
-                    what = f"did not end {len(parts)} micro-batches within {limit_s:g} s"
-                    executor.require_stopped(promises, what)
-                    raise StageGone
-                given(ended, None)
-            passed = [each for each, _ in given([*promises.values()], None)]
-            promises.clear()
-            return passed
-        finally:
-            executor.give_up(promises)
-            executor.busy = False
+                    executor.begin_round()
+                    for s in executor.stages:
+                        of_stage = step if s.number == last else others
+                        promises[s.number] = s.actor.train.remote(executor.round, of_stage)
+                for number, part in enumerate(parts):
+                    content = Values.of(executor.round, number, {INPUT: part})
+                    with Uninterrupted():
+                        send(executor.stages[0].socket, Letter(content, number, False))
+                passed = self._ends(promises, len(parts))
+                promises.clear()
+                return passed
+            finally:
+                if promises:
+                    with Uninterrupted():
+                        executor.leave_round()
+                executor.busy = False
+
+    def _ends(self, promises: dict[int, Any], parts: int) -> list[Passed]:
+        """What the stages say once all have ended a step of so many micro-batches."""
+        waiting, limit_s = [*promises.values()], self.executor.timeout_s * parts
+        began = time.monotonic()
+        while waiting:
+            ended, waiting = ray.wait(waiting, num_returns=1, timeout=LOOK_SECONDS)
+            given(ended, None)
+            if not ended:
+                self.executor.require_pace(
+                    began, limit_s, f"did not end {parts} micro-batches within {limit_s:g} s"
+                )
+        return [each for each, _ in given([*promises.values()], None)]
 
     def _update(self, told: Told) -> None:
         """Let the stages make the update of a step."""
         executor = self.executor
-        clocks = self._surviving(lambda: executor.tell_all("update", told.number, told.options), told)
+        clocks = self._surviving(lambda: executor.change_all("update", told.number, told.options), told)
         for stage, after in zip(executor.stages, clocks, strict=True):
             stage.told.append((stage.clocks, STEP, (told,)))
             stage.clocks = after
@@ -189,7 +204,7 @@ class StageTrainer:
         if executor.launcher.update_delay:  # updates that wait are in no snapshot
             return
         if steps >= recovery.snapshot_messages or self._bytes > recovery.log_bytes:
-            self._surviving(executor.snapshot, None)
+            self._surviving(executor.revival.snapshot, None)
             self._bytes = 0
 
     def clip(self, max_norm: float, kind: float) -> Tensor:
@@ -250,7 +265,14 @@ class StageTrainer:
         """Give the driver's model and optimizers what the stages trained."""
         if not self.trained:
             return
-        self.trained = False
+        self.trained = False  # whoever reads a state below is not to begin this anew
+        try:
+            self._take_home()
+        except BaseException:
+            self.trained = True
+            raise
+
+    def _take_home(self) -> None:
         learnt = not self.executor.brings_home
         tensors = {**dict(self.model.named_parameters()), **dict(self.model.named_buffers())}
         for stage, of_stage in enumerate(self.executor.ask_all("of_training", "numbers", learnt)):

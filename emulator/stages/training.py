@@ -22,8 +22,7 @@ from ..analog_matrix.weights import AnalogContext, plain
 from ..model.joining import Criterion, Judged, add_gradients, flatten, judge, norm_of
 from ..nn.dropout import addressed, of_micro_batch
 from .cut import Cut
-from .letters import Values
-from .links import Links
+from .links import Links, Values
 from .optimizers import Options, Recipe, States, built, set_options, state_of
 from .orders import order
 from .passing import Passages

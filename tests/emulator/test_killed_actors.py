@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from pathlib import Path
+from typing import Literal
 
 import psutil
 import pytest
@@ -14,6 +15,7 @@ from chaos import disturbed
 from torch import nn
 
 import crossgrid as cg
+from crossgrid.emulator.actors import executor
 from crossgrid.emulator.tiles.messages import ReadWeights
 
 pytestmark = pytest.mark.usefixtures("ray_session")
@@ -168,6 +170,29 @@ def test_a_stopped_actor_is_replaced_after_its_time_and_does_not_answer_for_its_
         late = running.executor.mailbox
         assert late.epochs[0] == 1
         assert cg.weights_sha256(model) == undisturbed["pulsed"][0]
+
+
+def test_an_actor_that_is_slow_and_not_stopped_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It pulses for seconds where a third of one is allowed: nobody is replaced, and the run goes on."""
+    monkeypatch.setattr(executor, "NOTICE_SECONDS", 0.0)
+
+    def run(backend: Literal["local", "ray"]) -> str:
+        torch.manual_seed(1)
+        layer = cg.AnalogLinear(256, 256, rpu_config=cg.SingleRPUConfig(), seed=1)
+        optimizer = cg.AnalogSGD(layer.parameters(), lr=0.01)
+        x = torch.randn(20000, 256, generator=torch.Generator().manual_seed(2))
+        with cg.emulate(layer, backend=backend) as running:
+            layer(x).sum().backward()
+            optimizer.step()
+            if backend == "ray":
+                running.executor.timeout_s = 0.3
+                with pytest.raises(cg.TileError, match="and is not stopped: it is too slow: raise timeout_s"):
+                    running.weights()
+                running.executor.timeout_s = 200.0
+                assert running.executor.recovered.restarts == 0
+            return cg.weights_sha256(layer)
+
+    assert run("ray") == run("local")
 
 
 def test_a_storm_of_deaths_is_one_error_and_the_state_comes_home(

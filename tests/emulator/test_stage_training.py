@@ -208,7 +208,7 @@ class Kills:
         self.round = trainer._round
         trainer._round = self.passes
         optimizer.register_step_pre_hook(self.between)
-        running.stages.snapshot = self.snapshot
+        running.stages.revival.snapshot = self.snapshot
         self.taken = 0
 
     def kill(self, stage: int) -> None:
@@ -225,7 +225,7 @@ class Kills:
             self.kill(0)
 
     def snapshot(self) -> None:
-        type(self.running.stages).snapshot(self.running.stages)
+        type(self.running.stages.revival).snapshot(self.running.stages.revival)
         self.taken += 1
         if self.taken == 1:
             self.kill(1)
