@@ -48,6 +48,14 @@ class Recovered:
     snapshot_bytes: int = 0
 
 
+@dataclass(slots=True)
+class Traffic:
+    """Bytes of letters that went through this process's sockets."""
+
+    sent: int = 0
+    received: int = 0
+
+
 class Keeper(Protocol):
     """Another process that has layers whole: what they are trained to, and what was programmed."""
 

@@ -340,7 +340,7 @@ class Emulation:
         specs = [layer.grid.spec for _, layer in self._layers]
         return RunReport(
             self.plan, specs, self.tile_samples(), self.chip, self.reuse_known, self.update_delay,
-            self.programmings if self.reprogram else None,
+            self.programmings if self.reprogram else None, self.totals.traffic,
         )  # fmt: skip
 
     def tile_samples(self) -> list[TileSample]:
@@ -386,7 +386,7 @@ class Emulation:
         stages = StageExecutor(
             self.model, cut, specs, self._grids(), weights, self.timeout_s, self.recovery, self.update_delay
         )  # fmt: skip
-        self.stages, self.totals.actors = stages, cut.count
+        self.stages, self.totals.actors, self.totals.traffic = stages, cut.count, stages.traffic
         return stages, stages.hostings
 
     def _move_in(self, specs: list[LayerSpec], hostings: list[Hosting]) -> None:

@@ -20,6 +20,7 @@ from crossgrid.chip.reports.names import Name
 from crossgrid.chip.reports.tables import layer_table, mapping_table
 
 from ..config.rpu import update_of
+from ..hosts.executor import Traffic
 from ..tiles.layer_spec import LayerSpec
 from .metrics import TileSample, busy_share, waiting_share
 
@@ -50,6 +51,7 @@ class RunReport:
     reuse_known: bool = True  # whether the plan knows how often an input passes through each layer
     update_delay: int = 0  # steps that pulsed updates are late by
     programmings: Mapping[str, int] | None = None  # of each layer; None: as often as the plan's rounds say
+    traffic: Traffic | None = None  # of the driver with stages
 
     def __str__(self) -> str:
         return self._recorded().export_text()
@@ -144,6 +146,11 @@ class RunReport:
         for layer, counters in totals.items():
             seconds = sum(counters[f"{part}_seconds"] for part in ("forward", "backward", "update"))
             table.add_row(Name(layer), *(f"{counters[name]:,.0f}" for name in COUNTED), f"{seconds:.2f}")
+        if self.traffic is not None:
+            table.caption = (
+                f"{self.traffic.sent:,} bytes went from this process to the stages, "
+                f"{self.traffic.received:,} came back"
+            )
         return table
 
     def occupancy(self) -> Table | None:

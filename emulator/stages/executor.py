@@ -24,10 +24,10 @@ from crossgrid.kernels.errors import ConfigError, CrossgridError
 from ..actors.directory import RunDirectory
 from ..actors.launch import start_ray, wait_until_gone
 from ..actors.lent import Lent
-from ..actors.wire import Letter, receive, send
+from ..actors.wire import Letter, bytes_of, decode, receive_frames, send
 from ..config.recovery import Recovery
 from ..errors import BackendError, ProtocolError, TileError
-from ..hosts.executor import Answered, Hosting, Keeper, Recovered
+from ..hosts.executor import Answered, Hosting, Keeper, Recovered, Traffic
 from ..hosts.grid import TileGrid
 from ..hosts.interrupts import Uninterrupted
 from ..model.joining import flatten
@@ -36,6 +36,7 @@ from ..nn.matrix import AnalogMatrix
 from ..tiles.bank import Floats
 from ..tiles.layer_spec import LayerSpec
 from ..tiles.messages import Answer, Message, ReadState, ReadWeights, Stats
+from .actor import moved
 from .cut import Cut
 from .launch import Stage, StageGone, StageLauncher, answers, given, require_pace
 from .links import LETTERS, Abandon, Values
@@ -72,7 +73,7 @@ class StageExecutor:
         self.model, self.cut, self.brings_home = model, cut, weights is None
         self.timeout_s, self.recovery = timeout_s, recovery
         self.owner, self.owns_ray = os.getpid(), not ray.is_initialized()
-        self.recovered = Recovered()
+        self.recovered, self.traffic = Recovered(), Traffic()
         self.keeper: Keeper | None = self
         self.round, self.known, self.busy = 0, dict[Any, Any](), False
         self.wanted: dict[bool, tuple[tuple[str, ...], ...]] = {}  # what stages hand on, training or not
@@ -242,13 +243,13 @@ class StageExecutor:
             with Uninterrupted():
                 self.begin_round()
                 for s in self.stages:
-                    promises[s.number] = s.actor.infer.remote(self.round, len(parts), wanted[s.number])
+                    promises[s.number] = s.actor.infer.remote((self.round, len(parts), wanted[s.number]))
             heard = time.monotonic()
             while got < len(parts):
                 while sent < min(len(parts), got + depth + self.cut.count - 1):
                     values = Values.of(self.round, sent, {INPUT: parts[sent]})
                     with Uninterrupted():
-                        send(self.stages[0].socket, Letter(values, sent, False))
+                        self.traffic.sent += send(self.stages[0].socket, Letter(values, sent, False))
                     sent += 1
                 found = self._receive()
                 if found is None:
@@ -263,8 +264,8 @@ class StageExecutor:
                 heard = time.monotonic()
             ended = answers([(s, promises[s.number]) for s in self.stages], self.timeout_s)
             with Uninterrupted():
-                for stage, clocks in zip(self.stages, ended, strict=True):
-                    stage.note_reads(clocks)
+                for stage, moves in zip(self.stages, ended, strict=True):
+                    stage.note_reads(moved(stage.clocks, moves))
                 promises.clear()
         except StageGone:
             self.give_up(promises)
@@ -288,7 +289,9 @@ class StageExecutor:
         if not self.launcher.replies.poll(int(LOOK_SECONDS * 1e3)):
             return None
         with Uninterrupted():
-            content = receive(self.launcher.replies, LETTERS, self.lent).content
+            frames = receive_frames(self.launcher.replies, self.lent)
+        self.traffic.received += bytes_of(frames)
+        content = decode(frames, LETTERS).content
         return content if isinstance(content, Values) and content.round == self.round else None
 
     def _look(self, promises: Mapping[int, Any]) -> None:
@@ -323,7 +326,7 @@ class StageExecutor:
         """Let the stages leave the present round as soon as they can."""
         for stage in self.stages:
             try:
-                send(stage.socket, Letter(Abandon(self.round), 0, False), zmq.NOBLOCK)
+                self.traffic.sent += send(stage.socket, Letter(Abandon(self.round), 0, False), zmq.NOBLOCK)
             except zmq.ZMQError:  # it listens no more
                 stage.end("took nothing more from its socket")
             else:  # Ray calls one method of an actor after the other: this one when the round is left
@@ -338,11 +341,6 @@ class StageExecutor:
             TileError: one is too slow.
         """
         return answers([(s, getattr(s.actor, what).remote(*arguments)) for s in self.stages], self.timeout_s)
-
-    def change_all(self, what: str, *arguments: Any) -> list[Any]:
-        """As ``tell_all``, of what they may do once alone."""
-        with unsure_within(self.stages):
-            return self.tell_all(what, *arguments)
 
     def ask_all(self, what: str, *arguments: Any) -> list[Any]:
         """What the stages answer, which changes nothing or may be done twice."""

@@ -32,6 +32,7 @@ from .actor import Clocks, StageActor
 from .cut import Cut
 from .links import FLOW, Abandoned
 from .packing import packed
+from .training import Manner
 
 #: seconds that a stage may take to start, on a busy machine
 START_SECONDS = 180.0
@@ -74,6 +75,8 @@ class Stage:
     told: list[tuple[Clocks, str, tuple[Any, ...]]] = field(default_factory=list)
     deaths: deque[float] = field(default_factory=deque)
     lost: str = ""  # why it is to be replaced, where that is known
+    manner: Manner | None = None  # of the last training step that it was told whole
+    options: dict[int, bytes] = field(default_factory=dict)  # of its optimizers, as it knows them
     sure: bool = True  # whether it is as ``told`` and ``clocks`` say, and not in the middle of something
 
     @property
@@ -169,14 +172,17 @@ class StageLauncher:
         """Start stages and let them load their parts, side by side.
 
         Raises:
-            BackendError: one does not start.
+            BackendError: one does not start, or its node has gone since it was placed there.
             StageGone: one died meanwhile.
         """
         made: Any = ray.remote(StageActor)
-        warming = self.warm([stage for stage in stages if stage.actor is None])
+        new = [stage for stage in stages if stage.actor is None]
+        _require_nodes(new)
+        warming = self.warm(new)
         for stage in stages:
             placed = NodeAffinitySchedulingStrategy(stage.node.name, soft=stage.actor is not None)
-            options = made.options(num_cpus=0, scheduling_strategy=placed)
+            # Ray would report each call to its head, a third of what the call itself takes
+            options = made.options(num_cpus=0, scheduling_strategy=placed, enable_task_events=False)
             stage.lost, stage.address = "did not start", None  # whatever breaks this off
             stage.actor = options.remote(stage.number, stage.threads, self.at)
         try:
@@ -188,7 +194,11 @@ class StageLauncher:
             self.load(stages)
             for stage in stages:
                 stage.lost = ""
+        except StageGone:
+            _require_nodes(new)
+            raise
         except ray.exceptions.RayError as error:
+            _require_nodes(new)
             raise BackendError(
                 f"stages of the model did not start: {' '.join(str(error).split())!s:.300}; see `ray status`"
             ) from error
@@ -197,6 +207,7 @@ class StageLauncher:
         """Let stages load their parts, those of before too: as they began, or were at the last snapshot."""
         asked = []
         for s in stages:
+            s.manner, s.options = None, {}
             files = self.weights if s.states is None else None  # a snapshot has all numbers
             how = self.cut, files, self.update_delay
             asked.append((s, s.actor.load.remote(s.packed, s.specs, *how, s.states)))
@@ -279,6 +290,17 @@ def given(promises: Sequence[Any], seconds: float | None) -> list[Any]:
         text = f"{type(cause).__name__}: {' '.join(str(cause).split())!s:.300}"
         raise TileError(f"a stage of the model failed: {text}") from None
     return found
+
+
+def _require_nodes(stages: Sequence[Stage]) -> None:
+    """An error where a node that stages were placed on is there no more."""
+    living = {node["NodeID"] for node in ray.nodes() if node["Alive"]}
+    for stage in stages:
+        if stage.node.name not in living:
+            raise BackendError(
+                f"node {stage.node.name[:8]}, on which stage {stage.number} of the model was to start, has "
+                f"gone; {len(living)} nodes are left (`ray status`): call cg.emulate again, which places anew"
+            )
 
 
 def _require_room(stage: Stage, model: nn.Module, cut: Cut, beside: int) -> None:

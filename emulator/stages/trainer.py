@@ -25,11 +25,12 @@ from ..model.deferred import put
 from ..model.joining import Criterion, clip_factor, total_norm
 from ..nn.dropout import step_key
 from ..nn.hooks.listening import Listener
+from .actor import moved
 from .launch import LOOK_SECONDS, STEP, Stage, StageGone, answers, given
 from .links import Values
 from .optimizers import Options, Recipe, names_of, options_of, recipe_of
 from .revival import unsure_within
-from .training import INPUT, Passed, Step
+from .training import INPUT, Manner, Passed, Step
 
 if TYPE_CHECKING:
     from .executor import StageExecutor
@@ -79,12 +80,14 @@ class StageTrainer:
         parts = x.chunk(micro_batches)
         for part in parts:
             self.executor.path(part)
-        step = Step(
-            tuple(len(part) for part in parts), schedule,
+        manner = Manner(
+            schedule,
             tuple(module.training for module in self.model.modules()),
             tuple(parameter.requires_grad for parameter in self.model.parameters()),
-            self.executor.wanted[self.model.training], step_key(self.model), _packed(criterion), y,
-        )  # fmt: skip
+            self.executor.wanted[self.model.training],
+            _packed(criterion),
+        )
+        step = Step(manner, tuple(len(part) for part in parts), step_key(self.model), y)
         optimizer.zero_grad()
         told = Told(parts, step, (), number, ())
         self.executor.revival.settle()
@@ -150,26 +153,49 @@ class StageTrainer:
     def repeat(self, told: Told) -> None:
         """Do a whole step once more."""
         self._gradients(told)
-        self.executor.tell_all("update", told.number, told.options)
+        self._update_all(told)
+
+    def _change_all(self, told: Told) -> list[Any]:
+        """The same, where it is broken off and not begun anew."""
+        with unsure_within(self.executor.stages):
+            return self._update_all(told)
+
+    def _update_all(self, told: Told) -> list[Any]:
+        """How the clocks of the stages have moved once all have made the update of a step."""
+        executor, options = self.executor, cloudpickle.dumps(told.options)
+        promises = []
+        for s in executor.stages:
+            new = None if s.options.get(told.number) == options else options
+            promises.append((s, s.actor.update.remote((told.number, new))))
+            s.options.pop(told.number, None)  # nobody knows until it has answered
+        found = answers(promises, executor.timeout_s)
+        for s in executor.stages:
+            s.options[told.number] = options
+        return found
 
     def _round(self, told: Told) -> list[Passed]:
         """What the stages say of a step that went forward and backward."""
         executor, parts, step = self.executor, told.parts, told.step
         others, last = without_targets(step), executor.cut.count - 1
+        told_stages = [step if s.number == last else others for s in executor.stages]
         promises: dict[int, Any] = {}
         with unsure_within(executor.stages):  # of a step that is broken off more than the clocks may stay
             try:
                 with Uninterrupted():
                     executor.begin_round()
-                    for s in executor.stages:
-                        of_stage = step if s.number == last else others
-                        promises[s.number] = s.actor.train.remote(executor.round, of_stage)
+                    for s, each in zip(executor.stages, told_stages, strict=True):
+                        known, s.manner = s.manner == each.manner, None  # until it has answered
+                        content = (None if known else each.manner, each.sizes, each.dropout, each.y)
+                        promises[s.number] = s.actor.train.remote((executor.round, content))
                 for number, part in enumerate(parts):
-                    content = Values.of(executor.round, number, {INPUT: part})
+                    values = Values.of(executor.round, number, {INPUT: part})
                     with Uninterrupted():
-                        send(executor.stages[0].socket, Letter(content, number, False))
+                        sent = send(executor.stages[0].socket, Letter(values, number, False))
+                        executor.traffic.sent += sent
                 passed = self._ends(promises, len(parts))
                 promises.clear()
+                for s, each in zip(executor.stages, told_stages, strict=True):
+                    s.manner = each.manner
                 return passed
             finally:
                 if promises:
@@ -188,15 +214,15 @@ class StageTrainer:
                 self.executor.require_pace(
                     began, limit_s, f"did not end {parts} micro-batches within {limit_s:g} s"
                 )
-        return [each for each, _ in given([*promises.values()], None)]
+        return given([*promises.values()], None)
 
     def _update(self, told: Told) -> None:
         """Let the stages make the update of a step."""
         executor = self.executor
-        clocks = self._surviving(lambda: executor.change_all("update", told.number, told.options), told)
-        for stage, after in zip(executor.stages, clocks, strict=True):
+        moves = self._surviving(lambda: self._change_all(told), told)
+        for stage, each in zip(executor.stages, moves, strict=True):
             stage.told.append((stage.clocks, STEP, (told,)))
-            stage.clocks = after
+            stage.clocks = moved(stage.clocks, each)
         self.trained = True
         self._bytes += sum(part.nbytes for part in told.parts)
         recovery = executor.recovery or Recovery()
@@ -335,4 +361,4 @@ def _packed(criterion: Criterion) -> bytes:
 
 def without_targets(step: Step) -> Step:
     """A step as it is told to stages that do not judge."""
-    return replace(step, y=None, criterion=b"")
+    return replace(step, y=None, manner=replace(step.manner, criterion=b""))
