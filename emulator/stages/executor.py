@@ -45,8 +45,8 @@ from .revival import Revival, unsure_within
 from .trainer import StageTrainer
 from .training import INPUT
 
-#: seconds that the driver listens before it looks whether the stages live
-LOOK_SECONDS = 0.02
+#: seconds that the driver listens before it looks whether the stages live, a millisecond of a processor
+LOOK_SECONDS = 0.1
 
 #: micro-batches of a round: what is computed again at most where a stage dies
 ROUND = 64
