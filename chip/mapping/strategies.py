@@ -16,7 +16,7 @@ from crossgrid.kernels.errors import ConfigError, unknown
 from ..description.spec import Chip
 from ..plan.plan import LayerShape
 from .balance import candidates, shareable, work_of_vectors
-from .cutting import Table, block_columns, blocks_of_layer, cut_full, joined
+from .cutting import Cut, Table, block_columns, blocks_of_layer, cut, cut_full, joined
 from .packing import pack_blocks
 
 #: vectors that a tile may share out in any network: those of an image of 32 x 32
@@ -29,22 +29,44 @@ class Given:
 
     chips: int | None = None  # None: as many as are needed
     copies: Sequence[int] | None = None  # of each layer; None: as many as are best
+    kinds: Sequence[int] | None = None  # of each layer the kind of its tiles; None: all are the chip's own
+
+    def kind(self, k: int) -> int:
+        """The kind of tile that layer ``k`` is on."""
+        return 0 if self.kinds is None else self.kinds[k]
+
+    def of_blocks(self, table: Table) -> list[np.ndarray]:
+        """The rows of a table that are on each kind of tile in use."""
+        if self.kinds is None:
+            return [np.arange(len(table["layer"]))]
+        of_block = np.asarray(self.kinds)[table["layer"]]
+        return [np.flatnonzero(of_block == kind) for kind in np.unique(of_block).tolist()]
 
 
-def cut_layers(layers: Sequence[LayerShape], chip: Chip) -> list[Table]:
-    """Every layer's blocks, cut near-equally to the chip's tiles."""
+def cut_layers(
+    layers: Sequence[LayerShape], chip: Chip, given: Given | None = None, by: Cut = cut
+) -> list[Table]:
+    """Every layer's blocks, cut (near-equally) to the tiles of its kind."""
+    given = given or Given()
+    kinds = [chip.described(kind) for kind in range(len(chip.kind_names))]
     return [
-        block_columns(k, blocks_of_layer(layer, chip.tile_out, chip.tile_in))
-        for k, layer in enumerate(layers)
+        block_columns(k, blocks_of_layer(layer, of.tile_out, of.tile_in, by))
+        for k, (layer, of) in enumerate((layer, kinds[given.kind(k)]) for k, layer in enumerate(layers))
     ]
 
 
 def per_layer(layers: Sequence[LayerShape], chip: Chip, given: Given) -> list[Table]:
     """Every block has a tile of its own; tiles are taken in order."""
-    del given  # the caller checks the fit
-    table = joined(cut_layers(layers, chip))
-    table["tile"] = np.arange(len(table["layer"]), dtype=np.int32)
-    return [table]
+    table = joined(cut_layers(layers, chip, given))  # the caller checks the fit
+    return [_numbered(table, given)]
+
+
+def _numbered(table: Table, given: Given) -> Table:
+    """``table`` with a tile for every block, numbered from 0 within its kind."""
+    table["tile"] = np.empty(len(table["layer"]), np.int32)
+    for rows in given.of_blocks(table):
+        table["tile"][rows] = np.arange(len(rows), dtype=np.int32)
+    return table
 
 
 def packed(layers: Sequence[LayerShape], chip: Chip, given: Given) -> list[Table]:
@@ -53,20 +75,20 @@ def packed(layers: Sequence[LayerShape], chip: Chip, given: Given) -> list[Table
     Blocks that share a tile work in turn, so no tile gets more vectors than the layer with most of them,
     which therefore has its tiles alone; small networks may share up to ``FEW_VECTORS``.
     """
-    del given
-    table = joined(
-        [
-            block_columns(k, blocks_of_layer(layer, chip.tile_out, chip.tile_in, cut_full))
-            for k, layer in enumerate(layers)
-        ]
-    )
+    table = joined(cut_layers(layers, chip, given, cut_full))
     out = table["out_stop"] - table["out_start"]
     in_ = table["in_stop"] - table["in_start"]
     work = np.array([layer.reuse for layer in layers])
-    packed_bins, table["out_offset"], table["in_offset"] = pack_blocks(
-        out, in_, chip.tile_out, chip.tile_in, work[table["layer"]], max(int(work.max()), FEW_VECTORS)
-    )
-    table["tile"] = _in_order_of_appearance(packed_bins)
+    most = max(int(work.max()), FEW_VECTORS)
+    for key in ("tile", "out_offset", "in_offset"):
+        table[key] = np.empty(len(out), np.int32)
+    for rows in given.of_blocks(table):
+        number = table["layer"][rows]
+        of = chip.described(given.kind(int(number[0])))
+        bins, table["out_offset"][rows], table["in_offset"][rows] = pack_blocks(
+            out[rows], in_[rows], of.tile_out, of.tile_in, work[number], most
+        )
+        table["tile"][rows] = _in_order_of_appearance(bins)
     return [table]
 
 
@@ -82,24 +104,26 @@ def replicated(layers: Sequence[LayerShape], chip: Chip, given: Given) -> list[T
     """Copies of the layer that takes longest, again and again, while tiles are left for them: for several
     guesses at what takes longest. Or the copies that are given.
     """
-    tables = cut_layers(layers, chip)
+    tables = cut_layers(layers, chip, given)
     if given.copies is not None:
-        return [_copied(tables, given.copies)]
+        return [_copied(tables, given.copies, given)]
     tiles = [len(table["layer"]) for table in tables]
-    count = given.chips or -(-sum(tiles) // chip.tiles)
-    works = work_of_vectors(layers, tables, chip)
-    found = candidates(tiles, shareable(layers), count * chip.tiles, works)
-    return [_copied(tables, copies) for copies in found]
+    kinds = [given.kind(k) for k in range(len(layers))]
+    taken = np.bincount(kinds, tiles, minlength=len(chip.kind_names)).astype(int).tolist()
+    each = zip(taken, chip.kind_tiles, strict=True)
+    count = given.chips or max(-(-number // there) for number, there in each if number)
+    works = work_of_vectors(layers, tables, [chip.described(kind) for kind in kinds])
+    budgets = [count * there for there in chip.kind_tiles]
+    found = candidates(tiles, shareable(layers), budgets, works, kinds)
+    return [_copied(tables, copies, given) for copies in found]
 
 
-def _copied(tables: Sequence[Table], copies: Sequence[int]) -> Table:
+def _copied(tables: Sequence[Table], copies: Sequence[int], given: Given) -> Table:
     replicas = []
     for table, number in zip(tables, copies, strict=True):
         for copy in range(number):
             replicas.append({**table, "copy": np.full(len(table["layer"]), copy, np.int32)})
-    whole = joined(replicas)
-    whole["tile"] = np.arange(len(whole["layer"]), dtype=np.int32)
-    return whole
+    return _numbered(joined(replicas), given)
 
 
 def number_of_copies(layers: Sequence[LayerShape], copies: Mapping[str, int]) -> list[int]:
@@ -121,19 +145,22 @@ def number_of_copies(layers: Sequence[LayerShape], copies: Mapping[str, int]) ->
 
 
 def time_multiplexed(layers: Sequence[LayerShape], chip: Chip, given: Given) -> list[Table]:
-    """More layers than tiles: the tiles are programmed anew between rounds of whole layers."""
-    available = (given.chips or chip.chips) * chip.tiles
-    tables = cut_layers(layers, chip)
-    taken, turn = 0, 0
-    for table in tables:
-        count = len(table["layer"])
-        if taken and taken + count > available:  # a layer that fits is not split between rounds
-            taken, turn = 0, turn + 1
-        position = taken + np.arange(count, dtype=np.int64)
+    """More layers than tiles: the tiles, of all kinds together, are programmed anew between rounds of whole
+    layers."""
+    tables = cut_layers(layers, chip, given)
+    taken, turn = [0] * len(chip.kind_names), 0  # of each kind
+    for k, table in enumerate(tables):
+        count, kind = len(table["layer"]), given.kind(k)
+        available = (given.chips or chip.chips) * chip.kind_tiles[kind]
+        if taken[kind] and taken[kind] + count > available:  # a layer that fits is not split between rounds
+            taken, turn = [0] * len(taken), turn + 1
+        position = taken[kind] + np.arange(count, dtype=np.int64)
         table["tile"] = (position % available).astype(np.int32)
         table["round"] = (turn + position // available).astype(np.int32)
-        turn += (taken + count - 1) // available
-        taken = (taken + count - 1) % available + 1
+        last = taken[kind] + count - 1
+        if last // available:
+            taken, turn = [0] * len(taken), turn + last // available
+        taken[kind] = last % available + 1
     return [joined(tables)]
 
 

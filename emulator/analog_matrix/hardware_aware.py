@@ -23,6 +23,7 @@ from crossgrid.kernels.inference import (
 )
 from crossgrid.kernels.machine.pages import Recycled
 
+from ..config.digital import DigitalInferenceRPUConfig
 from ..config.rpu import InferenceRPUConfig
 from ..hosts.grid import TileGrid
 from ..hosts.stored import StoredWeight
@@ -71,8 +72,7 @@ class HardwareAwareTiles(nn.Module):
         """Around the tiles of ``grid``, which hold zeros."""
         super().__init__()
         spec = grid.spec
-        assert isinstance(spec.rpu_config, InferenceRPUConfig)
-        self.config, self.grid = spec.rpu_config, grid
+        self.grid = grid
         input_range = self.config.pre_post.input_range
         require_managed(spec.name, input_range, self.config.forward)
         self.input_range = InputRange(input_range) if input_range.enable else None
@@ -91,6 +91,18 @@ class HardwareAwareTiles(nn.Module):
         self.joined: JoinedWeight | None = None  # weight and bias, where both are on the tiles
         self.stored: StoredWeight | None = None  # while the numbers of the weight are in a file alone
 
+    @property
+    def config(self) -> InferenceRPUConfig:
+        """How the tiles behave, where they are now."""
+        config = self.grid.spec.rpu_config
+        assert isinstance(config, InferenceRPUConfig)
+        return config
+
+    @property
+    def is_digital(self) -> bool:
+        """Whether digital cores hold the weight: what is programmed on tiles is not theirs."""
+        return isinstance(self.grid.spec.rpu_config, DigitalInferenceRPUConfig)
+
     def parameter(self) -> nn.Parameter:
         """A parameter of the weight's shape, zero; on the meta device where the tiles are nowhere yet."""
         device = "meta" if self.grid.is_absent else None
@@ -104,7 +116,7 @@ class HardwareAwareTiles(nn.Module):
         held = self.trained(weight, bias)
         self.bring(held)
         modify = self.modification(held, len(x))
-        r = None if self.input_range is None else self.input_range(x)
+        r = None if self.input_range is None or self.is_digital else self.input_range(x)
         keep = torch.is_grad_enabled()
         if not keep:
             self.memory.release()
@@ -186,7 +198,9 @@ class HardwareAwareTiles(nn.Module):
         return scaled
 
     def program(self, weight: Tensor) -> None:
-        """Write the weight to the devices, with programming noise; time starts."""
+        """Write the weight to the devices, with programming noise; time starts. Digital cores have none."""
+        if self.is_digital:
+            return
         stored = self.stored is not None
         targets_OI = None if stored else self.tidied(weight)
         digest = b"" if stored else digest_of(matrix_of(self.grid.spec, weight))
@@ -204,6 +218,8 @@ class HardwareAwareTiles(nn.Module):
 
     def drift(self, weight: Tensor, t_inference: float) -> None:
         """Age what was programmed by ``t_inference`` seconds and compensate the drift."""
+        if self.is_digital:
+            return
         programmed = self.programmed
         if programmed is None:
             raise NotProgrammedError(
@@ -295,7 +311,7 @@ class HardwareAwareTiles(nn.Module):
 
     def holds(self, weight: Tensor) -> bool:
         """Whether ``weight`` is what was programmed, bit for bit; a warning where it is no longer."""
-        if self.programmed is None:
+        if self.programmed is None or self.is_digital:
             return False
         if self.compared is None or not self.compared[0].is_(weight):
             same = self.programmed.digest == digest_of(matrix_of(self.grid.spec, weight))

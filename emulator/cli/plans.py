@@ -43,18 +43,18 @@ def _report(args: argparse.Namespace, model: Model, chip: Chip, strategy: str) -
     from crossgrid.chip.reports.report import Report
 
     if getattr(args, "plan", None):
-        given = (args.strategy, args.chips, args.placement, args.copies, args.batch)
-        if given != (DEFAULT_STRATEGY, None, PLACEMENTS[0], None, 1):
+        given = (args.strategy, args.chips, args.placement, args.copies, args.batch, args.kinds)
+        if given != (DEFAULT_STRATEGY, None, PLACEMENTS[0], None, 1, None):
             raise ConfigError(
                 f"--plan {args.plan} is mapped already: leave out --strategy, --chips, --placement, "
-                "--copies and --batch"
+                "--copies, --batch and --kinds"
             )
         plan = load_plan(args.plan)
         plan.check_model(model.layers)
         check_chip(plan, chip)
     else:
         plan = map_layers(
-            model.layers, chip, strategy, args.chips, args.placement, model.digital,
+            model.layers, chip, strategy, args.chips, args.placement, model.digital, kinds=args.kinds,
             **_options(args, strategy),
         )  # fmt: skip
     return Report.of(plan, chip, args.model)
@@ -119,6 +119,10 @@ def _model_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--batch", type=int, default=1, metavar="N",
         help="with --strategy time-multiplexed: inputs that share each programming of the tiles",
+    )  # fmt: skip
+    parser.add_argument(
+        "--kinds", metavar="LAYER=KIND,...",
+        help="on a chip with several kinds of tiles: which one layers are on, such as '*=coarse,fc=digital'",
     )  # fmt: skip
     parser.add_argument("--json", metavar="FILE", help="write the report as JSON; - is the terminal")
     parser.add_argument("--html", metavar="FILE", help="write one self-contained page")

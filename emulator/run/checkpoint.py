@@ -90,6 +90,9 @@ def _plain(emulation: Emulation, batch: int) -> dict[str, Any]:
         "batch": batch,
         "keys": {name: spec.key for name, spec in specs.items()},
         "blocks": {name: [[*tile.shape] for tile in spec.tiles] for name, spec in specs.items()},
+        **(
+            {} if emulation.plan is None or not emulation.plan.kinds else {"kinds": emulation.plan.kind_names}
+        ),
     }
 
 
@@ -301,10 +304,12 @@ def _run(run: dict[str, Any]) -> dict[str, Any]:
         "chip": (str, type(None)), "chip_identity": (str, bytes, type(None)), "strategy": str,
         "update_delay": int, "samples": int, "batch": int, "keys": dict, "blocks": dict,
     }  # fmt: skip
-    _fields(run, kinds)
+    _fields(run, kinds | ({"kinds": dict} if "kinds" in run else {}))
+    named = run.get("kinds", {}).items()
     sound = all(_is_count(run[name]) for name in ("update_delay", "samples", "batch"))
     sound = sound and all(isinstance(name, str) and _is_count(key) for name, key in run["keys"].items())
     sound = sound and run["keys"].keys() == run["blocks"].keys()
+    sound = sound and all(isinstance(name, str) and isinstance(kind, str) for name, kind in named)
     for blocks in run["blocks"].values():
         sound = sound and isinstance(blocks, list)
         sound = sound and all(isinstance(b, list) and len(b) == 2 and all(map(_is_count, b)) for b in blocks)

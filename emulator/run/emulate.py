@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from crossgrid.chip import Chip, presets
-from crossgrid.chip.description.adc import shortfall
 from crossgrid.chip.mapping.strategies import STRATEGIES
+from crossgrid.chip.reports.warnings import lost_bits
 from crossgrid.kernels.backends import BACKENDS as KERNELS
 from crossgrid.kernels.backends import BackendName
 from crossgrid.kernels.card import card
@@ -101,6 +101,10 @@ def emulate(
                 one at a time: a layer that comes after another one on a tile is programmed anew, with the
                 noise of that programming, once for all inputs that pass it together (``micro_batch`` of
                 ``infer``). By default every block has devices of its own. For inference layers.
+            kinds: on a chip with several kinds of tiles, which one layers are on, by name or pattern:
+                ``{"*": "coarse", "conv1": "fine", "fc": "digital"}``, the last that matches. Each layer goes
+                through its kind's converters; a layer on digital cores is exact, and nothing programs or ages
+                it. Others are on the chip's own tiles.
 
     Raises:
         ConfigError: no analog layers, a model that does not fit the chip, a plan of another model or chip, an
@@ -133,9 +137,15 @@ def emulate(
     if wanted.reprogram and cut is not None:
         raise ConfigError("reprogram=True does not work with stages, which keep their tiles: leave one out")
     described = wanted.chip(chip)
-    if described is not None and shortfall(described):
-        warnings.warn(f"chip '{described.name}': {shortfall(described)}", stacklevel=2)
     plan = None if described is None else planned(model, layers, described, wanted, example_input)
+    if plan is not None and described is not None:
+        for lost in lost_bits(plan, described):
+            warnings.warn(f"chip '{described.name}': {lost}", stacklevel=2)
+        if wanted.reprogram and any(described.described(k).digital for k in plan.layer_kind.tolist()):
+            raise ConfigError(
+                "reprogram=True is of tiles whose devices are programmed, and some layers are on digital "
+                "cores: give these another kind, or leave reprogram out"
+            )
     return Emulation(
         model, described, plan, backend, tiles_per_actor, wanted.strategy, metrics_port, timeout_s,
         update_delay, device, reuse_known=knows_reuse(plan, example_input is not None), filling=filling,
@@ -211,8 +221,8 @@ def restore(
         backend, tiles_per_actor, metrics_port, timeout_s, device: as for ``emulate``; they may differ from
             the run's; a card's results are a processor's up to float32's rounding.
         example_input: as for ``emulate``; a run with strategy "replicated" needs it again.
-        mapping: plan, placement and chips as for ``emulate``; a run on a plan of another mapper needs it
-            again.
+        mapping: plan, placement, chips and kinds as for ``emulate``; a run on a plan of another mapper needs
+            it again. Kinds are the run's by default.
 
     On entering, torch's default generator also goes on where it was. ``batch`` of what is returned is the
     number of batches that ``save`` was given.
@@ -231,6 +241,8 @@ def restore(
     strategy = run["strategy"] if mapping.get("plan") is None else DEFAULT_STRATEGY
     if strategy not in STRATEGIES:
         raise ConfigError(f"{directory}: the run was on a plan of '{strategy}'; give it as plan=")
+    if mapping.get("plan") is None and mapping.get("kinds") is None:
+        mapping["kinds"] = run.get("kinds")
     emulation = emulate(
         model, chip, backend, tiles_per_actor, strategy, metrics_port, timeout_s, run["update_delay"], device,
         example_input=example_input, **mapping,

@@ -60,7 +60,7 @@ from .pipeline import (
 from .progress import progress_bar
 from .report import RunReport
 from .resume import Resume
-from .specs import spec_of
+from .specs import is_on_cores, leave_cores, spec_of
 
 if TYPE_CHECKING:
     from ..stages.executor import StageExecutor
@@ -96,6 +96,7 @@ class Emulation:
     _turns: TileTurns | None = field(default=None, init=False)
     _owner: int = field(default=0, init=False)  # the process that entered
     _first_batch: FirstBatch | None = field(default=None, init=False)
+    _tiles_at_home: dict[str, TileGrid] = field(default_factory=dict, init=False)  # of layers on cores
     _last_samples: list[TileSample] = field(default_factory=list, init=False)
 
     def __enter__(self) -> Emulation:
@@ -401,6 +402,8 @@ class Emulation:
             if self.cut is None and not of_hosts:
                 move(old, grid)
             layer.analog_tile.grid = grid
+            if is_on_cores(spec, old.spec):
+                self._tiles_at_home[spec.name] = old
 
     def _move_out(self) -> None:
         """Bring every tile home; tiles whose process is gone are named, the others still come."""
@@ -422,6 +425,9 @@ class Emulation:
             else:
                 layer.analog_tile.grid, lost = layer.grid.rescue()
                 failures.append(lost)
+        for name, layer in self._layers:
+            if name in self._tiles_at_home:
+                leave_cores(layer, self._tiles_at_home.pop(name))
         failure = next((each for each in failures if each is not None), None)
         if failure is not None:
             raise failure

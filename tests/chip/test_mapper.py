@@ -212,7 +212,7 @@ def test_copies_make_the_slowest_layer_as_fast_as_the_budget_allows(
 ) -> None:
     tiles, reuse = [t for t, _ in pairs], [r for _, r in pairs]
     budget = sum(tiles) + spare
-    copies = balance(tiles, reuse, budget)
+    copies = balance(tiles, reuse, [budget])
     assert sum(t * c for t, c in zip(tiles, copies, strict=True)) <= budget
     slowest = max(math.ceil(r / c) for r, c in zip(reuse, copies, strict=True))
     assert slowest == brute_force_bottleneck(tiles, reuse, budget)
