@@ -60,6 +60,11 @@ COMMANDS: dict[str, Command] = {
         sweeps.sensitivity_arguments,
         sweeps.run_sensitivity,
     ),
+    "choose": Command(
+        "choose the kind of tile of each layer, by what it loses there",
+        sweeps.choose_arguments,
+        sweeps.run_choose,
+    ),
     "inspect": Command("say what is in a saved run", runs.inspect_arguments, runs.run_inspect),
     "demo": Command("train LeNet5 on a chip's tiles", running.demo_arguments, running.run_demo),
     "doctor": Command("look at this machine, or at a model", running.doctor_arguments, running.run_doctor),

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from crossgrid.chip import Chip, MappingPlan, map_layers
+from crossgrid.chip import Chip, LayerShape, MappingPlan, map_layers
 from crossgrid.chip.reports.report import Report
 from crossgrid.chip.reports.warnings import lost_bits
 from crossgrid.chip.schedule.schedule import schedule
@@ -146,6 +146,10 @@ class Bench:
         """The layers that a study's ``layer`` can name."""
         settings = Settings(self.study)
         return layer_names(self._analog(settings.of(next(self.study.points())))[0])
+
+    def shapes(self, setting: Setting) -> tuple[LayerShape, ...]:
+        """The layers of a setting's model as a mapper places them."""
+        return self._analog(setting)[1].layers
 
     def _numbers(self, setting: Setting, plan: MappingPlan) -> str:
         """The digest of a point's numbers."""
