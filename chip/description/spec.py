@@ -23,6 +23,7 @@ import numpy as np
 from crossgrid.kernels.config import field
 
 from .events import EVENT_NAMES, TIMES
+from .layout import kind_of_places
 from .parsing import Figure
 
 #: what a part's energy is counted by; none: the part costs area alone
@@ -212,7 +213,7 @@ class Kind:
 class Chip:
     """A described chip; ``chips`` of them make the system.
 
-    Tiles are numbered row by row; the first are the chip's own, then those of its ``kinds`` in order.
+    Tiles are numbered row by row; those of its ``kinds`` are spread among its own (``layout``).
     """
 
     name: str
@@ -257,9 +258,7 @@ class Chip:
 
     def kind_of(self, tile: np.ndarray) -> np.ndarray:
         """For each tile's number the number of its kind."""
-        ends = np.cumsum(self.kind_tiles)
-        found: np.ndarray = np.searchsorted(ends, np.asarray(tile) % self.tiles, side="right")
-        return found
+        return kind_of_places(self.kind_tiles)[np.asarray(tile) % self.tiles]
 
     @property
     def tile_out(self) -> int:

@@ -54,7 +54,9 @@ def _renumbered(plan: MappingPlan, order: np.ndarray) -> MappingPlan:
     each moved to the k-th of its kind along the order."""
     chip, tile = np.divmod(plan.table["tile"], len(order))
     if plan.kinds:
-        order = order[np.argsort(plan.kind_of(order), kind="stable")]
+        places = np.arange(len(order))
+        walked, order = order[np.argsort(plan.kind_of(order), kind="stable")], np.empty_like(order)
+        order[np.argsort(plan.kind_of(places), kind="stable")] = walked
     table = {**plan.table, "tile": (chip * len(order) + order[tile]).astype(np.int32)}
     return dataclasses.replace(plan, table=table)
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from crossgrid.kernels.errors import ConfigError, shown, unknown
 
+from ..description.layout import places_of_kinds
 from ..description.spec import Chip
 from ..plan.plan import LayerShape, TileKind
 from .cutting import Table
@@ -119,5 +120,6 @@ def on_chip(table: Table, chip: Chip, kinds: Sequence[int]) -> Table:
     sizes = np.array(chip.kind_tiles)
     kind = np.asarray(kinds)[table["layer"]]
     number, rest = np.divmod(table["tile"], sizes[kind])
-    tile = number * chip.tiles + (np.cumsum(sizes) - sizes)[kind] + rest
+    places = places_of_kinds(chip.kind_tiles)
+    tile = number * chip.tiles + places[(np.cumsum(sizes) - sizes)[kind] + rest]
     return {**table, "tile": tile.astype(np.int32)}

@@ -17,6 +17,7 @@ import numpy as np
 
 from crossgrid.kernels.errors import ConfigError, unknown
 
+from ..description.layout import kind_of_places
 from .digital import DigitalWork
 from .why import reason
 
@@ -180,7 +181,7 @@ class TileKind:
     """A kind of tile as a plan has to know it."""
 
     name: str
-    tiles: int  # of one chip; those of a kind follow those of the kinds before it
+    tiles: int  # of one chip, spread among those of other kinds
     tile_out: int
     tile_in: int
 
@@ -271,9 +272,7 @@ class MappingPlan:
         """For each tile's number the number of its kind among ``kinds``."""
         if not self.kinds:
             return np.zeros(len(tile), np.int64)
-        ends = np.cumsum([kind.tiles for kind in self.kinds])
-        found: np.ndarray = np.searchsorted(ends, tile % (self.grid[0] * self.grid[1]), side="right")
-        return found
+        return kind_of_places(tuple(kind.tiles for kind in self.kinds))[tile % (self.grid[0] * self.grid[1])]
 
     @cached_property
     def layer_kind(self) -> np.ndarray:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from ..cost.cost import peak
 from ..cost.events import mvm_interval_ns
 from ..cost.parts import Priced, area_by_part, estimates, instances, priced_parts
@@ -128,11 +130,11 @@ def print_chip(chip: Chip) -> None:
             f"at most {best.tops:.2f} TOPS ({chip.operation_bits} bit), {best.watts:.3f} W, "
             f"{best.tops_per_w:.3f} TOPS/W, {best.area_mm2:.2f} mm², {best.tops_per_mm2:.3f} TOPS/mm²"
         )
-    for of in _kind_dicts(chip) if chip.kinds else ():
+    for sign, of in zip(_signs(chip), _kind_dicts(chip) if chip.kinds else (), strict=False):
         converters = f"DAC {of['dac_bits']} bit, ADC {of['adc_bits']} bit" if of["adc_bits"] else "digital"
         shown.print(
-            f"{of['tiles']} tiles of kind '{of['name']}': {of['tile_out']} outputs x {of['tile_in']} inputs, "
-            f"{converters}, a whole vector every {of['mvm_ns']:.1f} ns",
+            f"{sign} {of['tiles']} tiles of kind '{of['name']}': {of['tile_out']} outputs x {of['tile_in']} "
+            f"inputs, {converters}, a whole vector every {of['mvm_ns']:.1f} ns",
             highlight=False,
         )
     for text in _warnings(chip):
@@ -193,5 +195,14 @@ def _drawing(chip: Chip) -> str:
     if rows > 32 or columns > 64:
         return f"  ┌─ {columns} ─┐\n  {rows} x tile\n  └{'─' * (len(str(columns)) + 4)}┘"
     link = {"mesh": "─", "torus": "═", "h-tree": " "}[chip.links.kind]
-    row = link.join("▢" * columns)
-    return "\n".join(f"  {row}" for _ in range(rows))
+    signs = np.array(_signs(chip))[chip.kind_of(np.arange(rows * columns))].reshape(rows, columns)
+    return "\n".join(f"  {link.join(row)}" for row in signs.tolist())
+
+
+def _signs(chip: Chip) -> list[str]:
+    """What stands for a tile of each kind: of the chip's own a square, of others the first free letter."""
+    signs = ["▢"]
+    for name in chip.kind_names[1:]:
+        free = (letter for letter in (*name.upper(), *"ABCDEFGHIJKLMNOPQRSTUVWXYZ") if letter not in signs)
+        signs.append(next(free, "?"))
+    return signs

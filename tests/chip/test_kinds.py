@@ -15,6 +15,7 @@ from crossgrid.chip import Chip, LayerShape, MappingPlan, load_chip, map_layers
 from crossgrid.chip.cost.cost import cost_of, peak
 from crossgrid.chip.cost.events import layer_events
 from crossgrid.chip.cost.parts import area_by_part, energy_by_part
+from crossgrid.chip.description.layout import kind_of_places, places_of_kinds
 from crossgrid.chip.description.load import PRESETS, parse_chip
 from crossgrid.chip.mapping.strategies import STRATEGIES
 from crossgrid.chip.plan.file import diff_plans, load_plan, save_plan
@@ -89,17 +90,28 @@ def test_parts_of_a_kind_are_told_by_name() -> None:
     assert list(parts) == [*(part.name for part in load_chip("demo-128").parts), "extra"]
 
 
+@pytest.mark.parametrize("tiles", [(20, 40, 30, 10), (0, 7, 1), (3,), (1, 1, 1), (97, 3), (5, 5, 0)])
+def test_tiles_of_a_kind_are_as_many_as_said_and_spread(tiles: tuple[int, ...]) -> None:
+    """Of any run of places each kind has its share, but for two tiles at most."""
+    kinds = kind_of_places(tiles)
+    assert np.bincount(kinds, minlength=len(tiles)).tolist() == list(tiles)
+    for kind, count in enumerate(tiles):
+        passed = np.cumsum(kinds == kind)
+        even = (np.arange(len(kinds)) + 1) * count / len(kinds)
+        assert np.abs(passed - even).max() <= 2
+    assert np.array_equal(kinds[places_of_kinds(tiles)], np.sort(kinds))
+
+
 @pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize("placement", ["row-major", "traffic"])
 def test_every_layer_is_on_tiles_of_its_kind(strategy: str, placement: str) -> None:
     plan = plan_of(strategy, placement=placement, chips=2)
     check_blocks(plan)
     assert plan.layer_kind.tolist() == [1, 2, 0, 3]
-    starts = np.array([0, 20, 60, 90, 100])
+    kinds = kind_of_places((20, 40, 30, 10))
     for block in plan:
         kind = {"a": 1, "b": 2, "c": 0, "d": 3}[block.layer]
-        place = block.tile.row * 10 + block.tile.column
-        assert starts[kind] <= place < starts[kind + 1]
+        assert kinds[block.tile.row * 10 + block.tile.column] == kind
         assert block.kind == chip().kind_names[kind]
     assert ", of kind 'fine'" in plan.blocks_of("a")[0].why
 
@@ -273,6 +285,8 @@ def test_a_plan_with_a_layer_on_two_kinds_is_refused() -> None:
     plan = plan_of()
     table = {key: column.copy() for key, column in plan.table.items()}
     last_of_b = int(np.flatnonzero(table["layer"] == 1)[-1])
-    table["tile"][last_of_b] = 19
+    table["tile"][last_of_b] = next(
+        k for k in range(100) if k not in table["tile"] and chip().kind_of(k) == 1
+    )
     with pytest.raises(ConfigError, match="blocks of layer 'b' are on tiles of several kinds"):
         check_blocks(dataclasses.replace(plan, table=copy.copy(table)))
