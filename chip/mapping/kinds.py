@@ -97,19 +97,15 @@ def _matches(name: str, pattern: str) -> bool:
     return name == pattern or name.startswith(f"{pattern}.") or fnmatch.fnmatchcase(name, pattern)
 
 
-def chips_needed(tables: Sequence[Table], chip: Chip, kinds: Sequence[int]) -> tuple[int, int, int]:
-    """Chips that hold the tables, the kind that needs most, and how many tiles of it they take."""
+def chips_needed(table: Table, chip: Chip, kinds: Sequence[int]) -> tuple[int, int, int]:
+    """Chips that hold a table, the kind that needs most, and how many tiles of it it takes."""
     found = (0, 0, 0)
     for kind in sorted(set(kinds)):
-        most = 0
-        for table in tables:
-            tiles = (
-                table["tile"] if not chip.kinds else table["tile"][np.asarray(kinds)[table["layer"]] == kind]
-            )
-            most = max(most, int(tiles.max(initial=-1)) + 1)
-        count = -(-most // chip.kind_tiles[kind])
+        rows = np.asarray(kinds)[table["layer"]] == kind
+        tiles = int(table["tile"][rows].max(initial=-1)) + 1
+        count = -(-tiles // chip.kind_tiles[kind])
         if count > found[0]:
-            found = (count, kind, most)
+            found = (count, kind, tiles)
     return found
 
 

@@ -16,8 +16,9 @@ from ..plan.digital import DigitalWork
 from ..plan.graph import check_names
 from ..plan.plan import COLUMNS, Block, LayerShape, MappingPlan, TileAddress
 from .cutting import Table, cut
+from .given import Given
 from .kinds import Kinds, chips_needed, numbers_of_kinds, on_chip, plan_kinds
-from .strategies import STRATEGIES, Given, number_of_copies
+from .strategies import STRATEGIES, number_of_copies
 
 __all__ = ["Block", "LayerShape", "MappingPlan", "TileAddress", "cut", "map_layers"]
 
@@ -71,14 +72,14 @@ def map_layers(
     _check_size(shapes, chip, given)
     chosen = STRATEGIES[strategy]
     tables = chosen.tables(shapes, chip, given)
-    count = _chips_needed(tables, chip, given, strategy, shapes)
+    counts = [_chips_needed(table, chip, given, strategy, shapes) for table in tables]
     head = MappingPlan(
         chip=chip.name,
         chip_identity=chip.identity(),
         grid=(chip.grid.rows, chip.grid.columns),
         tile_out=chip.tile_out,
         tile_in=chip.tile_in,
-        chips=chips or max(count, 1),
+        chips=chips or max(counts),
         strategy=strategy,
         placement=placement,
         layers=shapes,
@@ -92,14 +93,16 @@ def map_layers(
         {key: np.ascontiguousarray(table[key], kind) for key, kind in COLUMNS.items()}
         for table in (on_chip(table, chip, on) for table in tables)
     ]
-    plans = [replace(head, table=table) for table in columns]
-    return _best(plans, chip, count)
+    plans = [
+        replace(head, table=table, chips=chips or count) for table, count in zip(columns, counts, strict=True)
+    ]
+    return _best(plans, chip, max(counts))
 
 
 def _best(plans: Sequence[MappingPlan], chip: Chip, count: int) -> MappingPlan:
     """The fastest of ``plans``, which take ``count`` chips, with its blocks placed as they are to be."""
     plan = plans[0]
-    if count > 1 or plan.strategy == "replicated":
+    if count > 1 or len(plans) > 1 or plan.strategy == "replicated":
         from .copies_order import fastest
 
         plan = fastest(plans, chip)
@@ -110,11 +113,9 @@ def _best(plans: Sequence[MappingPlan], chip: Chip, count: int) -> MappingPlan:
     return plan
 
 
-def _chips_needed(
-    tables: Sequence[Table], chip: Chip, given: Given, strategy: str, layers: Sequence[LayerShape]
-) -> int:
+def _chips_needed(table: Table, chip: Chip, given: Given, strategy: str, layers: Sequence[LayerShape]) -> int:
     on = [given.kind(k) for k in range(len(layers))]
-    count, kind, needed = chips_needed(tables, chip, on)
+    count, kind, needed = chips_needed(table, chip, on)
     if given.chips is not None and count > given.chips:
         held = [layer.name for layer, each in zip(layers, on, strict=True) if each == kind]
         raise ConfigError(_does_not_fit(chip, (kind, needed), given.chips, count, strategy, held))
@@ -176,6 +177,7 @@ def _does_not_fit(
 ) -> str:
     kind, needed = most
     have = chips * chip.kind_tiles[kind]
+    others = "'time-multiplexed'" if strategy == "packed" else "'packed' or 'time-multiplexed'"
     owner = f"chip '{chip.name}' has" if chips == 1 else f"{chips} chips '{chip.name}' have"
     if chip.kinds:
         named = ", ".join(f"'{name}'" for name in layers[:3]) + (", …" if len(layers) > 3 else "")
@@ -184,12 +186,10 @@ def _does_not_fit(
             f"{named} need {needed} tiles of kind '{chip.kind_names[kind]}' ({of.tile_out} x {of.tile_in} "
             f"weights) with strategy '{strategy}', but {owner} {have}; give some of them another kind "
             f"({', '.join(name for k, name in enumerate(chip.kind_names) if k != kind)}; kinds= or --kinds), "
-            f"take {count} chips (chips={count} or --chips {count}), or strategy 'packed' or "
-            "'time-multiplexed'"
+            f"take {count} chips (chips={count} or --chips {count}), or strategy {others}"
         )
     return (
         f"the model needs {needed} tiles of {chip.tile_out} x {chip.tile_in} weights "
         f"with strategy '{strategy}', but {owner} {have}; "
-        f"{count} chips would do (chips={count} or --chips {count}), "
-        f"or strategy 'packed' or 'time-multiplexed'"
+        f"{count} chips would do (chips={count} or --chips {count}), or strategy {others}"
     )

@@ -17,30 +17,8 @@ from ..description.spec import Chip
 from ..plan.plan import LayerShape
 from .balance import candidates, shareable, work_of_vectors
 from .cutting import Cut, Table, block_columns, blocks_of_layer, cut, cut_full, joined
-from .packing import pack_blocks
-
-#: vectors that a tile may share out in any network: those of an image of 32 x 32
-FEW_VECTORS = 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Given:
-    """What is asked of a strategy."""
-
-    chips: int | None = None  # None: as many as are needed
-    copies: Sequence[int] | None = None  # of each layer; None: as many as are best
-    kinds: Sequence[int] | None = None  # of each layer the kind of its tiles; None: all are the chip's own
-
-    def kind(self, k: int) -> int:
-        """The kind of tile that layer ``k`` is on."""
-        return 0 if self.kinds is None else self.kinds[k]
-
-    def of_blocks(self, table: Table) -> list[np.ndarray]:
-        """The rows of a table that are on each kind of tile in use."""
-        if self.kinds is None:
-            return [np.arange(len(table["layer"]))]
-        of_block = np.asarray(self.kinds)[table["layer"]]
-        return [np.flatnonzero(of_block == kind) for kind in np.unique(of_block).tolist()]
+from .given import Given
+from .sharing import fits_when_full, sharings, unshared
 
 
 def cut_layers(
@@ -58,46 +36,19 @@ def cut_layers(
 def per_layer(layers: Sequence[LayerShape], chip: Chip, given: Given) -> list[Table]:
     """Every block has a tile of its own; tiles are taken in order."""
     table = joined(cut_layers(layers, chip, given))  # the caller checks the fit
-    return [_numbered(table, given)]
-
-
-def _numbered(table: Table, given: Given) -> Table:
-    """``table`` with a tile for every block, numbered from 0 within its kind."""
-    table["tile"] = np.empty(len(table["layer"]), np.int32)
-    for rows in given.of_blocks(table):
-        table["tile"][rows] = np.arange(len(rows), dtype=np.int32)
-    return table
+    return [unshared(table, given)]
 
 
 def packed(layers: Sequence[LayerShape], chip: Chip, given: Given) -> list[Table]:
-    """Full tiles first; what remains of each layer shares tiles with what remains of others.
+    """Blocks share tiles where that holds up no layer (``sharings``), each cut as by ``per_layer``.
 
-    Blocks that share a tile work in turn, so no tile gets more vectors than the layer with most of them,
-    which therefore has its tiles alone; small networks may share up to ``FEW_VECTORS``.
+    Blocks that fit the given chips only as full tiles and remainders are cut so; this follows from sizes
+    alone, so that what a model computes does not depend on how often its layers are known to be read.
     """
-    table = joined(cut_layers(layers, chip, given, cut_full))
-    out = table["out_stop"] - table["out_start"]
-    in_ = table["in_stop"] - table["in_start"]
-    work = np.array([layer.reuse for layer in layers])
-    most = max(int(work.max()), FEW_VECTORS)
-    for key in ("tile", "out_offset", "in_offset"):
-        table[key] = np.empty(len(out), np.int32)
-    for rows in given.of_blocks(table):
-        number = table["layer"][rows]
-        of = chip.described(given.kind(int(number[0])))
-        bins, table["out_offset"][rows], table["in_offset"][rows] = pack_blocks(
-            out[rows], in_[rows], of.tile_out, of.tile_in, work[number], most
-        )
-        table["tile"][rows] = _in_order_of_appearance(bins)
-    return [table]
-
-
-def _in_order_of_appearance(bins: np.ndarray) -> np.ndarray:
-    """Bins numbered anew, so that tiles follow the order of the layers."""
-    _, first, inverse = np.unique(bins, return_index=True, return_inverse=True)
-    rank = np.empty(len(first), np.int32)
-    rank[np.argsort(first)] = np.arange(len(first), dtype=np.int32)
-    return rank[inverse]
+    tables = cut_layers(layers, chip, given)
+    if given.chips is not None and not fits_when_full(joined(tables), chip, given):
+        tables = cut_layers(layers, chip, given, cut_full)
+    return sharings(layers, tables, chip, given)
 
 
 def replicated(layers: Sequence[LayerShape], chip: Chip, given: Given) -> list[Table]:
@@ -123,7 +74,7 @@ def _copied(tables: Sequence[Table], copies: Sequence[int], given: Given) -> Tab
     for table, number in zip(tables, copies, strict=True):
         for copy in range(number):
             replicas.append({**table, "copy": np.full(len(table["layer"]), copy, np.int32)})
-    return _numbered(joined(replicas), given)
+    return unshared(joined(replicas), given)
 
 
 def number_of_copies(layers: Sequence[LayerShape], copies: Mapping[str, int]) -> list[int]:
@@ -174,7 +125,7 @@ class Strategy:
 
 STRATEGIES = {
     "per-layer": Strategy(per_layer, "next free tile, no sharing between layers"),
-    "packed": Strategy(packed, "packed where it wastes the fewest cells"),
+    "packed": Strategy(packed, "packed where it wastes the fewest cells and holds nobody up"),
     "replicated": Strategy(replicated, "next free tile"),
     "time-multiplexed": Strategy(
         time_multiplexed, "next free tile of this round; tiles are reprogrammed between rounds"
