@@ -37,11 +37,11 @@ from ..model.analog_model import analog_weights, require_analog
 from ..model.filling import Filling, is_in_file, leave_in_file
 from ..model.joining import Criterion, flatten, join
 from ..nn.dropout import addressed, step_key
+from ..nn.hooks.batch_axis import BatchAxis
 from ..nn.hooks.listening import Listener
 from ..nn.hooks.turns import TileTurns
 from ..nn.matrix import AnalogMatrix
 from ..shapes.analog import FirstBatch
-from ..shapes.example import batch_of
 from ..stages.cut import Cut
 from ..stages.orders import Schedule, require_schedule
 from ..summary.summary import analog_summary
@@ -97,6 +97,7 @@ class Emulation:
     _owner: int = field(default=0, init=False)  # the process that entered
     _first_batch: FirstBatch | None = field(default=None, init=False)
     _tiles_at_home: dict[str, TileGrid] = field(default_factory=dict, init=False)  # of layers on cores
+    _axis: BatchAxis | None = field(default=None, init=False)  # which one counts inputs
     _last_samples: list[TileSample] = field(default_factory=list, init=False)
 
     def __enter__(self) -> Emulation:
@@ -130,9 +131,10 @@ class Emulation:
                 layer.analog_tile.grid = home
             self._stop()
             raise
-        self._hook = self.model.register_forward_pre_hook(Listener(self._count_samples), with_kwargs=True)
+        self._axis = BatchAxis(self.model)
+        self._hook = self.model.register_forward_hook(Listener(self._count_samples), with_kwargs=True)
         if self.plan is not None and not self.reuse_known:
-            self._first_batch = FirstBatch(self.model, self._grids(), self._learn_reuse)
+            self._first_batch = FirstBatch(self.model, self._grids(), self._axis, self._learn_reuse)
         self.totals.update_delay = self.update_delay
         self.totals.utilization = self.plan.utilization if self.plan else 1.0
         self.totals.tiles = len({tile.label for spec in specs for tile in spec.tiles})
@@ -238,6 +240,9 @@ class Emulation:
             What the model gives for the whole input, on the CPU: one tensor, or the tuple, mapping or
             dataclass that it gives, joined tensor by tensor (typed as what most give). The model
             computes in evaluation mode; every module's mode is left as it was.
+
+        Raises:
+            ConfigError: no batch, or several parts of inputs whose first dimension is time.
         """
         _require_positive("depth", depth)
         if micro_batch is not None:
@@ -267,6 +272,7 @@ class Emulation:
         """The outputs of micro-batches, and how many samples each has."""
         if self.stages is not None:
             return self.stages.infer(parts, depth)
+        parts = parts if self._axis is None else self._axis.parts(parts)
         return infer(self.model, self._grids(), parts, 1 if self._turns is not None else depth)
 
     def train_step(
@@ -299,8 +305,9 @@ class Emulation:
             The loss.
 
         Raises:
-            ConfigError: batch normalisation in training mode with more than one micro-batch; with stages,
-                an optimizer, a dropout, a criterion or tied weights that cannot work in parts.
+            ConfigError: batch normalisation in training mode, or time as the first dimension, with more than
+                one micro-batch; with stages, an optimizer, a dropout, a criterion or tied weights that cannot
+                work in parts.
         """
         _require_positive("micro_batches", micro_batches)
         require_schedule(schedule)
@@ -312,7 +319,7 @@ class Emulation:
         else:
             optimizer.zero_grad()
             with mini_batch(), addressed(self.model, step_key(self.model)):
-                loss = forward_backward(self.model, self._grids(), x, y, criterion, micro_batches)
+                loss = forward_backward(self.model, self._grids(), x, y, criterion, micro_batches, self._axis)
             if max_norm is not None:
                 self.clip_grad_norm_(max_norm)
             optimizer.step()
@@ -436,6 +443,8 @@ class Emulation:
         if self._hook is not None:
             self._hook.remove()
             self._hook = None
+        if self._axis is not None:
+            self._axis.stop()
         if self._turns is not None:
             self._turns.stop()
         if self._first_batch is not None:
@@ -456,9 +465,11 @@ class Emulation:
         layers = tuple(replace(shape, reuse=of_layer[shape.name]) for shape in self.plan.layers)
         self.plan, self.reuse_known = replace(self.plan, layers=layers), True
 
-    def _count_samples(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if model.training and torch.is_grad_enabled():
-            self.totals.samples += batch_of(args, kwargs)
+    def _count_samples(
+        self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any
+    ) -> None:
+        if self._axis is not None and model.training and torch.is_grad_enabled():
+            self.totals.samples += self._axis.inputs_of(args, kwargs)
 
 
 def _failure(do: Callable[[], None]) -> CrossgridError | None:

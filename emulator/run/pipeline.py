@@ -28,6 +28,7 @@ from ..analog_matrix.weights import AnalogContext
 from ..hosts.grid import TileGrid
 from ..model.joining import Criterion, add_gradients, clip_factor, judge, norm_of, total_norm
 from ..nn.dropout import of_micro_batch
+from ..nn.hooks.batch_axis import BatchAxis
 
 Result = TypeVar("Result")
 
@@ -113,11 +114,13 @@ def forward_backward(
     y: Any,
     criterion: Criterion,
     micro_batches: int,
+    axis: BatchAxis | None = None,
 ) -> float:
     """Add the gradients of the loss, micro-batches overlapped; return that loss.
 
     All micro-batches go forward, the criterion sees their joined outputs once, and each goes backward with
-    its part of the gradient. So any criterion is that of the whole batch.
+    its part of the gradient. So any criterion is that of the whole batch. ``axis`` knows
+    whether it may be cut.
     """
     parts = x.chunk(micro_batches)
     refuse_batch_statistics(model, len(parts))
@@ -126,7 +129,8 @@ def forward_backward(
         with of_micro_batch(number):
             return model(part)
 
-    jobs = [partial(ahead, *each) for each in enumerate(parts)]
+    cut = parts if axis is None else axis.parts(parts)
+    jobs = (partial(ahead, *each) for each in enumerate(cut))
     outputs = list(run_pipelined(model, grids, jobs, len(parts)))
     judged = judge(model, outputs, [len(part) for part in parts], criterion, y)
     parameters = [p for p in model.parameters() if p.requires_grad]
