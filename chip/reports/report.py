@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from crossgrid.kernels.errors import ConfigError
-
 from ..cost.cost import Cost, cost_of
 from ..cost.digital import DigitalCost, digital_cost
 from ..cost.events import described_kinds, mvm_interval_ns
 from ..description.spec import Chip
+from ..files.pictures import picture_format
 from ..plan.plan import MappingPlan
 from .names import shortened
 from .page import notebook_html
@@ -241,17 +240,9 @@ BRIGHT = 0.6  # above this utilization the colour is too light for white letters
 
 def draw_floor_plan(plan: MappingPlan, path: str | Path, color: str = "utilization") -> Path:
     """A PNG of the tile grids, coloured by ``utilization`` or by ``layer``."""
-    import matplotlib
-
-    matplotlib.use("Agg", force=False)
+    form = picture_format(path)
     from matplotlib.figure import Figure
 
-    form = Path(path).suffix[1:].lower() or "png"
-    known = Figure().canvas.get_supported_filetypes()
-    if form not in known:
-        raise ConfigError(
-            f"picture '{path}': '{form}' is no format of pictures; give one of {', '.join(known)}"
-        )
     rows, columns = plan.grid
     shown = min(plan.chips_used, 16)  # more chips than that are unreadable on one picture
     across = int(np.ceil(np.sqrt(shown)))

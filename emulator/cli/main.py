@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from crossgrid.kernels.errors import CrossgridError
 
 from . import plans, running, runs, sweeps
+from .output import check_outputs
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,7 @@ def main(argv: Sequence[str] | None = None, known: Mapping[str, Command] | None 
         command.arguments(commands.add_parser(name, help=command.help, description=command.help))
     args = parser.parse_args(argv)
     try:
+        check_outputs(args)
         return known[args.command].run(args)
     except BrokenPipeError:  # who reads has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

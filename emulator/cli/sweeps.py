@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 from rich.console import Console
 from rich.table import Table
 
+from crossgrid.chip.files.pictures import picture_format
 from crossgrid.kernels.errors import ConfigError
 
-from .output import write_json
+from .output import is_asked_for, write_json, write_text
 
 if TYPE_CHECKING:
     from ..sensitivity.choice import KindChoice
@@ -41,21 +41,23 @@ def sweep_arguments(parser: argparse.ArgumentParser) -> None:
 def run_sweep(args: argparse.Namespace) -> int:
     """A study's points: costed, emulated, kept, drawn."""
     from ..sweep.figures import front
-    from ..sweep.plot import check_picture
+    from ..sweep.plot import page
     from ..sweep.sweep import sweep
 
     front([], args.cost, args.gain)  # a figure that does not exist is said before, not after
     if args.png:
-        check_picture(Path(args.png))
+        picture_format(args.png)
     done = sweep(args.study, args.rows, args.backend, args.workers)
     if args.html:
-        done.write_page(args.html)
+        write_text(args.html, page(done))
     if args.png:
         done.draw(args.png, args.cost, args.gain)
-    _print_front(done, args.cost, args.gain)
+    if is_asked_for(args):
+        _print_front(done, args.cost, args.gain)
     for row in done.errors[:3]:
         print(f"point {row['point']}: {row['error']}", file=sys.stderr)
-    print(done)
+    if is_asked_for(args):
+        print(done)
     return 0
 
 
@@ -90,11 +92,11 @@ def sensitivity_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run_sensitivity(args: argparse.Namespace) -> int:
     """Each cause at each layer alone: run, kept, drawn."""
+    from ..sensitivity.chart import page
     from ..sensitivity.sensitivity import sensitivity
-    from ..sweep.plot import check_picture
 
     if args.png:
-        check_picture(Path(args.png))
+        picture_format(args.png)
     layers, causes = (
         None if text is None else [name.strip() for name in text.split(",")]
         for text in (args.layers, args.causes)
@@ -104,10 +106,10 @@ def run_sensitivity(args: argparse.Namespace) -> int:
         layers=layers, causes=causes, settings=_settings(args.set),
     )  # fmt: skip
     if args.html:
-        found.write_page(args.html)
+        write_text(args.html, page(found))
     if args.png:
         found.draw(args.png)
-    if args.json != "-":
+    if is_asked_for(args):
         _print_losses(found)
     if args.json:
         write_json(args.json, found.as_dict())
