@@ -10,6 +10,7 @@ import dataclasses
 import functools
 import math
 from dataclasses import dataclass
+from typing import Any
 
 from ..description import adc, dac
 from ..description.checks import FOLLOWS
@@ -133,7 +134,9 @@ def _at(part: Part, here: Design) -> Design:
     at = part.at
     point = {
         "adc_bits": at.bits if part.model == "adc" else None,
+        "adc_kind": at.kind if part.model == "adc" else None,
         "dac_bits": at.bits if part.model == "dac" else None,
+        "dac_kind": at.kind if part.model == "dac" else None,
         "conversion_ns": at.time_ns if part.model == "adc" else None,
         "pass_ns": at.time_ns if part.model == "array" else None,
         **{key: getattr(at, key) for key in _SAME_NAMES},
@@ -144,8 +147,10 @@ def _at(part: Part, here: Design) -> Design:
     )
 
 
-def _same(given: float, now: float) -> bool:
-    """Whether a figure is the chip's own, as exact as files give it."""
+def _same(given: float | str, now: float | str) -> bool:
+    """Whether a figure is the chip's own, as exact as files give it; or a word."""
+    if isinstance(given, str) or isinstance(now, str):
+        return given == now
     return math.isclose(given, now, rel_tol=1e-3)
 
 
@@ -157,14 +162,17 @@ _SAME_NAMES = (
 
 def _changes(part: Part, here: Design) -> str:
     """In words how the chip's design differs from the part's design point."""
-    own = {"bits": {"adc": here.adc_bits, "dac": here.dac_bits}.get(part.model, 0),
-           "time_ns": here.pass_ns if part.model == "array" else here.conversion_ns}  # fmt: skip
+    own: dict[str, Any] = {
+        "bits": {"adc": here.adc_bits, "dac": here.dac_bits}.get(part.model, 0),
+        "kind": {"adc": here.adc_kind, "dac": here.dac_kind}.get(part.model, ""),
+        "time_ns": here.pass_ns if part.model == "array" else here.conversion_ns,
+    }
     differ = []
     for name in FOLLOWS[part.model]:
         then = getattr(part.at, name)
         now = own[name] if name in own else getattr(here, name)
         if then is not None and now and not _same(then, now):
-            differ.append(f"{name} {then:g} -> {now:.4g}")
+            differ.append(f"{name} {then} -> {now}" if name == "kind" else f"{name} {then:g} -> {now:.4g}")
     return f"scaled by the model '{part.model}': {', '.join(differ)}" if differ else ""
 
 

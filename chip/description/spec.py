@@ -139,6 +139,7 @@ class DesignPoint:
     """The design for which a part's figures were published; what is left out is as the chip has it."""
 
     bits: int | None = field(None, at_least=1, at_most=MOST_BITS)  # of the converter
+    kind: str | None = None  # of the converter
     time_ns: float | None = field(None, at_least=1e-6, at_most=1e12)  # of a conversion or an array's pass
     rows: int | None = field(None, at_least=1, at_most=MOST_LINES)  # of the crossbar
     columns: int | None = field(None, at_least=1, at_most=MOST_LINES)

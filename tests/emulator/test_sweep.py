@@ -34,9 +34,14 @@ def data(count: int = 40) -> tuple[torch.Tensor, torch.Tensor]:
 
 def network() -> nn.Module:
     torch.manual_seed(1)
-    return nn.Sequential(
-        nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(64, 8), nn.ReLU(), nn.Linear(8, 5)
-    ).eval()
+    return nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(64, 5)).eval()
+
+
+def deeper() -> nn.Module:
+    """16 vectors pass its first layer, one each of the two others, which can share a tile."""
+    torch.manual_seed(1)
+    middle = (nn.Linear(64, 8), nn.ReLU(), nn.Linear(8, 5))
+    return nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), *middle).eval()
 
 
 def study(**fields: Any) -> dict[str, Any]:
@@ -45,7 +50,7 @@ def study(**fields: Any) -> dict[str, Any]:
 
 
 def test_points_whose_numbers_are_equal_share_an_emulation() -> None:
-    done = cg.sweep(study())
+    done = cg.sweep(study(model=deeper()))
     assert (len(done.rows), done.emulations) == (8, 2)
     assert len({row["numbers"] for row in done.rows}) == 2
     for bits in ("4", "9"):
@@ -60,7 +65,8 @@ def test_a_schedule_is_further_columns_where_it_is_asked_for(tmp_path: Path) -> 
     """The closed form's interval, also where the two layers of one vector share a tile: two sixteenths of the
     time of the first one's, which always works."""
     rows = tmp_path / "rows.csv"
-    done = cg.sweep(study(schedule=4), rows)
+    asked = study(model=deeper(), schedule=4)
+    done = cg.sweep(asked, rows)
     assert "schedule_interval_ns" not in cg.sweep(study()).rows[0]
     for row in done.rows:
         assert row["schedule_interval_ns"] == pytest.approx(row["interval_ns"], rel=1e-6)
@@ -69,7 +75,7 @@ def test_a_schedule_is_further_columns_where_it_is_asked_for(tmp_path: Path) -> 
         assert row["schedule_buffer_bytes"] > 0
     packed = [row["schedule_tiles_busy"] for row in done.rows if row["strategy"] == "packed"]
     assert packed == pytest.approx([(1 + 2 / 16) / 2] * 4)
-    assert cg.sweep(study(schedule=4), rows).rows == done.rows
+    assert cg.sweep(asked, rows).rows == done.rows
     assert done.front("schedule_interval_ns")
     assert "schedule_interval_ns" in done.write_page(tmp_path / "page.html").read_text()
     with pytest.raises(cg.ConfigError, match="schedule = 0 must be a number of at least 1"):
