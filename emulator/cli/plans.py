@@ -54,8 +54,8 @@ def _report(args: argparse.Namespace, model: Model, chip: Chip, strategy: str) -
         check_chip(plan, chip)
     else:
         plan = map_layers(
-            model.layers, chip, strategy, args.chips, args.placement or PLACEMENTS[0], model.digital, kinds=args.kinds,
-            **_options(args, strategy),
+            model.layers, chip, strategy, args.chips, args.placement or PLACEMENTS[0], model.digital,
+            kinds=args.kinds, **_options(args, strategy),
         )  # fmt: skip
     return Report.of(plan, chip, args.model)
 
