@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
-.PHONY: help setup demo test test-slow test-chaos test-fuzz lint types format clean bench-peer bench-trees bench-growth bench-torch bench-ray bench-gpu bench-scale card soak
+.PHONY: help setup demo test test-slow test-chaos test-fuzz test-cluster lint types format clean bench-peer bench-trees bench-growth bench-torch bench-ray bench-gpu bench-scale card soak
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -45,6 +45,10 @@ test-chaos: $(STAMP) ## kill actors a hundred times at random moments, and drive
 test-fuzz: $(STAMP) ## read thousands of spoiled checkpoints, plans, chip files and messages
 	@echo "== test-fuzz"
 	$(BIN)/python -m pytest -m fuzz
+
+test-cluster: $(STAMP) ## install Ray's dashboard, start a cluster of one node, and hand it an example as a job
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[cluster]'
+	$(BIN)/python -m pytest -m slow tests/emulator/test_cluster.py
 
 soak: $(STAMP) ## half an hour with checkpoints, kills and scrapes: memory, descriptors and threads over time
 	$(BIN)/python benchmarks/soak.py --json results/soak.json --plot results/soak.png
