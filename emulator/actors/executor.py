@@ -24,11 +24,12 @@ from crossgrid.kernels.errors import CrossgridError
 
 from ..config.recovery import Recovery
 from ..errors import BY_NAME, BackendError, ProtocolError, TileError
-from ..hosts.executor import Hosting, Keeper, Recovered, Ticket
+from ..hosts.executor import Addition, Hosting, Keeper, Recovered, Ticket
 from ..hosts.interrupts import Uninterrupted
 from ..tiles.layer_spec import LayerSpec
 from ..tiles.messages import REQUESTS, Answer, Failed, Message, Process, ReadSnapshot, Stop, answer_to
 from ..tiles.worker import TileWorker
+from .adding import Adders
 from .addresses import Flow
 from .directory import RunDirectory
 from .history import History
@@ -130,6 +131,7 @@ class RayExecutor:
         for number, plan in enumerate(plans):
             for layer, _, blocks in plan.parts:
                 self.hostings[layer][number] = blocks
+        self.adders = Adders(self, specs)
 
     def _start_actors(self, plans: Sequence[ActorPlan]) -> None:
         here = ray.get_runtime_context().get_node_id()
@@ -159,6 +161,16 @@ class RayExecutor:
             self._keep_short(host, message)
             number = self._post(host, message, wanted)
         return Waiting(self, host, number, answer_to(message))
+
+    @property
+    def mail(self) -> Mailbox:
+        """Where all actors answer to."""
+        assert self.mailbox is not None
+        return self.mailbox
+
+    def adding(self, layer: int, vectors: int, along_row: bool) -> Addition:
+        """A read of all tiles of a layer: its actors add what they can, where that spares enough."""
+        return self.adders.begin(layer, vectors, along_row)
 
     def _post(self, number: int, message: Any, wanted: bool) -> int:
         """Send a message and remember it; its number. The host's lock is held."""
@@ -198,7 +210,7 @@ class RayExecutor:
         assert self.mailbox is not None
         if history is None or host.failure is not None:
             return
-        if history.asked:
+        if history.asked and history.asked_before <= self.adders.settled:  # parts are in no snapshot
             replies = self.mailbox.take_all(number, [*history.asked])
             if replies is not None:
                 history.take(replies)
@@ -207,6 +219,7 @@ class RayExecutor:
                 self.recovered.snapshot_bytes = sum(each.snapshot_bytes for each in kept)
                 self.mailbox.forget(number, history.told[0].number if history.told else host.sent + 1)
         elif history.due(message):
+            history.asked_before = self.adders.begun
             for layer, _, _ in host.plan.parts:
                 self._post(number, ReadSnapshot(layer), True)
 
@@ -317,6 +330,8 @@ class RayExecutor:
         host.running.kill(not host.address.endpoint.public_key)
         self.pulses.forget(host.address.endpoint)
         host.epoch += 1
+        for layer, _, _ in host.plan.parts:
+            self.adders.forget(layer)
         self.mailbox.epochs[number] = host.epoch % 256
         plan = (number, host.plan, host.flow)
         (host.running,) = self.launcher.start([plan], self.mailbox.address, host.epoch % 256)

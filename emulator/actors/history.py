@@ -14,7 +14,9 @@ from ..config.recovery import Recovery
 from ..tiles.messages import (
     Forward,
     LoadSnapshot,
+    Peers,
     Process,
+    ReadParts,
     ReadSnapshot,
     ReadState,
     ReadWeights,
@@ -24,7 +26,7 @@ from ..tiles.messages import (
 from .wire import Letter, encode
 
 #: messages that change nothing: told again only where nobody has had the answer
-QUERIES = (ReadWeights, ReadState, ReadSnapshot, Stats, Process)
+QUERIES = (ReadWeights, ReadState, ReadSnapshot, ReadParts, Stats, Process)
 
 #: the frames of a letter
 Frames = list[bytes]
@@ -49,10 +51,13 @@ class History:
     told: deque[Told] = field(default_factory=deque)  # since then
     size: int = 0  # bytes of those
     asked: dict[int, int] = field(default_factory=dict)  # message -> layer, of a snapshot that is on its way
+    asked_before: int = 0  # reads with lower numbers may have begun before it was asked for
 
     def add(self, number: int, message: Any, frames: Sequence[Any]) -> Frames:
         """Remember a message that is about to be sent; its frames, which nobody else writes to."""
         kept = [bytes(frame) for frame in frames]
+        if isinstance(message, Peers):  # a successor learns who its peers are then
+            return kept
         size = sum(map(len, kept))
         query = isinstance(message, QUERIES)
         self.told.append(Told(number, query, kept, size))

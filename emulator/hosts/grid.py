@@ -126,17 +126,20 @@ class TileGrid:
         """
         require_finite(self.spec.name, "input", x)
         vectors = self._vectors(x)
-        with self._turn("forward"):
-            self._tell_dropped()
-            record = Record(next(self._numbers), self._dropped) if keep else None
-            number = None if record is None else record.number
-            tick, self.ticks.forward = self.ticks.forward, self.ticks.forward + vectors
-            tickets = []
-            for host, parts in self._feeds:
-                x_of_host = [x[:, part] for part in parts]
-                message = Forward(self.layer, tick, number, learn, modify, None, constant, x_of_host)
-                tickets.append(self.executor.submit(host, message))
-        replies = [ticket.result() for ticket in tickets]
+        with self.executor.adding(self.layer, vectors, True) as adding:
+            with self._turn("forward"):
+                self._tell_dropped()
+                record = Record(next(self._numbers), self._dropped) if keep else None
+                number = None if record is None else record.number
+                tick, self.ticks.forward = self.ticks.forward, self.ticks.forward + vectors
+                tickets = []
+                for host, parts in self._feeds:
+                    x_of_host = [x[:, part] for part in parts]
+                    message = Forward(
+                        self.layer, tick, number, learn, modify, None, constant, adding.gather, x_of_host
+                    )
+                    tickets.append(self.executor.submit(host, message))
+            replies = adding.completed([ticket.result() for ticket in tickets])
         if record is not None:
             record.at_bound = {
                 b: m for reply in replies for b, m in zip(reply.clipped, reply.masks, strict=True)
@@ -155,7 +158,7 @@ class TileGrid:
             if columns:
                 x_of_host = [of_block(self.spec, x_BI, column) for column in columns]
                 message = Forward(
-                    self.layer, self.ticks.forward, None, False, None, tuple(columns), 1.0, x_of_host
+                    self.layer, self.ticks.forward, None, False, None, tuple(columns), 1.0, None, x_of_host
                 )  # fmt: skip
                 tickets.append(self.executor.submit(host, message))
         self.ticks.forward += x_BI.shape[0]
@@ -182,21 +185,23 @@ class TileGrid:
             raise InputError(
                 f"{self.spec.name}: backward through a forward pass {why}; run the forward pass again"
             )
-        with self._turn("backward"):
-            kept = BackwardPass(next(self._numbers), record, d_BO.shape[0]) if keep else None
-            number = None if kept is None else kept.number
-            tickets = []
-            for host, parts in self._gradients:
-                d_of_host = [d_BO[:, part] for part in parts]
-                a_of_host = [] if scale_O is None else [scale_O[part] for part in parts]
-                message = Backward(
-                    self.layer, self.ticks.backward, record.number, number, image_shape is not None,
-                    d_of_host, a_of_host,
-                )  # fmt: skip
-                tickets.append(self.executor.submit(host, message))
-            if image_shape is not None:
-                self.ticks.backward += d_BO.shape[0]
-        replies = [ticket.result() for ticket in tickets]
+        read = image_shape is not None
+        with self.executor.adding(self.layer, d_BO.shape[0] if read else 0, False) as adding:
+            with self._turn("backward"):
+                kept = BackwardPass(next(self._numbers), record, d_BO.shape[0]) if keep else None
+                number = None if kept is None else kept.number
+                tickets = []
+                for host, parts in self._gradients:
+                    d_of_host = [d_BO[:, part] for part in parts]
+                    a_of_host = [] if scale_O is None else [scale_O[part] for part in parts]
+                    message = Backward(
+                        self.layer, self.ticks.backward, record.number, number, read, adding.gather,
+                        d_of_host, a_of_host,
+                    )  # fmt: skip
+                    tickets.append(self.executor.submit(host, message))
+                if read:
+                    self.ticks.backward += d_BO.shape[0]
+            replies = adding.completed([ticket.result() for ticket in tickets])
         return None if image_shape is None else add_columns(
             self.spec, replies, self._columns, image_shape
         ), kept

@@ -27,7 +27,7 @@ from ..actors.lent import Lent
 from ..actors.wire import Letter, bytes_of, decode, receive_frames, send
 from ..config.recovery import Recovery
 from ..errors import BackendError, ProtocolError, TileError
-from ..hosts.executor import Answered, Hosting, Keeper, Recovered, Traffic
+from ..hosts.executor import HERE, Addition, Answered, Hosting, Keeper, Recovered, Traffic
 from ..hosts.grid import TileGrid
 from ..hosts.interrupts import Uninterrupted
 from ..model.joining import flatten
@@ -350,6 +350,10 @@ class StageExecutor:
                 return self.tell_all(what, *arguments)
             except StageGone:
                 self.revival.revive()
+
+    def adding(self, layer: int, vectors: int, along_row: bool) -> Addition:
+        """Stages have layers whole."""
+        return HERE
 
     def settle(self) -> CrossgridError | None:
         """Whatever was told is done."""

@@ -108,7 +108,7 @@ def test_a_slow_actor_does_not_fill_the_drivers_memory() -> None:
             executor.timeout_s = 2.0
             os.kill(pid_of(running, 0), signal.SIGSTOP)
             before = me.memory_info().rss
-            message = Forward(0, 0, None, False, None, None, 1.0, [np.ones((1024, 1024), np.float32)])
+            message = Forward(0, 0, None, False, None, None, 1.0, None, [np.ones((1024, 1024), np.float32)])
             try:
                 for _ in range(400):
                     executor.submit(0, message)
