@@ -211,17 +211,23 @@ class RayExecutor:
         if history is None or host.failure is not None:
             return
         if history.asked and history.asked_before <= self.adders.settled:  # parts are in no snapshot
-            replies = self.mailbox.take_all(number, [*history.asked])
-            if replies is not None:
-                history.take(replies)
-                kept = [each.history for each in self.hosts if each.history is not None]
-                self.recovered.log_bytes = sum(each.size for each in kept)
-                self.recovered.snapshot_bytes = sum(each.snapshot_bytes for each in kept)
-                self.mailbox.forget(number, history.told[0].number if history.told else host.sent + 1)
+            self._take_snapshot(number, history)
         elif history.due(message):
             history.asked_before = self.adders.begun
             for layer, _, _ in host.plan.parts:
                 self._post(number, ReadSnapshot(layer), True)
+
+    def _take_snapshot(self, number: int, history: History) -> None:
+        """Go on from a snapshot that was asked for, if it has come."""
+        assert self.mailbox is not None
+        replies = self.mailbox.take_all(number, [*history.asked])
+        if replies is not None:
+            history.take(replies)
+            kept = [each.history for each in self.hosts if each.history is not None]
+            self.recovered.log_bytes = sum(each.size for each in kept)
+            self.recovered.snapshot_bytes = sum(each.snapshot_bytes for each in kept)
+            told = history.told
+            self.mailbox.forget(number, told[0].number if told else self.hosts[number].sent + 1)
 
     def settle(self) -> CrossgridError | None:
         """Wait until all that was posted is done; what it failed with, if nobody was told yet."""
@@ -327,6 +333,8 @@ class RayExecutor:
         host = self.hosts[number]
         assert self.mailbox is not None
         assert host.history is not None
+        if host.history.asked:
+            self._take_snapshot(number, host.history)
         host.running.kill(not host.address.endpoint.public_key)
         self.pulses.forget(host.address.endpoint)
         host.epoch += 1

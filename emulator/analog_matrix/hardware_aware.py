@@ -25,6 +25,7 @@ from crossgrid.kernels.machine.pages import Recycled
 
 from ..config.digital import DigitalInferenceRPUConfig
 from ..config.rpu import InferenceRPUConfig
+from ..disk.arrays import StoredArray
 from ..hosts.grid import TileGrid
 from ..hosts.stored import StoredWeight
 from ..tiles.bank import Floats
@@ -241,21 +242,27 @@ class HardwareAwareTiles(nn.Module):
 
     def changing(self) -> tuple[dict[str, Any], dict[str, NDArray]]:
         """Counters that address noise and what was programmed, in plain values; the tiles in arrays."""
+        plain, arrays = self.changing_here()
+        return plain, {**arrays, **self.grid.state()}
+
+    def changing_here(self) -> tuple[dict[str, Any], dict[str, NDArray]]:
+        """The same without what the hosts of the tiles hold."""
         p = self.programmed
         plain = self.grid.clock() | {
             "modifier_tick": self.modifier_tick,
             "programmings": self.programmings,
             "programmed": None if p is None else [p.tick, p.digest, p.drifts, p.seconds],
         }
-        arrays = {"alpha": self.alpha.numpy(force=True), **self.grid.state()}
+        arrays = {"alpha": self.alpha.numpy(force=True)}
         return plain, arrays if p is None or p.baseline is None else {"baseline": p.baseline, **arrays}
 
-    def take(self, plain: dict[str, Any], arrays: Mapping[str, NDArray]) -> None:
+    def take(self, plain: dict[str, Any], arrays: Mapping[str, NDArray | StoredArray]) -> None:
         """Take over what ``changing`` gave; the weight itself is loaded as a parameter."""
         self.grid = self.grid.revived(plain)
-        tiles = dict(arrays)
-        self.alpha = torch.as_tensor(tiles.pop("alpha"))
-        baseline = tiles.pop("baseline", None)
+        own = {name: values for name, values in arrays.items() if isinstance(values, np.ndarray)}
+        tiles = {name: values for name, values in arrays.items() if name not in ("alpha", "baseline")}
+        self.alpha = torch.as_tensor(own["alpha"])
+        baseline = own.get("baseline")
         self.modifier_tick, self.programmings = plain["modifier_tick"], plain["programmings"]
         self.grid.load_state(tiles)
         self.programmed = self.on_tiles = self.compared = self.drawn_for = self.joined = None

@@ -12,7 +12,7 @@ import copy
 import itertools
 import math
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, field, replace
 from typing import Any
 
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from crossgrid.kernels.errors import ConfigError, InputError
 
+from ..disk.arrays import StoredArray
 from ..errors import BackendError
 from ..tiles.bank import Floats
 from ..tiles.layer_spec import LayerSpec, TileSpec
@@ -46,6 +47,7 @@ from ..tiles.values import as_array, require_finite
 from .executor import Absent, Executor, Hosting, LocalExecutor
 from .interrupts import Uninterrupted
 from .records import BackwardPass, Dropped, Record
+from .saved import load_stored
 from .sums import add_columns, add_rows
 from .vectors import driven, of_block
 
@@ -308,9 +310,9 @@ class TileGrid:
         home.load_state({**state, **_by_key(replies)})
         return home, failure
 
-    def load_state(self, state: dict[str, NDArray[Any]]) -> None:
-        """Take over the states that ``state`` gave, of a grid cut the same way."""
-        by_block: dict[str, list[tuple[str, NDArray[Any]]]] = {str(t.block): [] for t in self.spec.tiles}
+    def load_state(self, state: Mapping[str, NDArray[Any] | StoredArray]) -> None:
+        """Take over the states that ``state`` gave, of a grid cut the same way; all here, or all on disk."""
+        by_block: dict[str, list[tuple[str, Any]]] = {str(t.block): [] for t in self.spec.tiles}
         for key, values in state.items():
             block, _, name = key.partition("/")
             if block not in by_block:
@@ -319,9 +321,15 @@ class TileGrid:
                     f"{len(by_block)} tiles; build the layer with the same sizes, mapping and chip"
                 )
             by_block[block].append((name, values))
-        for host, blocks in self.hosting.items():
-            entries = [((block, name), values) for block in blocks for name, values in by_block[str(block)]]
-            names, held = tuple(name for name, _ in entries), [values for _, values in entries]
+        entries = {
+            host: [((block, name), values) for block in blocks for name, values in by_block[str(block)]]
+            for host, blocks in self.hosting.items()
+        }
+        if any(isinstance(values, StoredArray) for values in state.values()):
+            load_stored(self.executor, self.layer, entries)
+            return
+        for host, named in entries.items():
+            names, held = tuple(name for name, _ in named), [values for _, values in named]
             self.executor.submit(host, LoadState(self.layer, names, held)).result()
 
     def stats(self) -> dict[int, dict[str, float]]:

@@ -109,6 +109,10 @@ class Emulation:
             self.filling.begin(hosts_read=self.backend == "ray", recut=self.plan is not None)
         print(analog_summary(self.model, chip=self.chip).line)
         specs = [spec_of(name, layer, self.plan, self.chip) for name, layer in self._layers]
+        if self.resume is not None and self.cut is not None:  # stages begin with what is in this process
+            for (_, layer), spec in zip(self._layers, specs, strict=True):
+                layer.analog_tile.grid = TileGrid.local(spec)
+            self.resume.load(self)
         homes = [layer.grid for _, layer in self._layers]
         try:
             self.executor, hostings = self._place(specs)
@@ -118,7 +122,7 @@ class Emulation:
                 self.filling.let_hosts_read()
                 self.filling.end()
             self.filling = None if self.cut is None else self.filling
-            if self.resume is not None:
+            if self.resume is not None and self.cut is None:
                 self.resume.load(self)
             if self.reprogram and self.plan is not None:
                 self._turns = TileTurns(self.plan, self._layers)
@@ -406,7 +410,7 @@ class Emulation:
             old = layer.grid
             grid = TileGrid(spec, self.executor, number, hostings[number], copy.copy(old.ticks))
             grid.update_delay = self.update_delay
-            if self.cut is None and not of_hosts:
+            if self.cut is None and not of_hosts and self.resume is None:
                 move(old, grid)
             layer.analog_tile.grid = grid
             if is_on_cores(spec, old.spec):

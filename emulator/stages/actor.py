@@ -35,7 +35,7 @@ from ..tiles.messages import Message
 from .cut import Cut
 from .links import Abandoned, Links
 from .optimizers import States
-from .packing import packed
+from .packing import SavedStage, packed, saved_stage
 from .passing import Passages
 from .training import INPUT, Passed, StageTraining
 
@@ -171,6 +171,18 @@ class StageActor:
         finally:
             self.passages.install()
         return part, self.training.states()
+
+    def save(self, directory: str, sign: str, optimizer: int | None) -> SavedStage | None:
+        """Write what is this stage's into a saved run; None where it sees another folder under that name."""
+        states = {} if optimizer is None else self.training.state(optimizer)
+        fleeting = {
+            f"{path}.{name}".lstrip(".")
+            for path, module in self.model.named_modules()
+            for name in module._non_persistent_buffers_set
+        }
+        numbers = self.training.numbers(learnt=False)
+        kept = {name: tensor for name, tensor in numbers.items() if name not in fleeting}
+        return saved_stage(self.layers, kept, states, directory, sign, self.stage)
 
     def clocks(self) -> Clocks:
         """The logical time of each layer, and its tiles' running averages."""

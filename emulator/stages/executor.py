@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import ray
+import torch
 import zmq
 from torch import Tensor, nn
 
@@ -40,6 +41,7 @@ from .actor import moved
 from .cut import Cut
 from .launch import Stage, StageGone, StageLauncher, answers, given, require_pace
 from .links import LETTERS, Abandon, Values
+from .packing import SavedStage
 from .passing import Passages
 from .revival import Revival, unsure_within
 from .trainer import StageTrainer
@@ -148,6 +150,21 @@ class StageExecutor:
     def changing(self, layer: int) -> tuple[dict[str, Any], dict[str, Any]]:
         """What has changed in a layer, see ``HardwareAwareTiles.changing``."""
         found: tuple[dict[str, Any], dict[str, Any]] = self._ask(layer, "changing", layer)
+        return found
+
+    def save(self, directory: str, sign: str, optimizer: torch.optim.Optimizer | None) -> SavedStage | None:
+        """Let each stage write what is its own into a saved run, with an optimizer's state of it.
+
+        None where a stage sees another folder under that name.
+        """
+        number = None if optimizer is None else self.trainer.number_of(optimizer)
+        found = SavedStage({}, {}, {})
+        for stage, saved in enumerate(self.ask_all("save", directory, sign, number)):
+            if saved is None:
+                return None
+            found.tiles |= saved.tiles
+            found.numbers |= {n: v for n, v in saved.numbers.items() if self.trainer.is_owner(n, stage)}
+            found.states |= {n: v for n, v in saved.states.items() if self.trainer.is_owner(n, stage)}
         return found
 
     def leave(self, matrix: AnalogMatrix) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import time
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -61,6 +62,7 @@ class StageTrainer:
         self._heard: weakref.WeakSet[torch.optim.Optimizer] = weakref.WeakSet()
         self._recipes: list[Recipe] = []
         self._owners: dict[str, int] = {}  # of parameters in several stages: which one trains it
+        self._unheard = False
         self._present: Told | None = None  # between a step's backward passes and its update
         self._hook: Any = self.model.register_state_dict_pre_hook(Listener(self._before_state))
 
@@ -284,8 +286,25 @@ class StageTrainer:
 
     def _before_state(self, *_: Any) -> None:
         """Somebody reads the state of the model or of an optimizer."""
-        if self.executor.stages:
+        if self.executor.stages and not self._unheard:
             self.bring_home()
+
+    @contextlib.contextmanager
+    def unheard(self) -> Iterator[None]:
+        """Within it the model's state and optimizers' can be read as they are here."""
+        self._unheard = True
+        try:
+            yield
+        finally:
+            self._unheard = False
+
+    def number_of(self, optimizer: torch.optim.Optimizer) -> int | None:
+        """The number of an optimizer that the stages have built."""
+        return self._numbers.get(optimizer)
+
+    def is_owner(self, name: str, stage: int) -> bool:
+        """Whether a parameter or buffer is trained by ``stage``, as far as anybody trains it."""
+        return self._owners.get(name, stage) == stage
 
     def bring_home(self) -> None:
         """Give the driver's model and optimizers what the stages trained."""
@@ -303,7 +322,7 @@ class StageTrainer:
         tensors = {**dict(self.model.named_parameters()), **dict(self.model.named_buffers())}
         for stage, of_stage in enumerate(self.executor.ask_all("of_training", "numbers", learnt)):
             for name, values in of_stage.items():
-                if self._owners.get(name, stage) == stage:
+                if self.is_owner(name, stage):
                     _take(self.model, name, tensors[name], values)
         for optimizer, number in [*self._numbers.items()]:
             self._bring_state(number, optimizer)

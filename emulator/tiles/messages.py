@@ -18,6 +18,7 @@ from typing import Annotated, Any, Generic, TypeAlias, TypeVar, get_args
 
 import msgspec
 
+from ..disk.arrays import Kind, StoredArray
 from ..errors import ProtocolError
 from .stored import Stored
 
@@ -120,6 +121,28 @@ class State:
 
     def __post_init__(self) -> None:
         _require_pairs("State", self.names, self.values)
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """Everything that changes in a layer's tiles here was written to a part of a saved run."""
+
+    names: tuple[tuple[Count, str], ...]  # of each array, in their order there: its block, what it is
+    kinds: tuple[Kind, ...]
+    shapes: tuple[tuple[Count, ...], ...]
+    digest: bytes  # of the part; empty: this process does not see the folder
+    part_bytes: Count
+
+    def __post_init__(self) -> None:
+        _require_pairs("Saved", self.names, self.kinds)
+        _require_pairs("Saved", self.names, self.shapes)
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Whether the parts of a saved run were seen, and with them the tiles' state taken over."""
+
+    seen: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,6 +366,28 @@ class LoadState(Message[Done]):
 
 
 @dataclass(frozen=True, slots=True)
+class SaveState(Message[Saved]):
+    """``Saving.begin`` -> ``TileWorker.handle``: write what ``ReadState`` would give into a folder."""
+
+    layer: Count
+    folder: str
+    sign: str  # a file that is there
+
+
+@dataclass(frozen=True, slots=True)
+class LoadStored(Message[Loaded]):
+    """``TileGrid.load_state`` -> ``TileWorker.handle``: as ``LoadState``, of arrays in a saved run."""
+
+    layer: Count
+    names: tuple[tuple[Count, str], ...]
+    arrays: tuple[StoredArray, ...]
+    verify: tuple[bytes, ...]  # the digests that are to be looked at
+
+    def __post_init__(self) -> None:
+        _require_pairs("LoadStored", self.names, self.arrays)
+
+
+@dataclass(frozen=True, slots=True)
 class ReadSnapshot(Message[Snapshot]):
     """``RayExecutor.submit`` -> ``TileWorker.handle``: so that another actor can go on from here."""
 
@@ -383,10 +428,12 @@ class Stop(Message[Done]):
 
 Request: TypeAlias = (
     Forward | Backward | Peers | Parts | ReadParts | Update | Forget | ReadWeights | WriteWeights | Program
-    | Drift | LookAtStored | WriteStored
-    | LetPass | ReadState | LoadState | ReadSnapshot | LoadSnapshot | Stats | Process | Stop
+    | Drift | LookAtStored | WriteStored | LetPass | ReadState | LoadState | SaveState | LoadStored
+    | ReadSnapshot | LoadSnapshot | Stats | Process | Stop
 )  # fmt: skip
-Reply: TypeAlias = Done | Failed | Sums | Totals | Weights | State | Snapshot | Counters | Largest | Usage
+Reply: TypeAlias = (
+    Done | Failed | Sums | Totals | Weights | State | Saved | Loaded | Snapshot | Counters | Largest | Usage
+)
 
 _ANSWERS: dict[Any, type] = {
     kind: get_args(base)[0] for kind in get_args(Request) for base in kind.__orig_bases__

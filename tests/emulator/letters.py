@@ -11,6 +11,7 @@ import msgpack
 import numpy as np
 
 from crossgrid.emulator.actors.wire import ENVELOPE, LENGTH, MAGIC, Letter, encode
+from crossgrid.emulator.disk.arrays import StoredArray
 from crossgrid.emulator.tiles.messages import (
     Backward,
     Counters,
@@ -21,8 +22,10 @@ from crossgrid.emulator.tiles.messages import (
     Forward,
     Largest,
     LetPass,
+    Loaded,
     LoadSnapshot,
     LoadState,
+    LoadStored,
     LookAtStored,
     Parts,
     Peers,
@@ -32,6 +35,8 @@ from crossgrid.emulator.tiles.messages import (
     ReadSnapshot,
     ReadState,
     ReadWeights,
+    Saved,
+    SaveState,
     Snapshot,
     State,
     Stats,
@@ -53,6 +58,11 @@ LARGE = np.ones((200, 100), np.float32)  # too large for the first frame
 NAMES = ((0, "cell.kept"), (0, "cell.writes"))
 STORED = Stored("/data/model.safetensors", 4096, 128, "BF16", (4, 6))
 HELD = [W, np.array(3, np.int64)]
+DIGEST = bytes(range(32))
+PLACES = (
+    StoredArray("/data/run", DIGEST, 104, 0, "<f4", (4, 6)),
+    StoredArray("/r", DIGEST, 104, 96, "<i8", ()),
+)
 
 REQUESTS: list[Any] = [
     Forward(0, 5, None, False, None, None, 1.0, None, [X]),
@@ -71,6 +81,8 @@ REQUESTS: list[Any] = [
     LetPass(0, 2, 10.0),
     ReadState(0),
     LoadState(0, NAMES, HELD),
+    SaveState(0, "/data/run", ".writing-1"),
+    LoadStored(0, NAMES, PLACES, (DIGEST,)),
     ReadSnapshot(0),
     LoadSnapshot(0, NAMES, HELD, ("pass/3/x/0",), [X]),
     Stats(0),
@@ -89,6 +101,8 @@ REPLIES: list[Any] = [
     Totals((0, 1), [D, D]),
     Weights((0, 7), [W, W[:1]]),
     State(NAMES, HELD),
+    Saved(NAMES, ("<f4", "<i8"), ((4, 6), ()), DIGEST, 104),
+    Loaded(True),
     Snapshot(NAMES, HELD, ("stats/0/pulses",), [np.ones(2, np.int64)]),
     Counters({0: {"pulses": 3.0, "forward_seconds": 0.5}}),
     Largest((0, 3), [D[0], D[1]]),
