@@ -210,7 +210,7 @@ class RayExecutor:
         assert self.mailbox is not None
         if history is None or host.failure is not None:
             return
-        if history.asked and history.asked_before <= self.adders.settled:  # parts are in no snapshot
+        if history.asked:
             self._take_snapshot(number, history)
         elif history.due(message):
             history.asked_before = self.adders.begun
@@ -218,8 +218,10 @@ class RayExecutor:
                 self._post(number, ReadSnapshot(layer), True)
 
     def _take_snapshot(self, number: int, history: History) -> None:
-        """Go on from a snapshot that was asked for, if it has come."""
+        """Go on from a snapshot that was asked for, if it has come and no read from before it is under way."""
         assert self.mailbox is not None
+        if history.asked_before > self.adders.settled:  # parts that actors keep are in no snapshot
+            return
         replies = self.mailbox.take_all(number, [*history.asked])
         if replies is not None:
             history.take(replies)

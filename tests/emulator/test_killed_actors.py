@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -10,6 +11,7 @@ from typing import Literal
 
 import psutil
 import pytest
+import tally
 import torch
 from chaos import disturbed
 from torch import nn
@@ -136,9 +138,9 @@ def test_a_hundred_kills_change_no_bit(name: str, where: dict[str, int], seed: i
     seconds = 6.0 if where else 1.0
     victims = disturbed(MODELS[name], DATA, tmp_path, seed + 1, at_least=10, seconds=seconds, **where)
     assert len(victims.killed) >= 10
-    for doing, tally in victims.tallies.items():
-        tally.fault = f"SIGKILL of a {'stage' if where else 'tile actor'} in {doing}"
-        tally.note()
+    for doing, of_fault in victims.tallies.items():
+        of_fault.fault = f"SIGKILL of a {'stage' if where else 'tile actor'} in {doing}"
+        of_fault.note()
 
 
 def test_a_death_is_noticed_at_once_and_costs_seconds() -> None:
@@ -232,6 +234,22 @@ def test_what_is_remembered_is_bounded() -> None:
         assert 0 < running.executor.recovered.log_bytes < 1e6
         assert 0 < running.executor.recovered.snapshot_bytes < 1e6
     assert max(sizes[10:]) <= 60
+
+
+def test_the_table_of_faults_is_the_sum_of_what_was_tried() -> None:
+    """Of the lines of several runs; whatever stands on the page around it stays."""
+    one = json.dumps(
+        {"fault": "SIGKILL of a stage in infer", "tried": 2, "survived": 2, "seconds": [1.0, 4.0]}
+    )
+    two = json.dumps({"fault": "SIGKILL of a stage in infer", "tried": 1, "survived": 1, "seconds": [2.0]})
+    found = tally.table([one, two])
+    assert found.splitlines()[-1] == "| SIGKILL of a stage in infer | 3 | 3 | 2.0 | 4.0 |"
+    page = tally.PAGE.read_text()
+    again = tally.with_table(tally.with_table(page, "a table of before"), found)
+    assert found in again
+    assert "a table of before" not in again
+    assert again.split(tally.BEGIN)[0] == page.split(tally.BEGIN)[0]
+    assert again.split(tally.END)[1] == page.split(tally.END)[1]
 
 
 def test_recovery_is_checked() -> None:
