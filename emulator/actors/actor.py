@@ -28,6 +28,7 @@ from ..tiles.messages import (
     ReadParts,
     Reply,
     Stop,
+    Sums,
     Totals,
     Usage,
 )
@@ -119,7 +120,9 @@ class TileActor:
             case ReadParts():
                 return self.gathering.own(message)
             case Forward(gather=gather) | Backward(gather=gather) if gather is not None:
-                return self.gathering.share(message, self.worker.handle(message))
+                sums = self.worker.handle(message)
+                assert isinstance(sums, Sums)
+                return self.gathering.share(message, sums)
             case _:
                 return self.worker.handle(message)
         return Done()
