@@ -218,7 +218,7 @@ class RayExecutor:
                 self._post(number, ReadSnapshot(layer), True)
 
     def _take_snapshot(self, number: int, history: History) -> None:
-        """Go on from a snapshot that was asked for, if it has come and no read from before it is under way."""
+        """Go on from a snapshot that was asked for, if it is here and no read from before is under way."""
         assert self.mailbox is not None
         if history.asked_before > self.adders.settled:  # parts that actors keep are in no snapshot
             return
