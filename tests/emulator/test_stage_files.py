@@ -19,6 +19,8 @@ import crossgrid as cg
 
 INFERENCE = cg.InferenceRPUConfig()
 
+VECTORS = torch.rand(5, 12, generator=torch.Generator().manual_seed(1))
+
 
 def chain() -> nn.Module:
     return nn.Sequential(nn.Linear(12, 16), nn.ReLU(), nn.Linear(16, 16), nn.ReLU(), nn.Linear(16, 4))
@@ -63,14 +65,13 @@ def shards(numbers: dict[str, Tensor], directory: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "x", "dtype"),
     [
-        (chain, torch.rand(5, 12, generator=torch.Generator().manual_seed(1)), torch.bfloat16),
-        (Tied, torch.arange(9).view(3, 3), torch.float32),
+        pytest.param(chain, VECTORS, torch.bfloat16, id="bfloat16"),
+        pytest.param(Tied, torch.arange(9).view(3, 3), torch.float32, id="tied"),
         *(
-            pytest.param(chain, torch.rand(5, 12), dtype, marks=pytest.mark.slow)
+            pytest.param(chain, VECTORS, dtype, marks=pytest.mark.slow, id=str(dtype))
             for dtype in (torch.float16, torch.float64, torch.float8_e4m3fn)
         ),
     ],
-    ids=str,
 )
 def test_shards_of_any_kind_of_number_give_the_outputs_of_the_local_run(
     make: Callable[[], nn.Module], x: Tensor, dtype: torch.dtype, tmp_path: Path
