@@ -156,7 +156,7 @@ def test_unknown_preset_names_the_nearest() -> None:
         (
             ("parts",),
             [{"name": "x", "model": "adc", "at": {"rows": 3}}],
-            "its model 'adc' reads bits, time_ns",
+            "its model 'adc' reads bits, kind, time_ns",
         ),
         (("parts",), [{"name": "x", "at": {"bits": 3}}], "the figures follow nothing"),
         (("parts",), [{"name": "x", "model": "adc", "at": {"bits": -3}}], "must be at least 1"),
