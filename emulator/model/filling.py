@@ -65,13 +65,17 @@ class Filling:
 
     def _require_all(self) -> None:
         by_tensor: dict[int, list[str]] = {}
+        everywhere: dict[int, list[str]] = {}  # files may have a tied tensor under a name of another process
+        for name, parameter in self.model.named_parameters(remove_duplicate=False):
+            everywhere.setdefault(id(parameter), []).append(name)
         tensors = dict(self._tensors())
         for name, tensor in tensors.items():
             by_tensor.setdefault(id(tensor), []).append(name)
         missing = []
-        for names in by_tensor.values():
-            found = [name for name in names if name in self.files.shapes]
-            self._shared.update(names if len(names) > 1 else ())
+        for tensor, names in by_tensor.items():
+            all_names = everywhere.get(tensor, names)
+            found = [name for name in all_names if name in self.files.shapes]
+            self._shared.update(names if len(all_names) > 1 else ())
             self._stored.update(dict.fromkeys(names, found[0]) if found else {})
             if not found and _is_needed(tensors[names[0]]):
                 missing.append(names[0])

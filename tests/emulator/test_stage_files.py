@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import json
+import math
+import resource
 import shutil
 import struct
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+import ray.cloudpickle
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 import crossgrid as cg
+from crossgrid.emulator.hosts.room import crosspoint_bytes
+
+ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # Ray's processes cannot import it
 
 INFERENCE = cg.InferenceRPUConfig()
 
@@ -178,32 +185,44 @@ def test_what_a_stage_finds_in_its_files_is_said_as_here(
         assert {**running.weights()}.keys() == {"0", "2", "4"}
 
 
+def with_holes(shapes: dict[str, list[int]], file: Path) -> None:
+    """A file that says to hold float32 numbers and takes no room."""
+    header, end = {}, 0
+    for name, shape in shapes.items():
+        begin, end = end, end + 4 * math.prod(shape)
+        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [begin, end]}
+    text = json.dumps(header).encode()
+    with file.open("wb") as opened:
+        opened.write(struct.pack("<Q", len(text)) + text)
+        opened.truncate(8 + len(text) + end)
+
+
 @pytest.mark.usefixtures("ray_session")
 def test_a_stage_too_large_for_its_node_says_what_would_fit(tmp_path: Path) -> None:
-    """Twice this machine's memory in a file of holes: refused once Ray has told what there is."""
-    width = 1 << 16
-    rows = 2 * psutil.virtual_memory().total // (4 * width) // 2
-    header, end = {}, 0
-    for name in ("0.weight", "1.weight"):
-        shape = [rows, width] if name == "0.weight" else [width, rows]
-        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [end, end + 4 * rows * width]}
-        end += 4 * rows * width
-    text = json.dumps(header).encode()
-    with (tmp_path / "model.safetensors").open("wb") as file:
-        file.write(struct.pack("<Q", len(text)) + text)
-        file.truncate(8 + len(text) + end)
-
-    def wide() -> nn.Module:
-        return nn.Sequential(nn.Linear(width, rows, bias=False), nn.Linear(rows, width, bias=False))
-
+    """Cells of four devices take fifty times what their weights do in the file."""
+    width = 1 << 14
+    rows = psutil.virtual_memory().total // (crosspoint_bytes(cg.ReRamSB4Preset()) * width)
+    with_holes({"0.weight": [rows, width], "1.weight": [width, rows]}, tmp_path / "model.safetensors")
     with cg.deferred(), torch.device("meta"):
-        model = wide()
-    model = cg.convert_to_analog(model, INFERENCE, seed=3)
-    said = (
-        rf"stage 0 of the model needs about \d+ MB; \d+ are its share .* of its {rows * width:,} weights fit"
-    )
-    with (
-        pytest.raises(cg.ConfigError, match=said),
-        cg.emulate(model, backend="ray", stages=2, weights=tmp_path),
-    ):
+        model = nn.Sequential(nn.Linear(width, rows, bias=False), nn.Linear(rows, width, bias=False))
+    model = cg.convert_to_analog(model, cg.ReRamSB4Preset(), seed=3)
+    said = rf"stage 0 of the model needs about \d+ MB; .* of its {rows * width:,} weights fit there"
+    emulation = cg.emulate(model, backend="ray", stages=2, weights=tmp_path)
+    with pytest.raises(cg.ConfigError, match=said), emulation:
         pass
+
+
+def test_a_file_larger_than_can_be_mapped_is_one_line(tmp_path: Path) -> None:
+    """64 GiB, where the process may have 32 more."""
+    with_holes({"0.weight": [1 << 16, 1 << 18]}, tmp_path / "model.safetensors")  # 64 GiB
+    with cg.deferred(), torch.device("meta"):
+        model = nn.Sequential(nn.Linear(1 << 18, 1 << 16, bias=False))
+    model = cg.convert_to_analog(model, INFERENCE, seed=3)
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    used = psutil.Process().memory_info().vms
+    resource.setrlimit(resource.RLIMIT_AS, (used + (32 << 30), before[1]))
+    try:
+        with pytest.raises(cg.StorageError, match=r"65536 MB cannot be mapped at once .* in shards"):
+            cg.emulate(model, weights=tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
