@@ -16,7 +16,6 @@ from torch.autograd import forward_ad
 from crossgrid.kernels.devices import DriftParameter
 from crossgrid.kernels.errors import ConfigError, InputError
 
-from ..disk.arrays import StoredArray
 from ..hosts.grid import TileGrid
 from ..tiles.bank import Floats
 from .autograd import AnalogProduct
@@ -144,11 +143,7 @@ class PulsedTiles(nn.Module):
         """What changes, in plain values and arrays: with it training goes on with the same bits."""
         return self.grid.clock(), self.grid.state()
 
-    def changing_here(self) -> tuple[dict[str, Any], dict[str, NDArray]]:
-        """The same without what the hosts of the tiles hold."""
-        return self.grid.clock(), {}
-
-    def take(self, plain: dict[str, Any], arrays: Mapping[str, NDArray | StoredArray]) -> None:
+    def take(self, plain: dict[str, Any], arrays: Mapping[str, NDArray]) -> None:
         """Take over what ``changing`` gave: the same devices (the layer's key is in it) in the same state."""
         self.grid = self.grid.revived(plain)
         self.grid.load_state(dict(arrays))

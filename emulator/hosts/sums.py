@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -55,14 +55,9 @@ def _add_in_order(replies: Sequence[Sums]) -> dict[int, Floats]:
             found.setdefault(line, {})[place] = part
     totals = {}
     for line in sorted(found):
-        totals[line] = add_in_order(found[line])
+        ordered = [found[line][place] for place in sorted(found[line])]
+        total = ordered[0]
+        for part in ordered[1:]:
+            total = total + part
+        totals[line] = total
     return totals
-
-
-def add_in_order(parts: Mapping[int, Floats]) -> Floats:
-    """The sum of the parts of one line by their places, in the order of these."""
-    ordered = [parts[place] for place in sorted(parts)]
-    total = ordered[0]
-    for part in ordered[1:]:
-        total = total + part
-    return total
