@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
-.PHONY: help setup demo test test-slow test-chaos test-fuzz lint types format clean bench-peer bench-trees bench-growth bench-torch bench-ray bench-gpu bench-scale card soak
+.PHONY: help setup demo test test-slow test-chaos test-fuzz test-cluster lint types format clean bench-peer bench-trees bench-growth bench-recovery bench-torch bench-ray bench-gpu bench-scale card soak
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -40,11 +40,17 @@ test-slow: $(STAMP) ## run the long tests
 
 test-chaos: $(STAMP) ## kill actors a hundred times at random moments, and drivers while they save
 	@echo "== test-chaos"
-	$(BIN)/python -m pytest -m chaos
+	@mkdir -p results; rm -f results/chaos.jsonl
+	CROSSGRID_CHAOS_JSON=results/chaos.jsonl $(BIN)/python -m pytest -m chaos
+	$(BIN)/python tests/emulator/tally.py results/chaos.jsonl
 
 test-fuzz: $(STAMP) ## read thousands of spoiled checkpoints, plans, chip files and messages
 	@echo "== test-fuzz"
 	$(BIN)/python -m pytest -m fuzz
+
+test-cluster: $(STAMP) ## install Ray's dashboard, start a cluster of one node, and hand it an example as a job
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[cluster]'
+	$(BIN)/python -m pytest -m slow tests/emulator/test_cluster.py
 
 soak: $(STAMP) ## half an hour with checkpoints, kills and scrapes: memory, descriptors and threads over time
 	$(BIN)/python benchmarks/soak.py --json results/soak.json --plot results/soak.png
@@ -64,6 +70,9 @@ bench-trees: $(STAMP) ## time this checkout against another one that is set up: 
 
 bench-growth: $(STAMP) ## time what a second thread brings, and a second process on a core of its own
 	$(BIN)/python benchmarks/bench_growth.py --json results/bench_growth.json
+
+bench-recovery: $(STAMP) ## time steps with and without snapshots for a death; DATA=DIR is where MNIST's files are
+	$(BIN)/python benchmarks/bench_recovery.py $(if $(DATA),--data-dir $(DATA)) --json results/bench_recovery.json
 
 bench-torch: $(STAMP) ## time LeNet5's step on tiles beside plain torch's; DATA=DIR is where MNIST's files are
 	$(BIN)/python benchmarks/bench_torch.py $(if $(DATA),--data-dir $(DATA)) --json results/bench_torch.json

@@ -1,14 +1,15 @@
-"""A network that no process holds whole: bench_scale.py [--shape linear|llama] [--weights N] [--stages N].
+"""A network that no process holds whole: bench_scale.py [--shape linear|llama] [--weights N] [--stages N]
+[--batches N].
 
 The checkpoint is written first, in shards, by a process of its own; then the model is built without numbers,
-programmed, aged and read. Printed: seconds of each part, and the most memory of the driver and of each stage.
+programmed, aged and read. Printed: seconds of each part, the most memory of the driver and of each stage, the
+driver's share of processors, and bytes through it.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -84,14 +85,21 @@ def _numbers(shape: torch.Size, generator: torch.Generator) -> Tensor:
     return torch.randn(shape, generator=generator) * (2.0 / shape[-1]) ** 0.5
 
 
-def run(shape: str, weights: float, stages: int, directory: str) -> dict[str, Any]:
-    """Build, program, age and read; the seconds of each, and the peaks."""
+def peak_mb() -> float:
+    """The most memory that this process has had: VmHWM, as getrusage's begins with that of the parent."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(1.024e-3 * int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+
+
+def run(shape: str, weights: float, stages: int, batches: int, directory: str) -> dict[str, Any]:
+    """Build, program, age and read; the seconds of each, the peaks, and what the driver did of it."""
     seconds: dict[str, float] = {}
+    imported_s = time.process_time()
 
     def timed(name: str, work: Callable[[], Any]) -> Any:
         start = time.perf_counter()
         found = work()
-        seconds[name] = time.perf_counter() - start
+        seconds[name] = seconds.get(name, 0.0) + time.perf_counter() - start
         return found
 
     def build() -> nn.Module:
@@ -110,18 +118,24 @@ def run(shape: str, weights: float, stages: int, directory: str) -> dict[str, An
         timed("first inference", lambda: running.infer(x, MICRO_BATCH))
         timed("program", lambda: cg.program_analog_weights(model))
         timed("drift for an hour", lambda: cg.drift_analog_weights(model, 3600.0))
-        outputs = timed("inference", lambda: running.infer(x, MICRO_BATCH))
+        for _ in range(batches):  # outputs are let go of: all together would be the driver's peak
+            outputs = timed(f"inference of {batches} batches", lambda: running.infer(x, MICRO_BATCH))
+        traffic, given = running.totals.traffic, (1 + batches) * x.nbytes
         peaks = running.stages.peak_bytes()
         of_stages = [sum(psutil.Process(s.address.pid).cpu_times()[:2]) for s in running.stages.stages]
     finally:
         emulation.__exit__(None, None, None)
     outputs = outputs if isinstance(outputs, Tensor) else outputs.logits
+    beside = traffic.sent + traffic.received - given - outputs.nbytes * (1 + batches)
+    driver_s = time.process_time()
     return {
         "shape": shape, "weights": sum(p.numel() for p in model.parameters()), "stages": stages,
         "seconds": seconds, "finite": bool(outputs.isfinite().all()),
-        "driver_peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3,
-        "driver_cpu_share": time.process_time() / (time.process_time() + sum(of_stages)),
-        "stage_peak_mb": [peak / 1e6 for peak in peaks],
+        "driver_peak_mb": peak_mb(), "stage_peak_mb": [peak / 1e6 for peak in peaks],
+        "driver_cpu_s": driver_s, "of_which_first_imports_s": imported_s, "stage_cpu_s": of_stages,
+        "driver_cpu_share": driver_s / (driver_s + sum(of_stages)),
+        "bytes_through_the_driver": [traffic.sent, traffic.received],
+        "of_these_beside_inputs_and_outputs_a_batch": beside / (1 + batches),
     }  # fmt: skip
 
 
@@ -131,6 +145,7 @@ def main() -> None:
     parser.add_argument("--shape", choices=[*MAKERS], default="linear")
     parser.add_argument("--weights", type=float, default=1e9)
     parser.add_argument("--stages", type=int, default=2)
+    parser.add_argument("--batches", type=int, default=16)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--part", choices=["write", "run"])
     parser.add_argument("--directory")
@@ -139,7 +154,7 @@ def main() -> None:
         write(asked.shape, asked.weights, asked.directory)
         return
     if asked.part == "run":
-        found = run(asked.shape, asked.weights, asked.stages, asked.directory)
+        found = run(asked.shape, asked.weights, asked.stages, asked.batches, asked.directory)
         text = json.dumps({"machine": machine(), **found}, indent=2)
         print(text)
         if asked.json:

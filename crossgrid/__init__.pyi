@@ -122,6 +122,8 @@ from .emulator.run.emulate import emulate as emulate
 from .emulator.run.emulate import restore as restore
 from .emulator.run.emulation import Emulation as Emulation
 from .emulator.run.progress import progress_bar as progress_bar
+from .emulator.sensitivity.choice import KindChoice as KindChoice
+from .emulator.sensitivity.choice import choose_kinds as choose_kinds
 from .emulator.sensitivity.sensitivity import Sensitivity as Sensitivity
 from .emulator.sensitivity.sensitivity import sensitivity as sensitivity
 from .emulator.summary.summary import AnalogSummary as AnalogSummary

@@ -41,10 +41,11 @@ def arguments(
     images: bool = False,
     chip: str = "none",
     crosspoints: Sequence[str] = (),
+    backend: str = "local",
 ) -> argparse.Namespace:
     """The flags of every example; those that need images also take a data set, some what a crosspoint is."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--backend", choices=("local", "ray"), default="local", help="where the tiles live")
+    parser.add_argument("--backend", choices=("local", "ray"), default=backend, help="where the tiles live")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--results", type=Path, default=Path(results), help="folder for results")
     parser.add_argument("--epochs", type=int, default=epochs)
@@ -62,8 +63,10 @@ def arguments(
     return parser.parse_args()
 
 
-def emulation(model: torch.nn.Module, args: argparse.Namespace) -> cg.Emulation:
-    """``cg.emulate`` as the flags ask for."""
+def emulation(
+    model: torch.nn.Module, args: argparse.Namespace, weights: Path | None = None, stages: int | None = None
+) -> cg.Emulation:
+    """``cg.emulate`` as the flags ask for; numbers from files, and processes for parts of the model."""
     chip = None if args.chip == "none" else args.chip
     per_actor = args.tiles_per_actor
     if per_actor not in (None, "auto"):
@@ -75,6 +78,8 @@ def emulation(model: torch.nn.Module, args: argparse.Namespace) -> cg.Emulation:
         tiles_per_actor=per_actor,
         metrics_port=args.metrics_port,
         device=args.device,
+        weights=weights,
+        stages=stages,
     )
 
 

@@ -95,9 +95,24 @@ def test_a_student_on_tiles_learns_from_its_teacher(tmp_path: Path) -> None:
     assert (tmp_path / "results" / "accuracy.png").read_bytes()[:4] == b"\x89PNG"
 
 
+@pytest.mark.slow
+def test_adapters_learn_in_stages_beside_fixed_weights_in_files(tmp_path: Path) -> None:
+    """The bits of the local run: losses, and accuracies fresh and after a day of drift."""
+    found = {}
+    for backend in ("ray", "local"):
+        flags = ("--epochs", "2", "--backend", backend)
+        found[backend], _ = run("12_adapters_in_stages", tmp_path / backend, *flags)
+        assert (tmp_path / backend / "loss.png").read_bytes()[:4] == b"\x89PNG"
+    there, here = (found[backend] for backend in ("ray", "local"))
+    assert there["loss"][1] < there["loss"][0]
+    assert there["accuracy"][1] > there["accuracy_before"] + 0.2
+    assert there["accuracy_after_a_day"] > there["accuracy_before"] + 0.2
+    assert {**there, "seconds": 0} == {**here, "seconds": 0}
+
+
 def test_an_example_can_be_read_in_a_minute() -> None:
-    scripts = sorted((ROOT / "examples").glob("0*.py"))
-    assert len(scripts) == 9
+    scripts = sorted((ROOT / "examples").glob("[0-9]*.py"))
+    assert len(scripts) == 10
     assert all(len(script.read_text().splitlines()) < 100 for script in scripts)
 
 

@@ -106,6 +106,23 @@ def test_an_unknown_public_name_is_refused() -> None:
         cg.AnalogLiner  # noqa: B018
 
 
+def test_a_driver_of_stages_loads_no_compilers(tmp_path: Path) -> None:
+    """It sends, and its peak is a figure: numba's and Triton's libraries are 130 MB of a process."""
+    code = (
+        "import sys, torch, crossgrid as cg, crossgrid.emulator.stages.executor\n"
+        "from safetensors.torch import save_file\n"
+        "save_file({'0.weight': torch.ones(2, 3), '1.weight': torch.ones(2, 2)}, sys.argv[1])\n"
+        "with cg.deferred():\n"
+        "    each = [torch.nn.Linear(n, 2, bias=False) for n in (3, 2)]\n"
+        "model = cg.convert_to_analog(torch.nn.Sequential(*each), cg.InferenceRPUConfig())\n"
+        "cg.emulate(model, backend='ray', stages=2, weights=sys.argv[1])\n"
+        "print([m for m in ('numba', 'llvmlite', 'triton', 'scipy', 'matplotlib') if m in sys.modules])"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "model.safetensors")]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert printed.stdout.strip() == "[]"
+
+
 def test_a_tile_actor_loads_neither_torch_nor_matplotlib() -> None:
     code = (
         "import sys, crossgrid.emulator.actors.executor, crossgrid.emulator.tiles.worker;"

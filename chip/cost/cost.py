@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +20,16 @@ from ..description.spec import Chip
 from ..plan.graph import serial_steps
 from ..plan.plan import MappingPlan
 from ..plan.way import Pace, Way, longest_way
-from .events import layer_events, mvm_events, mvm_interval_ns, mvm_latency_ns, traffic_events
+from .events import (
+    layer_events,
+    mvm_events,
+    mvm_interval_ns,
+    of_layers,
+    program_ns,
+    read_ns,
+    stages_ns,
+    traffic_events,
+)
 from .parts import area_by_part, energy_by_part, estimates
 from .traffic import Traffic, traffic_of
 
@@ -100,8 +110,11 @@ def cost_of(plan: MappingPlan, chip: Chip) -> Cost:
     latency = first + (plan.batch - 1) * float(times.rounds.sum())
     interval, bottleneck = _interval(plan, times, (link_ns, link), latency)
     total = sum(per_layer, Events()) + Events(static_ns=interval)
-    by_part = energy_by_part(chip, total, plan.chips_used)
-    energies = [energy_by_part(chip, events, plan.chips_used) for events in per_layer]
+    by_part = energy_of_kinds(plan, chip, per_layer, interval)
+    energies = [
+        energy_by_part(chip, events, plan.chips_used, kind)
+        for events, kind in zip(per_layer, plan.layer_kind.tolist(), strict=True)
+    ]
     area = area_by_part(chip, plan.chips_used)
     layers = tuple(
         LayerCost(
@@ -133,6 +146,21 @@ def cost_of(plan: MappingPlan, chip: Chip) -> Cost:
     )
 
 
+def energy_of_kinds(
+    plan: MappingPlan, chip: Chip, of_layers: Sequence[Events], static_ns: float
+) -> dict[str, float]:
+    """Energy in pJ of each group of parts for each layer's events, on the kind of tile that holds it, and for
+    ``static_ns`` of all that draws power all the time."""
+    found: dict[str, float] = {}
+    on = plan.layer_kind.tolist()
+    for kind in range(len(chip.kinds) + 1):
+        events = sum((each for each, k in zip(of_layers, on, strict=True) if k == kind), Events())
+        energies = energy_by_part(chip, events + Events(static_ns=static_ns), plan.chips_used, kind)
+        for group, energy in energies.items():
+            found[group] = found.get(group, 0.0) + energy
+    return found
+
+
 def interval_of(plan: MappingPlan, chip: Chip) -> float:
     """The interval of ``cost_of`` in ns, alone and sooner, of a plan whose tiles are programmed once."""
     traffic = traffic_of(plan, chip)
@@ -142,19 +170,26 @@ def interval_of(plan: MappingPlan, chip: Chip) -> float:
 
 def peak(chip: Chip) -> Peak:
     """Throughput, power and area of one chip with all cells used: 2 operations a weight and vector."""
-    interval = mvm_interval_ns(chip)
-    one = mvm_events(chip, chip.tile_out, chip.tile_in, 1.0)
-    events = dataclasses.replace(one * chip.tiles, static_ns=interval, buffer_bit=0.0)
-    energy = sum(energy_by_part(chip, events, 1).values())
-    operations = 2.0 * chip.tile_out * chip.tile_in * chip.tiles
+    each = [_peak_of(chip, kind) for kind, tiles in enumerate(chip.kind_tiles) if tiles]
     area = sum(area_by_part(chip, 1).values())
-    tops = operations / interval / 1e3 if interval else 0.0
-    return Peak(
-        tops=tops,
-        watts=energy / interval / 1e3 if interval else 0.0,
-        tops_per_w=operations / energy if energy else 0.0,
-        area_mm2=area,
-        tops_per_mm2=tops / area if area else 0.0,
+    tops, watts = sum(tops for tops, _, _ in each), sum(watts for _, watts, _ in each)
+    # of one kind operations over energy, which a rate that is not described does not hide
+    efficiency = each[0][2] if len(each) == 1 else tops / watts if watts else 0.0
+    return Peak(tops, watts, efficiency, area, tops / area if area else 0.0)
+
+
+def _peak_of(chip: Chip, kind: int) -> tuple[float, float, float]:
+    """TOPS, W and TOPS/W of the tiles of one kind."""
+    here, tiles = chip.described(kind), chip.kind_tiles[kind]
+    interval = mvm_interval_ns(here)
+    one = mvm_events(here, here.tile_out, here.tile_in, 1.0)
+    events = dataclasses.replace(one * tiles, static_ns=interval, buffer_bit=0.0)
+    energy = sum(energy_by_part(chip, events, 1, kind).values())
+    operations = 2.0 * here.tile_out * here.tile_in * tiles
+    return (
+        operations / interval / 1e3 if interval else 0.0,
+        energy / interval / 1e3 if interval else 0.0,
+        operations / energy if energy else 0.0,
     )
 
 
@@ -211,7 +246,7 @@ def _layer_times(plan: MappingPlan, chip: Chip, traffic: Traffic) -> _Times:
     vectors = np.ceil([layer.reuse / s for layer, s in zip(plan.layers, steps, strict=True)] / plan.copies)
     block_ns, tile_ns = _read_times(plan, chip)
     working = steps * vectors * tile_ns
-    stages = steps * (mvm_latency_ns(chip) - mvm_interval_ns(chip))
+    stages = steps * of_layers(plan, chip, stages_ns)
     active = np.array([layer.activity for layer in plan.layers])
     carried = traffic.carried_ns / active  # of an input that does reach the layer
     loop = steps > 1
@@ -220,7 +255,6 @@ def _layer_times(plan: MappingPlan, chip: Chip, traffic: Traffic) -> _Times:
     latency = working + stages + waiting + hops
     busy_ns = (steps * vectors * active)[table["layer"]] * block_ns
     held_up = np.where(loop, latency, traffic.carried_ns)  # beside what its tiles take
-    rows = plan.tile_in * (plan.rounds if plan.rounds > 1 else 0)
     return _Times(
         latency=latency,
         interval=np.where(loop, latency, np.maximum(working * active, traffic.carried_ns)),
@@ -234,7 +268,7 @@ def _layer_times(plan: MappingPlan, chip: Chip, traffic: Traffic) -> _Times:
         in_loop=loop,
         tile_busy=np.bincount(table["tile"], busy_ns)[plan.used_tiles],
         rounds=_round_times(plan, busy_ns, held_up) if plan.rounds > 1 else np.zeros(0),
-        program_ns=rows * chip.write.time_ns_per_row.value,
+        program_ns=program_ns(plan, chip, plan.rounds) if plan.rounds > 1 else 0.0,
     )
 
 
@@ -256,15 +290,11 @@ def _round_times(plan: MappingPlan, busy_ns: np.ndarray, held_up: np.ndarray) ->
 
 
 def _read_times(plan: MappingPlan, chip: Chip) -> tuple[np.ndarray | float, np.ndarray]:
-    """Of one vector the time on each block, of its own groups of rows, and on each layer's busiest tile."""
-    if chip.rows_at_once >= chip.tile_in:  # every block is one read
-        interval = mvm_interval_ns(chip)
-        return interval, plan.blocks_a_tile * interval
+    """Of one vector the time on each block, and on each layer's busiest tile."""
+    block_ns = read_ns(plan, chip)
+    if not isinstance(block_ns, np.ndarray):
+        return block_ns, plan.blocks_a_tile * block_ns
     table = plan.table
-    groups, of_block = np.unique(
-        -(-(table["in_stop"] - table["in_start"]) // chip.rows_at_once), return_inverse=True
-    )
-    block_ns = np.array([mvm_interval_ns(chip, int(count)) for count in groups])[of_block]
     key = table["layer"].astype(np.int64) * plan.tiles_available + table["tile"]
     _, first, where = np.unique(key, return_index=True, return_inverse=True)
     on_tile = np.bincount(where, block_ns)

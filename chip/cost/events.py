@@ -6,7 +6,8 @@ Counts come from a plan (one input through the model) or from a run that was mea
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -46,15 +47,17 @@ def layer_events(plan: MappingPlan, chip: Chip, backward: bool = False) -> list[
     """
     count = len(plan.layers)
     sums = _block_sums(plan, chip, backward)
+    kinds = described_kinds(chip)
     programmed = [0.0] * count
     if plan.rounds > 1 and not backward:
         weights = np.bincount(plan.table["layer"], plan.block_weights, minlength=count)
         programmed = (weights / plan.batch).tolist()
-    passes, one_read = chip.passes, chip.passes * _pass_ns(chip)
+    reads = [kind.passes * _pass_ns(kind) for kind in kinds]
     events = []
-    for k, (layer, block) in enumerate(zip(plan.layers, sums, strict=True)):
+    for k, (layer, block, on) in enumerate(zip(plan.layers, sums, plan.layer_kind.tolist(), strict=True)):
+        kind, passes, one_read = kinds[on], kinds[on].passes, reads[on]
         vectors, made = layer.vectors, layer.in_ if backward else layer.out
-        conversions = block.converted * chip.slices + block.groups * chip.crossbar.offset_columns
+        conversions = block.converted * kind.slices + block.groups * kind.crossbar.offset_columns
         events.append(
             Events(
                 mvm=vectors * block.blocks,
@@ -63,14 +66,42 @@ def layer_events(plan: MappingPlan, chip: Chip, backward: bool = False) -> list[
                 adc_conversion=vectors * conversions * passes,
                 dac_conversion=vectors * block.driven * passes,
                 # slices, passes and groups within a block, then the blocks that make the same values
-                add=vectors * (block.converted * chip.slices * passes - made),
+                add=vectors * (block.converted * kind.slices * passes - made),
                 activation=0.0 if backward else float(vectors * made),
                 buffer_bit=(vectors * (block.driven + block.made) + values_in(layer)) * chip.output_bits,
                 program_weight=programmed[k],
-                busy_ns=vectors * (block.groups * one_read + block.blocks * chip.mvm_overhead_ns.value),
+                busy_ns=vectors * (block.groups * one_read + block.blocks * kind.mvm_overhead_ns.value),
             )
         )
     return events
+
+
+def described_kinds(chip: Chip) -> list[Chip]:
+    """The chip as the tiles of each kind are, its own first."""
+    return [chip.described(kind) for kind in range(len(chip.kinds) + 1)]
+
+
+def of_layers(plan: MappingPlan, chip: Chip, figure: Callable[[Chip], float]) -> np.ndarray:
+    """A figure of the kind of tile that each layer is on, [layers]."""
+    figures: np.ndarray = np.array([figure(kind) for kind in described_kinds(chip)])[plan.layer_kind]
+    return figures
+
+
+def read_ns(plan: MappingPlan, chip: Chip) -> np.ndarray | float:
+    """Of one vector the time on each block, of its own groups of rows, [blocks]; one number where all are
+    alike."""
+    used = np.unique(plan.layer_kind).tolist()
+    first = chip.described(used[0])
+    if len(used) == 1 and first.rows_at_once >= first.tile_in:  # every block is one read
+        return mvm_interval_ns(first)
+    rows = plan.table["in_stop"] - plan.table["in_start"]
+    found = np.empty(len(rows))
+    for number in used:
+        kind = chip.described(number)
+        chosen = np.flatnonzero((plan.layer_kind == number)[plan.table["layer"]])
+        groups, of_block = np.unique(-(-rows[chosen] // kind.rows_at_once), return_inverse=True)
+        found[chosen] = np.array([mvm_interval_ns(kind, int(count)) for count in groups])[of_block]
+    return found
 
 
 class _Sums(NamedTuple):
@@ -89,9 +120,15 @@ def _block_sums(plan: MappingPlan, chip: Chip, backward: bool) -> list[_Sums]:
     table = {key: column[first] for key, column in plan.table.items()}
     out, in_ = table["out_stop"] - table["out_start"], table["in_stop"] - table["in_start"]
     driven, made = (out, in_) if backward else (in_, out)
-    groups = -(-driven // chip.rows_at_once)
-    bar = chip.crossbar
-    cells = plan.block_weights[first].astype(np.float64) * bar.cells_per_weight + in_ * bar.offset_columns
+
+    def of_block(figure: Callable[[Chip], int]) -> Any:
+        """A figure of the kind of tile that each block is on; one number where all are alike."""
+        return of_layers(plan, chip, figure)[table["layer"]] if chip.kinds else figure(chip)
+
+    groups = -(-driven // of_block(lambda kind: kind.rows_at_once))
+    cells = plan.block_weights[first].astype(np.float64) * of_block(
+        lambda kind: kind.crossbar.cells_per_weight
+    ) + in_ * of_block(lambda kind: kind.crossbar.offset_columns)
     each = (np.ones(len(out)), groups, driven, made, made.astype(np.float64) * groups, cells)
     columns = [np.bincount(table["layer"], values, minlength=len(plan.layers)).tolist() for values in each]
     return [_Sums(*values) for values in zip(*columns, strict=True)]
@@ -138,6 +175,17 @@ def mvm_interval_ns(chip: Chip, groups: int | None = None) -> float:
     return reads * _pass_ns(chip) + chip.mvm_overhead_ns.value
 
 
+def stages_ns(chip: Chip) -> float:
+    """What a vector takes on a tile beside the time from one to the next."""
+    return mvm_latency_ns(chip) - mvm_interval_ns(chip)
+
+
+def program_ns(plan: MappingPlan, chip: Chip, times: int = 1) -> float:
+    """Programming the tiles of a round ``times`` times: row after row, all tiles at the same time."""
+    used = [chip.described(kind) for kind in np.unique(plan.layer_kind).tolist()]
+    return max(kind.tile_in * times * kind.write.time_ns_per_row.value for kind in used)
+
+
 def mvm_latency_ns(chip: Chip, groups: int | None = None) -> float:
     """From a vector's arrival to its outputs: overlapped conversion of the last pass comes on top, and the
     stages before and after the array that work on other vectors meanwhile."""
@@ -148,7 +196,9 @@ def mvm_latency_ns(chip: Chip, groups: int | None = None) -> float:
 
 
 def _pass_ns(chip: Chip) -> float:
-    """One read of a group of rows with its conversions."""
+    """One read of a group of rows with its conversions; a digital core's of one row."""
+    if chip.digital is not None:
+        return chip.digital.columns / chip.digital.macs_per_ns
     if chip.dac is None or chip.adc is None:
         return 0.0
     analog, digital = pass_ns(chip), chip.adc.columns * conversion_ns(chip)

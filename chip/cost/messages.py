@@ -93,11 +93,12 @@ def _partial_sums(plan: MappingPlan, chip: Chip, k: int) -> Iterator[Messages]:
     """Between the blocks of each row: their outputs added up, for the vectors that a copy takes."""
     cut_KGRC, layer = plan.layer_cut(k), plan.layers[k]
     vectors = math.ceil(layer.reuse / len(cut_KGRC)) * layer.activity
+    made_by = chip.described(int(plan.layer_kind[k]))
     for stage, added in enumerate(additions(cut_KGRC.shape[-1], chip.links.sums), start=1):
         givers, takers, terms = (list(column) for column in zip(*added, strict=True))
         source, home = cut_KGRC[..., givers], cut_KGRC[..., takers]
         out = (plan.table["out_stop"][source] - plan.table["out_start"][source]).astype(np.float64)
-        bits = out * vectors * np.array([sum_bits(chip, count) for count in terms])
+        bits = out * vectors * np.array([sum_bits(made_by, count) for count in terms])
         number = np.arange(source.size)
         yield Messages(source.ravel(), home.reshape(1, -1), number, bits.ravel(), stage)
 

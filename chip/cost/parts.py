@@ -10,6 +10,7 @@ import dataclasses
 import functools
 import math
 from dataclasses import dataclass
+from typing import Any
 
 from ..description import adc, dac
 from ..description.checks import FOLLOWS
@@ -42,20 +43,27 @@ class Priced:
 
 
 @functools.lru_cache(maxsize=256)
-def priced_parts(chip: Chip) -> tuple[Priced, ...]:
-    """Every part of a chip with what it costs there."""
-    here = design_of(chip)
-    return tuple(_priced(chip, part, here) for part in chip.parts)
+def priced_parts(chip: Chip, kind: int = 0) -> tuple[Priced, ...]:
+    """Every part of the tiles of a kind, of clusters of them and of the chip, with what it costs there."""
+    here, of = design_of(chip, kind), chip.described(kind)
+    return tuple(_priced(of, part, here) for part in of.parts)
 
 
 @functools.lru_cache(maxsize=256)
-def design_of(chip: Chip) -> Design:
-    """What the components' costs depend on, as the chip has it; a link spans a square tile."""
-    here = _without_pitch(chip)
-    inside = [part for part in chip.parts if part.per != "chip" and part.model != "link"]
-    priced = [_priced(chip, part, here) for part in inside]
-    area = sum(one.area_mm2 * one.count * instances(chip, one.part) for one in priced)
-    return dataclasses.replace(here, pitch_mm=math.sqrt(area / chip.tiles))
+def design_of(chip: Chip, kind: int = 0) -> Design:
+    """What the components' costs depend on, as a kind of the chip's tiles has it; a link spans a square tile,
+    of several kinds one of their mean area."""
+    area = sum(_area_inside(chip, each) for each in range(len(chip.kinds) + 1))
+    return dataclasses.replace(_without_pitch(chip.described(kind)), pitch_mm=math.sqrt(area / chip.tiles))
+
+
+def _area_inside(chip: Chip, kind: int) -> float:
+    """What the tiles of a kind take with their clusters, without links, mm²."""
+    of = chip.described(kind)
+    here = _without_pitch(of)
+    inside = [part for part in of.parts if part.per != "chip" and part.model != "link"]
+    priced = [_priced(of, part, here) for part in inside]
+    return sum(one.area_mm2 * one.count * instances(chip, one.part, kind) for one in priced)
 
 
 def _without_pitch(chip: Chip) -> Design:
@@ -126,7 +134,9 @@ def _at(part: Part, here: Design) -> Design:
     at = part.at
     point = {
         "adc_bits": at.bits if part.model == "adc" else None,
+        "adc_kind": at.kind if part.model == "adc" else None,
         "dac_bits": at.bits if part.model == "dac" else None,
+        "dac_kind": at.kind if part.model == "dac" else None,
         "conversion_ns": at.time_ns if part.model == "adc" else None,
         "pass_ns": at.time_ns if part.model == "array" else None,
         **{key: getattr(at, key) for key in _SAME_NAMES},
@@ -137,8 +147,10 @@ def _at(part: Part, here: Design) -> Design:
     )
 
 
-def _same(given: float, now: float) -> bool:
-    """Whether a figure is the chip's own, as exact as files give it."""
+def _same(given: float | str, now: float | str) -> bool:
+    """Whether a figure is the chip's own, as exact as files give it; or a word."""
+    if isinstance(given, str) or isinstance(now, str):
+        return given == now
     return math.isclose(given, now, rel_tol=1e-3)
 
 
@@ -150,57 +162,75 @@ _SAME_NAMES = (
 
 def _changes(part: Part, here: Design) -> str:
     """In words how the chip's design differs from the part's design point."""
-    own = {"bits": {"adc": here.adc_bits, "dac": here.dac_bits}.get(part.model, 0),
-           "time_ns": here.pass_ns if part.model == "array" else here.conversion_ns}  # fmt: skip
+    own: dict[str, Any] = {
+        "bits": {"adc": here.adc_bits, "dac": here.dac_bits}.get(part.model, 0),
+        "kind": {"adc": here.adc_kind, "dac": here.dac_kind}.get(part.model, ""),
+        "time_ns": here.pass_ns if part.model == "array" else here.conversion_ns,
+    }
     differ = []
     for name in FOLLOWS[part.model]:
         then = getattr(part.at, name)
         now = own[name] if name in own else getattr(here, name)
         if then is not None and now and not _same(then, now):
-            differ.append(f"{name} {then:g} -> {now:.4g}")
+            differ.append(f"{name} {then} -> {now}" if name == "kind" else f"{name} {then:g} -> {now:.4g}")
     return f"scaled by the model '{part.model}': {', '.join(differ)}" if differ else ""
 
 
-def energy_by_part(chip: Chip, events: Events, chips: int) -> dict[str, float]:
-    """Energy in pJ of each group of parts, for counted events on ``chips`` chips."""
+def energy_by_part(chip: Chip, events: Events, chips: int, kind: int = 0) -> dict[str, float]:
+    """Energy in pJ of each group of parts, for counted events of tiles of a kind on ``chips`` chips."""
     energies: dict[str, float] = {}
-    for priced in priced_parts(chip):
-        energies[priced.group] = energies.get(priced.group, 0.0) + _energy(chip, priced, events, chips)
+    for priced in priced_parts(chip, kind):
+        energy = _energy(chip, priced, events, chips, kind)
+        energies[priced.group] = energies.get(priced.group, 0.0) + energy
     return energies
 
 
-def _energy(chip: Chip, priced: Priced, events: Events, chips: int) -> float:
+def _energy(chip: Chip, priced: Priced, events: Events, chips: int, kind: int) -> float:
     if priced.event == "none":
         return 0.0
     energy = float(getattr(events, priced.event)) * priced.price
     if priced.event == "static_ns":  # every instance of every chip draws its power all the time
-        return energy * priced.count * instances(chip, priced.part) * chips
+        return energy * priced.count * instances(chip, priced.part, kind) * chips
     if priced.event == "busy_ns":  # shared by the tiles of its level, which work together
-        return energy * priced.count * instances(chip, priced.part) / chip.tiles
+        return energy * priced.count * instances(chip.described(kind), priced.part) / chip.tiles
     return energy
 
 
-def instances(chip: Chip, part: Part) -> float:
-    """How many tiles, clusters or chips one chip has of the level that the part belongs to."""
+def instances(chip: Chip, part: Part, kind: int = 0) -> float:
+    """How many tiles of a kind, clusters of them or chips one chip has of the level that the part belongs to;
+    what a chip has once is counted with its own tiles."""
+    tiles = chip.kind_tiles[kind]
     if part.per == "tile":
-        return float(chip.tiles)
+        return float(tiles)
     if part.per == "chip":
-        return 1.0
-    return chip.tiles / next(cluster.tiles for cluster in chip.clusters if cluster.name == part.per)
+        return 0.0 if kind else 1.0
+    return tiles / next(cluster.tiles for cluster in chip.clusters if cluster.name == part.per)
 
 
 def area_by_part(chip: Chip, chips: int) -> dict[str, float]:
     """Area in mm² of each group of parts, of whole chips."""
     areas: dict[str, float] = {}
-    for priced in priced_parts(chip):
-        area = priced.area_mm2 * priced.count * instances(chip, priced.part) * chips
-        areas[priced.group] = areas.get(priced.group, 0.0) + area
+    for kind in range(len(chip.kinds) + 1):
+        for priced in priced_parts(chip, kind):
+            area = priced.area_mm2 * priced.count * instances(chip, priced.part, kind) * chips
+            areas[priced.group] = areas.get(priced.group, 0.0) + area
     return areas
 
 
 def estimates(chip: Chip) -> list[str]:
-    """The figures of a chip that have no published source, and those that are scaled to its design."""
-    found = list(chip.estimated)
+    """The figures of a chip that have no published source, and those that are scaled to its design; of each
+    kind of its tiles those that differ."""
+    own = list(chip.estimated) + _estimates_of_kind(chip, 0)
+    for number, kind in enumerate(chip.kinds, start=1):
+        further = (text for text in _estimates_of_kind(chip, number) if text not in own)
+        own += [f"{kind.name}: {text}" for text in further]
+    return own
+
+
+def _estimates_of_kind(whole: Chip, kind: int) -> list[str]:
+    chip, found = whole.described(kind), []
+    if chip.digital is not None:
+        found += _estimates_of(chip.digital, "digital")
     owners = ((chip.dac, "dac"), (chip.adc, "adc"), (chip.links, "links"), (chip.write, "write"))
     for owner, name in (*owners, (chip, chip.name)):
         if owner is not None:
@@ -213,7 +243,7 @@ def estimates(chip: Chip) -> list[str]:
             found.append(
                 f"{name}.time_ns = {now:.4g} (scaled from {figure.value:g} at {figure.at_bits} bits)"
             )
-    for priced in priced_parts(chip):
+    for priced in priced_parts(whole, kind):
         found += _estimates_of(priced.part, priced.part.name)
         if priced.scaled:
             found.append(f"{priced.part.name}: {priced.scaled}")

@@ -14,8 +14,8 @@ from .spec import ADC_KINDS, CHIP_LINKS, DAC_KINDS, EVENTS, LINKS, MODELS, PHASE
 #: what each model follows: the fields of a design point that it reads
 FOLLOWS: dict[str, tuple[str, ...]] = {
     "": (),
-    "adc": ("bits", "time_ns", "node_nm"),
-    "dac": ("bits", "columns", "node_nm"),
+    "adc": ("bits", "kind", "time_ns", "node_nm"),
+    "dac": ("bits", "kind", "columns", "node_nm"),
     "array": ("rows", "columns", "devices_per_cell", "time_ns", "node_nm"),
     "line": ("node_nm",),
     "adder": ("lines", "value_bits", "node_nm"),
@@ -161,6 +161,8 @@ def _check_design_point(part: Part, where: str) -> None:
             raise ConfigError(
                 f"{where}.at.{name}: its model '{part.model}' {read}; leave it out or name a model"
             )
+    if part.at.kind is not None:
+        one_of(f"{where}.at.kind", part.at.kind, ADC_KINDS if part.model == "adc" else DAC_KINDS)
 
 
 def _check_count(chip: Chip, part: Part, where: str) -> None:

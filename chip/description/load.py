@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import yaml
 from crossgrid.kernels.errors import ConfigError, shown, unknown
 
 from .checks import check_chip
+from .kinds import BESIDE, with_kinds
 from .parsing import from_mapping
 from .spec import Chip
 
@@ -49,9 +51,13 @@ def _path_of(chip: str | Path) -> Path:
 
 def parse_chip(data: Any, where: str) -> Chip:
     """A chip from the mapping that a YAML file holds; ``where`` is named in errors."""
-    chip = from_mapping(Chip, data, where)
+    if not isinstance(data, Mapping) or all(data.get(key) is None for key in BESIDE):
+        chip = from_mapping(Chip, data, where)
+        check_chip(chip, where)
+        return chip
+    chip = from_mapping(Chip, {key: value for key, value in data.items() if key not in BESIDE}, where)
     check_chip(chip, where)
-    return chip
+    return with_kinds(chip, data, where)
 
 
 #: bytes of a chip file, and keys that merging may give one mapping: a few lines can ask for billions

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from crossgrid.kernels.errors import ConfigError
+
 from ..cost.cost import peak
 from ..cost.parts import energy_by_part, estimates
 from ..description.events import Events
@@ -43,6 +45,11 @@ def _yaml(data: object) -> str:
 
 
 def _zigzag_parts(plan: MappingPlan, chip: Chip) -> dict[str, object]:
+    if chip.kinds:
+        raise ConfigError(
+            f"ZigZag's files describe one kind of tile, chip '{chip.name}' has {len(chip.kinds) + 1}; write "
+            "them for a chip of one of these kinds"
+        )
     layers = zip(plan.layers, source_numbers(plan.layers), strict=True)
     default = {"name": "default", "memory_operand_links": dict(_OPERANDS)}
     return {

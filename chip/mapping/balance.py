@@ -41,16 +41,17 @@ def shareable(layers: Sequence[LayerShape]) -> list[int]:
     return [-(-layer.reuse // steps) for layer, steps in zip(layers, serial_steps(layers), strict=True)]
 
 
-def work_of_vectors(layers: Sequence[LayerShape], tables: Sequence[Table], chip: Chip) -> list[Work]:
-    """The work of one shareable vector of each layer, over all steps of its loop.
+def work_of_vectors(layers: Sequence[LayerShape], tables: Sequence[Table], on: Sequence[Chip]) -> list[Work]:
+    """The work of one shareable vector of each layer, over all steps of its loop; ``on`` describes the tiles
+    that each is on.
 
     The first tile of each row takes in the partial sums of the others and what joins, and sends the results
     to every row of blocks that reads them.
     """
-    steps, readers = serial_steps(layers), _reading_rows(layers, tables, chip)
+    steps, readers = serial_steps(layers), _reading_rows(layers, tables, on[0])  # links are the same for all
     joins = join_numbers(layers)
     found = []
-    for k, (layer, table) in enumerate(zip(layers, tables, strict=True)):
+    for k, (layer, table, chip) in enumerate(zip(layers, tables, on, strict=True)):
         out = int((table["out_stop"] - table["out_start"]).max())
         in_ = int((table["in_stop"] - table["in_start"]).max())
         columns = int(np.count_nonzero(table["out_start"] == table["out_start"][0]))
@@ -75,16 +76,20 @@ def _reading_rows(layers: Sequence[LayerShape], tables: Sequence[Table], chip: C
 
 
 def candidates(
-    tiles: Sequence[int], vectors: Sequence[int], budget: int, works: Sequence[Work]
-) -> list[list[int]]:
-    """Different copies of each layer, each the best under one guess at what a value takes beside a read."""
+    tiles: Sequence[int], vectors: Sequence[int], budgets: Sequence[int], works: Sequence[Work],
+    kinds: Sequence[int] | None = None,
+) -> list[list[int]]:  # fmt: skip
+    """Different copies of each layer, each the best under one guess at what a value takes beside a read.
+
+    ``budgets`` are the tiles of each kind, ``kinds`` says which one each layer is on.
+    """
     found: list[list[int]] = []
     for exchange in _exchanges(works):
         pace = [max(work.reads, exchange * work.values) for work in works]
-        copies = balance(tiles, vectors, budget, pace)
+        copies = balance(tiles, vectors, budgets, pace, kinds)
         if copies not in found:
             found.append(copies)
-    return found[: max(MOST_BLOCKS // max(budget, 1), 1)]
+    return found[: max(MOST_BLOCKS // max(sum(budgets), 1), 1)]
 
 
 def _exchanges(works: Sequence[Work]) -> list[float]:
@@ -96,29 +101,33 @@ def _exchanges(works: Sequence[Work]) -> list[float]:
 
 
 def balance(
-    tiles: Sequence[int], vectors: Sequence[int], budget: int, pace: Sequence[float] | None = None
-) -> list[int]:
+    tiles: Sequence[int], vectors: Sequence[int], budgets: Sequence[int], pace: Sequence[float] | None = None,
+    kinds: Sequence[int] | None = None,
+) -> list[int]:  # fmt: skip
     """Copies of each layer that make the slowest one fastest: vectors a copy are ceil(vectors / copies).
 
-    ``pace`` is what one vector of each layer takes; the same for all by default. The pipeline is as slow
+    ``pace`` is what one vector of each layer takes; the same for all by default. ``budgets`` are the tiles of
+    each kind, ``kinds`` says which one each layer is on; the first by default. The pipeline is as slow
     as its slowest layer, so the slowest gets the next copy; when that one has no room or no more vectors
     to share out, further copies of others would gain nothing.
     """
     pace = [1.0] * len(tiles) if pace is None else pace
-    copies = [1] * len(tiles)
-    left = budget - sum(tiles)
+    kinds = [0] * len(tiles) if kinds is None else kinds
+    copies, left = [1] * len(tiles), list(budgets)
+    for kind, count in zip(kinds, tiles, strict=True):
+        left[kind] -= count
     queue = [(-count * pace[k], k) for k, count in enumerate(vectors)]
     heapq.heapify(queue)
     while queue:
         _, k = queue[0]
         each = math.ceil(vectors[k] / copies[k])
-        if each == 1 or tiles[k] > left:
+        if each == 1 or tiles[k] > left[kinds[k]]:
             break
         # the next number of copies that needs fewer vectors of each: no copy that changes nothing
         wanted = -(-vectors[k] // (each - 1))
-        if (wanted - copies[k]) * tiles[k] > left:
+        if (wanted - copies[k]) * tiles[k] > left[kinds[k]]:
             break
-        left -= (wanted - copies[k]) * tiles[k]
+        left[kinds[k]] -= (wanted - copies[k]) * tiles[k]
         copies[k] = wanted
         heapq.heapreplace(queue, (-math.ceil(vectors[k] / wanted) * pace[k], k))
     return copies

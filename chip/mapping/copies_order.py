@@ -40,5 +40,7 @@ def _along_input(plan: MappingPlan) -> MappingPlan:
     middle = (table["copy"] + 0.5) / plan.copies[table["layer"]]
     order = np.lexsort((table["index"], table["layer"], middle))
     tile = np.empty(len(order), np.int32)
-    tile[order] = np.sort(table["tile"])
+    kind = plan.layer_kind[table["layer"]]
+    for each in np.unique(kind).tolist():  # every kind keeps its tiles
+        tile[order[kind[order] == each]] = np.sort(table["tile"][kind == each])
     return dataclasses.replace(plan, table={**table, "tile": tile})

@@ -50,8 +50,13 @@ def _cost(plan: MappingPlan, chip: Chip, prices: tuple[float, float]) -> float:
 
 
 def _renumbered(plan: MappingPlan, order: np.ndarray) -> MappingPlan:
-    """The plan with the k-th tile of every chip moved to ``order[k]``."""
+    """The plan with the k-th tile of every chip moved to ``order[k]``; of several kinds with the k-th tile of
+    each moved to the k-th of its kind along the order."""
     chip, tile = np.divmod(plan.table["tile"], len(order))
+    if plan.kinds:
+        places = np.arange(len(order))
+        walked, order = order[np.argsort(plan.kind_of(order), kind="stable")], np.empty_like(order)
+        order[np.argsort(plan.kind_of(places), kind="stable")] = walked
     table = {**plan.table, "tile": (chip * len(order) + order[tile]).astype(np.int32)}
     return dataclasses.replace(plan, table=table)
 
@@ -67,7 +72,10 @@ def _swapped(plan: MappingPlan, chip: Chip, prices: tuple[float, float]) -> Mapp
     position = np.arange(tiles, dtype=np.int32)
     least = cost_of_ways(position)
     moved = draw.choice(plan.used_tiles, REFINE_TRIALS)
+    kind = chip.kind_of(position)
     for a, b in zip(moved, draw.integers(tiles, size=REFINE_TRIALS), strict=True):
+        if kind[a] != kind[b]:
+            continue
         position[[a, b]] = position[[b, a]]
         cost = cost_of_ways(position)
         if cost < least:

@@ -16,7 +16,9 @@ from ..plan.digital import DigitalWork
 from ..plan.graph import check_names
 from ..plan.plan import COLUMNS, Block, LayerShape, MappingPlan, TileAddress
 from .cutting import Table, cut
-from .strategies import STRATEGIES, Given, number_of_copies
+from .given import Given
+from .kinds import Kinds, chips_needed, numbers_of_kinds, on_chip, plan_kinds
+from .strategies import STRATEGIES, number_of_copies
 
 __all__ = ["Block", "LayerShape", "MappingPlan", "TileAddress", "cut", "map_layers"]
 
@@ -38,6 +40,7 @@ def map_layers(
     digital: Iterable[DigitalWork] = (),
     copies: Mapping[str, int] | None = None,
     batch: int = 1,
+    kinds: Kinds | None = None,
 ) -> MappingPlan:
     """The plan of ``layers`` on ``chips`` chips; ``chips=None`` takes as many as are needed.
 
@@ -52,6 +55,9 @@ def map_layers(
             default as many as make the plan fastest.
         batch: of strategy "time-multiplexed": inputs that pass through a round before it gives way to the
             next, so that they share its programming.
+        kinds: of a chip with several kinds of tiles: which one a layer is on, by its name or a pattern such
+            as "layer4.*", the last that matches; or the same as text, "conv1=fine,fc=digital". Others are on
+            the chip's own tiles.
 
     Raises:
         ConfigError: a name that does not exist, a number that cannot be, a model that does not fit.
@@ -60,18 +66,20 @@ def map_layers(
     shapes = tuple(layers)
     _check(shapes, strategy, chips, placement)
     _check_options(strategy, copies, batch)
-    given = Given(chips, None if copies is None else number_of_copies(shapes, copies))
+    on = numbers_of_kinds(shapes, chip, kinds)
+    counts = None if copies is None else number_of_copies(shapes, copies)
+    given = Given(chips, counts, on if chip.kinds else None)
     _check_size(shapes, chip, given)
     chosen = STRATEGIES[strategy]
     tables = chosen.tables(shapes, chip, given)
-    count = _chips_needed(tables, chip, chips, strategy)
+    counts = [_chips_needed(table, chip, given, strategy, shapes) for table in tables]
     head = MappingPlan(
         chip=chip.name,
         chip_identity=chip.identity(),
         grid=(chip.grid.rows, chip.grid.columns),
         tile_out=chip.tile_out,
         tile_in=chip.tile_in,
-        chips=chips or max(count, 1),
+        chips=chips or max(counts),
         strategy=strategy,
         placement=placement,
         layers=shapes,
@@ -79,18 +87,22 @@ def map_layers(
         digital=tuple(digital),
         strategy_why=chosen.why,
         batch=batch,
+        kinds=plan_kinds(chip),
     )
     columns: list[Table] = [
-        {key: np.ascontiguousarray(table[key], kind) for key, kind in COLUMNS.items()} for table in tables
+        {key: np.ascontiguousarray(table[key], kind) for key, kind in COLUMNS.items()}
+        for table in (on_chip(table, chip, on) for table in tables)
     ]
-    plans = [replace(head, table=table) for table in columns]
-    return _best(plans, chip, count)
+    plans = [
+        replace(head, table=table, chips=chips or count) for table, count in zip(columns, counts, strict=True)
+    ]
+    return _best(plans, chip, max(counts))
 
 
 def _best(plans: Sequence[MappingPlan], chip: Chip, count: int) -> MappingPlan:
     """The fastest of ``plans``, which take ``count`` chips, with its blocks placed as they are to be."""
     plan = plans[0]
-    if count > 1 or plan.strategy == "replicated":
+    if count > 1 or len(plans) > 1 or plan.strategy == "replicated":
         from .copies_order import fastest
 
         plan = fastest(plans, chip)
@@ -101,11 +113,12 @@ def _best(plans: Sequence[MappingPlan], chip: Chip, count: int) -> MappingPlan:
     return plan
 
 
-def _chips_needed(tables: Sequence[Table], chip: Chip, chips: int | None, strategy: str) -> int:
-    needed = max(int(table["tile"].max(initial=-1)) + 1 for table in tables)
-    count = -(-needed // chip.tiles)
-    if chips is not None and count > chips:
-        raise ConfigError(_does_not_fit(chip, needed, chips, count, strategy))
+def _chips_needed(table: Table, chip: Chip, given: Given, strategy: str, layers: Sequence[LayerShape]) -> int:
+    on = [given.kind(k) for k in range(len(layers))]
+    count, kind, needed = chips_needed(table, chip, on)
+    if given.chips is not None and count > given.chips:
+        held = [layer.name for layer, each in zip(layers, on, strict=True) if each == kind]
+        raise ConfigError(_does_not_fit(chip, (kind, needed), given.chips, count, strategy, held))
     return count
 
 
@@ -148,9 +161,10 @@ def _check_size(layers: Sequence[LayerShape], chip: Chip, given: Given) -> None:
             "give fewer"
         )
     blocks = 0
-    for layer, copies in zip(layers, given.copies or [1] * len(layers), strict=True):
-        height, width = layer.out // layer.groups, layer.in_ // layer.groups
-        blocks += copies * layer.groups * -(-height // chip.tile_out) * -(-width // chip.tile_in)
+    kinds = [chip.described(kind) for kind in range(len(chip.kind_names))]
+    for k, (layer, copies) in enumerate(zip(layers, given.copies or [1] * len(layers), strict=True)):
+        height, width, of = layer.out // layer.groups, layer.in_ // layer.groups, kinds[given.kind(k)]
+        blocks += copies * layer.groups * -(-height // of.tile_out) * -(-width // of.tile_in)
     if blocks > MOST_BLOCKS:
         raise ConfigError(
             f"the model needs about {blocks:,} tiles of {chip.tile_out} x {chip.tile_in} weights, a plan has "
@@ -158,12 +172,24 @@ def _check_size(layers: Sequence[LayerShape], chip: Chip, given: Given) -> None:
         )
 
 
-def _does_not_fit(chip: Chip, needed: int, chips: int, count: int, strategy: str) -> str:
-    have = chips * chip.tiles
+def _does_not_fit(
+    chip: Chip, most: tuple[int, int], chips: int, count: int, strategy: str, layers: Sequence[str]
+) -> str:
+    kind, needed = most
+    have = chips * chip.kind_tiles[kind]
+    others = "'time-multiplexed'" if strategy == "packed" else "'packed' or 'time-multiplexed'"
     owner = f"chip '{chip.name}' has" if chips == 1 else f"{chips} chips '{chip.name}' have"
+    if chip.kinds:
+        named = ", ".join(f"'{name}'" for name in layers[:3]) + (", …" if len(layers) > 3 else "")
+        of = chip.described(kind)
+        return (
+            f"{named} need {needed} tiles of kind '{chip.kind_names[kind]}' ({of.tile_out} x {of.tile_in} "
+            f"weights) with strategy '{strategy}', but {owner} {have}; give some of them another kind "
+            f"({', '.join(name for k, name in enumerate(chip.kind_names) if k != kind)}; kinds= or --kinds), "
+            f"take {count} chips (chips={count} or --chips {count}), or strategy {others}"
+        )
     return (
         f"the model needs {needed} tiles of {chip.tile_out} x {chip.tile_in} weights "
         f"with strategy '{strategy}', but {owner} {have}; "
-        f"{count} chips would do (chips={count} or --chips {count}), "
-        f"or strategy 'packed' or 'time-multiplexed'"
+        f"{count} chips would do (chips={count} or --chips {count}), or strategy {others}"
     )

@@ -13,13 +13,14 @@ import numpy as np
 
 
 def pack_blocks(
-    out: np.ndarray, in_: np.ndarray, tile_out: int, tile_in: int, work: np.ndarray, most: int
+    out: np.ndarray, in_: np.ndarray, tile_out: int, tile_in: int, work: np.ndarray, most: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """For each block of out x in_ weights its bin and its offsets (out, in) there.
 
-    ``work`` is how many vectors pass through each block; blocks share a bin only where these add up to
-    ``most`` or less, for they work in turn.
+    ``work`` is what each block has to do; blocks share a bin only where these add up to ``most`` or less,
+    for they work in turn.
     """
+    most *= 1.0 + 1e-9  # thirds add up to a whole
     bins = np.zeros(len(out), np.int64)
     out_offset, in_offset = np.zeros(len(out), np.int32), np.zeros(len(out), np.int32)
     full_out, full_in = out == tile_out, in_ == tile_in
@@ -37,7 +38,8 @@ def pack_blocks(
         kinds = np.frexp(work)[1]
         for kind in np.unique(kinds[chosen]).tolist():
             items = np.flatnonzero(chosen & (kinds == kind))
-            each = max(most // int(work[items].max()), 1)
+            greatest = float(work[items].max())
+            each = max(int(most / greatest), 1) if greatest > 0.0 else len(items)
             found, offset[items], used = pack_lengths(lengths[items], size, each)
             bins[items] = found + count
             across = tile_in if axis == 0 else tile_out
@@ -48,7 +50,7 @@ def pack_blocks(
     spaces = np.concatenate(free) if free else np.zeros((0, 5), np.int64)
     packer = Guillotine(spaces, np.concatenate(filled), tile_out, tile_in, most)
     for k in small[np.lexsort((-out[small], -in_[small], -out[small] * in_[small]))]:
-        bins[k], out_offset[k], in_offset[k] = packer.place(int(out[k]), int(in_[k]), int(work[k]))
+        bins[k], out_offset[k], in_offset[k] = packer.place(int(out[k]), int(in_[k]), float(work[k]))
     return bins, out_offset, in_offset
 
 
@@ -114,18 +116,18 @@ class Guillotine:
     """
 
     def __init__(
-        self, spaces: np.ndarray, filled: np.ndarray, tile_out: int, tile_in: int, most: int
+        self, spaces: np.ndarray, filled: np.ndarray, tile_out: int, tile_in: int, most: float
     ) -> None:
         self.spaces = np.zeros((max(64, 2 * len(spaces)), 5), np.int64)
         self.spaces[: len(spaces)] = spaces
         self.used = len(spaces)
-        self.filled = filled.astype(np.int64).tolist()
-        self.room = np.zeros(len(self.spaces), np.int64)  # for each space the work that its bin still takes
-        self.room[: self.used] = most - filled.astype(np.int64)[spaces[:, 0]]
+        self.filled = filled.tolist()
+        self.room = np.zeros(len(self.spaces))  # for each space the work that its bin still takes
+        self.room[: self.used] = most - filled[spaces[:, 0]]
         self.most = most
         self.tile = (tile_out, tile_in)
 
-    def place(self, out: int, in_: int, work: int) -> tuple[int, int, int]:
+    def place(self, out: int, in_: int, work: float) -> tuple[int, int, int]:
         """Bin and offsets (out, in) for a block of out x in_ weights."""
         spaces = self.spaces[: self.used]
         room = self.room[: self.used] >= work
@@ -138,7 +140,7 @@ class Guillotine:
         else:
             bin_, at_out, at_in = len(self.filled), 0, 0
             free_out, free_in = self.tile
-            self.filled.append(0)
+            self.filled.append(0.0)
         self.filled[bin_] += work
         self.room[: self.used][self.spaces[: self.used, 0] == bin_] -= work
         self._split(bin_, at_out, at_in, free_out, free_in, out, in_)

@@ -21,7 +21,8 @@ def with_few_crossings(plan: MappingPlan, chip: Chip) -> MappingPlan:
     used = int(plan.table["tile"].max(initial=0)) + 1
     chips = -(-used // chip.tiles)
     spare = chips * chip.tiles - used
-    if chips == 1 or spare == 0 or plan.rounds > 1:  # tiles that are programmed anew serve many layers
+    # tiles that are programmed anew serve many layers, those of several kinds stand side by side
+    if chips == 1 or spare == 0 or plan.rounds > 1 or plan.kinds:
         return plan
     ends = _best_ends(bits_over_cuts(plan, chip), chips, chip.tiles, spare)
     number = np.searchsorted(ends, plan.table["tile"], side="right")

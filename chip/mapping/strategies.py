@@ -16,90 +16,65 @@ from crossgrid.kernels.errors import ConfigError, unknown
 from ..description.spec import Chip
 from ..plan.plan import LayerShape
 from .balance import candidates, shareable, work_of_vectors
-from .cutting import Table, block_columns, blocks_of_layer, cut_full, joined
-from .packing import pack_blocks
-
-#: vectors that a tile may share out in any network: those of an image of 32 x 32
-FEW_VECTORS = 1024
+from .cutting import Cut, Table, block_columns, blocks_of_layer, cut, cut_full, joined
+from .given import Given
+from .sharing import fits_when_full, sharings, unshared
 
 
-@dataclass(frozen=True, slots=True)
-class Given:
-    """What is asked of a strategy."""
-
-    chips: int | None = None  # None: as many as are needed
-    copies: Sequence[int] | None = None  # of each layer; None: as many as are best
-
-
-def cut_layers(layers: Sequence[LayerShape], chip: Chip) -> list[Table]:
-    """Every layer's blocks, cut near-equally to the chip's tiles."""
+def cut_layers(
+    layers: Sequence[LayerShape], chip: Chip, given: Given | None = None, by: Cut = cut
+) -> list[Table]:
+    """Every layer's blocks, cut (near-equally) to the tiles of its kind."""
+    given = given or Given()
+    kinds = [chip.described(kind) for kind in range(len(chip.kind_names))]
     return [
-        block_columns(k, blocks_of_layer(layer, chip.tile_out, chip.tile_in))
-        for k, layer in enumerate(layers)
+        block_columns(k, blocks_of_layer(layer, of.tile_out, of.tile_in, by))
+        for k, (layer, of) in enumerate((layer, kinds[given.kind(k)]) for k, layer in enumerate(layers))
     ]
 
 
 def per_layer(layers: Sequence[LayerShape], chip: Chip, given: Given) -> list[Table]:
     """Every block has a tile of its own; tiles are taken in order."""
-    del given  # the caller checks the fit
-    table = joined(cut_layers(layers, chip))
-    table["tile"] = np.arange(len(table["layer"]), dtype=np.int32)
-    return [table]
+    table = joined(cut_layers(layers, chip, given))  # the caller checks the fit
+    return [unshared(table, given)]
 
 
 def packed(layers: Sequence[LayerShape], chip: Chip, given: Given) -> list[Table]:
-    """Full tiles first; what remains of each layer shares tiles with what remains of others.
+    """Blocks share tiles where that holds up no layer (``sharings``), each cut as by ``per_layer``.
 
-    Blocks that share a tile work in turn, so no tile gets more vectors than the layer with most of them,
-    which therefore has its tiles alone; small networks may share up to ``FEW_VECTORS``.
+    Blocks that fit the given chips only as full tiles and remainders are cut so; this follows from sizes
+    alone, so that what a model computes does not depend on how often its layers are known to be read.
     """
-    del given
-    table = joined(
-        [
-            block_columns(k, blocks_of_layer(layer, chip.tile_out, chip.tile_in, cut_full))
-            for k, layer in enumerate(layers)
-        ]
-    )
-    out = table["out_stop"] - table["out_start"]
-    in_ = table["in_stop"] - table["in_start"]
-    work = np.array([layer.reuse for layer in layers])
-    packed_bins, table["out_offset"], table["in_offset"] = pack_blocks(
-        out, in_, chip.tile_out, chip.tile_in, work[table["layer"]], max(int(work.max()), FEW_VECTORS)
-    )
-    table["tile"] = _in_order_of_appearance(packed_bins)
-    return [table]
-
-
-def _in_order_of_appearance(bins: np.ndarray) -> np.ndarray:
-    """Bins numbered anew, so that tiles follow the order of the layers."""
-    _, first, inverse = np.unique(bins, return_index=True, return_inverse=True)
-    rank = np.empty(len(first), np.int32)
-    rank[np.argsort(first)] = np.arange(len(first), dtype=np.int32)
-    return rank[inverse]
+    tables = cut_layers(layers, chip, given)
+    if given.chips is not None and not fits_when_full(joined(tables), chip, given):
+        tables = cut_layers(layers, chip, given, cut_full)
+    return sharings(layers, tables, chip, given)
 
 
 def replicated(layers: Sequence[LayerShape], chip: Chip, given: Given) -> list[Table]:
     """Copies of the layer that takes longest, again and again, while tiles are left for them: for several
     guesses at what takes longest. Or the copies that are given.
     """
-    tables = cut_layers(layers, chip)
+    tables = cut_layers(layers, chip, given)
     if given.copies is not None:
-        return [_copied(tables, given.copies)]
+        return [_copied(tables, given.copies, given)]
     tiles = [len(table["layer"]) for table in tables]
-    count = given.chips or -(-sum(tiles) // chip.tiles)
-    works = work_of_vectors(layers, tables, chip)
-    found = candidates(tiles, shareable(layers), count * chip.tiles, works)
-    return [_copied(tables, copies) for copies in found]
+    kinds = [given.kind(k) for k in range(len(layers))]
+    taken = np.bincount(kinds, tiles, minlength=len(chip.kind_names)).astype(int).tolist()
+    each = zip(taken, chip.kind_tiles, strict=True)
+    count = given.chips or max(-(-number // there) for number, there in each if number)
+    works = work_of_vectors(layers, tables, [chip.described(kind) for kind in kinds])
+    budgets = [count * there for there in chip.kind_tiles]
+    found = candidates(tiles, shareable(layers), budgets, works, kinds)
+    return [_copied(tables, copies, given) for copies in found]
 
 
-def _copied(tables: Sequence[Table], copies: Sequence[int]) -> Table:
+def _copied(tables: Sequence[Table], copies: Sequence[int], given: Given) -> Table:
     replicas = []
     for table, number in zip(tables, copies, strict=True):
         for copy in range(number):
             replicas.append({**table, "copy": np.full(len(table["layer"]), copy, np.int32)})
-    whole = joined(replicas)
-    whole["tile"] = np.arange(len(whole["layer"]), dtype=np.int32)
-    return whole
+    return unshared(joined(replicas), given)
 
 
 def number_of_copies(layers: Sequence[LayerShape], copies: Mapping[str, int]) -> list[int]:
@@ -121,19 +96,22 @@ def number_of_copies(layers: Sequence[LayerShape], copies: Mapping[str, int]) ->
 
 
 def time_multiplexed(layers: Sequence[LayerShape], chip: Chip, given: Given) -> list[Table]:
-    """More layers than tiles: the tiles are programmed anew between rounds of whole layers."""
-    available = (given.chips or chip.chips) * chip.tiles
-    tables = cut_layers(layers, chip)
-    taken, turn = 0, 0
-    for table in tables:
-        count = len(table["layer"])
-        if taken and taken + count > available:  # a layer that fits is not split between rounds
-            taken, turn = 0, turn + 1
-        position = taken + np.arange(count, dtype=np.int64)
+    """More layers than tiles: the tiles, of all kinds together, are programmed anew between rounds of whole
+    layers."""
+    tables = cut_layers(layers, chip, given)
+    taken, turn = [0] * len(chip.kind_names), 0  # of each kind
+    for k, table in enumerate(tables):
+        count, kind = len(table["layer"]), given.kind(k)
+        available = (given.chips or chip.chips) * chip.kind_tiles[kind]
+        if taken[kind] and taken[kind] + count > available:  # a layer that fits is not split between rounds
+            taken, turn = [0] * len(taken), turn + 1
+        position = taken[kind] + np.arange(count, dtype=np.int64)
         table["tile"] = (position % available).astype(np.int32)
         table["round"] = (turn + position // available).astype(np.int32)
-        turn += (taken + count - 1) // available
-        taken = (taken + count - 1) % available + 1
+        last = taken[kind] + count - 1
+        if last // available:
+            taken, turn = [0] * len(taken), turn + last // available
+        taken[kind] = last % available + 1
     return [joined(tables)]
 
 
@@ -147,7 +125,7 @@ class Strategy:
 
 STRATEGIES = {
     "per-layer": Strategy(per_layer, "next free tile, no sharing between layers"),
-    "packed": Strategy(packed, "packed where it wastes the fewest cells"),
+    "packed": Strategy(packed, "packed where it wastes the fewest cells and holds nobody up"),
     "replicated": Strategy(replicated, "next free tile"),
     "time-multiplexed": Strategy(
         time_multiplexed, "next free tile of this round; tiles are reprogrammed between rounds"

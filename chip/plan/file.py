@@ -15,7 +15,7 @@ import numpy as np
 from crossgrid.kernels.errors import ConfigError, shown
 
 from .digital import DigitalWork
-from .plan import COLUMNS, Convolution, Join, LayerShape, MappingPlan
+from .plan import COLUMNS, HOME, Convolution, Join, LayerShape, MappingPlan, TileKind
 from .sound import check_blocks
 from .typed import require_typed
 
@@ -33,6 +33,8 @@ def save_plan(plan: MappingPlan, path: str | Path) -> None:
     head["grid"] = list(plan.grid)
     head["layers"] = [dataclasses.asdict(layer) for layer in plan.layers]
     head["digital"] = [dataclasses.asdict(work) for work in plan.digital]
+    if plan.kinds:  # a plan of tiles that are all alike says nothing of kinds
+        head["kinds"] = [dataclasses.asdict(kind) for kind in plan.kinds]
     columns = {key: plan.table[key].astype("<i4").tobytes() for key in COLUMNS}
     data = {"format": FORMAT, "plan": head, "table": columns, "digest": _digest(head, columns)}
     Path(path).write_bytes(msgpack.packb(data))
@@ -62,7 +64,7 @@ def load_plan(path: str | Path) -> MappingPlan:
         digital = tuple(DigitalWork(**entry) for entry in head["digital"])
         plan = MappingPlan(
             **{key: head[key] for key in _PLAIN}, grid=tuple(head["grid"]), layers=layers, table=table,
-            digital=digital,
+            digital=digital, kinds=tuple(TileKind(**entry) for entry in head.get("kinds", ())),
         )  # fmt: skip
     except ConfigError:
         raise
@@ -91,6 +93,8 @@ def _check_sound(plan: MappingPlan, path: str | Path) -> None:
     require_typed(plan, f"plan '{path}' is damaged", skip=("table",))
     if plan.batch < 1:
         raise ConfigError(f"plan '{path}' is damaged: batch = {plan.batch}; map the model anew")
+    if plan.kinds and sum(kind.tiles for kind in plan.kinds) != math.prod(plan.grid):
+        raise ConfigError(f"plan '{path}' is damaged: its kinds are not all tiles; map the model anew")
     if math.prod(plan.grid) * plan.chips > MOST_TILES:
         raise ConfigError(f"plan '{path}' is damaged: more than {MOST_TILES} tiles; map the model anew")
     table, count = plan.table, len(plan.layers)
@@ -131,6 +135,12 @@ def _diff_layer(before: MappingPlan, after: MappingPlan, old: int, new: int) -> 
         yield f"layer {b.name}: {a.out} x {a.in_} -> {b.out} x {b.in_}"
     elif a.reuse != b.reuse:
         yield f"layer {b.name}: {a.reuse} -> {b.reuse} vectors an input"
+    kinds = [
+        plan.kinds[int(plan.layer_kind[k])].name if plan.kinds else HOME
+        for plan, k in ((before, old), (after, new))
+    ]
+    if kinds[0] != kinds[1]:
+        yield f"layer {b.name}: tiles of kind '{kinds[0]}' -> '{kinds[1]}'"
     if before.layer_tiles[old] != after.layer_tiles[new]:
         yield f"layer {b.name}: {before.layer_tiles[old]} -> {after.layer_tiles[new]} tiles"
     if before.copies[old] != after.copies[new]:

@@ -17,6 +17,7 @@ import numpy as np
 
 from crossgrid.kernels.errors import ConfigError, unknown
 
+from ..description.layout import kind_of_places
 from .digital import DigitalWork
 from .why import reason
 
@@ -65,6 +66,9 @@ GROUPED = ("separate", "diagonal")
 
 #: where the inputs of a network come from
 OUTSIDE = ""
+
+#: the kind of a chip's own tiles
+HOME = "home"
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +177,16 @@ class TileAddress:
 
 
 @dataclass(frozen=True, slots=True)
+class TileKind:
+    """A kind of tile as a plan has to know it."""
+
+    name: str
+    tiles: int  # of one chip, spread among those of other kinds
+    tile_out: int
+    tile_in: int
+
+
+@dataclass(frozen=True, slots=True)
 class Block:
     """A part of a layer's weight matrix and the tile that holds it."""
 
@@ -188,6 +202,7 @@ class Block:
     in_offset: int = 0
     copy: int = 0  # number of the replica
     round: int = 0  # which programming of the tile, where layers share tiles in time
+    kind: str = HOME  # of the tile
 
     @property
     def weights(self) -> int:
@@ -212,6 +227,7 @@ class MappingPlan:
     digital: tuple[DigitalWork, ...] = ()  # what the model computes besides its layers
     strategy_why: str = ""  # why its strategy puts a block where it is, in words
     batch: int = 1  # inputs that share each programming, where tiles are programmed in rounds
+    kinds: tuple[TileKind, ...] = ()  # of the chip's tiles, its own first; (): all are its own
 
     def __post_init__(self) -> None:
         for column in self.table.values():
@@ -242,14 +258,45 @@ class MappingPlan:
         row = {key: int(column[k]) for key, column in self.table.items()}
         layer = self.layers[row["layer"]].name
         tile = self.address(row.pop("tile"))
-        row.pop("layer")
-        return Block(layer=layer, tile=tile, why=self.why(k), **row)
+        row_layer = row.pop("layer")
+        kind = self.kinds[int(self.layer_kind[row_layer])].name if self.kinds else HOME
+        return Block(layer=layer, tile=tile, why=self.why(k), kind=kind, **row)
 
     def address(self, tile: int) -> TileAddress:
         """The address of a tile's number; numbers run row by row, chip after chip."""
         rows, columns = self.grid
         chip, rest = divmod(int(tile), rows * columns)
         return TileAddress(chip, *divmod(rest, columns))
+
+    def kind_of(self, tile: np.ndarray) -> np.ndarray:
+        """For each tile's number the number of its kind among ``kinds``."""
+        if not self.kinds:
+            return np.zeros(len(tile), np.int64)
+        return kind_of_places(tuple(kind.tiles for kind in self.kinds))[tile % (self.grid[0] * self.grid[1])]
+
+    @cached_property
+    def layer_kind(self) -> np.ndarray:
+        """For each layer the number of the kind of tile that it is on, [layers]."""
+        if not self.kinds:
+            return np.zeros(len(self.layers), np.int64)
+        first = np.searchsorted(self.table["layer"], np.arange(len(self.layers)))
+        return self.kind_of(self.table["tile"][first])
+
+    @property
+    def kind_names(self) -> dict[str, str]:
+        """The kind of tile of each layer, by their names."""
+        names = [kind.name for kind in self.kinds] or [HOME]
+        numbers = self.layer_kind.tolist()
+        return {layer.name: names[kind] for layer, kind in zip(self.layers, numbers, strict=True)}
+
+    def cells_of(self, tile: np.ndarray) -> np.ndarray | int:
+        """Weights that each of some tiles has room for; one number where all are alike."""
+        if not self.kinds:
+            return self.tile_out * self.tile_in
+        cells: np.ndarray = np.array([kind.tile_out * kind.tile_in for kind in self.kinds])[
+            self.kind_of(tile)
+        ]
+        return cells
 
     @property
     def macs(self) -> float:
@@ -302,13 +349,15 @@ class MappingPlan:
         key = slot.astype(np.int64) * self.rounds + self.table["round"]
         filled = np.bincount(key, self.block_weights, minlength=self.tiles_used * self.rounds)
         fullest = filled.reshape(self.tiles_used, self.rounds).max(axis=1)
-        return fullest / (self.tile_out * self.tile_in)
+        filled_part: np.ndarray = fullest / self.cells_of(self.used_tiles)
+        return filled_part
 
     @cached_property
     def utilization(self) -> float:
         """Weights over cells of used tiles; where tiles are reprogrammed, of every programming of them."""
         programmed = np.bincount(self.table["tile"].astype(np.int64) * self.rounds + self.table["round"])
-        cells = np.count_nonzero(programmed) * self.tile_out * self.tile_in
+        slots = np.flatnonzero(programmed)
+        cells = int(np.sum(self.cells_of(slots // self.rounds) * np.ones(len(slots), np.int64)))
         return float(self.block_weights.sum() / cells) if cells else 0.0
 
     @cached_property
@@ -404,5 +453,5 @@ def check_chip(plan: MappingPlan, chip: Chip) -> None:
 #: everything of a plan but its table
 _HEAD = (
     "chip", "chip_identity", "grid", "tile_out", "tile_in", "chips", "strategy", "placement", "layers",
-    "digital", "batch",
+    "digital", "batch", "kinds",
 )  # fmt: skip

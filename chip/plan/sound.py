@@ -79,14 +79,23 @@ def _follow(start: np.ndarray, stop: np.ndarray, whole: int) -> bool:
 
 def _check_fit(plan: MappingPlan, where: str) -> None:
     table = plan.table
-    for side, limit in (("out", plan.tile_out), ("in", plan.tile_in)):
+    kind_of = plan.kind_of(table["tile"])
+    if (kind_of != plan.layer_kind[table["layer"]]).any():
+        k = int(np.flatnonzero(kind_of != plan.layer_kind[table["layer"]])[0])
+        raise ConfigError(
+            f"{where}: blocks of layer '{plan.layers[int(table['layer'][k])].name}' are on tiles of several "
+            "kinds, which convert differently; keep a layer on one"
+        )
+    for side in ("out", "in"):
         reach = table[f"{side}_offset"].astype(np.int64) + table[f"{side}_stop"] - table[f"{side}_start"]
-        if reach.max(initial=0) > limit:
-            k = int(reach.argmax())
+        sizes = [getattr(kind, f"tile_{side}") for kind in plan.kinds] or [getattr(plan, f"tile_{side}")]
+        limit = np.array(sizes)[kind_of]
+        if (reach > limit).any():
+            k = int(np.argmax(reach - limit))
             name = plan.layers[int(table["layer"][k])].name
             raise ConfigError(
                 f"{where}: a block of layer '{name}' reaches to {side}put {int(reach[k])} of a tile that has "
-                f"{limit}; cut it smaller"
+                f"{int(limit[k])}; cut it smaller"
             )
 
 

@@ -18,6 +18,9 @@ def reason(plan: MappingPlan, k: int) -> str:
     in_ = int(table["in_stop"][k] - table["in_start"][k])
     height, width = layer.out // layer.groups, layer.in_ // layer.groups
     size, tile = f"{height} x {width}", f"{plan.tile_out} x {plan.tile_in}"
+    kind = plan.kinds[int(plan.layer_kind[int(table["layer"][k])])] if plan.kinds else None
+    if kind is not None:
+        tile = f"{kind.tile_out} x {kind.tile_in}"
     if layer.groups > 1:
         size = f"a group of {size}"
     if in_ > width:
@@ -29,6 +32,8 @@ def reason(plan: MappingPlan, k: int) -> str:
     else:
         cut = f"{size} exceeds a tile of {tile}, so cut to {out} x {in_}"
     where = plan.strategy_why or "placed by hand"
+    if kind is not None:
+        where += f", of kind '{kind.name}'"
     if len(plan) > plan.tiles_used:
         beside = (table["tile"] == table["tile"][k]) & (table["round"] == table["round"][k])
         shared = int(np.count_nonzero(beside)) - 1

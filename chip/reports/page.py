@@ -82,6 +82,7 @@ def floor_data(
         "blocks": np.stack([plan.table[key][order] for key in keys], axis=1).tolist(),
         "left_out": int(plan.tiles_used - len(used)),
         "links": _drawn_links(found, chips),
+        **({"kind_of_place": chip.kind_of(np.arange(chip.tiles)).tolist()} if plan.kinds else {}),
         "fullest": _fullest(found),
         "link_bits_per_ns": found.network.bits_per_ns,
     }

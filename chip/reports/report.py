@@ -11,17 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from crossgrid.kernels.errors import ConfigError
-
 from ..cost.cost import Cost, cost_of
 from ..cost.digital import DigitalCost, digital_cost
-from ..cost.events import mvm_interval_ns
-from ..description.adc import shortfall
+from ..cost.events import described_kinds, mvm_interval_ns
 from ..description.spec import Chip
+from ..files.pictures import picture_format
 from ..plan.plan import MappingPlan
 from .names import shortened
 from .page import notebook_html
-from .tables import bars, console, digital_table, layer_rows, mapping_table
+from .tables import bars, console, digital_table, kind_rows, kind_table, layer_rows, mapping_table
+from .warnings import lost_bits, unused_kinds
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -57,9 +56,23 @@ class Report:
     @property
     def time_utilization(self) -> float:
         """Multiplications over those that all cells of used tiles could do while inputs follow each other."""
-        cells = self.plan.tiles_used * self.plan.tile_out * self.plan.tile_in
+        plan, kinds = self.plan, described_kinds(self.chip)
+        kind, work, cells = plan.kind_of(plan.used_tiles), 0.0, 0
+        for number, of in enumerate(kinds):
+            macs = sum(
+                layer.weights * layer.vectors
+                for layer, on in zip(plan.layers, plan.layer_kind.tolist(), strict=True)
+                if on == number
+            )
+            work += macs * mvm_interval_ns(of)
+            cells += int(np.count_nonzero(kind == number)) * of.tile_out * of.tile_in
         time = cells * self.cost.interval_ns
-        return self.plan.macs * mvm_interval_ns(self.chip) / time if time else 0.0
+        return work / time if time else 0.0
+
+    @property
+    def warnings(self) -> list[str]:
+        """What converters lose, and kinds of tiles that nothing uses."""
+        return [*lost_bits(self.plan, self.chip), *unused_kinds(self.plan, self.chip)]
 
     @property
     def tiles_busy(self) -> float:
@@ -122,7 +135,7 @@ class Report:
             "hop_bits": cost.hop_bits,
             "crossing_bits": cost.crossing_bits,
             "events": dataclasses.asdict(cost.events),
-            "warnings": [text for text in (shortfall(self.chip),) if text],
+            "warnings": self.warnings,
             "estimates": list(cost.estimates),
             "power_w": self.power_w,
             "power_w_per_mm2": self.power_w / cost.area_mm2 if cost.area_mm2 else 0.0,
@@ -132,6 +145,7 @@ class Report:
             "slowest_link": cost.slowest_link,
             "slowest_link_ns": cost.slowest_link_ns,
             **self._digital(),
+            **({"kinds": kind_rows(self.plan)} if self.plan.kinds else {}),
             "schedule": self.schedule.as_dict() if self.schedule else None,
         }
 
@@ -139,6 +153,9 @@ class Report:
         """The report in the terminal."""
         shown = console()
         shown.print(mapping_table(self.plan))
+        kinds = kind_table(self.plan)
+        if kinds is not None:
+            shown.print(kinds)
         shown.print(self._summary(), highlight=False)
         for title, parts, unit in (
             ("energy", self.cost.energy_by_part, "pJ"),
@@ -151,8 +168,8 @@ class Report:
         digital = digital_table(self.plan.digital, self.digital, self.plan.digital_share)
         if digital is not None:
             shown.print(digital)
-        if shortfall(self.chip):
-            shown.print(f"warning: {shortfall(self.chip)}", highlight=False)
+        for text in self.warnings:
+            shown.print(f"warning: {text}", highlight=False)
         if self.cost.estimates:
             count = len(self.cost.estimates)
             shown.print(
@@ -223,17 +240,9 @@ BRIGHT = 0.6  # above this utilization the colour is too light for white letters
 
 def draw_floor_plan(plan: MappingPlan, path: str | Path, color: str = "utilization") -> Path:
     """A PNG of the tile grids, coloured by ``utilization`` or by ``layer``."""
-    import matplotlib
-
-    matplotlib.use("Agg", force=False)
+    form = picture_format(path)
     from matplotlib.figure import Figure
 
-    form = Path(path).suffix[1:].lower() or "png"
-    known = Figure().canvas.get_supported_filetypes()
-    if form not in known:
-        raise ConfigError(
-            f"picture '{path}': '{form}' is no format of pictures; give one of {', '.join(known)}"
-        )
     rows, columns = plan.grid
     shown = min(plan.chips_used, 16)  # more chips than that are unreadable on one picture
     across = int(np.ceil(np.sqrt(shown)))

@@ -43,7 +43,7 @@ def folded(rows: Sequence[dict[str, Any]]) -> list[tuple[dict[str, Any], int]]:
     found: dict[tuple[Any, ...], list[Any]] = {}
     for row in rows:
         name = re.sub(r"\d+", "*", row["name"])
-        sizes = tuple(row[key] for key in ("out", "in", "tiles", "copies", "reuse"))
+        sizes = tuple(row.get(key) for key in ("out", "in", "tiles", "copies", "reuse", "kind"))
         found.setdefault((name, *sizes), [row, 0])[1] += 1
     return [(row if n == 1 else {**row, "name": key[0]}, n) for key, (row, n) in found.items()]
 
@@ -64,7 +64,8 @@ def bars(title: str, parts: Mapping[str, float], unit: str) -> str:
 def layer_rows(plan: MappingPlan) -> list[dict[str, object]]:
     """For each layer: name, out, in, tiles, reuse, copies and utilization of its tiles' cells."""
     weights = np.bincount(plan.table["layer"], plan.block_weights, minlength=len(plan.layers))
-    cells = plan.tile_out * plan.tile_in
+    first = plan.table["tile"][[rows.start for rows in plan.layer_rows]]
+    cells = np.broadcast_to(plan.cells_of(first), len(plan.layers)).tolist()
     return [
         {
             "name": layer.name,
@@ -73,10 +74,42 @@ def layer_rows(plan: MappingPlan) -> list[dict[str, object]]:
             "tiles": int(plan.layer_tiles[k]),
             "reuse": layer.reuse,
             "copies": int(plan.copies[k]),
-            "utilization": float(weights[k] / (plan.layer_tiles[k] * cells)),
+            "utilization": float(weights[k] / (plan.layer_tiles[k] * cells[k])),
+            **({"kind": plan.kinds[int(plan.layer_kind[k])].name} if plan.kinds else {}),
         }
         for k, layer in enumerate(plan.layers)
     ]
+
+
+def kind_rows(plan: MappingPlan) -> list[dict[str, object]]:
+    """For each kind of tile: its name, how many weights one has room for, the tiles that there are and that
+    are used, how full these are, and the layers on them."""
+    kind = plan.kind_of(plan.used_tiles)
+    rows = []
+    for number, of in enumerate(plan.kinds):
+        fill = plan.tile_fill[kind == number]
+        on = np.flatnonzero(plan.layer_kind == number).tolist()
+        rows.append({
+            "name": of.name, "tile_out": of.tile_out, "tile_in": of.tile_in,
+            "tiles_available": plan.chips * of.tiles, "tiles_used": len(fill),
+            "utilization": float(fill.mean()) if len(fill) else 0.0,
+            "layers": [plan.layers[k].name for k in on],
+        })  # fmt: skip
+    return rows
+
+
+def kind_table(plan: MappingPlan) -> Table | None:
+    """The kinds of a plan's tiles for the terminal; None where they are all alike."""
+    if not plan.kinds:
+        return None
+    table = layer_table("kinds of tiles", "kind", "outputs x inputs", "tiles used", "full", "layers")
+    for of in kind_rows(plan):
+        table.add_row(
+            Name(str(of["name"])), f"{of['tile_out']} x {of['tile_in']}",
+            f"{of['tiles_used']} of {of['tiles_available']}", f"{of['utilization']:.1%}",
+            str(len(of["layers"])),  # type: ignore[arg-type]
+        )  # fmt: skip
+    return table
 
 
 def layer_table(title: str, *headings: str) -> Table:
@@ -107,7 +140,7 @@ def mapping_table(plan: MappingPlan, reuse_known: bool = True) -> Table:
         tiles = plan.table["tile"][at]
         row["from"], row["to"] = str(plan.address(tiles.min())), str(plan.address(tiles.max()))
         row["full"] = f"{row['utilization']:.1%}"
-    counts = ["in", "out", "tiles", "copies", "reuse", "full"]
+    counts = ["in", "out", "tiles", "copies", "reuse", "full", *(["kind"] if plan.kinds else [])]
     if not reuse_known:
         counts.remove("reuse")
     if plan.copies.max(initial=1) == 1:

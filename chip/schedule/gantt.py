@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from crossgrid.kernels.errors import ConfigError
+from ..files.pictures import picture_format
 
 if TYPE_CHECKING:
     from .schedule import Schedule
@@ -53,12 +53,7 @@ def draw(found: Schedule, path: Path) -> Path:
     from matplotlib import colormaps
     from matplotlib.figure import Figure
 
-    form = path.suffix[1:].lower() or "png"
-    known = Figure().canvas.get_supported_filetypes()
-    if form not in known:
-        raise ConfigError(
-            f"picture '{path}': '{form}' is no format of pictures; give one of {', '.join(known)}"
-        )
+    form = picture_format(path)
     chart, lines = bars(found)
     end = float(chart[:, 3].max(initial=0.0))
     unit, size = next(each for each in reversed(_UNITS) if end >= each[1] or each[1] == 1.0)
@@ -82,6 +77,5 @@ def draw(found: Schedule, path: Path) -> Path:
         f"{found.latency_ns / size:,.4g} {unit}, one every {found.interval_ns / size:,.4g} {unit}",
         fontsize=10, loc="left",
     )  # fmt: skip
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=130)
+    figure.savefig(path, dpi=130, format=form)
     return path

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from ..cost.events import mvm_interval_ns, mvm_latency_ns
+from ..cost.events import of_layers, program_ns, read_ns, stages_ns
 from ..cost.messages import values_in
 from ..cost.traffic import Traffic
 from ..description.spec import Chip
@@ -48,10 +48,7 @@ class Edge(NamedTuple):
 def tiles_of(plan: MappingPlan, chip: Chip) -> Tiles:
     """What each tile does for each of its layers."""
     table = plan.table
-    groups, of_block = np.unique(
-        -(-(table["in_stop"] - table["in_start"]) // chip.rows_at_once), return_inverse=True
-    )
-    block_ns = np.array([mvm_interval_ns(chip, int(count)) for count in groups])[of_block]
+    block_ns = np.broadcast_to(read_ns(plan, chip), len(plan))
     slot = table["tile"].astype(np.int64) * plan.rounds + table["round"]
     key = table["layer"].astype(np.int64) * plan.tiles_available * plan.rounds + slot
     keys, first, where = np.unique(key, return_index=True, return_inverse=True)
@@ -177,12 +174,12 @@ def _paces(plan: MappingPlan, chip: Chip, traffic: Traffic, parts: list[_Part]) 
     """For each part: from a row's beginning to that of the next, what an input's last row takes, and from a
     row's beginning until it is there, [P, 3], ns."""
     steps, vectors = serial_steps(plan.layers), _vectors(plan)
-    stages = mvm_latency_ns(chip) - mvm_interval_ns(chip)
+    stages = of_layers(plan, chip, stages_ns)
     found = []
     for part in parts:
         layer = plan.layers[part.layer]
         full = float(vectors[part.layer]) * part.vector_ns
-        busy, after = full * layer.activity, stages + float(traffic.way_ns[part.layer])
+        busy, after = full * layer.activity, float(stages[part.layer]) + float(traffic.way_ns[part.layer])
         often = steps[part.layer]
         if often > 1:  # step after step: what follows an array is waited for
             row = busy / layer.rows
@@ -217,7 +214,7 @@ def work_of(
     load = paces[:, 0] * (rows[[part.layer for part in parts]] - 1) + paces[:, 1]
     main = [start + int(np.argmax(load[start:stop])) for start, stop in itertools.pairwise(part_start)]
     nothing = [np.zeros(0, np.int64)]
-    programmed = plan.tile_in * chip.write.time_ns_per_row.value if plan.rounds > 1 else 0.0
+    programmed = program_ns(plan, chip) if plan.rounds > 1 else 0.0
     return Work(
         inputs=inputs,
         batch=plan.batch,

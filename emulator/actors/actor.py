@@ -11,15 +11,29 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-import numba
 import ray
 import zmq
 
 from crossgrid.kernels.backends import BackendName
-from crossgrid.kernels.machine.lean_numba import load_only
 
-from ..tiles.messages import REQUESTS, Failed, Process, Reply, Stop, Usage
+from ..tiles.messages import (
+    REQUESTS,
+    Backward,
+    Done,
+    Failed,
+    Forward,
+    Parts,
+    Peers,
+    Process,
+    ReadParts,
+    Reply,
+    Stop,
+    Sums,
+    Totals,
+    Usage,
+)
 from ..tiles.worker import TileWorker
+from .adding import Gathering
 from .addresses import ActorAddress, DriverAddress, Flow, listen
 from .directory import is_abandoned
 from .lent import Lent
@@ -37,6 +51,10 @@ class TileActor:
         self, number: int, parts: Sequence[Part], threads: int, driver: DriverAddress, flow: Flow,
         device: BackendName, epoch: int,
     ) -> None:  # fmt: skip
+        import numba  # here: the driver knows this class and computes nothing
+
+        from crossgrid.kernels.machine.lean_numba import load_only
+
         load_only()
         numba.set_num_threads(min(threads, numba.get_num_threads()))
         self.number, self.epoch = number, epoch
@@ -55,6 +73,7 @@ class TileActor:
         endpoint = listen(self.requests, driver.directory if here else None, actor[:16])
         self.replies: Any = (driver.here if here else driver.elsewhere).connected(flow)
         self.lent = Lent()
+        self.gathering = Gathering(number, self._add)
         self.address = ActorAddress(endpoint, node, os.getpid())
 
     def where(self) -> ActorAddress:
@@ -70,8 +89,13 @@ class TileActor:
                 reply = Failed(type(error).__name__, str(error))
             if letter.wanted or isinstance(reply, Failed):
                 send(self.replies, Letter(reply, letter.number, letter.wanted, self.number, self.epoch))
+        self.gathering.close()
         for socket in (self.requests, self.replies):
             socket.close(linger=0)
+
+    def _add(self, totals: Totals, read: int) -> None:
+        """Send the driver what was added of a read."""
+        send(self.replies, Letter(totals, read, False, self.number, self.epoch))
 
     def _next(self) -> Letter:
         """The next message; where the driver is gone, that the actor shall stop."""
@@ -89,5 +113,16 @@ class TileActor:
                 return message
             case Process():
                 return Usage(os.getpid(), time.process_time())
+            case Peers():
+                self.gathering.meet(message)
+            case Parts():
+                self.gathering.take(message)
+            case ReadParts():
+                return self.gathering.own(message)
+            case Forward(gather=gather) | Backward(gather=gather) if gather is not None:
+                sums = self.worker.handle(message)
+                assert isinstance(sums, Sums)
+                return self.gathering.share(message, sums)
             case _:
                 return self.worker.handle(message)
+        return Done()

@@ -24,17 +24,19 @@ from crossgrid.kernels.errors import CrossgridError
 
 from ..config.recovery import Recovery
 from ..errors import BY_NAME, BackendError, ProtocolError, TileError
-from ..hosts.executor import Hosting, Keeper, Recovered, Ticket
+from ..hosts.executor import Addition, Hosting, Keeper, Recovered, Ticket
 from ..hosts.interrupts import Uninterrupted
 from ..tiles.layer_spec import LayerSpec
 from ..tiles.messages import REQUESTS, Answer, Failed, Message, Process, ReadSnapshot, Stop, answer_to
 from ..tiles.worker import TileWorker
+from .adding import Adders
 from .addresses import Flow
 from .directory import RunDirectory
 from .history import History
-from .launch import Launcher, Running, nodes, start_ray, this_machine, wait_until_gone
+from .launch import START_SECONDS, Launcher, Running, nodes, start_ray, this_machine, wait_until_gone
 from .mailbox import Mailbox, flow_of
 from .packing import ActorPlan, plan_actors
+from .pulses import NOTICE_SECONDS, Pulses
 from .wire import Letter, decode, encode, send, send_frames
 
 LOG = logging.getLogger("crossgrid")
@@ -114,6 +116,7 @@ class RayExecutor:
         self.directory = RunDirectory()
         self.hosts: list[Host] = []
         self.launcher = Launcher(timeout_s, device)
+        self.pulses, self.patient = Pulses(), False
         self.mailbox: Mailbox | None = None
         self.recovered = Recovered()
         try:
@@ -128,6 +131,7 @@ class RayExecutor:
         for number, plan in enumerate(plans):
             for layer, _, blocks in plan.parts:
                 self.hostings[layer][number] = blocks
+        self.adders = Adders(self, specs)
 
     def _start_actors(self, plans: Sequence[ActorPlan]) -> None:
         here = ray.get_runtime_context().get_node_id()
@@ -145,6 +149,7 @@ class RayExecutor:
             if recovery is not None:
                 history = History(recovery, max(recovery.log_bytes // len(plans), 1))
             self.hosts.append(Host(plan, flow, running, history))
+            self.pulses.watch(running.address.endpoint)
 
     def submit(self, host: int, message: Message[Answer], wanted: bool = True) -> Ticket[Answer]:
         """Send a message to an actor, and wait while that has as many messages waiting as it may have.
@@ -156,6 +161,16 @@ class RayExecutor:
             self._keep_short(host, message)
             number = self._post(host, message, wanted)
         return Waiting(self, host, number, answer_to(message))
+
+    @property
+    def mail(self) -> Mailbox:
+        """Where all actors answer to."""
+        assert self.mailbox is not None
+        return self.mailbox
+
+    def adding(self, layer: int, vectors: int, along_row: bool) -> Addition:
+        """A read of all tiles of a layer: its actors add what they can, where that spares enough."""
+        return self.adders.begin(layer, vectors, along_row)
 
     def _post(self, number: int, message: Any, wanted: bool) -> int:
         """Send a message and remember it; its number. The host's lock is held."""
@@ -196,16 +211,25 @@ class RayExecutor:
         if history is None or host.failure is not None:
             return
         if history.asked:
-            replies = self.mailbox.take_all(number, [*history.asked])
-            if replies is not None:
-                history.take(replies)
-                kept = [each.history for each in self.hosts if each.history is not None]
-                self.recovered.log_bytes = sum(each.size for each in kept)
-                self.recovered.snapshot_bytes = sum(each.snapshot_bytes for each in kept)
-                self.mailbox.forget(number, history.told[0].number if history.told else host.sent + 1)
+            self._take_snapshot(number, history)
         elif history.due(message):
+            history.asked_before = self.adders.begun
             for layer, _, _ in host.plan.parts:
                 self._post(number, ReadSnapshot(layer), True)
+
+    def _take_snapshot(self, number: int, history: History) -> None:
+        """Go on from a snapshot that was asked for, if it is here and no read from before is under way."""
+        assert self.mailbox is not None
+        if history.asked_before > self.adders.settled:  # parts that actors keep are in no snapshot
+            return
+        replies = self.mailbox.take_all(number, [*history.asked])
+        if replies is not None:
+            history.take(replies)
+            kept = [each.history for each in self.hosts if each.history is not None]
+            self.recovered.log_bytes = sum(each.size for each in kept)
+            self.recovered.snapshot_bytes = sum(each.snapshot_bytes for each in kept)
+            told = history.told
+            self.mailbox.forget(number, told[0].number if told else self.hosts[number].sent + 1)
 
     def settle(self) -> CrossgridError | None:
         """Wait until all that was posted is done; what it failed with, if nobody was told yet."""
@@ -258,12 +282,19 @@ class RayExecutor:
         try:
             if host.failure is not None:
                 return
-            silent = time.monotonic() - max(since, self.mailbox.heard.get(number, since))
+            missed_s = self.pulses.missed_s(host.address.endpoint)
             with Uninterrupted():
                 if host.running.ended:
                     self._lost(number, "died", dead=True)
-                elif silent > self.timeout_s:
-                    self._lost(number, f"did not answer within {self.timeout_s:g} s; it hangs or is too slow")
+                elif missed_s > self.timeout_s:
+                    self._lost(number, f"did not answer within {self.timeout_s:g} s; it is stopped and hangs")
+            silent_s = time.monotonic() - max(since, self.mailbox.heard.get(number, since))
+            slow = silent_s > self.timeout_s + NOTICE_SECONDS and not (missed_s or self.patient)
+            if slow and host.failure is None:
+                raise TileError(
+                    f"{host.where} did not answer within {self.timeout_s:g} s, and is not stopped: it is too "
+                    "slow: raise timeout_s or put fewer tiles into an actor"
+                )
         finally:
             host.lock.release()
 
@@ -272,10 +303,7 @@ class RayExecutor:
         host, recovery, began = self.hosts[number], self.recovery, time.monotonic()
         if recovery is None or host.history is None:
             host.dead = dead
-            way_out = "the other tiles' weights can still be read"
-            if not dead:
-                way_out = "raise timeout_s or put fewer tiles into an actor"
-            host.failure = TileError(f"{host.where} {what}{';' if dead else ':'} {way_out}")
+            host.failure = TileError(f"{host.where} {what}; the other tiles' weights can still be read")
             return
         while True:
             host.deaths.append(time.monotonic())
@@ -307,17 +335,28 @@ class RayExecutor:
         host = self.hosts[number]
         assert self.mailbox is not None
         assert host.history is not None
+        if host.history.asked:
+            self._take_snapshot(number, host.history)
         host.running.kill(not host.address.endpoint.public_key)
+        self.pulses.forget(host.address.endpoint)
         host.epoch += 1
+        for layer, _, _ in host.plan.parts:
+            self.adders.forget(layer)
         self.mailbox.epochs[number] = host.epoch % 256
         plan = (number, host.plan, host.flow)
         (host.running,) = self.launcher.start([plan], self.mailbox.address, host.epoch % 256)
+        self.pulses.watch(host.address.endpoint)
         self.mailbox.heard[number] = since = time.monotonic()
         for frames in host.history.again(self.mailbox.answered.get(number, ())):
             while not _sent(host.socket, frames):
                 self.mailbox.receive_waiting(LOOK_SECONDS)
-                heard = max(since, self.mailbox.heard[number])
-                if host.running.ended or time.monotonic() - heard > self.timeout_s:
+                silent_s = time.monotonic() - max(since, self.mailbox.heard[number])
+                missed_s = self.pulses.missed_s(host.address.endpoint)
+                if (
+                    host.running.ended
+                    or missed_s > self.timeout_s
+                    or silent_s > self.timeout_s + START_SECONDS
+                ):
                     raise BackendError("its successor died or hangs")
         self.mailbox.heard[number] = time.monotonic()
 
@@ -342,7 +381,8 @@ class RayExecutor:
         return reply
 
     def forgive(self) -> None:
-        """Give actors that were too slow one more chance."""
+        """Give actors that were stopped one more chance, and those that are slow all time: all comes home."""
+        self.patient = True
         for host in self.hosts:
             if not host.dead:
                 host.failure = None
@@ -373,6 +413,7 @@ class RayExecutor:
             host.running.kill(host in stopped and host.address.pid in here)
         if self.mailbox is not None:
             self.mailbox.close()
+        self.pulses.close()
         if running:
             self.launcher.close()
         self.hosts.clear()

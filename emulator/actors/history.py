@@ -14,17 +14,21 @@ from ..config.recovery import Recovery
 from ..tiles.messages import (
     Forward,
     LoadSnapshot,
+    LoadStored,
+    Peers,
     Process,
+    ReadParts,
     ReadSnapshot,
     ReadState,
     ReadWeights,
+    SaveState,
     Snapshot,
     Stats,
 )
 from .wire import Letter, encode
 
 #: messages that change nothing: told again only where nobody has had the answer
-QUERIES = (ReadWeights, ReadState, ReadSnapshot, Stats, Process)
+QUERIES = (ReadWeights, ReadState, SaveState, ReadSnapshot, ReadParts, Stats, Process)
 
 #: the frames of a letter
 Frames = list[bytes]
@@ -49,16 +53,21 @@ class History:
     told: deque[Told] = field(default_factory=deque)  # since then
     size: int = 0  # bytes of those
     asked: dict[int, int] = field(default_factory=dict)  # message -> layer, of a snapshot that is on its way
+    asked_before: int = 0  # reads with lower numbers may have begun before it was asked for
+    of_files: bool = False  # whether it was told what stands in files, which somebody may remove
 
     def add(self, number: int, message: Any, frames: Sequence[Any]) -> Frames:
         """Remember a message that is about to be sent; its frames, which nobody else writes to."""
         kept = [bytes(frame) for frame in frames]
+        if isinstance(message, Peers):  # a successor learns who its peers are then
+            return kept
         size = sum(map(len, kept))
         query = isinstance(message, QUERIES)
         self.told.append(Told(number, query, kept, size))
         self.size += size
         if query and isinstance(message, ReadSnapshot):
             self.asked[number] = message.layer
+        self.of_files |= isinstance(message, LoadStored)
         return kept
 
     def withdraw(self, number: int) -> None:
@@ -69,6 +78,8 @@ class History:
 
     def due(self, message: Any) -> bool:
         """Whether to ask for a snapshot before ``message``, best between steps: then few passes are kept."""
+        if self.of_files:
+            return not self.asked and not isinstance(message, LoadStored)
         if len(self.told) < self.recovery.snapshot_messages and self.size < self.log_bytes:
             return False
         fill = max(len(self.told) / self.recovery.snapshot_messages, self.size / self.log_bytes)
@@ -85,6 +96,7 @@ class History:
             self.snapshot = [[bytes(frame) for frame in encode(letter)] for letter in letters]
             while self.told and self.told[0].number <= last:
                 self.size -= self.told.popleft().size
+            self.of_files = False
         self.asked.clear()
 
     def again(self, answered: Collection[int]) -> Iterator[Frames]:

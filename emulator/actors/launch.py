@@ -6,6 +6,7 @@ import atexit
 import contextlib
 import logging
 import os
+import secrets
 import signal
 import time
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ from typing import Any
 import psutil
 import ray
 import zmq
-from ray.util.placement_group import placement_group, remove_placement_group
+from ray.util.placement_group import placement_group, placement_group_table, remove_placement_group
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy, PlacementGroupSchedulingStrategy
 
 from crossgrid.kernels.backends import BackendName
@@ -27,6 +28,9 @@ from .packing import ActorPlan, Node
 
 #: seconds that Ray may take to start the first actor, and each further one, on a busy machine
 START_SECONDS, START_SECONDS_EACH = 120.0, 4.0
+
+#: seconds within which Ray hears that somebody who ended has given back what he had reserved
+FREED_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +77,28 @@ class Launcher:
             wanted = {"CPU": sum(a.processors for a in actors), "GPU": sum(a.cards for a in actors)}
             bundle = {name: round(amount, 4) for name, amount in wanted.items() if amount}
             node = {"ray.io/node-id": actors[0].node}
-            group = placement_group([bundle], strategy="STRICT_PACK", bundle_label_selector=[node])
+            whose = f"process {os.getpid()} on {os.uname().nodename}"
+            name = f"crossgrid, chip {chip}, {whose}, {secrets.token_hex(4)}"  # Ray takes a name once
+            group = placement_group([bundle], strategy="STRICT_PACK", name=name, bundle_label_selector=[node])
             self.groups[chip], self.homes[chip] = group, actors[0].node
-            if not group.wait(self._seconds(len(actors))):
+            if not self._is_reserved(group, self._seconds(len(actors))):
                 raise BackendError(
                     f"Ray cannot reserve {bundle} on node {actors[0].node[:8]} for the {len(actors)} actors "
-                    f"of chip {chip}: others use them, see `ray status`"
+                    f"of chip {chip}: {_holders(actors[0].node)}. Wait until they end; or start a Ray for "
+                    "this run alone (leave ray.init out, or ray.init(address='local')); or start Ray with as "
+                    "many processors as both take (ray start --num-cpus=N): they share those of the machine"
                 )
+
+    def _is_reserved(self, group: Any, seconds: float) -> bool:
+        """Wait until a group has its resources; not for long where Ray knows that others have them."""
+        since = time.monotonic()
+        while time.monotonic() - since < seconds:
+            if group.wait(1):
+                return True
+            state = placement_group_table(group).get("stats", {}).get("scheduling_state")
+            if state == "NO_RESOURCES" and time.monotonic() - since > FREED_SECONDS:
+                return False
+        return False
 
     def start(
         self, plans: Sequence[tuple[int, ActorPlan, Flow]], driver: DriverAddress, epoch: int = 0
@@ -128,6 +147,17 @@ class Launcher:
         for group in self.groups.values():
             remove_placement_group(group)
         self.groups.clear()
+
+
+def _holders(node: str) -> str:
+    """Who has reserved what of a node, as far as Ray knows."""
+    found = []
+    for group in placement_group_table().values():
+        for number, where in group["bundles_to_node_id"].items():
+            if where == node and group["state"] == "CREATED":
+                found.append(f"{group['bundles'][number]} by {group['name'] or 'a group without a name'!r}")
+    others = "; ".join(found[:4]) + ("; ..." if len(found) > 4 else "")
+    return f"reserved there are {others}" if found else "actors or tasks have them, see `ray status`"
 
 
 def _forget_ray() -> None:

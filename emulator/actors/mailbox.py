@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import ray
@@ -14,7 +14,7 @@ import zmq
 
 from ..errors import BackendError
 from ..hosts.interrupts import Uninterrupted
-from ..tiles.messages import REPLIES, Failed, Reply
+from ..tiles.messages import REPLIES, Failed, Reply, Totals
 from .addresses import DriverAddress, Endpoint, Flow
 from .lent import Lent
 from .packing import Part
@@ -59,6 +59,7 @@ class Mailbox:
         self.epochs: dict[int, int] = {}  # how often each was restarted: its predecessors are not listened to
         self.answered: dict[int, set[int]] = {}  # messages whose reply came: a successor repeats it
         self._sent = sent
+        self._expected: set[int] = set()  # reads of which actors add sums
         self._replies: dict[tuple[int, int], Reply] = {}
         self._failures: dict[int, deque[Failed]] = {}
         self._arrived = threading.Condition()
@@ -109,6 +110,23 @@ class Mailbox:
                 found = self._receive(left, key)
                 if found is not None:
                     return found
+
+    def expect(self, read: int) -> None:
+        """Actors that add sums of a read will send them."""
+        with self._arrived:
+            self._expected.add(read)
+
+    def expect_no_more(self, read: int, adders: Iterable[int]) -> None:
+        """Whatever actors send of a read is dropped."""
+        with self._arrived:
+            self._expected.discard(read)
+            for actor in adders:
+                self._replies.pop((actor, -read), None)
+
+    def take_total(self, actor: int, read: int, seconds: float) -> Totals | None:
+        """What an actor added of a read; None if it took too long."""
+        found = self.take(actor, -read, seconds)
+        return found if isinstance(found, Totals) else None
 
     def take_all(self, actor: int, messages: Sequence[int]) -> dict[int, Reply] | None:
         """The replies to several messages once all are here, else None; it does not wait."""
@@ -186,6 +204,10 @@ class Mailbox:
         if letter.epoch != self.epochs.get(actor, 0):
             return  # of a predecessor that was held up; its successor answers
         self.heard[actor] = time.monotonic()
+        if isinstance(reply, Totals):  # of a read, not of a message
+            if letter.number in self._expected:
+                self._replies[actor, -letter.number] = reply
+            return
         answered = self.answered.setdefault(actor, set())
         if letter.number in answered or letter.number > self._sent(actor):
             return

@@ -15,6 +15,7 @@ from crossgrid.kernels.devices.base import PulsedDevice
 from crossgrid.kernels.devices.drawn.traced import formula_text
 from crossgrid.kernels.errors import ConfigError
 
+from ..hosts.room import Room
 from ..tiles.layer_spec import LayerSpec
 
 #: the part of one layer that an actor hosts: its number, its specification, the blocks
@@ -29,9 +30,6 @@ CARD_ACTOR_BYTES, CONTEXT_BYTES = 360 << 20, 500 << 20
 #: bytes of a card that a crosspoint takes: the weight and what is seen of it, float32 each, and at most seven
 #: parameters where the card cannot draw them anew
 CARD_CROSSPOINT_BYTES, DRAWN_CROSSPOINT_BYTES = 36, 8
-
-#: bytes that a crosspoint takes: its weight and the parameters of its devices, float32 each, and a margin
-CROSSPOINT_BYTES = 64
 
 #: actors that a processor bears: they sleep between messages, but each is a process to be started
 ACTORS_PER_PROCESSOR = 64
@@ -95,9 +93,11 @@ def plan_actors(
         size = math.ceil(len(tiles) / max(1, int(slots))) if tiles_per_actor == "auto" else tiles_per_actor
         for start in range(0, len(tiles), size):
             hosted[node.name].append((chip, _parts(specs, tiles[start : start + size])))
+    room = Room()
     for node in usable:
         parts_of_actors = [parts for _, parts in hosted[node.name]]
-        _require(node, parts_of_actors, CARD_ACTOR_BYTES if cuda else ACTOR_BYTES)
+        tile_bytes = sum(room.of_tiles(spec, held) for parts in parts_of_actors for _, spec, held in parts)
+        _require(node, len(parts_of_actors), tile_bytes, CARD_ACTOR_BYTES if cuda else ACTOR_BYTES)
         if cuda and node.card_bytes:
             _require_card(node, parts_of_actors)
     plans = [
@@ -191,16 +191,16 @@ def _require_card(node: Node, hosted: Sequence[Sequence[Part]]) -> None:
     )
 
 
-def _require(node: Node, hosted: Sequence[Sequence[Part]], actor_bytes: int) -> None:
+def _require(node: Node, actors: int, tile_bytes: int, actor_bytes: int) -> None:
+    """A node bears so many actors and has room for them and their tiles."""
     where = _where(node)
     most = int(node.processors * ACTORS_PER_PROCESSOR)
-    if len(hosted) > most:
+    if actors > most:
         raise ConfigError(
-            f"{len(hosted)} tile actors on the {node.processors:g} processors of {where} are too many: "
+            f"{actors} tile actors on the {node.processors:g} processors of {where} are too many: "
             f"at most {most} actors fit; pack tiles with tiles_per_actor='auto'"
         )
-    tile_bytes = sum(map(_crosspoints, hosted)) * CROSSPOINT_BYTES
-    needed = len(hosted) * actor_bytes + tile_bytes
+    needed = actors * actor_bytes + tile_bytes
     if needed <= node.free_bytes:
         return
     fit = max(0, (node.free_bytes - tile_bytes) // actor_bytes)
@@ -210,6 +210,6 @@ def _require(node: Node, hosted: Sequence[Sequence[Part]], actor_bytes: int) -> 
         else f"the tiles alone take {tile_bytes >> 20} MB; emulate fewer layers, or use a larger machine"
     )
     raise ConfigError(
-        f"{len(hosted)} tile actors need about {needed >> 20} MB, "
+        f"{actors} tile actors need about {needed >> 20} MB, "
         f"{node.free_bytes >> 20} are free on {where}; {way_out}"
     )

@@ -244,14 +244,16 @@ def _refusal(kind: type, body: msgspec.Raw, error: object) -> ProtocolError:
     )
 
 
-def send(socket: zmq.Socket[bytes], letter: Letter, flags: int = 0) -> None:
-    """Send one letter; large arrays are shared with ZeroMQ until they are on their way.
+def send(socket: zmq.Socket[bytes], letter: Letter, flags: int = 0) -> int:
+    """Send one letter, of so many bytes; large arrays are shared with ZeroMQ until they are on their way.
 
     Raises:
         zmq.Again: with ``zmq.NOBLOCK``, where the socket is full.
         InputError: an array is larger than a frame may be.
     """
-    send_frames(socket, encode(letter), flags)
+    frames = encode(letter)
+    send_frames(socket, frames, flags)
+    return bytes_of(frames)
 
 
 def send_frames(socket: zmq.Socket[bytes], frames: Sequence[Any], flags: int = 0) -> None:
@@ -262,8 +264,18 @@ def send_frames(socket: zmq.Socket[bytes], frames: Sequence[Any], flags: int = 0
         socket.send(frame, flags | zmq.SNDMORE if k < last else flags, copy=copy)
 
 
+def bytes_of(frames: Sequence[Any]) -> int:
+    """How many bytes a letter has."""
+    return sum(memoryview(frame).nbytes for frame in frames)
+
+
 def receive(socket: zmq.Socket[Any], kinds: Mapping[str, type], lent: Lent) -> Letter:
-    """The next letter, one of ``kinds``; of one with too many frames the rest is dropped.
+    """The next letter, one of ``kinds``, see ``receive_frames``."""
+    return decode(receive_frames(socket, lent), kinds)
+
+
+def receive_frames(socket: zmq.Socket[Any], lent: Lent) -> list[Any]:
+    """The frames of the next letter; of one with too many the rest is dropped.
 
     Small frames are copied; large ones are ``lent`` to the arrays that look at them.
 
@@ -278,4 +290,4 @@ def receive(socket: zmq.Socket[Any], kinds: Mapping[str, type], lent: Lent) -> L
         if len(frames) <= FRAMES:
             small = len(frame) <= COPY_BYTES
             frames.append(bytearray(frame.buffer) if small else lent.memory(frame))
-    return decode(frames, kinds)
+    return frames

@@ -23,7 +23,9 @@ from crossgrid.kernels.inference import (
 )
 from crossgrid.kernels.machine.pages import Recycled
 
+from ..config.digital import DigitalInferenceRPUConfig
 from ..config.rpu import InferenceRPUConfig
+from ..disk.arrays import StoredArray
 from ..hosts.grid import TileGrid
 from ..hosts.stored import StoredWeight
 from ..tiles.bank import Floats
@@ -71,8 +73,7 @@ class HardwareAwareTiles(nn.Module):
         """Around the tiles of ``grid``, which hold zeros."""
         super().__init__()
         spec = grid.spec
-        assert isinstance(spec.rpu_config, InferenceRPUConfig)
-        self.config, self.grid = spec.rpu_config, grid
+        self.grid = grid
         input_range = self.config.pre_post.input_range
         require_managed(spec.name, input_range, self.config.forward)
         self.input_range = InputRange(input_range) if input_range.enable else None
@@ -91,6 +92,18 @@ class HardwareAwareTiles(nn.Module):
         self.joined: JoinedWeight | None = None  # weight and bias, where both are on the tiles
         self.stored: StoredWeight | None = None  # while the numbers of the weight are in a file alone
 
+    @property
+    def config(self) -> InferenceRPUConfig:
+        """How the tiles behave, where they are now."""
+        config = self.grid.spec.rpu_config
+        assert isinstance(config, InferenceRPUConfig)
+        return config
+
+    @property
+    def is_digital(self) -> bool:
+        """Whether digital cores hold the weight: what is programmed on tiles is not theirs."""
+        return isinstance(self.grid.spec.rpu_config, DigitalInferenceRPUConfig)
+
     def parameter(self) -> nn.Parameter:
         """A parameter of the weight's shape, zero; on the meta device where the tiles are nowhere yet."""
         device = "meta" if self.grid.is_absent else None
@@ -104,7 +117,7 @@ class HardwareAwareTiles(nn.Module):
         held = self.trained(weight, bias)
         self.bring(held)
         modify = self.modification(held, len(x))
-        r = None if self.input_range is None else self.input_range(x)
+        r = None if self.input_range is None or self.is_digital else self.input_range(x)
         keep = torch.is_grad_enabled()
         if not keep:
             self.memory.release()
@@ -186,7 +199,9 @@ class HardwareAwareTiles(nn.Module):
         return scaled
 
     def program(self, weight: Tensor) -> None:
-        """Write the weight to the devices, with programming noise; time starts."""
+        """Write the weight to the devices, with programming noise; time starts. Digital cores have none."""
+        if self.is_digital:
+            return
         stored = self.stored is not None
         targets_OI = None if stored else self.tidied(weight)
         digest = b"" if stored else digest_of(matrix_of(self.grid.spec, weight))
@@ -204,6 +219,8 @@ class HardwareAwareTiles(nn.Module):
 
     def drift(self, weight: Tensor, t_inference: float) -> None:
         """Age what was programmed by ``t_inference`` seconds and compensate the drift."""
+        if self.is_digital:
+            return
         programmed = self.programmed
         if programmed is None:
             raise NotProgrammedError(
@@ -225,21 +242,27 @@ class HardwareAwareTiles(nn.Module):
 
     def changing(self) -> tuple[dict[str, Any], dict[str, NDArray]]:
         """Counters that address noise and what was programmed, in plain values; the tiles in arrays."""
+        plain, arrays = self.changing_here()
+        return plain, {**arrays, **self.grid.state()}
+
+    def changing_here(self) -> tuple[dict[str, Any], dict[str, NDArray]]:
+        """The same without what the hosts of the tiles hold."""
         p = self.programmed
         plain = self.grid.clock() | {
             "modifier_tick": self.modifier_tick,
             "programmings": self.programmings,
             "programmed": None if p is None else [p.tick, p.digest, p.drifts, p.seconds],
         }
-        arrays = {"alpha": self.alpha.numpy(force=True), **self.grid.state()}
+        arrays = {"alpha": self.alpha.numpy(force=True)}
         return plain, arrays if p is None or p.baseline is None else {"baseline": p.baseline, **arrays}
 
-    def take(self, plain: dict[str, Any], arrays: Mapping[str, NDArray]) -> None:
+    def take(self, plain: dict[str, Any], arrays: Mapping[str, NDArray | StoredArray]) -> None:
         """Take over what ``changing`` gave; the weight itself is loaded as a parameter."""
         self.grid = self.grid.revived(plain)
-        tiles = dict(arrays)
-        self.alpha = torch.as_tensor(tiles.pop("alpha"))
-        baseline = tiles.pop("baseline", None)
+        own = {name: values for name, values in arrays.items() if isinstance(values, np.ndarray)}
+        tiles = {name: values for name, values in arrays.items() if name not in ("alpha", "baseline")}
+        self.alpha = torch.as_tensor(own["alpha"])
+        baseline = own.get("baseline")
         self.modifier_tick, self.programmings = plain["modifier_tick"], plain["programmings"]
         self.grid.load_state(tiles)
         self.programmed = self.on_tiles = self.compared = self.drawn_for = self.joined = None
@@ -295,7 +318,7 @@ class HardwareAwareTiles(nn.Module):
 
     def holds(self, weight: Tensor) -> bool:
         """Whether ``weight`` is what was programmed, bit for bit; a warning where it is no longer."""
-        if self.programmed is None:
+        if self.programmed is None or self.is_digital:
             return False
         if self.compared is None or not self.compared[0].is_(weight):
             same = self.programmed.digest == digest_of(matrix_of(self.grid.spec, weight))

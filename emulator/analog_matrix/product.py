@@ -10,7 +10,6 @@ import torch
 import torch.nn.grad
 from torch import Tensor
 
-from crossgrid.kernels.analog_mvm.cpu.gradient import weight_gradient
 from crossgrid.kernels.machine.pages import Recycled
 from crossgrid.kernels.patches.unfold import Window
 
@@ -171,6 +170,8 @@ def _matrix_gradient(x_BI: Tensor, d_BO: Tensor, memory: Recycled) -> Tensor:
     """
     if len(x_BI) > FEW_VECTORS or x_BI.device.type != "cpu" or x_BI.dtype != torch.float32:
         return d_BO.t() @ x_BI
+    from crossgrid.kernels.analog_mvm.cpu.gradient import weight_gradient  # with numba
+
     grad_OI = memory.empty((d_BO.shape[1], x_BI.shape[1]))
     weight_gradient(as_array(x_BI), as_array(d_BO), grad_OI)
     return torch.from_numpy(grad_OI)

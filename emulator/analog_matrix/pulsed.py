@@ -16,6 +16,7 @@ from torch.autograd import forward_ad
 from crossgrid.kernels.devices import DriftParameter
 from crossgrid.kernels.errors import ConfigError, InputError
 
+from ..disk.arrays import StoredArray
 from ..hosts.grid import TileGrid
 from ..tiles.bank import Floats
 from .autograd import AnalogProduct
@@ -143,7 +144,11 @@ class PulsedTiles(nn.Module):
         """What changes, in plain values and arrays: with it training goes on with the same bits."""
         return self.grid.clock(), self.grid.state()
 
-    def take(self, plain: dict[str, Any], arrays: Mapping[str, NDArray]) -> None:
+    def changing_here(self) -> tuple[dict[str, Any], dict[str, NDArray]]:
+        """The same without what the hosts of the tiles hold."""
+        return self.grid.clock(), {}
+
+    def take(self, plain: dict[str, Any], arrays: Mapping[str, NDArray | StoredArray]) -> None:
         """Take over what ``changing`` gave: the same devices (the layer's key is in it) in the same state."""
         self.grid = self.grid.revived(plain)
         self.grid.load_state(dict(arrays))

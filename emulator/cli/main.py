@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from crossgrid.kernels.errors import CrossgridError
 
 from . import plans, running, runs, sweeps
+from .output import check_outputs
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,7 @@ def main(argv: Sequence[str] | None = None, known: Mapping[str, Command] | None 
         command.arguments(commands.add_parser(name, help=command.help, description=command.help))
     args = parser.parse_args(argv)
     try:
+        check_outputs(args)
         return known[args.command].run(args)
     except BrokenPipeError:  # who reads has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -59,6 +61,11 @@ COMMANDS: dict[str, Command] = {
         "say which layer's converters, noise, drift or faults cost the accuracy",
         sweeps.sensitivity_arguments,
         sweeps.run_sensitivity,
+    ),
+    "choose": Command(
+        "choose the kind of tile of each layer, by what it loses there",
+        sweeps.choose_arguments,
+        sweeps.run_choose,
     ),
     "inspect": Command("say what is in a saved run", runs.inspect_arguments, runs.run_inspect),
     "demo": Command("train LeNet5 on a chip's tiles", running.demo_arguments, running.run_demo),

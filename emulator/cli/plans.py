@@ -17,7 +17,7 @@ from crossgrid.chip.plan.plan import GROUPED, MappingPlan, check_chip
 from crossgrid.kernels.errors import ConfigError, CrossgridError
 
 from ..readers.named import FORMS, Model, read_model
-from .output import write_json
+from .output import is_asked_for, write_json, write_text
 from .schedules import schedule_arguments, scheduled
 
 DEFAULT_STRATEGY = "per-layer"
@@ -43,19 +43,19 @@ def _report(args: argparse.Namespace, model: Model, chip: Chip, strategy: str) -
     from crossgrid.chip.reports.report import Report
 
     if getattr(args, "plan", None):
-        given = (args.strategy, args.chips, args.placement, args.copies, args.batch)
-        if given != (DEFAULT_STRATEGY, None, PLACEMENTS[0], None, 1):
+        given = (args.strategy, args.chips, args.placement, args.copies, args.batch, args.kinds)
+        if any(option is not None for option in given):
             raise ConfigError(
                 f"--plan {args.plan} is mapped already: leave out --strategy, --chips, --placement, "
-                "--copies and --batch"
+                "--copies, --batch and --kinds"
             )
         plan = load_plan(args.plan)
         plan.check_model(model.layers)
         check_chip(plan, chip)
     else:
         plan = map_layers(
-            model.layers, chip, strategy, args.chips, args.placement, model.digital,
-            **_options(args, strategy),
+            model.layers, chip, strategy, args.chips, args.placement or PLACEMENTS[0], model.digital,
+            kinds=args.kinds, **_options(args, strategy),
         )  # fmt: skip
     return Report.of(plan, chip, args.model)
 
@@ -69,8 +69,8 @@ class Options(TypedDict):
 
 def _options(args: argparse.Namespace, strategy: str) -> Options:
     """As they are given; where several strategies are compared, each gets its own alone."""
-    copies, batch = _copies(args.copies), args.batch
-    if strategy == args.strategy and not getattr(args, "all_strategies", False):
+    copies, batch = _copies(args.copies), 1 if args.batch is None else args.batch
+    if strategy == (args.strategy or DEFAULT_STRATEGY) and not getattr(args, "all_strategies", False):
         return {"copies": copies, "batch": batch}
     return {
         "copies": copies if strategy == "replicated" else None,
@@ -100,10 +100,10 @@ def _model_arguments(parser: argparse.ArgumentParser) -> None:
         help="an input by name, such as x=1x3x224x224 or input_ids=1x128:int64; may be repeated",
     )  # fmt: skip
     parser.add_argument(
-        "--strategy", default=DEFAULT_STRATEGY, metavar="S", help=f"one of {', '.join(STRATEGIES)}"
+        "--strategy", metavar="S", help=f"one of {', '.join(STRATEGIES)}; {DEFAULT_STRATEGY} by default"
     )
     parser.add_argument(
-        "--placement", default="row-major", metavar="P", help=f"one of {', '.join(PLACEMENTS)}"
+        "--placement", metavar="P", help=f"one of {', '.join(PLACEMENTS)}; {PLACEMENTS[0]} by default"
     )
     parser.add_argument(
         "--grouped", default="separate", choices=GROUPED,
@@ -117,8 +117,12 @@ def _model_arguments(parser: argparse.ArgumentParser) -> None:
         help="with --strategy replicated: copies of these layers, one of each other; by default the fastest",
     )  # fmt: skip
     parser.add_argument(
-        "--batch", type=int, default=1, metavar="N",
+        "--batch", type=int, metavar="N",
         help="with --strategy time-multiplexed: inputs that share each programming of the tiles",
+    )  # fmt: skip
+    parser.add_argument(
+        "--kinds", metavar="LAYER=KIND,...",
+        help="on a chip with several kinds of tiles: which one layers are on, such as '*=coarse,fc=digital'",
     )  # fmt: skip
     parser.add_argument("--json", metavar="FILE", help="write the report as JSON; - is the terminal")
     parser.add_argument("--html", metavar="FILE", help="write one self-contained page")
@@ -145,24 +149,24 @@ def run_map(args: argparse.Namespace) -> int:
     """A model on a chip: printed, drawn, saved."""
     from crossgrid.chip.files.neurosim import neurosim_csv
     from crossgrid.chip.plan.file import save_plan
-    from crossgrid.chip.reports.page import write_page
+    from crossgrid.chip.reports.page import page
     from crossgrid.chip.reports.report import draw_floor_plan
 
     chip, model = load_chip(args.chip), model_shapes(args)
-    report = scheduled(args, _report(args, model, chip, args.strategy))
+    report = scheduled(args, _report(args, model, chip, args.strategy or DEFAULT_STRATEGY))
     if args.save:
         save_plan(report.plan, args.save)
     if args.html:
-        write_page(args.html, [report, *_other_strategies(args, model, report)])
+        write_text(args.html, page([report, *_other_strategies(args, model, report)]))
     if args.png:
         draw_floor_plan(report.plan, args.png)
     if args.neurosim:
-        Path(args.neurosim).write_text(neurosim_csv(report.plan.layers), encoding="utf-8")
+        write_text(args.neurosim, neurosim_csv(report.plan.layers))
     if args.zigzag:
         _write_zigzag(args.zigzag, report)
     if args.why:
         _print_why(report.plan, args.why)
-    elif args.json != "-":
+    elif is_asked_for(args):
         report.print()
     if args.json:
         write_json(args.json, report.as_dict())
@@ -173,7 +177,7 @@ def _write_zigzag(given: str, report: Report) -> None:
     from crossgrid.chip.files.export import zigzag_files, zigzag_yaml
 
     if not given.endswith("/"):
-        Path(given).write_text(zigzag_yaml(report.plan, report.chip), encoding="utf-8")
+        write_text(given, zigzag_yaml(report.plan, report.chip))
         return
     Path(given).mkdir(parents=True, exist_ok=True)
     for name, text in zigzag_files(report.plan, report.chip).items():
@@ -210,7 +214,7 @@ def run_chips(args: argparse.Namespace) -> int:
     from crossgrid.chip.reports.chip_report import chip_dict, print_chip, print_chips
 
     chips = [load_chip(args.name)] if args.name else [load_chip(name) for name in presets()]
-    if args.json != "-":
+    if is_asked_for(args):
         print_chip(chips[0]) if args.name else print_chips(chips)
     if args.json:
         shown = [chip_dict(chip) for chip in chips]
@@ -226,10 +230,10 @@ def compare_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run_compare(args: argparse.Namespace) -> int:
     """A model on several chips, side by side."""
-    from crossgrid.chip.reports.page import write_page
+    from crossgrid.chip.reports.page import page
     from crossgrid.chip.reports.report import print_comparison
 
-    strategies = list(STRATEGIES) if args.all_strategies else [args.strategy]
+    strategies = list(STRATEGIES) if args.all_strategies else [args.strategy or DEFAULT_STRATEGY]
     chips = [load_chip(chip) for chip in args.chip]
     model = model_shapes(args)
     reports, missing = [], []
@@ -241,12 +245,12 @@ def run_compare(args: argparse.Namespace) -> int:
                 missing.append({"chip": chip.name, "strategy": strategy, "error": str(error)})
     if not reports:
         raise ConfigError(f"no row of the comparison fits: {missing[0]['error']}")
-    if args.json != "-":
+    if is_asked_for(args):
         print_comparison(reports)
         for row in missing:
             print(f"left out: {row['chip']}, {row['strategy']}: {row['error']}")
     if args.html:
-        write_page(args.html, reports)
+        write_text(args.html, page(reports))
     if args.json:
         write_json(args.json, [*(report.as_dict() for report in reports), *missing])
     return 0

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from crossgrid.kernels.errors import ConfigError
 
-from .output import write_json
+from .output import is_asked_for, write_json
 
 #: the checkout, where examples and benchmarks live beside the package
 ROOT = Path(__file__).resolve().parents[2]
@@ -76,7 +76,7 @@ def _examine_model(args: argparse.Namespace) -> int:
     from .doctor import examine_model
 
     summary = examine_model(args.model, args.config, args.chip)
-    if args.json != "-":
+    if is_asked_for(args):
         print(summary)
     if args.json:
         write_json(args.json, summary.as_dict())

@@ -17,8 +17,8 @@ def inspect_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run_inspect(args: argparse.Namespace) -> int:
     """What is in a saved run; an error where a part is missing, or with --verify damaged."""
-    from ..run.checkpoint import read_manifest
-    from ..run.folder import Folder
+    from ..disk.folder import Folder
+    from ..run.manifest import read_manifest
 
     with Folder(args.directory) as folder:
         manifest = read_manifest(folder)
@@ -37,7 +37,7 @@ def run_inspect(args: argparse.Namespace) -> int:
     console.print(table)
     table = Table("part", "bytes", "digest")
     for number, part in enumerate(manifest.parts):
-        names = [*_names(manifest.tree, set(manifest.in_part(number)))]
+        names = [*_names(manifest.tree, {tensor for tensor, _ in manifest.in_part(number)})]
         more = f" and {len(names) - 1} more" if len(names) > 1 else ""
         table.add_row("".join(names[:1]) + more, f"{part.size:,}", part.digest.hex()[:16])
     console.print(table)

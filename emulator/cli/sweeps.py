@@ -1,21 +1,22 @@
-"""The commands about studies: sweep and sensitivity."""
+"""The commands about studies: sweep, sensitivity and choose."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 from rich.console import Console
 from rich.table import Table
 
+from crossgrid.chip.files.pictures import picture_format
 from crossgrid.kernels.errors import ConfigError
 
-from .output import write_json
+from .output import is_asked_for, write_json, write_text
 
 if TYPE_CHECKING:
+    from ..sensitivity.choice import KindChoice
     from ..sensitivity.sensitivity import Sensitivity
     from ..sweep.result import Sweep
 
@@ -40,21 +41,23 @@ def sweep_arguments(parser: argparse.ArgumentParser) -> None:
 def run_sweep(args: argparse.Namespace) -> int:
     """A study's points: costed, emulated, kept, drawn."""
     from ..sweep.figures import front
-    from ..sweep.plot import check_picture
+    from ..sweep.plot import page
     from ..sweep.sweep import sweep
 
     front([], args.cost, args.gain)  # a figure that does not exist is said before, not after
     if args.png:
-        check_picture(Path(args.png))
+        picture_format(args.png)
     done = sweep(args.study, args.rows, args.backend, args.workers)
     if args.html:
-        done.write_page(args.html)
+        write_text(args.html, page(done))
     if args.png:
         done.draw(args.png, args.cost, args.gain)
-    _print_front(done, args.cost, args.gain)
+    if is_asked_for(args):
+        _print_front(done, args.cost, args.gain)
     for row in done.errors[:3]:
         print(f"point {row['point']}: {row['error']}", file=sys.stderr)
-    print(done)
+    if is_asked_for(args):
+        print(done)
     return 0
 
 
@@ -89,11 +92,11 @@ def sensitivity_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run_sensitivity(args: argparse.Namespace) -> int:
     """Each cause at each layer alone: run, kept, drawn."""
+    from ..sensitivity.chart import page
     from ..sensitivity.sensitivity import sensitivity
-    from ..sweep.plot import check_picture
 
     if args.png:
-        check_picture(Path(args.png))
+        picture_format(args.png)
     layers, causes = (
         None if text is None else [name.strip() for name in text.split(",")]
         for text in (args.layers, args.causes)
@@ -103,14 +106,85 @@ def run_sensitivity(args: argparse.Namespace) -> int:
         layers=layers, causes=causes, settings=_settings(args.set),
     )  # fmt: skip
     if args.html:
-        found.write_page(args.html)
+        write_text(args.html, page(found))
     if args.png:
         found.draw(args.png)
-    if args.json != "-":
+    if is_asked_for(args):
         _print_losses(found)
     if args.json:
         write_json(args.json, found.as_dict())
     return 0
+
+
+def choose_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "study", metavar="STUDY.yaml", help="model, data, and a chip of several kinds of tiles"
+    )
+    parser.add_argument(
+        "--budget", type=float, required=True, metavar="B",
+        help="accuracy to give up at most, a fraction of the inputs: 0.01 is one in 100",
+    )  # fmt: skip
+    parser.add_argument(
+        "--rows",
+        metavar="FILE",
+        help="CSV or Parquet file for single layers' rows; a killed run goes on from it",
+    )
+    parser.add_argument("--json", metavar="FILE", help="write choice, options and runs; - is the terminal")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE",
+        help="instead of what the study says, such as drift_s=86400; may be repeated",
+    )  # fmt: skip
+    _backend_arguments(parser)
+
+
+def run_choose(args: argparse.Namespace) -> int:
+    """The kind of tile of each layer, by what it loses there."""
+    from ..sensitivity.choice import choose_kinds
+
+    found = choose_kinds(
+        args.study, args.budget, args.rows, args.backend, args.workers, settings=_settings(args.set)
+    )
+    if args.json != "-":
+        _print_choice(found)
+    if args.json:
+        write_json(args.json, found.as_dict())
+    return 0
+
+
+def _print_choice(found: KindChoice) -> None:
+    shown = Console(markup=False)
+    names = [kind for kind in found.runs if kind != "chosen"]
+    title = "each layer alone on a kind of tile: % of the inputs lost, nJ an input; * is chosen"
+    table = Table("layer", *names, title=title, title_justify="left")
+    for layer, options in found.options.items():
+        cells = []
+        for kind in names:
+            of = options.get(kind)
+            mark = "*" if found.kinds[layer] == kind else ""
+            cells.append("error" if of is None else f"{mark}{100 * of.loss:.4g} %, {of.energy_pj / 1e3:.4g}")
+        table.add_row(layer, *cells)
+    shown.print(table)
+    runs = Table(
+        "layers on", "right %", "µJ an input", "mm²", "latency µs", title="as a whole", title_justify="left"
+    )
+    for name, row in found.runs.items():
+        figures = [
+            (row["accuracy"], 100),
+            (row["energy_pj"], 1e-6),
+            (row["area_mm2"], 1),
+            (row["latency_ns"], 1e-3),
+        ]
+        shares = ("–" if value is None else f"{value * scale:.5g}" for value, scale in figures)
+        runs.add_row(name, *shares)
+        if row["error"]:
+            print(f"{name}: {row['error']}", file=sys.stderr)
+    shown.print(runs)
+    shown.print(
+        f"losses of the chosen add up to {100 * found.choice.loss:.4g} % of {found.samples} inputs, "
+        f"{100 * found.budget:.4g} % were allowed",
+        highlight=False,
+    )
+    print(f"--kinds '{found.text}'")
 
 
 def _settings(entries: list[str]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, NoReturn, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeVar, cast
 
 from numpy.typing import NDArray
 
@@ -18,8 +18,11 @@ from crossgrid.kernels.errors import ConfigError, CrossgridError
 
 from ..tiles.bank import Floats
 from ..tiles.layer_spec import LayerSpec
-from ..tiles.messages import Answer, Message
+from ..tiles.messages import Answer, Message, Sums
 from ..tiles.worker import TileWorker
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 #: which of a layer's blocks each host holds, by the host's number
 Hosting = dict[int, list[int]]
@@ -48,6 +51,14 @@ class Recovered:
     snapshot_bytes: int = 0
 
 
+@dataclass(slots=True)
+class Traffic:
+    """Bytes of letters that went through this process's sockets."""
+
+    sent: int = 0
+    received: int = 0
+
+
 class Keeper(Protocol):
     """Another process that has layers whole: what they are trained to, and what was programmed."""
 
@@ -68,6 +79,26 @@ class Keeper(Protocol):
         ...
 
 
+class Addition:
+    """A read of a layer's tiles: who adds the partial sums. This one leaves them all to the front-end."""
+
+    gather: tuple[int, int] | None = None  # what the tiles' hosts are told, see ``Forward``
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """The read is done, or given up."""
+
+    def completed(self, replies: Sequence[Sums]) -> Sequence[Sums]:
+        """All sums of the read, from what the hosts replied."""
+        return replies
+
+
+#: whatever is read, the front-end adds
+HERE = Addition()
+
+
 class Executor(Protocol):
     """Hosts that obey messages."""
 
@@ -79,6 +110,10 @@ class Executor(Protocol):
 
         One whose reply is not ``wanted`` is not waited for; its failure is raised by a later ``result()``.
         """
+        ...
+
+    def adding(self, layer: int, vectors: int, along_row: bool) -> Addition:
+        """A read of all tiles of a layer begins, forward (along rows of blocks) or backward."""
         ...
 
     def settle(self) -> CrossgridError | None:
@@ -132,6 +167,9 @@ class LocalExecutor:
             reply: Any = self.worker.handle(message)
         return Answered(cast(Answer, reply))
 
+    def adding(self, layer: int, vectors: int, along_row: bool) -> Addition:
+        return HERE
+
     def settle(self) -> None:
         """What is sent is done at once, and raises."""
 
@@ -162,6 +200,9 @@ class Absent:
             "the model was built within cg.deferred() and has no numbers yet: give them with "
             "cg.emulate(model, weights=FILE_OR_DIRECTORY)"
         )
+
+    def adding(self, layer: int, vectors: int, along_row: bool) -> Addition:
+        return HERE
 
     def settle(self) -> None:
         """Nothing was sent."""

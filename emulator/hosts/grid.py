@@ -12,7 +12,7 @@ import copy
 import itertools
 import math
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, field, replace
 from typing import Any
 
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from crossgrid.kernels.errors import ConfigError, InputError
 
+from ..disk.arrays import StoredArray
 from ..errors import BackendError
 from ..tiles.bank import Floats
 from ..tiles.layer_spec import LayerSpec, TileSpec
@@ -46,6 +47,7 @@ from ..tiles.values import as_array, require_finite
 from .executor import Absent, Executor, Hosting, LocalExecutor
 from .interrupts import Uninterrupted
 from .records import BackwardPass, Dropped, Record
+from .saved import load_stored
 from .sums import add_columns, add_rows
 from .vectors import driven, of_block
 
@@ -126,17 +128,20 @@ class TileGrid:
         """
         require_finite(self.spec.name, "input", x)
         vectors = self._vectors(x)
-        with self._turn("forward"):
-            self._tell_dropped()
-            record = Record(next(self._numbers), self._dropped) if keep else None
-            number = None if record is None else record.number
-            tick, self.ticks.forward = self.ticks.forward, self.ticks.forward + vectors
-            tickets = []
-            for host, parts in self._feeds:
-                x_of_host = [x[:, part] for part in parts]
-                message = Forward(self.layer, tick, number, learn, modify, None, constant, x_of_host)
-                tickets.append(self.executor.submit(host, message))
-        replies = [ticket.result() for ticket in tickets]
+        with self.executor.adding(self.layer, vectors, True) as adding:
+            with self._turn("forward"):
+                self._tell_dropped()
+                record = Record(next(self._numbers), self._dropped) if keep else None
+                number = None if record is None else record.number
+                tick, self.ticks.forward = self.ticks.forward, self.ticks.forward + vectors
+                tickets = []
+                for host, parts in self._feeds:
+                    x_of_host = [x[:, part] for part in parts]
+                    message = Forward(
+                        self.layer, tick, number, learn, modify, None, constant, adding.gather, x_of_host
+                    )
+                    tickets.append(self.executor.submit(host, message))
+            replies = adding.completed([ticket.result() for ticket in tickets])
         if record is not None:
             record.at_bound = {
                 b: m for reply in replies for b, m in zip(reply.clipped, reply.masks, strict=True)
@@ -155,7 +160,7 @@ class TileGrid:
             if columns:
                 x_of_host = [of_block(self.spec, x_BI, column) for column in columns]
                 message = Forward(
-                    self.layer, self.ticks.forward, None, False, None, tuple(columns), 1.0, x_of_host
+                    self.layer, self.ticks.forward, None, False, None, tuple(columns), 1.0, None, x_of_host
                 )  # fmt: skip
                 tickets.append(self.executor.submit(host, message))
         self.ticks.forward += x_BI.shape[0]
@@ -182,21 +187,23 @@ class TileGrid:
             raise InputError(
                 f"{self.spec.name}: backward through a forward pass {why}; run the forward pass again"
             )
-        with self._turn("backward"):
-            kept = BackwardPass(next(self._numbers), record, d_BO.shape[0]) if keep else None
-            number = None if kept is None else kept.number
-            tickets = []
-            for host, parts in self._gradients:
-                d_of_host = [d_BO[:, part] for part in parts]
-                a_of_host = [] if scale_O is None else [scale_O[part] for part in parts]
-                message = Backward(
-                    self.layer, self.ticks.backward, record.number, number, image_shape is not None,
-                    d_of_host, a_of_host,
-                )  # fmt: skip
-                tickets.append(self.executor.submit(host, message))
-            if image_shape is not None:
-                self.ticks.backward += d_BO.shape[0]
-        replies = [ticket.result() for ticket in tickets]
+        read = image_shape is not None
+        with self.executor.adding(self.layer, d_BO.shape[0] if read else 0, False) as adding:
+            with self._turn("backward"):
+                kept = BackwardPass(next(self._numbers), record, d_BO.shape[0]) if keep else None
+                number = None if kept is None else kept.number
+                tickets = []
+                for host, parts in self._gradients:
+                    d_of_host = [d_BO[:, part] for part in parts]
+                    a_of_host = [] if scale_O is None else [scale_O[part] for part in parts]
+                    message = Backward(
+                        self.layer, self.ticks.backward, record.number, number, read, adding.gather,
+                        d_of_host, a_of_host,
+                    )  # fmt: skip
+                    tickets.append(self.executor.submit(host, message))
+                if read:
+                    self.ticks.backward += d_BO.shape[0]
+            replies = adding.completed([ticket.result() for ticket in tickets])
         return None if image_shape is None else add_columns(
             self.spec, replies, self._columns, image_shape
         ), kept
@@ -303,9 +310,9 @@ class TileGrid:
         home.load_state({**state, **_by_key(replies)})
         return home, failure
 
-    def load_state(self, state: dict[str, NDArray[Any]]) -> None:
-        """Take over the states that ``state`` gave, of a grid cut the same way."""
-        by_block: dict[str, list[tuple[str, NDArray[Any]]]] = {str(t.block): [] for t in self.spec.tiles}
+    def load_state(self, state: Mapping[str, NDArray[Any] | StoredArray]) -> None:
+        """Take over the states that ``state`` gave, of a grid cut the same way; all here, or all on disk."""
+        by_block: dict[str, list[tuple[str, Any]]] = {str(t.block): [] for t in self.spec.tiles}
         for key, values in state.items():
             block, _, name = key.partition("/")
             if block not in by_block:
@@ -314,9 +321,15 @@ class TileGrid:
                     f"{len(by_block)} tiles; build the layer with the same sizes, mapping and chip"
                 )
             by_block[block].append((name, values))
-        for host, blocks in self.hosting.items():
-            entries = [((block, name), values) for block in blocks for name, values in by_block[str(block)]]
-            names, held = tuple(name for name, _ in entries), [values for _, values in entries]
+        entries = {
+            host: [((block, name), values) for block in blocks for name, values in by_block[str(block)]]
+            for host, blocks in self.hosting.items()
+        }
+        if any(isinstance(values, StoredArray) for values in state.values()):
+            load_stored(self.executor, self.layer, entries)
+            return
+        for host, named in entries.items():
+            names, held = tuple(name for name, _ in named), [values for _, values in named]
             self.executor.submit(host, LoadState(self.layer, names, held)).result()
 
     def stats(self) -> dict[int, dict[str, float]]:

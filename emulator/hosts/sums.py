@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -55,9 +55,14 @@ def _add_in_order(replies: Sequence[Sums]) -> dict[int, Floats]:
             found.setdefault(line, {})[place] = part
     totals = {}
     for line in sorted(found):
-        ordered = [found[line][place] for place in sorted(found[line])]
-        total = ordered[0]
-        for part in ordered[1:]:
-            total = total + part
-        totals[line] = total
+        totals[line] = add_in_order(found[line])
     return totals
+
+
+def add_in_order(parts: Mapping[int, Floats]) -> Floats:
+    """The sum of the parts of one line by their places, in the order of these."""
+    ordered = [parts[place] for place in sorted(parts)]
+    total = ordered[0]
+    for part in ordered[1:]:
+        total = total + part
+    return total

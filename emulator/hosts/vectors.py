@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from crossgrid.kernels.analog_mvm.settings import silent_at_zero
-from crossgrid.kernels.finite import NOT_FINITE, largest_of_lines
 
 from ..config.rpu import periphery_of
 from ..tiles.bank import Floats
@@ -28,6 +27,8 @@ def driven(spec: LayerSpec, x_BI: Floats) -> set[int]:
     Raises:
         InputError: an entry of x is not finite.
     """
+    from crossgrid.kernels.finite import NOT_FINITE, largest_of_lines  # with numba
+
     largest_1I = largest_of_lines(np.ascontiguousarray(x_BI, np.float32))[None]
     if largest_1I.max() >= NOT_FINITE:
         require_finite(spec.name, "input", x_BI)

@@ -57,9 +57,9 @@ def _exercise(spec: LayerSpec) -> None:
     if patches is not None:  # the smallest image, of one position
         shape += tuple(d * (k - 1) + 1 for k, d in zip(patches.kernel, patches.dilation, strict=True))
     x = np.full(shape, 0.5, np.float32)
-    sums = layer.forward(Forward(0, 0, 0, spec.learns, None, None, 1.0, [x]))
+    sums = layer.forward(Forward(0, 0, 0, spec.learns, None, None, 1.0, None, [x]))
     d = np.full(sums.parts[0].shape, 0.1, np.float32)
-    layer.backward(Backward(0, 0, 0, 0 if spec.learns else None, True, [d], []))
+    layer.backward(Backward(0, 0, 0, 0 if spec.learns else None, True, None, [d], []))
     if spec.learns:
         layer.update(Update(0, 0, 0.01, ((0, 0),)))
     else:

@@ -13,7 +13,6 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 from crossgrid.kernels.errors import ConfigError
 
 from ..analog_matrix.weights import TrainedWeight
-from ..hosts.grid import TileGrid
 from ..nn.deferral import deferring
 from .analog_model import analog_layers, analog_matrices
 
@@ -90,12 +89,12 @@ def put(model: nn.Module, name: str, tensor: Tensor, numbers: Tensor) -> None:
 
 
 def make_room(model: nn.Module) -> None:
-    """Zeros wherever ``model`` has no numbers: a saved run is about to give them."""
+    """Zeros wherever a parameter of ``model`` has no numbers: a saved run is about to give them.
+
+    Tiles that are nowhere yet stay so: the hosts of the run get their states.
+    """
     for name, parameter in [*model.named_parameters()]:
         if parameter.is_meta:
             put(model, name, parameter, torch.zeros_like(parameter, device="cpu"))
     for _, layer in analog_layers(model):
         layer.deferral = None
-        for matrix in layer.matrices().values():
-            if matrix.grid.is_absent:
-                matrix.analog_tile.grid = TileGrid.local(matrix.grid.spec)

@@ -65,13 +65,17 @@ class Filling:
 
     def _require_all(self) -> None:
         by_tensor: dict[int, list[str]] = {}
+        everywhere: dict[int, list[str]] = {}  # files may have a tied tensor under a name of another process
+        for name, parameter in self.model.named_parameters(remove_duplicate=False):
+            everywhere.setdefault(id(parameter), []).append(name)
         tensors = dict(self._tensors())
         for name, tensor in tensors.items():
             by_tensor.setdefault(id(tensor), []).append(name)
         missing = []
-        for names in by_tensor.values():
-            found = [name for name in names if name in self.files.shapes]
-            self._shared.update(names if len(names) > 1 else ())
+        for tensor, names in by_tensor.items():
+            all_names = everywhere.get(tensor, names)
+            found = [name for name in all_names if name in self.files.shapes]
+            self._shared.update(names if len(all_names) > 1 else ())
             self._stored.update(dict.fromkeys(names, found[0]) if found else {})
             if not found and _is_needed(tensors[names[0]]):
                 missing.append(names[0])
@@ -161,6 +165,8 @@ class Filling:
 
     def _place(self, name: str, part: int | None = None) -> Stored | None:
         """Where a parameter's numbers stand, if they are its own as they stand there."""
+        if name not in self._stored:
+            return None
         stored, like = self.files.place(self._stored[name], part), self._like(name).dtype
         exact = stored is not None and (like is torch.float32 or DTYPES[stored.kind] is like)
         return stored if exact else None
@@ -168,7 +174,9 @@ class Filling:
     def _pieces(self, name: str) -> Iterator[Tensor]:
         """All numbers of a parameter in their order, some at a time."""
         stored = self._place(name) if self._of_hosts else None
-        if stored is None:
+        if name not in self._stored:
+            yield self._like(name)
+        elif stored is None:
             yield self._numbers(name)
         else:
             yield from (torch.from_numpy(values) for values in stored.pieces())
@@ -287,5 +295,5 @@ def leave_in_file(matrix: AnalogMatrix) -> None:
 
 
 def _is_needed(tensor: Tensor) -> bool:
-    """Whether files must hold it: a buffer that has numbers keeps them where they do not."""
-    return isinstance(tensor, nn.Parameter) or tensor.is_meta
+    """Whether files must hold it: what has numbers keeps them where they do not, as adapters made later."""
+    return tensor.is_meta or isinstance(tensor, AnalogContext)

@@ -32,7 +32,7 @@ class WeightFiles:
 
         Raises:
             ConfigError: there is none, or it is no safetensors.
-            StorageError: it cannot be read.
+            StorageError: it cannot be read, or is larger than what the system maps at once.
         """
         self.path = Path(path)
         self.shapes: dict[str, tuple[int, ...]] = {}
@@ -60,6 +60,11 @@ class WeightFiles:
                     raise ConfigError(f"{file}: it has no tensor {name!r:.120}; the index says so")
                 self._files[name], self._paths[name] = opened, file
                 self.shapes[name] = tuple(opened.get_slice(name).get_shape())
+        except RuntimeError as error:  # of the system: safetensors maps each file whole
+            raise StorageError(
+                f"{file}: {file.stat().st_size >> 20} MB cannot be mapped at once ({error!s:.120}): store "
+                "them in shards, as save_pretrained(max_shard_size='4GB') does"
+            ) from error
         except SafetensorError as error:
             raise ConfigError(
                 f"{file}: this is no safetensors file, or a damaged one: {error!s:.160}; save it again with "

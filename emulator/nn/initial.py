@@ -14,10 +14,8 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from crossgrid.kernels.rng.mersenne import WORDS, twisted
-
-#: bytes of the state of torch's generator on processors, and where in it its words are, 8 bytes each
-STATE_BYTES, PLACE = 5056, slice(3, 3 + WORDS)
+#: bytes of the state of torch's generator on processors, and where in it its words stand, 8 bytes each
+STATE_BYTES, PLACE = 5056, slice(3, 3 + 624)
 
 #: numbers that are drawn at once where they have to be
 DRAWN = 1 << 20
@@ -62,6 +60,8 @@ def _skip(words: int) -> None:
     """Move torch's generator on by ``words`` of 32 bits."""
     if not words:
         return
+    from crossgrid.kernels.rng.mersenne import WORDS, twisted  # with numba
+
     known = torch.get_rng_state().numel() == STATE_BYTES
     turns, more = divmod(words - 1, WORDS) if known else (0, words - 1)
     for start in range(0, 1 + more, DRAWN):  # one at least: a generator that was just seeded has no place yet

@@ -248,6 +248,12 @@ class AnalogMatrix:
         else:
             tiles.program(self._trained())
 
+    def bring(self) -> None:
+        """Put on the tiles what a read would put there, unless they hold it."""
+        tiles = self.analog_tile
+        if isinstance(tiles, HardwareAwareTiles):
+            tiles.bring(self._trained())
+
     def drift(self, time: float) -> None:
         """Age the programmed weight to ``time`` seconds after its programming; devices that learn by pulses,
         by another ``time`` of their ``DriftParameter``."""

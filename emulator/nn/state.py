@@ -8,10 +8,12 @@ was edited, averaged or rounded) the weight is written to the devices.
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Mapping
-from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, TypeAlias, get_args
 
 import msgpack
 import numpy as np
@@ -23,6 +25,7 @@ from crossgrid.kernels.errors import ConfigError
 
 from ..analog_matrix.pulsed import PulsedTiles
 from ..analog_matrix.weights import digest_of
+from ..disk.arrays import Kind, StoredArray
 from ..hosts.grid import Ticks
 
 if TYPE_CHECKING:
@@ -31,15 +34,65 @@ if TYPE_CHECKING:
 VERSION = 1
 
 #: types of the arrays that tiles have, as numpy writes them
-DTYPES = ("<f4", "<f8", "<i8", "<i4", "<u4", "|u1")
+DTYPES: tuple[str, ...] = get_args(Kind)
 
 #: bytes that a header may have at most
 HEADER_BYTES = 1 << 24
 
 
+#: arrays of a state by name: here, or in the parts of a saved run
+Arrays: TypeAlias = Mapping[str, NDArray[Any] | StoredArray]
+
+#: what changes in the tiles of a matrix, as a run that is being saved has it: written where they are
+Writer: TypeAlias = "Callable[[AnalogMatrix], tuple[dict[str, Any], Arrays]]"
+
+_WRITER: ContextVar[Writer | None] = ContextVar("writer", default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class SavedTiles:
+    """The state of an analog matrix in a saved run, in the place of a tensor of bytes.
+
+    The numbers of a weight that only the tiles hold are not saved beside it.
+    """
+
+    plain: dict[str, Any]
+    arrays: Arrays
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTensor:
+    """A tensor in a part of a saved run that another process wrote."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    digest: bytes  # of the part
+    part_bytes: int
+    start: int
+    nbytes: int
+    writer: int  # the number of that process: all of its tensors are in one part
+
+
+@contextlib.contextmanager
+def written_by(writer: Writer) -> Iterator[None]:
+    """Within it ``state_dict`` has a ``SavedTiles`` of each matrix, of what ``writer`` gives."""
+    token = _WRITER.set(writer)
+    try:
+        yield
+    finally:
+        _WRITER.reset(token)
+
+
 def save_matrix(matrix: AnalogMatrix, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
     """Add the tiles' state to ``destination``, and the numbers of a weight that only the tiles hold."""
-    spec, key = matrix.grid.spec, prefix + matrix.weight_name
+    spec, key, writer = matrix.grid.spec, prefix + matrix.weight_name, _WRITER.get()
+    if writer is not None:  # beside the weight in one saved run: nobody edits it there
+        plain, arrays = writer(matrix)
+        saved = SavedTiles({"version": VERSION, "digest": b"", **plain}, arrays)
+        destination[f"{prefix}{matrix.tiles_path}.state"] = saved
+        for name in (matrix.weight_name, matrix.bias_name if spec.bias_column else "") if spec.learns else ():
+            destination.pop(prefix + name, None)
+        return
     if isinstance(matrix.analog_tile, PulsedTiles) and not keep_vars and not matrix.number:
         destination[key] = matrix.whole()
         if spec.bias_column:
@@ -48,9 +101,9 @@ def save_matrix(matrix: AnalogMatrix, destination: dict[str, Any], prefix: str, 
     w_OI = (
         matrix.joined(matrix.part(destination[key]), bias) if key in destination else matrix.matrix_weights()
     )
-    plain, arrays = matrix.changing()
+    plain, held = matrix.changing()
     plain = {"version": VERSION, "digest": digest_of(w_OI), **plain}
-    destination[f"{prefix}{matrix.tiles_path}.state"] = packed(plain, arrays)
+    destination[f"{prefix}{matrix.tiles_path}.state"] = packed(plain, held)
 
 
 def load_matrix(matrix: AnalogMatrix, state_dict: dict[str, Any], prefix: str, errors: list[str]) -> None:
@@ -75,13 +128,19 @@ def load_matrix(matrix: AnalogMatrix, state_dict: dict[str, Any], prefix: str, e
             if ("programmed" in plain) is spec.learns:
                 raise ConfigError(f"{spec.name}: the saved state is of another kind of tiles; convert alike")
             matrix.analog_tile.take(plain, arrays)
-        if plain is None or plain["digest"] != digest_of(w_OI):
+        fits = isinstance(saved, SavedTiles) or (plain is not None and plain["digest"] == digest_of(w_OI))
+        if not fits:
             matrix.set_weights(weight, bias)
             stale = {f"{below}out_scale.mapping", f"{below}out_scale.learned"}
     elif saved is not None and matrix.weight_name not in matrix.layer._parameters and not spec.learns:
         plain, arrays = unpacked(spec.name, saved)  # of a weight that is computed: by those that are loaded
         if "programmed" in plain:
             matrix.analog_tile.take(plain, arrays)
+    elif isinstance(saved, SavedTiles) and spec.learns and "programmed" not in saved.plain:
+        matrix.analog_tile.take(saved.plain, saved.arrays)
+        state_dict.setdefault(prefix + matrix.weight_name, matrix.parameter)  # it is there
+        if spec.bias_column:
+            state_dict.setdefault(prefix + matrix.bias_name, matrix.bias)
     elif bias is not None and spec.learns:
         matrix.set_weights(matrix.whole(), bias)
     own = {below + name: value for name, value in matrix.analog_tile.state_dict().items()}
@@ -109,10 +168,10 @@ def _column_bias(
 
 def packed(plain: dict[str, Any], arrays: Mapping[str, NDArray]) -> Tensor:
     """Plain values and arrays as one tensor of bytes: the header's length, the header, the arrays."""
-    table = [[name, a.dtype.str, [*a.shape]] for name, a in arrays.items()]
-    header = msgpack.packb({"plain": plain, "arrays": table})
-    pieces = [len(header).to_bytes(8, "little"), header, *(np.ascontiguousarray(a) for a in arrays.values())]
-    flat = [np.frombuffer(piece, np.uint8) if isinstance(piece, bytes) else _bytes(piece) for piece in pieces]
+    header = packed_header(plain, arrays)
+    pieces: list[Any] = [len(header).to_bytes(8, "little"), header]
+    pieces += arrays.values()
+    flat = [np.frombuffer(each, np.uint8) if isinstance(each, bytes) else as_bytes(each) for each in pieces]
     return torch.from_numpy(np.concatenate(flat))
 
 
@@ -121,12 +180,14 @@ def header_bytes(flat: NDArray[np.uint8]) -> int:
     return 8 + int.from_bytes(flat[:8].tobytes(), "little")
 
 
-def unpacked(name: str, saved: Any) -> tuple[dict[str, Any], dict[str, NDArray]]:
+def unpacked(name: str, saved: Any) -> tuple[dict[str, Any], Arrays]:
     """What ``packed`` was given; copies.
 
     Raises:
         ConfigError: these are other bytes.
     """
+    if isinstance(saved, SavedTiles):
+        return saved.plain, saved.arrays
     try:
         if not isinstance(saved, Tensor) or saved.dtype is not torch.uint8 or saved.dim() != 1:
             raise ValueError("it is no tensor of bytes")
@@ -134,12 +195,9 @@ def unpacked(name: str, saved: Any) -> tuple[dict[str, Any], dict[str, NDArray]]
         start = header_bytes(flat)
         if start > min(len(flat), HEADER_BYTES):
             raise ValueError(f"a header of {start} bytes")
-        header = msgpack.unpackb(flat[8:start].tobytes())
-        plain = _checked(header["plain"])
+        plain, table = unpacked_header(flat[8:start].tobytes())
         arrays = {}
-        for key, dtype, shape in header["arrays"]:
-            if not isinstance(key, str) or dtype not in DTYPES or not all(map(_is_count, shape)):
-                raise ValueError(f"an array {key!r:.40} {dtype!r:.20} {shape!r:.80}")
+        for key, dtype, shape in table:
             size = math.prod(shape) * np.dtype(dtype).itemsize
             if size > len(flat) - start:
                 raise ValueError(f"{size} bytes of {key!r:.40}, {len(flat) - start} are left")
@@ -152,6 +210,28 @@ def unpacked(name: str, saved: Any) -> tuple[dict[str, Any], dict[str, NDArray]]
     except (KeyError, TypeError, ValueError, RecursionError, msgpack.UnpackException) as error:
         raise ConfigError(f"{name}: the state of its tiles cannot be read: {error!r:.200}") from error
     return plain, arrays
+
+
+def packed_header(plain: dict[str, Any], arrays: Arrays) -> bytes:
+    """Plain values, and name, type and shape of each array."""
+    kinds = {n: a.kind if isinstance(a, StoredArray) else a.dtype.str for n, a in arrays.items()}
+    table = [[name, kinds[name], [*array.shape]] for name, array in arrays.items()]
+    header: bytes = msgpack.packb({"plain": plain, "arrays": table})
+    return header
+
+
+def unpacked_header(data: bytes) -> tuple[dict[str, Any], list[tuple[str, Any, tuple[int, ...]]]]:
+    """What ``packed_header`` was given.
+
+    Raises:
+        KeyError, TypeError, ValueError, RecursionError, msgpack.UnpackException: these are other bytes.
+    """
+    header, table = msgpack.unpackb(data), []
+    for key, dtype, shape in header["arrays"]:
+        if not isinstance(key, str) or dtype not in DTYPES or not all(map(_is_count, shape)):
+            raise ValueError(f"an array {key!r:.40} {dtype!r:.20} {shape!r:.80}")
+        table.append((key, dtype, tuple(shape)))
+    return _checked(header["plain"]), table
 
 
 def _is_count(value: Any) -> bool:
@@ -177,5 +257,6 @@ def _checked(plain: Any) -> dict[str, Any]:
     return checked
 
 
-def _bytes(array: NDArray) -> NDArray[np.uint8]:
-    return array.reshape(-1).view(np.uint8)
+def as_bytes(array: NDArray[Any]) -> NDArray[np.uint8]:
+    """The bytes of an array."""
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8)

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from crossgrid.chip import Chip, presets
-from crossgrid.chip.description.adc import shortfall
 from crossgrid.chip.mapping.strategies import STRATEGIES
+from crossgrid.chip.reports.warnings import lost_bits
 from crossgrid.kernels.backends import BACKENDS as KERNELS
 from crossgrid.kernels.backends import BackendName
 from crossgrid.kernels.card import card
@@ -28,8 +28,8 @@ from ..model.deferred import make_room, require_numbers
 from ..model.filling import Filling
 from ..nn.matrix import AnalogMatrix
 from ..stages.cut import Cut, Stages, cut_model
-from .checkpoint import read_run
 from .emulation import Emulation
+from .manifest import read_run
 from .metrics import check_port
 from .planned import DEFAULT_STRATEGY, MappingOptions, Wanted, knows_reuse, planned
 from .resume import Resume
@@ -40,6 +40,12 @@ else:
     from typing_extensions import Unpack
 
 BACKENDS = ("local", "ray")
+
+
+class GoingOn(MappingOptions, total=False):
+    """Further arguments of ``restore``."""
+
+    stages: Stages | None
 
 
 def emulate(
@@ -70,7 +76,8 @@ def emulate(
         strategy: how the mapper places blocks, see ``crossgrid map``.
         metrics_port: where to serve metrics for Prometheus; a free port if not given.
         timeout_s: how long a tile actor or a stage may take for one answer, or a stage for one micro-batch,
-            before it counts as hanging; a stage's answer may take a second more for each million crosspoints.
+            before it is an error; a stage's answer may take a second more for each million crosspoints. One
+            whose process is stopped for so long is replaced.
         update_delay: steps that pulsed updates are late by, to study asynchronous training; the bits are
             still the same wherever the tiles live. 0: every step's updates are applied before the next.
         device: where the tiles live and compute: "cpu", or "cuda": on the card of this process or, with
@@ -100,6 +107,10 @@ def emulate(
                 one at a time: a layer that comes after another one on a tile is programmed anew, with the
                 noise of that programming, once for all inputs that pass it together (``micro_batch`` of
                 ``infer``). By default every block has devices of its own. For inference layers.
+            kinds: on a chip with several kinds of tiles, which one layers are on, by name or pattern:
+                ``{"*": "coarse", "conv1": "fine", "fc": "digital"}``, the last that matches. Each layer goes
+                through its kind's converters; a layer on digital cores is exact, and nothing programs or ages
+                it. Others are on the chip's own tiles.
 
     Raises:
         ConfigError: no analog layers, a model that does not fit the chip, a plan of another model or chip, an
@@ -109,6 +120,20 @@ def emulate(
         BackendError: Ray is not installed or does not start (on entering).
         PortError: ``metrics_port`` is taken.
     """
+    return _made(
+        model, chip, backend, tiles_per_actor, strategy, metrics_port, timeout_s, update_delay, device,
+        example_input, weights, stages, **mapping,
+    )  # fmt: skip
+
+
+def _made(
+    model: nn.Module, chip: str | os.PathLike[str] | Chip | None, backend: Literal["local", "ray"],
+    tiles_per_actor: int | Literal["auto"] | None, strategy: str, metrics_port: int | None, timeout_s: float,
+    update_delay: int, device: BackendName, example_input: Any,
+    numbers: str | os.PathLike[str] | Resume | None, stages: Stages | None,
+    **mapping: Unpack[MappingOptions],
+) -> Emulation:  # fmt: skip
+    """An emulation of a model whose numbers are its own, in files, or in a saved run."""
     if backend not in BACKENDS:
         raise ConfigError(f"backend = {backend!r} does not exist: {nearest(str(backend), BACKENDS)}")
     if tiles_per_actor is None:
@@ -125,21 +150,31 @@ def emulate(
     if metrics_port is not None:
         check_port(metrics_port)
     layers = require_analog(model)
-    require_numbers(model, given=weights is not None)
-    filling = None if weights is None else Filling(model, weights)
+    filling = None
+    if not isinstance(numbers, Resume):
+        require_numbers(model, given=numbers is not None)
+        filling = None if numbers is None else Filling(model, numbers)
     cut = None if stages is None else _cut(model, stages, backend, device)
     wanted = Wanted.of(strategy, mapping)
     if wanted.reprogram and cut is not None:
         raise ConfigError("reprogram=True does not work with stages, which keep their tiles: leave one out")
     described = wanted.chip(chip)
-    if described is not None and shortfall(described):
-        warnings.warn(f"chip '{described.name}': {shortfall(described)}", stacklevel=2)
     plan = None if described is None else planned(model, layers, described, wanted, example_input)
-    return Emulation(
+    if plan is not None and described is not None:
+        for lost in lost_bits(plan, described):
+            warnings.warn(f"chip '{described.name}': {lost}", stacklevel=3)
+        if wanted.reprogram and any(described.described(k).digital for k in plan.layer_kind.tolist()):
+            raise ConfigError(
+                "reprogram=True is of tiles whose devices are programmed, and some layers are on digital "
+                "cores: give these another kind, or leave reprogram out"
+            )
+    emulation = Emulation(
         model, described, plan, backend, tiles_per_actor, wanted.strategy, metrics_port, timeout_s,
         update_delay, device, reuse_known=knows_reuse(plan, example_input is not None), filling=filling,
         cut=cut, reprogram=wanted.reprogram,
     )  # fmt: skip
+    emulation.resume = numbers if isinstance(numbers, Resume) else None
+    return emulation
 
 
 def _cut(model: nn.Module, stages: Stages, backend: str, device: str) -> Cut:
@@ -196,7 +231,7 @@ def restore(
     timeout_s: float = 60.0,
     device: BackendName = "cpu",
     example_input: Tensor | Sequence[Any] | Mapping[str, Any] | None = None,
-    **mapping: Unpack[MappingOptions],
+    **mapping: Unpack[GoingOn],
 ) -> Emulation:
     """The run that ``emulation.save(directory)`` wrote, as a context manager: it goes on with the same bits.
 
@@ -210,8 +245,8 @@ def restore(
         backend, tiles_per_actor, metrics_port, timeout_s, device: as for ``emulate``; they may differ from
             the run's; a card's results are a processor's up to float32's rounding.
         example_input: as for ``emulate``; a run with strategy "replicated" needs it again.
-        mapping: plan, placement and chips as for ``emulate``; a run on a plan of another mapper needs it
-            again.
+        mapping: stages, plan, placement, chips and kinds as for ``emulate``; a run on a plan of another
+            mapper needs it again. Kinds are the run's by default.
 
     On entering, torch's default generator also goes on where it was. ``batch`` of what is returned is the
     number of batches that ``save`` was given.
@@ -230,13 +265,16 @@ def restore(
     strategy = run["strategy"] if mapping.get("plan") is None else DEFAULT_STRATEGY
     if strategy not in STRATEGIES:
         raise ConfigError(f"{directory}: the run was on a plan of '{strategy}'; give it as plan=")
-    emulation = emulate(
+    if mapping.get("plan") is None and mapping.get("kinds") is None:
+        mapping["kinds"] = run.get("kinds")
+    stages = mapping.pop("stages", None)
+    placed: Any = mapping
+    emulation = _made(
         model, chip, backend, tiles_per_actor, strategy, metrics_port, timeout_s, run["update_delay"], device,
-        example_input=example_input, **mapping,
+        example_input, resume, stages, **placed,
     )  # fmt: skip
     if emulation.plan is not None and emulation.plan.chip_identity != run["chip_identity"]:
         raise ConfigError(f"{directory}: the run was on another chip than '{emulation.plan.chip}' is now")
-    emulation.resume = resume
     return emulation
 
 
@@ -249,7 +287,7 @@ def _take_keys(
         raise ConfigError(f"{directory}: the saved layers are {list(keys)}, the model's are {names}")
     for name, layer in layers:
         if layer.grid.spec.key != keys[name]:
-            layer.analog_tile.grid = TileGrid.local(replace(layer.grid.spec, key=keys[name]))
+            layer.analog_tile.grid = TileGrid.absent(replace(layer.grid.spec, key=keys[name]))
 
 
 def _chip_of(directory: str | os.PathLike[str], name: str | None) -> str | None:

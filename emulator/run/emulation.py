@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import functools
 import math
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
@@ -29,17 +30,18 @@ from ..config.recovery import Recovery
 from ..errors import BackendError
 from ..hosts.executor import Executor, Hosting, LocalExecutor
 from ..hosts.grid import TileGrid
+from ..hosts.interrupts import Uninterrupted
 from ..hosts.moving import move
 from ..hosts.warm import warm_kernels
 from ..model.analog_model import analog_weights, require_analog
 from ..model.filling import Filling, is_in_file, leave_in_file
 from ..model.joining import Criterion, flatten, join
 from ..nn.dropout import addressed, step_key
+from ..nn.hooks.batch_axis import BatchAxis
 from ..nn.hooks.listening import Listener
 from ..nn.hooks.turns import TileTurns
 from ..nn.matrix import AnalogMatrix
 from ..shapes.analog import FirstBatch
-from ..shapes.example import batch_of
 from ..stages.cut import Cut
 from ..stages.orders import Schedule, require_schedule
 from ..summary.summary import analog_summary
@@ -58,7 +60,7 @@ from .pipeline import (
 from .progress import progress_bar
 from .report import RunReport
 from .resume import Resume
-from .specs import spec_of
+from .specs import is_on_cores, leave_cores, spec_of
 
 if TYPE_CHECKING:
     from ..stages.executor import StageExecutor
@@ -94,6 +96,8 @@ class Emulation:
     _turns: TileTurns | None = field(default=None, init=False)
     _owner: int = field(default=0, init=False)  # the process that entered
     _first_batch: FirstBatch | None = field(default=None, init=False)
+    _tiles_at_home: dict[str, TileGrid] = field(default_factory=dict, init=False)  # of layers on cores
+    _axis: BatchAxis | None = field(default=None, init=False)  # which one counts inputs
     _last_samples: list[TileSample] = field(default_factory=list, init=False)
 
     def __enter__(self) -> Emulation:
@@ -105,6 +109,10 @@ class Emulation:
             self.filling.begin(hosts_read=self.backend == "ray", recut=self.plan is not None)
         print(analog_summary(self.model, chip=self.chip).line)
         specs = [spec_of(name, layer, self.plan, self.chip) for name, layer in self._layers]
+        if self.resume is not None and self.cut is not None:  # stages begin with what is in this process
+            for (_, layer), spec in zip(self._layers, specs, strict=True):
+                layer.analog_tile.grid = TileGrid.local(spec)
+            self.resume.load(self)
         homes = [layer.grid for _, layer in self._layers]
         try:
             self.executor, hostings = self._place(specs)
@@ -114,7 +122,7 @@ class Emulation:
                 self.filling.let_hosts_read()
                 self.filling.end()
             self.filling = None if self.cut is None else self.filling
-            if self.resume is not None:
+            if self.resume is not None and self.cut is None:
                 self.resume.load(self)
             if self.reprogram and self.plan is not None:
                 self._turns = TileTurns(self.plan, self._layers)
@@ -127,9 +135,10 @@ class Emulation:
                 layer.analog_tile.grid = home
             self._stop()
             raise
-        self._hook = self.model.register_forward_pre_hook(Listener(self._count_samples), with_kwargs=True)
+        self._axis = BatchAxis(self.model)
+        self._hook = self.model.register_forward_hook(Listener(self._count_samples), with_kwargs=True)
         if self.plan is not None and not self.reuse_known:
-            self._first_batch = FirstBatch(self.model, self._grids(), self._learn_reuse)
+            self._first_batch = FirstBatch(self.model, self._grids(), self._axis, self._learn_reuse)
         self.totals.update_delay = self.update_delay
         self.totals.utilization = self.plan.utilization if self.plan else 1.0
         self.totals.tiles = len({tile.label for spec in specs for tile in spec.tiles})
@@ -235,6 +244,9 @@ class Emulation:
             What the model gives for the whole input, on the CPU: one tensor, or the tuple, mapping or
             dataclass that it gives, joined tensor by tensor (typed as what most give). The model
             computes in evaluation mode; every module's mode is left as it was.
+
+        Raises:
+            ConfigError: no batch, or several parts of inputs whose first dimension is time.
         """
         _require_positive("depth", depth)
         if micro_batch is not None:
@@ -244,8 +256,9 @@ class Emulation:
         total = parts_of(x, micro_batch)
         outputs, sizes = [], []
         try:
-            with progress_bar("inference", total) as advance:
-                for output, samples in self._outputs(micro_batches(x, micro_batch), depth):
+            found = self._outputs(micro_batches(x, micro_batch), depth)
+            with contextlib.closing(found), progress_bar("inference", total) as advance:
+                for output, samples in found:
                     leaves, back = flatten(output)
                     outputs.append(back([v.cpu() if isinstance(v, Tensor) else v for v in leaves]))
                     sizes.append(samples)
@@ -259,10 +272,11 @@ class Emulation:
             raise ConfigError("infer was given no batch; give a tensor or an iterable of at least one batch")
         return join(self.model, outputs, sizes, "micro_batch").value
 
-    def _outputs(self, parts: Iterator[Tensor], depth: int) -> Iterator[tuple[Any, int]]:
+    def _outputs(self, parts: Iterator[Tensor], depth: int) -> Generator[tuple[Any, int], None, None]:
         """The outputs of micro-batches, and how many samples each has."""
         if self.stages is not None:
             return self.stages.infer(parts, depth)
+        parts = parts if self._axis is None else self._axis.parts(parts)
         return infer(self.model, self._grids(), parts, 1 if self._turns is not None else depth)
 
     def train_step(
@@ -295,8 +309,9 @@ class Emulation:
             The loss.
 
         Raises:
-            ConfigError: batch normalisation in training mode with more than one micro-batch; with stages,
-                an optimizer, a dropout, a criterion or tied weights that cannot work in parts.
+            ConfigError: batch normalisation in training mode, or time as the first dimension, with more than
+                one micro-batch; with stages, an optimizer, a dropout, a criterion or tied weights that cannot
+                work in parts.
         """
         _require_positive("micro_batches", micro_batches)
         require_schedule(schedule)
@@ -308,7 +323,7 @@ class Emulation:
         else:
             optimizer.zero_grad()
             with mini_batch(), addressed(self.model, step_key(self.model)):
-                loss = forward_backward(self.model, self._grids(), x, y, criterion, micro_batches)
+                loss = forward_backward(self.model, self._grids(), x, y, criterion, micro_batches, self._axis)
             if max_norm is not None:
                 self.clip_grad_norm_(max_norm)
             optimizer.step()
@@ -337,7 +352,7 @@ class Emulation:
         specs = [layer.grid.spec for _, layer in self._layers]
         return RunReport(
             self.plan, specs, self.tile_samples(), self.chip, self.reuse_known, self.update_delay,
-            self.programmings if self.reprogram else None,
+            self.programmings if self.reprogram else None, self.totals.traffic,
         )  # fmt: skip
 
     def tile_samples(self) -> list[TileSample]:
@@ -383,7 +398,7 @@ class Emulation:
         stages = StageExecutor(
             self.model, cut, specs, self._grids(), weights, self.timeout_s, self.recovery, self.update_delay
         )  # fmt: skip
-        self.stages, self.totals.actors = stages, cut.count
+        self.stages, self.totals.actors, self.totals.traffic = stages, cut.count, stages.traffic
         return stages, stages.hostings
 
     def _move_in(self, specs: list[LayerSpec], hostings: list[Hosting]) -> None:
@@ -395,36 +410,36 @@ class Emulation:
             old = layer.grid
             grid = TileGrid(spec, self.executor, number, hostings[number], copy.copy(old.ticks))
             grid.update_delay = self.update_delay
-            if self.cut is None and not of_hosts:
+            if self.cut is None and not of_hosts and self.resume is None:
                 move(old, grid)
             layer.analog_tile.grid = grid
+            if is_on_cores(spec, old.spec):
+                self._tiles_at_home[spec.name] = old
 
     def _move_out(self) -> None:
         """Bring every tile home; tiles whose process is gone are named, the others still come."""
-        failure: CrossgridError | None = None
         if self.executor is not None:
             self.executor.forgive()
-        for _, layer in self._layers:
-            try:
-                layer.grid.apply_late()
-            except CrossgridError as error:
-                failure = failure or error
-        posted = None if self.executor is None else self.executor.settle()
-        failure = failure or posted
+        failures = [_failure(layer.grid.apply_late) for _, layer in self._layers]
+        failures.append(None if self.executor is None else self.executor.settle())
         with contextlib.suppress(BackendError):  # a dead tile has no counters; the report keeps the last ones
             self.tile_samples()
         if self.stages is not None:
-            self.stages.apply_late()
-            self.stages.trainer.bring_home()
+            failures += [_failure(self.stages.apply_late), _failure(self.stages.trainer.bring_home)]
         for _, layer in self._layers:
             if self.stages is not None:
-                self.stages.leave(layer)
-                continue
-            if is_in_file(layer):
+                failures.append(_failure(functools.partial(self.stages.leave, layer)))
+                if failures[-1] is not None:
+                    layer.analog_tile.grid = TileGrid.local(layer.grid.spec)
+            elif is_in_file(layer):
                 leave_in_file(layer)
-                continue
-            layer.analog_tile.grid, lost = layer.grid.rescue()
-            failure = failure or lost
+            else:
+                layer.analog_tile.grid, lost = layer.grid.rescue()
+                failures.append(lost)
+        for name, layer in self._layers:
+            if name in self._tiles_at_home:
+                leave_cores(layer, self._tiles_at_home.pop(name))
+        failure = next((each for each in failures if each is not None), None)
         if failure is not None:
             raise failure
 
@@ -432,6 +447,8 @@ class Emulation:
         if self._hook is not None:
             self._hook.remove()
             self._hook = None
+        if self._axis is not None:
+            self._axis.stop()
         if self._turns is not None:
             self._turns.stop()
         if self._first_batch is not None:
@@ -442,7 +459,7 @@ class Emulation:
             self._server = None
         if self.executor is not None:
             executor, self.executor, self.stages = self.executor, None, None
-            with contextlib.suppress(KeyboardInterrupt):
+            with contextlib.suppress(KeyboardInterrupt), Uninterrupted():
                 executor.close()
 
     def _learn_reuse(self, reuse: list[int]) -> None:
@@ -452,9 +469,20 @@ class Emulation:
         layers = tuple(replace(shape, reuse=of_layer[shape.name]) for shape in self.plan.layers)
         self.plan, self.reuse_known = replace(self.plan, layers=layers), True
 
-    def _count_samples(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if model.training and torch.is_grad_enabled():
-            self.totals.samples += batch_of(args, kwargs)
+    def _count_samples(
+        self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any
+    ) -> None:
+        if self._axis is not None and model.training and torch.is_grad_enabled():
+            self.totals.samples += self._axis.inputs_of(args, kwargs)
+
+
+def _failure(do: Callable[[], None]) -> CrossgridError | None:
+    """What it fails with."""
+    try:
+        do()
+    except CrossgridError as error:
+        return error
+    return None
 
 
 def _require_positive(name: str, value: Any) -> None:

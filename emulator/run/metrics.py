@@ -16,7 +16,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from crossgrid.kernels.errors import ConfigError
 
 from ..errors import PortError
-from ..hosts.executor import Recovered
+from ..hosts.executor import Recovered, Traffic
 
 #: where a run's metrics are served if the port is free; deploy/prometheus.yml scrapes these
 USUAL_PORTS = range(9464, 9474)
@@ -75,6 +75,7 @@ class RunTotals:
     updates_waiting: int = 0  # of all layers
     counted: float | None = None  # when the tiles' counters were last known, by time.monotonic()
     recovered: Recovered = field(default_factory=Recovered)
+    traffic: Traffic | None = None  # of this process with stages; None: there are none
 
 
 @dataclass(slots=True, eq=False)
@@ -103,6 +104,7 @@ class RunCollector:
             "crossgrid_updates_waiting", "Late updates not applied yet", value=self.totals.updates_waiting
         )
         yield from _of_recovery(self.totals.recovered)
+        yield from _of_traffic(self.totals.traffic)
         if self.totals.progress is not None:
             yield GaugeMetricFamily(
                 "crossgrid_progress_ratio", "Done of the present inference", value=self.totals.progress
@@ -142,6 +144,16 @@ def _of_recovery(recovered: Recovered) -> Iterable[Metric]:
     yield GaugeMetricFamily(
         "crossgrid_recovery_snapshot_bytes", "Snapshots kept of their tiles", value=recovered.snapshot_bytes
     )
+
+
+def _of_traffic(traffic: Traffic | None) -> Iterable[Metric]:
+    if traffic is not None:
+        yield CounterMetricFamily(
+            "crossgrid_driver_sent_bytes", "Letters from this process to stages", value=traffic.sent
+        )
+        yield CounterMetricFamily(
+            "crossgrid_driver_received_bytes", "Letters from stages to it", value=traffic.received
+        )
 
 
 @dataclass(slots=True)

@@ -11,7 +11,7 @@ import contextlib
 import itertools
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence, Sized
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import ContextVar, copy_context
 from dataclasses import dataclass, field
@@ -28,6 +28,7 @@ from ..analog_matrix.weights import AnalogContext
 from ..hosts.grid import TileGrid
 from ..model.joining import Criterion, add_gradients, clip_factor, judge, norm_of, total_norm
 from ..nn.dropout import of_micro_batch
+from ..nn.hooks.batch_axis import BatchAxis
 
 Result = TypeVar("Result")
 
@@ -89,7 +90,7 @@ def micro_batches(x: Tensor | Iterable[Any], micro_batch: int | None) -> Iterato
 
 def infer(
     model: nn.Module, grids: Sequence[TileGrid], parts: Iterable[Tensor], depth: int
-) -> Iterator[tuple[Any, int]]:
+) -> Generator[tuple[Any, int], None, None]:
     """Outputs of micro-batches, and how many samples each has."""
 
     def job(part: Tensor) -> tuple[Any, int]:
@@ -113,11 +114,13 @@ def forward_backward(
     y: Any,
     criterion: Criterion,
     micro_batches: int,
+    axis: BatchAxis | None = None,
 ) -> float:
     """Add the gradients of the loss, micro-batches overlapped; return that loss.
 
     All micro-batches go forward, the criterion sees their joined outputs once, and each goes backward with
-    its part of the gradient. So any criterion is that of the whole batch.
+    its part of the gradient. So any criterion is that of the whole batch. ``axis`` knows
+    whether it may be cut.
     """
     parts = x.chunk(micro_batches)
     refuse_batch_statistics(model, len(parts))
@@ -126,7 +129,8 @@ def forward_backward(
         with of_micro_batch(number):
             return model(part)
 
-    jobs = [partial(ahead, *each) for each in enumerate(parts)]
+    cut = parts if axis is None else axis.parts(parts)
+    jobs = (partial(ahead, *each) for each in enumerate(cut))
     outputs = list(run_pipelined(model, grids, jobs, len(parts)))
     judged = judge(model, outputs, [len(part) for part in parts], criterion, y)
     parameters = [p for p in model.parameters() if p.requires_grad]
@@ -170,7 +174,7 @@ def refuse_batch_statistics(model: nn.Module, micro_batches: int) -> None:
 
 def run_pipelined(
     model: nn.Module, grids: Sequence[TileGrid], jobs: Iterable[Callable[[], Result]], depth: int
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """The jobs' results in order, up to ``depth`` of them in flight; a job is made when its turn comes.
 
     The first job runs alone, to learn how often it reads each layer. Where it draws from torch's generator

@@ -11,6 +11,7 @@ from typing import Any, TypedDict
 from torch import nn
 
 from crossgrid.chip import Chip, LayerShape, MappingPlan, load_chip, map_layers, presets
+from crossgrid.chip.mapping.kinds import Kinds
 from crossgrid.chip.mapping.mapper import PLACEMENTS
 from crossgrid.chip.plan.file import load_plan
 from crossgrid.chip.plan.plan import check_chip
@@ -31,6 +32,7 @@ class MappingOptions(TypedDict, total=False):
     placement: str
     chips: int | None
     reprogram: bool
+    kinds: Kinds | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,7 @@ class Wanted:
     placement: str
     chips: int | None
     reprogram: bool = False
+    kinds: Kinds | None = None
 
     @classmethod
     def of(cls, strategy: str, options: Mapping[str, Any]) -> Wanted:
@@ -54,15 +57,15 @@ class Wanted:
         for name in options:
             if name not in known:
                 raise unknown("argument of emulate", name, known)
-        plan, chips = options.get("plan"), options.get("chips")
+        plan, chips, kinds = options.get("plan"), options.get("chips"), options.get("kinds")
         placement = options.get("placement", PLACEMENTS[0])
         reprogram = options.get("reprogram", False)
         if not isinstance(reprogram, bool):
             raise ConfigError(f"reprogram = {reprogram!r} must be True or False")
         if plan is None:
-            return cls(None, strategy, placement, chips, reprogram)
-        if strategy != DEFAULT_STRATEGY or placement != PLACEMENTS[0] or chips is not None:
-            raise ConfigError("plan= is mapped already: leave out strategy, placement and chips")
+            return cls(None, strategy, placement, chips, reprogram, kinds)
+        if strategy != DEFAULT_STRATEGY or placement != PLACEMENTS[0] or chips is not None or kinds:
+            raise ConfigError("plan= is mapped already: leave out strategy, placement, chips and kinds")
         if isinstance(plan, MappingPlan):
             check_blocks(plan)
             return cls(plan, plan.strategy, plan.placement, plan.chips, reprogram)
@@ -78,8 +81,8 @@ class Wanted:
         if given is not None:
             return load_chip(given if isinstance(given, (str, Chip)) else Path(given))
         if self.plan is None:
-            if self.chips is not None or self.placement != PLACEMENTS[0]:
-                raise ConfigError("chips and placement are of a chip: give chip=, or leave them out")
+            if self.chips is not None or self.placement != PLACEMENTS[0] or self.kinds:
+                raise ConfigError("chips, placement and kinds are of a chip: give chip=, or leave them out")
             if self.reprogram:
                 raise ConfigError("reprogram=True is of a chip's tiles: give chip=, or leave it out")
             return None
@@ -107,8 +110,9 @@ def planned(
         return _adopted(wanted.plan, shapes, traced=example is not None)
     chips = chip.chips if wanted.chips is None else wanted.chips
     return map_layers(
-        shapes.layers, chip, wanted.strategy, chips, placement=wanted.placement, digital=shapes.digital
-    )
+        shapes.layers, chip, wanted.strategy, chips, placement=wanted.placement, digital=shapes.digital,
+        kinds=wanted.kinds,
+    )  # fmt: skip
 
 
 def _adopted(plan: MappingPlan, shapes: ModelShapes, traced: bool) -> MappingPlan:

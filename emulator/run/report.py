@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 
@@ -20,6 +21,7 @@ from crossgrid.chip.reports.names import Name
 from crossgrid.chip.reports.tables import layer_table, mapping_table
 
 from ..config.rpu import update_of
+from ..hosts.executor import Traffic
 from ..tiles.layer_spec import LayerSpec
 from .metrics import TileSample, busy_share, waiting_share
 
@@ -50,6 +52,7 @@ class RunReport:
     reuse_known: bool = True  # whether the plan knows how often an input passes through each layer
     update_delay: int = 0  # steps that pulsed updates are late by
     programmings: Mapping[str, int] | None = None  # of each layer; None: as often as the plan's rounds say
+    traffic: Traffic | None = None  # of the driver with stages
 
     def __str__(self) -> str:
         return self._recorded().export_text()
@@ -80,19 +83,32 @@ class RunReport:
         the plan has for the inputs that passed. None without a chip."""
         if self.plan is None or self.chip is None:
             return None
-        total = Events(pulse=sum(counters["pulses"] for _, counters in self.samples))
-        for backward, counted in ((False, ("forward_count", "retries")), (True, ("backward_count",))):
-            each = layer_events(self.plan, self.chip, backward)
-            for events, inputs in zip(each, self._inputs(self.plan, counted), strict=True):
-                total = total + events * inputs
-        passed = self._inputs(self.plan, ("forward_count",))
-        moved = traffic_events(traffic_of(self.plan, self.chip))
-        for events, inputs in zip(moved, passed, strict=True):
-            total = total + events * inputs
-        if self.programmings is not None:
-            programmed = sum(self.programmings[layer.name] * layer.weights for layer in self.plan.layers)
-            total = replace(total, program_weight=float(programmed))
-        return total + Events(static_ns=max(passed, default=0.0) * cost_of(self.plan, self.chip).interval_ns)
+        kinds = self._events_by_kind(self.plan, self.chip)
+        return replace(sum(kinds[1:], kinds[0]), static_ns=kinds[0].static_ns)  # for all at the same time
+
+    def _events_by_kind(self, plan: MappingPlan, chip: Chip) -> list[Events]:
+        """For each kind of tile what its parts did, its own first."""
+        pulsed = {layer.name: 0.0 for layer in plan.layers}
+        for labels, counters in self.samples:
+            pulsed[labels["layer"]] += counters["pulses"]
+        counted = (
+            (layer_events(plan, chip), self._inputs(plan, ("forward_count", "retries"))),
+            (layer_events(plan, chip, backward=True), self._inputs(plan, ("backward_count",))),
+            (traffic_events(traffic_of(plan, chip)), self._inputs(plan, ("forward_count",))),
+        )
+        time_ns = max(counted[-1][1], default=0.0) * cost_of(plan, chip).interval_ns
+        found = []
+        for kind in range(len(chip.kind_names)):
+            layers = np.flatnonzero(plan.layer_kind == kind).tolist()
+            total = Events(pulse=sum(pulsed[plan.layers[k].name] for k in layers))
+            for each, inputs in counted:
+                total = sum((each[k] * inputs[k] for k in layers), total)
+            if self.programmings is not None:
+                often = self.programmings
+                programmed = sum(often[plan.layers[k].name] * plan.layers[k].weights for k in layers)
+                total = replace(total, program_weight=float(programmed))
+            found.append(total + Events(static_ns=time_ns))
+        return found
 
     def _inputs(self, plan: MappingPlan, counted: Sequence[str]) -> list[float]:
         """For each layer how many inputs its tiles' counters are worth."""
@@ -125,7 +141,10 @@ class RunReport:
         table = Table(title=f"energy on {self.chip.name}, from counted events")
         table.add_column("part")
         table.add_column("µJ", justify="right")
-        parts = energy_by_part(self.chip, events, self.plan.chips_used)
+        parts: dict[str, float] = defaultdict(float)
+        for kind, each in enumerate(self._events_by_kind(self.plan, self.chip)):
+            for part, energy_pj in energy_by_part(self.chip, each, self.plan.chips_used, kind).items():
+                parts[part] += energy_pj
         for part, energy_pj in sorted(parts.items(), key=lambda item: -item[1]):
             table.add_row(part, f"{energy_pj / 1e6:,.3f}")
         table.add_row("total", f"{sum(parts.values()) / 1e6:,.3f}")
@@ -144,6 +163,11 @@ class RunReport:
         for layer, counters in totals.items():
             seconds = sum(counters[f"{part}_seconds"] for part in ("forward", "backward", "update"))
             table.add_row(Name(layer), *(f"{counters[name]:,.0f}" for name in COUNTED), f"{seconds:.2f}")
+        if self.traffic is not None:
+            table.caption = (
+                f"{self.traffic.sent:,} bytes went from this process to the stages, "
+                f"{self.traffic.received:,} came back"
+            )
         return table
 
     def occupancy(self) -> Table | None:

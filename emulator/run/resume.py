@@ -15,7 +15,7 @@ from torch import Tensor
 
 from crossgrid.kernels.errors import ConfigError, CrossgridError
 
-from .checkpoint import Saved
+from .manifest import Saved
 
 if TYPE_CHECKING:
     from .emulation import Emulation
@@ -87,9 +87,12 @@ class Resume:
 
     def _require_types(self, emulation: Emulation) -> None:
         """An error where a tensor was of another type: torch would convert it, to other numbers."""
-        for name, present in emulation.model.state_dict(keep_vars=True).items():
+        model = emulation.model
+        for name, present in (
+            *model.named_parameters(remove_duplicate=False), *model.named_buffers(remove_duplicate=False),
+        ):  # fmt: skip
             was = self.saved.model.get(name)
-            if was is not None and was.dtype is not present.dtype:
+            if isinstance(was, Tensor) and was.dtype is not present.dtype:
                 raise ConfigError(
                     f"{self.saved.directory}: {name} was saved as {was.dtype}, the model's is "
                     f"{present.dtype}; convert the model before"

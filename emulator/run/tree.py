@@ -9,18 +9,24 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgpack
 from torch import Tensor
 
 from crossgrid.kernels.errors import ConfigError
 
+from ..disk.folder import BODY_BYTES
+from ..nn.state import SavedTiles, StoredTensor
+
+#: what stands in a tree by its number: a tensor, one that another process wrote, the state of a matrix' tiles
+Leaf: TypeAlias = Tensor | StoredTensor | SavedTiles
+
 #: msgpack's codes of a tensor, which holds its number, and of a tuple, which holds its values
 TENSOR, TUPLE = 1, 2
 
-#: the most that a tree may have: its bytes, and the mappings, lists and tuples in it
-TREE_BYTES, CONTAINERS = 1 << 22, 1 << 17
+#: the most mappings, lists and tuples that a tree may have
+CONTAINERS = 1 << 17
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,23 +36,23 @@ class Number:
     number: int
 
 
-def pack_tree(tree: Any, tensors: list[Tensor]) -> bytes:
+def pack_tree(tree: Any, tensors: list[Leaf]) -> bytes:
     """``tree`` in msgpack; its tensors are added to ``tensors``.
 
     Raises:
         ConfigError: it holds something else, or too much.
     """
     data: bytes = msgpack.packb(_numbered(tree, tensors))
-    if len(data) > TREE_BYTES:
+    if len(data) > BODY_BYTES:
         raise ConfigError(
-            f"{len(data)} bytes of plain values are too many to save, at most {TREE_BYTES} are; keep long "
+            f"{len(data)} bytes of plain values are too many to save, at most {BODY_BYTES} are; keep long "
             "lists out of the state_dict, or make tensors of them"
         )
     return data
 
 
-def _numbered(tree: Any, tensors: list[Tensor]) -> Any:
-    if isinstance(tree, Tensor):
+def _numbered(tree: Any, tensors: list[Leaf]) -> Any:
+    if isinstance(tree, (Tensor, SavedTiles, StoredTensor)):
         tensors.append(tree)
         return msgpack.ExtType(TENSOR, (len(tensors) - 1).to_bytes(4, "big"))
     if isinstance(tree, Mapping):
@@ -66,8 +72,8 @@ def unpack_tree(data: bytes | memoryview) -> Any:
     Raises:
         ValueError: these are other bytes, or more than there may be; little memory was taken for them.
     """
-    if len(data) > TREE_BYTES:
-        raise ValueError(f"{len(data)} bytes of plain values, at most {TREE_BYTES} are read")
+    if len(data) > BODY_BYTES:
+        raise ValueError(f"{len(data)} bytes of plain values, at most {BODY_BYTES} are read")
     try:
         return _Reader().read(data)
     except (msgpack.UnpackException, RecursionError, TypeError, OverflowError, KeyError) as error:

@@ -6,8 +6,9 @@ import html
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from crossgrid.chip.files.pictures import picture_format
+
 from ..sweep.alone import ALL
-from ..sweep.plot import check_picture
 
 if TYPE_CHECKING:
     from .sensitivity import Sensitivity
@@ -23,7 +24,7 @@ def draw(found: Sensitivity, path: Path) -> Path:
     """Write the picture; the format is the name's ending."""
     from matplotlib.figure import Figure
 
-    check_picture(path)
+    form = picture_format(path)
     layers, causes = [*found.layers, ALL], found.causes
     step = 0.8 / len(causes)
     height = max(3.0, 0.18 * len(layers) * len(causes) + 1.2)
@@ -40,7 +41,7 @@ def draw(found: Sensitivity, path: Path) -> Path:
     axes.set_xlabel(f"accuracy lost, % of {found.samples} inputs")
     axes.grid(axis="x", alpha=0.25)
     axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0), title="cause, alone")
-    figure.savefig(path, dpi=150)
+    figure.savefig(path, dpi=150, format=form)
     return path
 
 

@@ -20,7 +20,7 @@ from ..sweep.study import Study, study_of
 from ..sweep.sweep import computed
 
 #: a study before its layers are known
-_UNKNOWN = {"layer": [NONE], "cause": ["adc"]}
+UNKNOWN = {"layer": [NONE], "cause": ["adc"]}
 
 
 @dataclass(frozen=True)
@@ -133,9 +133,9 @@ def sensitivity(
     Raises:
         ConfigError: as for ``sweep``; a layer or cause that does not exist, a parameter with several values.
     """
-    data = _fixed(study_of(study), settings or {})
+    data = fixed(study_of(study), settings or {})
     asked = _causes(data, causes)
-    probe = Study(**{**data, "parameters": {**data["parameters"], **_UNKNOWN}})
+    probe = Study(**{**data, "parameters": {**data["parameters"], **UNKNOWN}})
     bench = Bench(probe)
     names = bench.layers()
     for name in () if layers is None else _texts("layers", layers):
@@ -151,18 +151,18 @@ def sensitivity(
     return Sensitivity(done, tuple(chosen), asked, len(bench.load()[3]))
 
 
-def _fixed(data: dict[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+def fixed(data: dict[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
     """A study's fields with one value for each parameter, none of them a layer or a cause."""
     given = data.get("parameters") or {}
     if not isinstance(given, Mapping):
         raise ConfigError(f"parameters = {given!r} must be a mapping of paths to values")
-    parameters: dict[str, Any] = {name: v for name, v in given.items() if name not in _UNKNOWN}
+    parameters: dict[str, Any] = {name: v for name, v in given.items() if name not in UNKNOWN}
     own = {name: value for name, value in data.items() if name not in ("layer", "cause", "sampler")}
     for name, value in settings.items():
-        if name in Study.__dataclass_fields__ and name not in ("parameters", "sampler", *_UNKNOWN):
+        if name in Study.__dataclass_fields__ and name not in ("parameters", "sampler", *UNKNOWN):
             own[name] = value
             parameters.pop(name, None)
-        elif name.partition(".")[0] in _UNKNOWN:
+        elif name.partition(".")[0] in UNKNOWN:
             raise ConfigError(f"'{name}' is what a sensitivity varies; give layers and causes instead")
         else:
             parameters[name] = _labelled(given.get(name), value)

@@ -22,10 +22,11 @@ from ..hosts.grid import TileGrid
 from ..nn.base import AnalogLayer
 from ..nn.convolution.conv import AnalogConv1d, AnalogConv2d, AnalogConv3d
 from ..nn.experts.experts import AnalogExperts
+from ..nn.hooks.batch_axis import BatchAxis
 from ..nn.hooks.listening import Listener
 from ..nn.matrix import AnalogMatrix
 from .counting import ModelShapes, named_only
-from .example import batch_of, example_of, tensors_of
+from .example import example_of, tensors_of
 from .experts import Experts, standing_in
 from .matrices import geometry_of
 from .tracing import Reading, Trace
@@ -50,7 +51,7 @@ def traced_shapes(model: nn.Module, layers: Layers, example: Any) -> ModelShapes
     inputs = example_of(model, example, "meta" if on_meta else None)
     watcher = _Watcher(inputs.tensors)
     try:
-        with _undisturbed(model), contextlib.ExitStack() as stack, torch.no_grad():
+        with _undisturbed(model), BatchAxis(model) as axis, contextlib.ExitStack() as stack, torch.no_grad():
             for name, layer in layers:
                 stack.enter_context(watcher.watching(name, layer))
             for name, module in model.named_modules():
@@ -67,7 +68,7 @@ def traced_shapes(model: nn.Module, layers: Layers, example: Any) -> ModelShapes
             f"({type(error).__name__}: {' '.join(str(error).split())}); give one batch as the model "
             "takes it, or leave it out"
         ) from error
-    batch = inputs.batch
+    batch = axis.inputs(inputs.tensors[0])
     unseen = (layer.grid.spec.shape(name) for name, layer in layers if name not in watcher.seen)
     seen = (watcher.shape(key, batch) for key in watcher.vectors)
     return ModelShapes((*seen, *unseen), watcher.trace.digital.found(batch))
@@ -176,9 +177,10 @@ class FirstBatch:
     """Learns how often an input passes through each layer from the first batch that a run sees."""
 
     def __init__(
-        self, model: nn.Module, grids: Sequence[TileGrid], learned: Callable[[list[int]], None]
-    ) -> None:
-        self._grids, self._learned = grids, learned
+        self, model: nn.Module, grids: Sequence[TileGrid], axis: BatchAxis,
+        learned: Callable[[list[int]], None],
+    ) -> None:  # fmt: skip
+        self._grids, self._axis, self._learned = grids, axis, learned
         self._before: list[int] = []
         self._handles = [
             model.register_forward_pre_hook(Listener(self._start)),
@@ -189,7 +191,7 @@ class FirstBatch:
         self._before = [grid.ticks.forward for grid in self._grids]
 
     def _end(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
-        batch = batch_of(args, kwargs)
+        batch = self._axis.inputs_of(args, kwargs)
         if not batch:
             return
         self.stop()

@@ -15,7 +15,6 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import flop_registry
 from torch.utils.hooks import RemovableHandle
 
 from crossgrid.chip import LayerShape
@@ -93,6 +92,8 @@ class DigitalCount:
         made = sum(tensor.numel() for tensor in _tensors(result))
         moved = made + sum(tensor.numel() for tensor in read)
         weights = sum(self._parameters.pop(_memory(tensor), 0) for tensor in read)
+        from torch.utils.flop_counter import flop_registry  # loads Triton, where it is installed
+
         if func.overloadpacket in flop_registry:
             macs = flop_registry[func.overloadpacket](*args, **kwargs, out_val=result) / 2
             kind = "convolution" if "convolution" in operation else "matrix product"

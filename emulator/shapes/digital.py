@@ -20,6 +20,7 @@ from crossgrid.chip import LayerShape
 from crossgrid.kernels.errors import ConfigError
 
 from ..model.kinds import EXPERTS, TRANSPOSED, kind_of, placed_layers
+from ..nn.hooks.batch_axis import BatchAxis
 from .attempts import attempt, on_meta_or_else
 from .counting import ModelShapes, named_only
 from .example import example_of, tensors_of
@@ -90,12 +91,13 @@ def _traced(model: nn.Module, example: Any) -> ModelShapes:
         layers = list(placed_layers(model))
         return _watched(model, layers, inputs.tensors, run), layers
 
-    watcher, layers = attempt(
-        lambda: on_meta_or_else(watched), f"an example of shape {inputs.shapes} fails",
-        "give one batch as the model takes it; where the model's path depends on numbers, which are not "
-        "computed here, return the model alone",
-    )  # fmt: skip
-    batch = inputs.batch
+    with BatchAxis(model) as axis:
+        watcher, layers = attempt(
+            lambda: on_meta_or_else(watched), f"an example of shape {inputs.shapes} fails",
+            "give one batch as the model takes it; where the model's path depends on numbers, which are not "
+            "computed here, return the model alone",
+        )  # fmt: skip
+    batch = axis.inputs(inputs.tensors[0])
     missed = [
         _per_input(shape, batch)
         for name, module in layers

@@ -18,7 +18,7 @@ from .attempts import attempt
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """What a model is called with; the first dimension of the first tensor counts inputs."""
+    """What a model is called with; a dimension of the first tensor counts inputs (``batch_axis``)."""
 
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
@@ -27,11 +27,6 @@ class Example:
     def tensors(self) -> list[Tensor]:
         """Every tensor in it, those by name last."""
         return tensors_of((self.args, self.kwargs))
-
-    @property
-    def batch(self) -> int:
-        """How many inputs it holds."""
-        return int(self.tensors[0].shape[0])
 
     @property
     def shapes(self) -> str:
@@ -76,14 +71,6 @@ def _moved(part: Any, device: str | None) -> Any:
 def tensors_of(tree: Any) -> list[Tensor]:
     """The tensors in a tree of tuples, lists and mappings."""
     return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)]
-
-
-def batch_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:
-    """How many inputs a call's first tensor holds, by place or by name; 0 where there is none."""
-    first = args[0] if args and isinstance(args[0], Tensor) else None  # each step of a training asks
-    for tensor in tensors_of((args, kwargs)) if first is None else (first,):
-        return int(tensor.shape[0]) if tensor.dim() else 0
-    return 0
 
 
 def _parts(given: Any, device: str | None) -> tuple[Any, ...]:

@@ -6,12 +6,15 @@ before and leaves through another one to the next.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, replace
+from itertools import groupby, repeat
+from operator import add, sub
 from typing import Any
 
-import numba
+import numpy as np
 import ray
 import torch
 from ray import cloudpickle
@@ -30,14 +33,38 @@ from ..tiles.layer import HostedLayer
 from ..tiles.layer_spec import LayerSpec
 from ..tiles.messages import Message
 from .cut import Cut
-from .links import Links
-from .optimizers import Options, States
-from .packing import packed
+from .links import Abandoned, Links
+from .optimizers import States
+from .packing import SavedStage, packed, saved_stage
 from .passing import Passages
-from .training import INPUT, Passed, StageTraining, Step
+from .training import INPUT, Passed, StageTraining
 
 #: of layers, by their numbers, what every read moves: the logical time, and running averages of inputs
 Clocks = dict[int, tuple[tuple[int, ...], list[Floats]]]
+
+#: how clocks have moved since they were told last: in the layers' order of how many in a row by how much, and
+#: the averages of those where they are others
+Moves = tuple[list[tuple[int, tuple[int, ...]]], dict[int, list[Floats]]]
+
+
+def moves_of(before: Clocks, after: Clocks) -> Moves:
+    """What ``moved`` makes ``after`` of ``before`` by; as a rule the same however many layers there are."""
+    steps = (tuple(map(sub, ticks, before[layer][0])) for layer, (ticks, _) in after.items())
+    averages = {
+        layer: found
+        for layer, (_, found) in after.items()
+        if not all(map(np.array_equal, found, before[layer][1]))
+    }
+    return [(len([*alike]), step) for step, alike in groupby(steps)], averages
+
+
+def moved(before: Clocks, moves: Moves) -> Clocks:
+    """The clocks that have moved so since ``before``."""
+    steps = (step for count, each in moves[0] for step in repeat(each, count))
+    return {
+        layer: (tuple(map(add, ticks, step)), moves[1].get(layer, averages))
+        for (layer, (ticks, averages)), step in zip(before.items(), steps, strict=True)
+    }
 
 
 class StageActor:
@@ -45,6 +72,8 @@ class StageActor:
 
     def __init__(self, stage: int, threads: int, directory: str | None) -> None:
         """Listen in ``directory`` on the driver's node, or, without one, on this node's address."""
+        import numba  # here: the driver knows this class and computes nothing
+
         torch.set_num_threads(threads)
         numba.set_num_threads(min(threads, numba.get_num_threads()))
         self.stage, self.links = stage, Links(stage, directory)
@@ -82,15 +111,22 @@ class StageActor:
         """Send what this stage makes to the next stage or the driver, and gradients to the stage before."""
         self.links.connect(onwards, backwards)
 
-    def infer(self, number: int, batches: int, wanted: Sequence[str]) -> Clocks:
-        """Let the micro-batches of a round through, hand on what is ``wanted``; the clocks afterwards.
+    def infer(self, told: tuple[int, int, Sequence[str]]) -> Moves | None:
+        """Let the micro-batches of a round through, and hand on what is wanted; how the clocks have moved.
+
+        None where the round was given up, which nobody waits for.
 
         Raises:
-            Abandoned: another stage died or failed.
-            CrossgridError: this one did.
+            CrossgridError: this stage failed.
         """
+        number, batches, wanted = told  # in one piece: Ray has some 100 bytes for each argument
+        with contextlib.suppress(Abandoned):
+            self.links.begin(number)
+            return self._infer(batches, wanted)
+        return None
+
+    def _infer(self, batches: int, wanted: Sequence[str]) -> Moves:
         self.model.eval()
-        self.links.begin(number)
         for batch in range(batches):
             received = self.links.take(batch).tensors()
             x = received.pop(INPUT)
@@ -101,26 +137,30 @@ class StageActor:
             else:
                 made = {INPUT: x, **found}
             self.links.give(batch, made)
-        return self.clocks()
+        return self._moves()
 
-    def train(self, number: int, step: Step) -> tuple[Passed, Clocks]:
-        """Let the micro-batches of a training step go forward and backward; the layers' clocks afterwards.
+    def train(self, told: tuple[int, Any]) -> Passed | None:
+        """Let the micro-batches of a training step go forward and backward.
+
+        None where the step was given up, which nobody waits for.
 
         Raises:
-            Abandoned: another stage died or failed.
-            CrossgridError: this one did.
+            CrossgridError: this stage failed.
         """
-        self.links.begin(number)
-        return self.training.pass_through(step, self.links), self.clocks()
+        number, step = told
+        with contextlib.suppress(Abandoned):
+            self.links.begin(number)
+            return self.training.pass_through(self.training.step_of(*step), self.links)
+        return None
 
     def of_training(self, what: str, *arguments: Any) -> Any:
         """What ``StageTraining.what`` gives."""
         return getattr(self.training, what)(*arguments)
 
-    def update(self, number: int, options: tuple[Options, ...]) -> Clocks:
-        """Let an optimizer move the stage's parameters; the layers' clocks afterwards."""
-        self.training.step(number, options)
-        return self.clocks()
+    def update(self, told: tuple[int, bytes | None]) -> Moves:
+        """Let an optimizer move the stage's parameters; how the clocks have moved in the whole step."""
+        self.training.step(*told)
+        return self._moves()
 
     def snapshot(self) -> tuple[bytes, States]:
         """What ``load`` goes on from: this stage's part of the model, and its optimizers' states."""
@@ -132,18 +172,35 @@ class StageActor:
             self.passages.install()
         return part, self.training.states()
 
+    def save(self, directory: str, sign: str, optimizer: int | None) -> SavedStage | None:
+        """Write what is this stage's into a saved run; None where it sees another folder under that name."""
+        states = {} if optimizer is None else self.training.state(optimizer)
+        fleeting = {
+            f"{path}.{name}".lstrip(".")
+            for path, module in self.model.named_modules()
+            for name in module._non_persistent_buffers_set
+        }
+        numbers = self.training.numbers(learnt=False)
+        kept = {name: tensor for name, tensor in numbers.items() if name not in fleeting}
+        return saved_stage(self.layers, kept, states, directory, sign, self.stage)
+
     def clocks(self) -> Clocks:
         """The logical time of each layer, and its tiles' running averages."""
-        return {
+        self._told = {
             number: (astuple(matrix.grid.ticks), _hosted(matrix).averages())
             for number, matrix in self.layers.items()
         }
+        return self._told
+
+    def _moves(self) -> Moves:
+        return moves_of(self._told, self.clocks())
 
     def set_clocks(self, clocks: Clocks) -> None:
         """Let the layers go on at that time."""
         for number, (ticks, averages) in clocks.items():
             self.layers[number].grid.ticks = Ticks(*ticks)
             _hosted(self.layers[number]).set_averages(averages)
+        self._told = clocks
 
     def program(self, layers: Sequence[int]) -> Clocks:
         """Write the weights of layers to their devices; the clocks afterwards."""
@@ -162,6 +219,12 @@ class StageActor:
         for number in layers:
             self.layers[number].drift(seconds)
         return self.clocks()
+
+    def bring(self, layers: Sequence[int]) -> None:
+        """Let the tiles of layers hold what an inference puts there; it has read them, and this does not."""
+        self.model.eval()
+        for number in layers:
+            self.layers[number].bring()
 
     def weights(self, layer: int) -> Floats:
         """What a layer multiplies by, [out, in]."""

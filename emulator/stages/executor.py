@@ -9,15 +9,14 @@ again, told the same, and the round of micro-batches that was under way begins a
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import time
-from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import ray
+import torch
 import zmq
 from torch import Tensor, nn
 
@@ -26,10 +25,10 @@ from crossgrid.kernels.errors import ConfigError, CrossgridError
 from ..actors.directory import RunDirectory
 from ..actors.launch import start_ray, wait_until_gone
 from ..actors.lent import Lent
-from ..actors.wire import Letter, receive, send
+from ..actors.wire import Letter, bytes_of, decode, receive_frames, send
 from ..config.recovery import Recovery
 from ..errors import BackendError, ProtocolError, TileError
-from ..hosts.executor import Answered, Hosting, Keeper, Recovered
+from ..hosts.executor import HERE, Addition, Answered, Hosting, Keeper, Recovered, Traffic
 from ..hosts.grid import TileGrid
 from ..hosts.interrupts import Uninterrupted
 from ..model.joining import flatten
@@ -38,17 +37,18 @@ from ..nn.matrix import AnalogMatrix
 from ..tiles.bank import Floats
 from ..tiles.layer_spec import LayerSpec
 from ..tiles.messages import Answer, Message, ReadState, ReadWeights, Stats
+from .actor import moved
 from .cut import Cut
-from .launch import STEP, Stage, StageGone, StageLauncher, answers, given
-from .letters import LETTERS, Abandon, Values
+from .launch import Stage, StageGone, StageLauncher, answers, given, require_pace
+from .links import LETTERS, Abandon, Values
+from .packing import SavedStage
 from .passing import Passages
+from .revival import Revival, unsure_within
 from .trainer import StageTrainer
 from .training import INPUT
 
-LOG = logging.getLogger("crossgrid")
-
-#: seconds that the driver listens before it looks whether the stages live
-LOOK_SECONDS = 0.02
+#: seconds that the driver listens before it looks whether the stages live, a millisecond of a processor
+LOOK_SECONDS = 0.1
 
 #: micro-batches of a round: what is computed again at most where a stage dies
 ROUND = 64
@@ -75,14 +75,14 @@ class StageExecutor:
         self.model, self.cut, self.brings_home = model, cut, weights is None
         self.timeout_s, self.recovery = timeout_s, recovery
         self.owner, self.owns_ray = os.getpid(), not ray.is_initialized()
-        self.recovered = Recovered()
+        self.recovered, self.traffic = Recovered(), Traffic()
         self.keeper: Keeper | None = self
         self.round, self.known, self.busy = 0, dict[Any, Any](), False
         self.wanted: dict[bool, tuple[tuple[str, ...], ...]] = {}  # what stages hand on, training or not
         self.stages: list[Stage] = []
         self.directory = RunDirectory()
         self.launcher = StageLauncher(cut, weights, self.directory.path, update_delay, timeout_s)
-        self.trainer = StageTrainer(self)
+        self.trainer, self.revival = StageTrainer(self), Revival(self)
         self.lent = Lent()
         try:
             if self.owns_ray:
@@ -114,20 +114,20 @@ class StageExecutor:
     def _tell(self, layers: Sequence[int], what: str, *more: Any) -> None:
         """Let the stages of ``layers`` do what changes their devices, side by side; remember it."""
         while True:
-            asked = []
-            for stage in self.stages:
-                own = [k for k in stage.layers if k in layers]
-                if own:
-                    asked.append((stage, (own, *more), getattr(stage.actor, what).remote(own, *more)))
-            try:
-                clocks = answers([(stage, promise) for stage, _, promise in asked], self.timeout_s)
-            except StageGone:
-                self.revive(also=[stage for stage, *_ in asked])  # those that live may have done it
-                continue
-            for (stage, arguments, _), after in zip(asked, clocks, strict=True):
-                stage.told.append((stage.clocks, what, arguments))
-                stage.clocks = after
-            return
+            self.revival.settle()
+            asked = [
+                (stage, own, getattr(stage.actor, what))
+                for stage in self.stages
+                if (own := [k for k in stage.layers if k in layers])
+            ]
+            with contextlib.suppress(StageGone), unsure_within(stage for stage, *_ in asked):
+                promises = [(stage, method.remote(own, *more)) for stage, own, method in asked]
+                clocks = answers(promises, self.timeout_s)
+                with Uninterrupted():
+                    for (stage, own, _), after in zip(asked, clocks, strict=True):
+                        stage.told.append((stage.clocks, what, (own, *more)))
+                        stage.clocks = after
+                return
 
     def program(self, layers: Sequence[int]) -> None:
         """Write the trained weights of layers to their devices."""
@@ -152,6 +152,21 @@ class StageExecutor:
         found: tuple[dict[str, Any], dict[str, Any]] = self._ask(layer, "changing", layer)
         return found
 
+    def save(self, directory: str, sign: str, optimizer: torch.optim.Optimizer | None) -> SavedStage | None:
+        """Let each stage write what is its own into a saved run, with an optimizer's state of it.
+
+        None where a stage sees another folder under that name.
+        """
+        number = None if optimizer is None else self.trainer.number_of(optimizer)
+        found = SavedStage({}, {}, {})
+        for stage, saved in enumerate(self.ask_all("save", directory, sign, number)):
+            if saved is None:
+                return None
+            found.tiles |= saved.tiles
+            found.numbers |= {n: v for n, v in saved.numbers.items() if self.trainer.is_owner(n, stage)}
+            found.states |= {n: v for n, v in saved.states.items() if self.trainer.is_owner(n, stage)}
+        return found
+
     def leave(self, matrix: AnalogMatrix) -> None:
         """Bring the tiles of a matrix home; of a model whose numbers are in files those that learnt."""
         grid = matrix.grid
@@ -166,12 +181,12 @@ class StageExecutor:
     def _ask(self, layer: int, what: str, *arguments: Any) -> Any:
         """What the stage of a layer answers."""
         while True:
+            self.revival.settle()
             stage = self.stage_of_layer[layer]
-            try:
+            with contextlib.suppress(StageGone):
                 promise = getattr(stage.actor, what).remote(*arguments)
                 return answers([(stage, promise)], self.timeout_s)[0]
-            except StageGone:
-                self.revive()
+            self.revival.revive()
 
     def submit(self, host: int, message: Message[Answer], wanted: bool = True) -> Answered[Answer]:
         """Ask the tiles of a layer.
@@ -189,7 +204,7 @@ class StageExecutor:
             raise TileError("the stages are busy with micro-batches; ask again when infer is done")
         return Answered(self._ask(message.layer, "ask", message.layer, message))
 
-    def infer(self, parts: Iterator[Tensor], depth: int) -> Iterator[tuple[Any, int]]:
+    def infer(self, parts: Iterator[Tensor], depth: int) -> Generator[tuple[Any, int], None, None]:
         """The model's outputs of micro-batches, in order, and how many samples each has."""
         while True:
             batch = [part for part, _ in zip(parts, range(ROUND), strict=False)]
@@ -237,50 +252,63 @@ class StageExecutor:
 
     def _round(self, parts: Sequence[Tensor], depth: int, skip: int) -> Iterator[dict[str, Tensor]]:
         """The outputs of micro-batches from ``skip`` on; fewer where a stage died and was replaced."""
-        self.round, self.busy = self.round + 1, True
+        self.revival.settle()
         wanted = (*self.wanted[self.model.training], ())
-        promises = {
-            s.number: s.actor.infer.remote(self.round, len(parts), wanted[s.number]) for s in self.stages
-        }
+        promises: dict[int, Any] = {}
         sent = got = 0
-        heard = time.monotonic()
         try:
+            with Uninterrupted():
+                self.begin_round()
+                for s in self.stages:
+                    promises[s.number] = s.actor.infer.remote((self.round, len(parts), wanted[s.number]))
+            heard = time.monotonic()
             while got < len(parts):
                 while sent < min(len(parts), got + depth + self.cut.count - 1):
                     values = Values.of(self.round, sent, {INPUT: parts[sent]})
                     with Uninterrupted():
-                        send(self.stages[0].socket, Letter(values, sent, False))
+                        self.traffic.sent += send(self.stages[0].socket, Letter(values, sent, False))
                     sent += 1
                 found = self._receive()
                 if found is None:
                     self._look(promises)
-                    if time.monotonic() - heard > self.timeout_s:
-                        self.require_stopped(promises, f"gave nothing for {self.timeout_s:g} s")
-                        raise StageGone
+                    self.require_pace(heard, self.timeout_s, f"gave nothing for {self.timeout_s:g} s")
                     continue
-                heard = time.monotonic()
                 if found.batch != got:
                     raise ProtocolError(f"the stages gave micro-batch {found.batch} where {got} is next")
                 got += 1
                 if got > skip:
                     yield found.tensors()
+                heard = time.monotonic()
             ended = answers([(s, promises[s.number]) for s in self.stages], self.timeout_s)
-            for stage, clocks in zip(self.stages, ended, strict=True):
-                stage.clocks = clocks
-            promises.clear()
+            with Uninterrupted():
+                for stage, moves in zip(self.stages, ended, strict=True):
+                    stage.note_reads(moved(stage.clocks, moves))
+                promises.clear()
         except StageGone:
             self.give_up(promises)
-            self.revive()
+            self.revival.revive()
         finally:
-            self.give_up(promises)
+            self.give_up(promises)  # of an inference nothing stays but the clocks
             self.busy = False
+
+    def begin_round(self) -> None:
+        """From now on the stages are in the middle of something."""
+        self.round, self.busy = self.round + 1, True
+        self.mark_unsure()
+
+    def mark_unsure(self) -> None:
+        """Nobody knows what the stages have done: they are brought back before the next thing is asked."""
+        for stage in self.stages:
+            stage.sure = False
 
     def _receive(self) -> Values | None:
         """What the last stage gave, of this round."""
         if not self.launcher.replies.poll(int(LOOK_SECONDS * 1e3)):
             return None
         with Uninterrupted():
-            content = receive(self.launcher.replies, LETTERS, self.lent).content
+            frames = receive_frames(self.launcher.replies, self.lent)
+        self.traffic.received += bytes_of(frames)
+        content = decode(frames, LETTERS).content
         return content if isinstance(content, Values) and content.round == self.round else None
 
     def _look(self, promises: Mapping[int, Any]) -> None:
@@ -289,127 +317,60 @@ class StageExecutor:
         for promise in ended:
             given([promise], None)
 
-    def require_stopped(self, promises: dict[int, Any], what: str) -> None:
-        """Leave a round that takes too long, and end the stages that do not leave it: they are stopped.
+    def require_pace(self, began: float, limit_s: float, what: str) -> None:
+        """An error where nothing has been heard of the stages since ``began``, for longer than may be.
 
         Raises:
-            TileError: all left it: none is stopped, and one is too slow.
+            StageGone: one was stopped, and was ended.
+            TileError: none is stopped, and one is too slow.
         """
-        if not self.give_up(promises):
+        if require_pace(self.stages, began, limit_s, self.timeout_s):
             raise TileError(
                 f"the stages {what}, and none is stopped: one is too slow: raise timeout_s, which is for "
                 "one micro-batch, or give smaller ones"
             )
 
-    def give_up(self, promises: dict[int, Any]) -> bool:
-        """Let the stages leave a round; afterwards their clocks are those of before it.
+    def give_up(self, promises: dict[int, Any]) -> None:
+        """Let the stages leave a round that is under way; their clocks are those of before it then."""
+        if promises:
+            with Uninterrupted():
+                promises.clear()
+                self.leave_round()
+                for stage in self.stages:
+                    stage.sure = True
 
-        Whether one is stopped: it did not leave in time, and was ended.
-        """
-        if not promises:
-            return False
+    def leave_round(self) -> None:
+        """Let the stages leave the present round as soon as they can."""
         for stage in self.stages:
-            with Uninterrupted(), contextlib.suppress(zmq.ZMQError):
-                send(stage.socket, Letter(Abandon(self.round), 0, False), zmq.NOBLOCK)
-        _, waiting = ray.wait(list(promises.values()), num_returns=len(promises), timeout=self.timeout_s)
-        stopped = [stage for stage in self.stages if promises[stage.number] in waiting]
-        promises.clear()
-        for stage in stopped:
-            stage.end(f"did not leave a round within {self.timeout_s:g} s")
-        for stage in self.stages:
-            if not stage.lost:
-                with contextlib.suppress(StageGone):
-                    answers([(stage, stage.actor.set_clocks.remote(stage.clocks))], self.timeout_s)
-        return bool(stopped)
-
-    def revive(self, also: Sequence[Stage] = ()) -> None:
-        """Start the stages again that are gone, and others; let them go on where the last round ended.
-
-        Raises:
-            TileError: a stage died too often, or nothing is to be done about deaths.
-        """
-        began = time.monotonic()
-        while True:
             try:
-                self._replace(also)
-                break
-            except StageGone:  # one more died meanwhile
-                also = self.stages
-        self.recovered.seconds += time.monotonic() - began
-
-    def _replace(self, also: Sequence[Stage]) -> None:
-        gone = [stage for stage in self.stages if stage.find_out(self.timeout_s)]
-        for stage in gone:
-            self._require_hope(stage)
-            LOG.warning("%s %s; it is started again", stage.where, stage.lost)
-            stage.end(stage.lost)  # what Ray cannot reach may come back
-            stage.socket.close(linger=0)
-            self.recovered.restarts += 1  # here: a further death meanwhile begins this anew
-        learnt = any(what == STEP for _, what, _ in self.stages[0].told)
-        others = [s for s in self.stages if s not in gone and (learnt or s in also)]
-        self.launcher.start(gone)
-        self.launcher.connect(self.stages, range(self.cut.count))
-        self.launcher.load(others)
-        self.trainer.build([*gone, *others])
-        self._again([*gone, *others])
-
-    def _require_hope(self, stage: Stage) -> None:
-        recovery, now = self.recovery, time.monotonic()
-        if recovery is None:
-            raise TileError(f"{stage.where} {stage.lost}; emulation.recovery = cg.Recovery() starts it again")
-        stage.deaths.append(now)
-        while stage.deaths[0] < now - recovery.storm_s:
-            stage.deaths.popleft()
-        if len(stage.deaths) > recovery.restarts:
-            raise TileError(
-                f"{stage.where} {stage.lost}, for the {len(stage.deaths)}. time in {recovery.storm_s:g} s: "
-                "look for the cause in Ray's logs (memory?), or raise emulation.recovery.restarts"
-            )
-
-    def _again(self, stages: Sequence[Stage]) -> None:
-        """Tell stages that were just loaded what changed them, and where their clocks stand.
-
-        A training step needs all of them: where there was one, all are here.
-        """
-        waiting = {stage.number: deque(stage.told) for stage in stages}
-        while any(waiting.values()):
-            for stage in stages:
-                queue = waiting[stage.number]
-                while queue and queue[0][1] != STEP:
-                    clocks, what, arguments = queue.popleft()
-                    answers([(stage, stage.actor.set_clocks.remote(clocks))], self.timeout_s)
-                    answers([(stage, getattr(stage.actor, what).remote(*arguments))], self.timeout_s)
-            steps = [queue.popleft() for queue in waiting.values() if queue]
-            if steps:
-                pairs = zip(stages, steps, strict=True)
-                answers([(s, s.actor.set_clocks.remote(clocks)) for s, (clocks, *_) in pairs], self.timeout_s)
-                self.trainer.repeat(steps[0][2][0])
-        answers([(s, s.actor.set_clocks.remote(s.clocks)) for s in stages], self.timeout_s)
-
-    def snapshot(self) -> None:
-        """Let all stages go on from here where one dies, and forget what they were told before."""
-        made = [s.actor.snapshot.options(num_returns=2).remote() for s in self.stages]
-        asked = [(stage, states) for stage, (_, states) in zip(self.stages, made, strict=True)]
-        answers(asked, self.timeout_s)
-        for stage, (part, states) in zip(self.stages, made, strict=True):
-            stage.packed, stage.states = part, states
-            stage.told.clear()
+                self.traffic.sent += send(stage.socket, Letter(Abandon(self.round), 0, False), zmq.NOBLOCK)
+            except zmq.ZMQError:  # it listens no more
+                stage.end("took nothing more from its socket")
+            else:  # Ray calls one method of an actor after the other: this one when the round is left
+                stage.actor.set_clocks.remote(stage.clocks)
+        self.busy = False
 
     def tell_all(self, what: str, *arguments: Any) -> list[Any]:
         """What the stages answer.
 
         Raises:
             StageGone: one died, or is stopped.
+            TileError: one is too slow.
         """
         return answers([(s, getattr(s.actor, what).remote(*arguments)) for s in self.stages], self.timeout_s)
 
     def ask_all(self, what: str, *arguments: Any) -> list[Any]:
         """What the stages answer, which changes nothing or may be done twice."""
         while True:
+            self.revival.settle()
             try:
                 return self.tell_all(what, *arguments)
             except StageGone:
-                self.revive()
+                self.revival.revive()
+
+    def adding(self, layer: int, vectors: int, along_row: bool) -> Addition:
+        """Stages have layers whole."""
+        return HERE
 
     def settle(self) -> CrossgridError | None:
         """Whatever was told is done."""
@@ -420,7 +381,12 @@ class StageExecutor:
         return None
 
     def forgive(self) -> None:
-        """Stages are asked again anyway."""
+        """Give stages that were too slow one more chance; those that are at it still are to be replaced."""
+        for stage in self.stages:
+            try:
+                stage.find_out(self.timeout_s)
+            except TileError:
+                stage.end("was too slow")
 
     def peak_bytes(self) -> list[int]:
         """The most memory that each stage's process has had."""
@@ -438,7 +404,7 @@ class StageExecutor:
             if stage.actor is not None and ray.is_initialized():
                 with contextlib.suppress(Exception):  # it may be gone
                     ray.kill(stage.actor)
-        self.launcher.replies.close(linger=0)
+        self.launcher.close()
         self.stages.clear()
         if self.owns_ray and ray.is_initialized():
             ray.shutdown()

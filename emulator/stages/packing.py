@@ -1,17 +1,28 @@
-"""A model as one of its stages gets it: whole, but with numbers and devices of that stage's modules alone."""
+"""A model as one of its stages gets it: whole, but with numbers and devices of that stage's modules alone.
+
+And as a stage writes what is its own into a saved run.
+"""
 
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from ray import cloudpickle
 from torch import Tensor, nn
 
+from crossgrid.kernels.errors import ConfigError
+
 from ..analog_matrix.weights import AnalogContext, TrainedWeight
+from ..disk.folder import Folder
 from ..hosts.grid import TileGrid
+from ..hosts.saved import Saving
 from ..model.analog_model import analog_matrices
+from ..nn.matrix import AnalogMatrix
+from ..nn.state import Arrays, StoredTensor
 from .cut import Cut
 
 
@@ -57,3 +68,53 @@ def _parameter(shape: tuple[int, ...], dtype: torch.dtype, learns: bool) -> nn.P
 def _trained(shape: tuple[int, ...], dtype: torch.dtype, learns: bool) -> nn.Parameter:
     """The same, of a matrix that is trained digitally."""
     return TrainedWeight.of(torch.empty(shape, dtype=dtype, device="meta"), learns)
+
+
+@dataclass(slots=True)
+class SavedStage:
+    """What one stage, or several, wrote into a saved run."""
+
+    tiles: dict[int, tuple[dict[str, Any], Arrays]]  # of layers, by their numbers
+    numbers: dict[str, StoredTensor]  # digital parameters and buffers
+    states: dict[str, dict[str, Any]]  # what an optimizer keeps of parameters; tensors are ``StoredTensor``
+
+
+def saved_stage(
+    layers: Mapping[int, AnalogMatrix], numbers: Mapping[str, Tensor],
+    states: Mapping[str, Mapping[str, Any]], directory: str, sign: str, stage: int,
+) -> SavedStage | None:  # fmt: skip
+    """Write what is a stage's own; None where this process sees another folder under that name.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    try:
+        folder = Folder(directory)
+    except ConfigError:  # there is none
+        return None
+    with folder:
+        if not folder.is_signed(sign):
+            return None
+        saving = {n: Saving.begin(matrix.grid, folder, sign) for n, matrix in layers.items()}
+        tiles: dict[int, tuple[dict[str, Any], Arrays]] = {}
+        for number, matrix in layers.items():
+            plain, own = matrix.analog_tile.changing_here()
+            tiles[number] = plain, {**own, **saving[number].end()}
+        tensors = {("", name): tensor for name, tensor in numbers.items()}
+        for name, state in states.items():
+            tensors |= {(name, key): v for key, v in state.items() if isinstance(v, Tensor)}
+        flats = {
+            where: tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+            for where, tensor in tensors.items()
+        }
+        part = folder.write_part(flats.values())
+    found, start = dict[tuple[str, str], StoredTensor](), 0
+    for where, flat in flats.items():
+        dtype, shape = str(tensors[where].dtype).removeprefix("torch."), tuple(tensors[where].shape)
+        found[where] = StoredTensor(dtype, shape, part.digest, part.size, start, len(flat), stage)
+        start += len(flat)
+    of_states = {
+        name: {key: found.get((name, key), value) for key, value in state.items()}
+        for name, state in states.items()
+    }
+    return SavedStage(tiles, {name: found["", name] for name in numbers}, of_states)

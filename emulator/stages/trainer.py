@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import time
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -24,10 +26,12 @@ from ..model.deferred import put
 from ..model.joining import Criterion, clip_factor, total_norm
 from ..nn.dropout import step_key
 from ..nn.hooks.listening import Listener
-from .launch import STEP, Stage, StageGone, answers, given
-from .letters import Values
+from .actor import moved
+from .launch import LOOK_SECONDS, STEP, Stage, StageGone, answers, given
+from .links import Values
 from .optimizers import Options, Recipe, names_of, options_of, recipe_of
-from .training import INPUT, Passed, Step
+from .revival import unsure_within
+from .training import INPUT, Manner, Passed, Step
 
 if TYPE_CHECKING:
     from .executor import StageExecutor
@@ -58,6 +62,7 @@ class StageTrainer:
         self._heard: weakref.WeakSet[torch.optim.Optimizer] = weakref.WeakSet()
         self._recipes: list[Recipe] = []
         self._owners: dict[str, int] = {}  # of parameters in several stages: which one trains it
+        self._unheard = False
         self._present: Told | None = None  # between a step's backward passes and its update
         self._hook: Any = self.model.register_state_dict_pre_hook(Listener(self._before_state))
 
@@ -77,22 +82,26 @@ class StageTrainer:
         parts = x.chunk(micro_batches)
         for part in parts:
             self.executor.path(part)
-        step = Step(
-            tuple(len(part) for part in parts), schedule,
+        manner = Manner(
+            schedule,
             tuple(module.training for module in self.model.modules()),
             tuple(parameter.requires_grad for parameter in self.model.parameters()),
-            self.executor.wanted[self.model.training], step_key(self.model), _packed(criterion), y,
-        )  # fmt: skip
+            self.executor.wanted[self.model.training],
+            _packed(criterion),
+        )
+        step = Step(manner, tuple(len(part) for part in parts), step_key(self.model), y)
         optimizer.zero_grad()
         told = Told(parts, step, (), number, ())
+        self.executor.revival.settle()
         loss = self._surviving(lambda: self._pass_through(told), None)
         self._present = told
 
         def update(*_: Any) -> None:
             if self._present is not None:  # an analog optimizer's class and torch's both call their hooks
-                present, self._present = replace(self._present, options=options_of(optimizer)), None
+                present = replace(self._present, options=options_of(optimizer))
                 with Uninterrupted():  # or some stages would have learnt, and others not
                     self._update(present)
+                    self._present = None
 
         hook = optimizer.register_step_pre_hook(update)  # behind those of the user, which may clip
         try:
@@ -101,7 +110,9 @@ class StageTrainer:
             optimizer.step()
         finally:
             hook.remove()
-            self._present = None
+            if self._present is not None:  # the passes moved more than the clocks, and no update followed
+                self._present = None
+                self.executor.mark_unsure()
         return loss
 
     def _surviving(self, do: Callable[[], Result], told: Told | None) -> Result:
@@ -117,7 +128,7 @@ class StageTrainer:
                     self._gradients(told)
                 return do()
             except StageGone:
-                self.executor.revive(self.executor.stages)  # those that live have done a part of the step
+                self.executor.revival.revive(self.executor.stages)  # the living have done a part of it
                 revived = True
 
     def _pass_through(self, told: Told) -> float:
@@ -144,44 +155,76 @@ class StageTrainer:
     def repeat(self, told: Told) -> None:
         """Do a whole step once more."""
         self._gradients(told)
-        self.executor.tell_all("update", told.number, told.options)
+        self._update_all(told)
+
+    def _change_all(self, told: Told) -> list[Any]:
+        """The same, where it is broken off and not begun anew."""
+        with unsure_within(self.executor.stages):
+            return self._update_all(told)
+
+    def _update_all(self, told: Told) -> list[Any]:
+        """How the clocks of the stages have moved once all have made the update of a step."""
+        executor, options = self.executor, cloudpickle.dumps(told.options)
+        promises = []
+        for s in executor.stages:
+            new = None if s.options.get(told.number) == options else options
+            promises.append((s, s.actor.update.remote((told.number, new))))
+            s.options.pop(told.number, None)  # nobody knows until it has answered
+        found = answers(promises, executor.timeout_s)
+        for s in executor.stages:
+            s.options[told.number] = options
+        return found
 
     def _round(self, told: Told) -> list[Passed]:
         """What the stages say of a step that went forward and backward."""
         executor, parts, step = self.executor, told.parts, told.step
-        executor.round, executor.busy = executor.round + 1, True
         others, last = without_targets(step), executor.cut.count - 1
-        promises = {
-            s.number: s.actor.train.remote(executor.round, step if s.number == last else others)
-            for s in executor.stages
-        }
-        try:
-            for number, part in enumerate(parts):
-                content = Values.of(executor.round, number, {INPUT: part})
+        told_stages = [step if s.number == last else others for s in executor.stages]
+        promises: dict[int, Any] = {}
+        with unsure_within(executor.stages):  # of a step that is broken off more than the clocks may stay
+            try:
                 with Uninterrupted():
-                    send(executor.stages[0].socket, Letter(content, number, False))
-            waiting, limit_s = [*promises.values()], executor.timeout_s * len(parts)
-            while waiting:
-                ended, waiting = ray.wait(waiting, num_returns=1, timeout=limit_s)
-                if not ended:
-                    what = f"did not end {len(parts)} micro-batches within {limit_s:g} s"
-                    executor.require_stopped(promises, what)
-                    raise StageGone
-                given(ended, None)
-            passed = [each for each, _ in given([*promises.values()], None)]
-            promises.clear()
-            return passed
-        finally:
-            executor.give_up(promises)
-            executor.busy = False
+                    executor.begin_round()
+                    for s, each in zip(executor.stages, told_stages, strict=True):
+                        known, s.manner = s.manner == each.manner, None  # until it has answered
+                        content = (None if known else each.manner, each.sizes, each.dropout, each.y)
+                        promises[s.number] = s.actor.train.remote((executor.round, content))
+                for number, part in enumerate(parts):
+                    values = Values.of(executor.round, number, {INPUT: part})
+                    with Uninterrupted():
+                        sent = send(executor.stages[0].socket, Letter(values, number, False))
+                        executor.traffic.sent += sent
+                passed = self._ends(promises, len(parts))
+                promises.clear()
+                for s, each in zip(executor.stages, told_stages, strict=True):
+                    s.manner = each.manner
+                return passed
+            finally:
+                if promises:
+                    with Uninterrupted():
+                        executor.leave_round()
+                executor.busy = False
+
+    def _ends(self, promises: dict[int, Any], parts: int) -> list[Passed]:
+        """What the stages say once all have ended a step of so many micro-batches."""
+        waiting, limit_s = [*promises.values()], self.executor.timeout_s * parts
+        began = time.monotonic()
+        while waiting:
+            ended, waiting = ray.wait(waiting, num_returns=1, timeout=LOOK_SECONDS)
+            given(ended, None)
+            if not ended:
+                self.executor.require_pace(
+                    began, limit_s, f"did not end {parts} micro-batches within {limit_s:g} s"
+                )
+        return given([*promises.values()], None)
 
     def _update(self, told: Told) -> None:
         """Let the stages make the update of a step."""
         executor = self.executor
-        clocks = self._surviving(lambda: executor.tell_all("update", told.number, told.options), told)
-        for stage, after in zip(executor.stages, clocks, strict=True):
+        moves = self._surviving(lambda: self._change_all(told), told)
+        for stage, each in zip(executor.stages, moves, strict=True):
             stage.told.append((stage.clocks, STEP, (told,)))
-            stage.clocks = after
+            stage.clocks = moved(stage.clocks, each)
         self.trained = True
         self._bytes += sum(part.nbytes for part in told.parts)
         recovery = executor.recovery or Recovery()
@@ -189,7 +232,7 @@ class StageTrainer:
         if executor.launcher.update_delay:  # updates that wait are in no snapshot
             return
         if steps >= recovery.snapshot_messages or self._bytes > recovery.log_bytes:
-            self._surviving(executor.snapshot, None)
+            self._surviving(executor.revival.snapshot, None)
             self._bytes = 0
 
     def clip(self, max_norm: float, kind: float) -> Tensor:
@@ -243,19 +286,43 @@ class StageTrainer:
 
     def _before_state(self, *_: Any) -> None:
         """Somebody reads the state of the model or of an optimizer."""
-        if self.executor.stages:
+        if self.executor.stages and not self._unheard:
             self.bring_home()
+
+    @contextlib.contextmanager
+    def unheard(self) -> Iterator[None]:
+        """Within it the model's state and optimizers' can be read as they are here."""
+        self._unheard = True
+        try:
+            yield
+        finally:
+            self._unheard = False
+
+    def number_of(self, optimizer: torch.optim.Optimizer) -> int | None:
+        """The number of an optimizer that the stages have built."""
+        return self._numbers.get(optimizer)
+
+    def is_owner(self, name: str, stage: int) -> bool:
+        """Whether a parameter or buffer is trained by ``stage``, as far as anybody trains it."""
+        return self._owners.get(name, stage) == stage
 
     def bring_home(self) -> None:
         """Give the driver's model and optimizers what the stages trained."""
         if not self.trained:
             return
-        self.trained = False
+        self.trained = False  # whoever reads a state below is not to begin this anew
+        try:
+            self._take_home()
+        except BaseException:
+            self.trained = True
+            raise
+
+    def _take_home(self) -> None:
         learnt = not self.executor.brings_home
         tensors = {**dict(self.model.named_parameters()), **dict(self.model.named_buffers())}
         for stage, of_stage in enumerate(self.executor.ask_all("of_training", "numbers", learnt)):
             for name, values in of_stage.items():
-                if self._owners.get(name, stage) == stage:
+                if self.is_owner(name, stage):
                     _take(self.model, name, tensors[name], values)
         for optimizer, number in [*self._numbers.items()]:
             self._bring_state(number, optimizer)
@@ -313,4 +380,4 @@ def _packed(criterion: Criterion) -> bytes:
 
 def without_targets(step: Step) -> Step:
     """A step as it is told to stages that do not judge."""
-    return replace(step, y=None, criterion=b"")
+    return replace(step, y=None, manner=replace(step.manner, criterion=b""))

@@ -22,8 +22,7 @@ from ..analog_matrix.weights import AnalogContext, plain
 from ..model.joining import Criterion, Judged, add_gradients, flatten, judge, norm_of
 from ..nn.dropout import addressed, of_micro_batch
 from .cut import Cut
-from .letters import Values
-from .links import Links
+from .links import Links, Values
 from .optimizers import Options, Recipe, States, built, set_options, state_of
 from .orders import order
 from .passing import Passages
@@ -33,16 +32,23 @@ INPUT = "x"
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """What all stages are told of a training step."""
+class Manner:
+    """What is the same in most steps and grows with the model's depth: it is told when it changes."""
 
-    sizes: tuple[int, ...]  # samples of each micro-batch
     schedule: str
     modes: tuple[bool, ...]  # of all modules: whether they train
     learns: tuple[bool, ...]  # of all parameters
     wanted: tuple[tuple[str, ...], ...]  # the values that each stage hands on
+    criterion: bytes  # the last stage's alone
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What all stages are told of a training step."""
+
+    manner: Manner
+    sizes: tuple[int, ...]  # samples of each micro-batch
     dropout: int | None  # key of the masks
-    criterion: bytes
     y: Any  # targets; the last stage's alone
 
 
@@ -90,8 +96,15 @@ class StageTraining:
             if stages[id(parameter)] & {None, stage}
         }
         self.several = {name for name, parameter in self.own.items() if stages[id(parameter)] != {stage}}
+        self.manner: Manner | None = None  # of the last step
         self.optimizers: dict[int, torch.optim.Optimizer] = {}
         self._snapshot = states  # of optimizers that are built again
+
+    def step_of(self, manner: Manner | None, *more: Any) -> Step:
+        """A step in that manner, or in the last one's."""
+        self.manner = manner or self.manner
+        assert self.manner is not None
+        return Step(self.manner, *more)
 
     def pass_through(self, step: Step, links: Links) -> Passed:
         """Let the micro-batches go forward and backward, and leave their gradients.
@@ -100,9 +113,9 @@ class StageTraining:
             Abandoned: another stage died or failed.
             ConfigError: random numbers are drawn that have no address, or the criterion does not fit.
         """
-        for module, trains in zip(self.model.modules(), step.modes, strict=True):
+        for module, trains in zip(self.model.modules(), step.manner.modes, strict=True):
             module.training = trains
-        for parameter, learns in zip(self.model.parameters(), step.learns, strict=True):
+        for parameter, learns in zip(self.model.parameters(), step.manner.learns, strict=True):
             if parameter.requires_grad != learns:
                 parameter.requires_grad_(learns)
         for parameter in self.own.values():
@@ -110,7 +123,7 @@ class StageTraining:
         run = _Run(self, step, links)
         before = torch.get_rng_state()
         with mini_batch(), addressed(self.model, step.dropout), torch.enable_grad():
-            for back, number in order(step.schedule, self.stage, self.cut.count, len(step.sizes)):
+            for back, number in order(step.manner.schedule, self.stage, self.cut.count, len(step.sizes)):
                 with of_micro_batch(number):
                     (run.backward if back else run.forward)(number)
         if not torch.equal(before, torch.get_rng_state()):
@@ -153,10 +166,12 @@ class StageTraining:
         state = self._snapshot.pop(number, recipe.state)
         self.optimizers[number] = built(replace(recipe, state=state), self._all_names())
 
-    def step(self, number: int, options: tuple[Options, ...]) -> None:
-        """Let an optimizer move the stage's parameters."""
+    def step(self, number: int, options: bytes | None) -> None:
+        """Let an optimizer move the stage's parameters, with other options where there are some."""
         optimizer = self.optimizers[number]
-        set_options(optimizer, options)
+        if options is not None:
+            told: tuple[Options, ...] = cloudpickle.loads(options)
+            set_options(optimizer, told)
         optimizer.step()
 
     def _all_names(self) -> dict[str, nn.Parameter]:
@@ -205,7 +220,7 @@ class _Run:
         came = links.take(number)
         values, leaves = _received(came)
         x = values.pop(INPUT)
-        wanted = () if training.last else self.step.wanted[training.stage]
+        wanted = () if training.last else self.step.manner.wanted[training.stage]
         made = training.passages.run(x, values, frozenset(wanted), learns=True)
         self.kept[number] = _Kept(leaves, made)
         if training.last:
@@ -234,14 +249,14 @@ class _Run:
     def _judge(self, number: int) -> tuple[list[Tensor], list[Tensor]]:
         """What of the output goes back, and its gradients."""
         model, step = self.training.model, self.step
-        if self.judged is None or step.schedule != "gpipe":
-            criterion: Criterion = cloudpickle.loads(step.criterion)
+        if self.judged is None or step.manner.schedule != "gpipe":
+            criterion: Criterion = cloudpickle.loads(step.manner.criterion)
             ahead = step.sizes[len(self.outputs) :]
             unknown = [_like(self.outputs[-1], size, step.sizes[number]) for size in ahead]
             self.judged = judge(model, [*self.outputs, *unknown], step.sizes, criterion, step.y)
             self.loss = self.judged.loss
         ends, gradients = self.judged.ends(number, self.outputs[number])
-        if step.schedule != "gpipe":
+        if step.manner.schedule != "gpipe":
             self._require_same(number, gradients)
         return ends, gradients
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import nn
 
+from crossgrid.chip import Chip, MappingPlan
 from crossgrid.kernels.errors import ConfigError, unknown
 
 from ..config.causes import CAUSES, EVERYTHING, OF_DEVICES, alone, exact, with_causes
@@ -71,23 +72,42 @@ def causes_of(setting: Setting) -> tuple[str, ...]:
     return tuple(cause for cause in CAUSES if has.get(cause, True))
 
 
-def isolated(model: nn.Module, config: RPUConfig, setting: Setting) -> nn.Module:
+def isolated(model: nn.Module, config: RPUConfig, setting: Setting, plan: MappingPlan) -> nn.Module:
     """``model``, digital, converted so that the setting's layer has its cause and nothing else is wrong.
 
-    Converters are the chip's where it has any; the layers are to run where the chip leaves numbers alone.
+    Converters are those of the tiles that a layer is on, where the chip has any; on digital cores nothing is
+    wrong. The layers are to run where the chip leaves numbers alone.
     """
-    whole = with_periphery(config, setting.chip)
-    faulty = alone(whole, causes_of(setting), setting.faults)
+    faulty = {
+        kind: alone(with_periphery(config, setting.chip.described(kind)), causes_of(setting), setting.faults)
+        for kind in set(plan.layer_kind.tolist())
+        if setting.chip.described(kind).digital is None
+    }
 
     def chosen(name: str, module: nn.Module, plain: RPUConfig) -> RPUConfig:
-        here = setting.layer in (ALL, name or type(module).__name__)
-        return copy.deepcopy(faulty) if here else exact(plain)
+        called = name or type(module).__name__
+        found = faulty.get(_kind_of_module(plan, called)) if setting.layer in (ALL, called) else None
+        return exact(plain) if found is None else copy.deepcopy(found)
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         return convert_to_analog(
             copy.deepcopy(model), config, specific_rpu_config_fun=chosen, seed=setting.seed
         ).eval()
+
+
+def _kind_of_module(plan: MappingPlan, name: str) -> int:
+    """The kind of tile that a layer is on; of one of several matrices the first one's."""
+    for shape, kind in zip(plan.layers, plan.layer_kind.tolist(), strict=True):
+        if shape.name == name or shape.name.startswith(f"{name}."):
+            return int(kind)
+    return 0
+
+
+def ideal(chip: Chip) -> Chip:
+    """``chip`` with converters of all kinds of tiles that leave numbers alone."""
+    kinds = tuple(replace(kind, chip=replace(kind.chip, ideal=True)) for kind in chip.kinds)
+    return replace(chip, ideal=True, kinds=kinds)
 
 
 def aged(setting: Setting, names: Sequence[str]) -> Aged:

@@ -14,16 +14,16 @@ from crossgrid.kernels.analog_mvm.settings import is_nonlinear
 
 from ..config.rpu import FloatingPointRPUConfig, RPUConfig
 from ..model.analog_model import require_analog
-from ..run.specs import with_periphery
+from ..run.specs import kind_of, on_kind
 from ..tiles.layer_spec import placed
 
 
-def numbers_of(model: nn.Module, plan: MappingPlan, peripheries: dict[str, bytes], aged: Any) -> str:
+def numbers_of(model: nn.Module, plan: MappingPlan, peripheries: dict[str, list[bytes]], aged: Any) -> str:
     """A digest of everything that a model's outputs on a plan depend on, beside its weights and inputs.
 
-    That is how each layer is cut, its devices' key, and its configuration with the chip's converters
-    (``peripheries_of``). Where a block sits, with whom it shares a tile and how many copies of it there are
-    decides no number. ``aged`` tells what is programmed and when it is read.
+    That is how each layer is cut, its devices' key, and its configuration with the converters of its kind of
+    tile (``peripheries_of``). Where a block sits, with whom it shares a tile and how many copies of it there
+    are decides no number. ``aged`` tells what is programmed and when it is read.
     """
     digest = hashlib.blake2b(repr(aged).encode(), digest_size=6)
     for name, layer in require_analog(model):
@@ -32,14 +32,15 @@ def numbers_of(model: nn.Module, plan: MappingPlan, peripheries: dict[str, bytes
             "tiles": tuple(replace(tile, label="", chip=0) for tile in spec.tiles)
         }
         digest.update(repr(said).encode())
-        digest.update(peripheries[name])
+        digest.update(peripheries[name][kind_of(plan, name)])
     return digest.hexdigest()
 
 
-def peripheries_of(model: nn.Module, chip: Chip) -> dict[str, bytes]:
-    """For each layer its configuration with the chip's converters, in words."""
+def peripheries_of(model: nn.Module, chip: Chip) -> dict[str, list[bytes]]:
+    """For each layer its configuration with the converters of each of the chip's kinds of tiles, in words."""
+    kinds = range(len(chip.kind_names))
     return {
-        name: repr(_told_apart(with_periphery(layer.grid.spec.rpu_config, chip))).encode()
+        name: [repr(_told_apart(on_kind(layer.rpu_config, chip, kind))).encode() for kind in kinds]
         for name, layer in require_analog(model)
     }
 

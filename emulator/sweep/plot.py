@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from crossgrid.kernels.errors import ConfigError
+from crossgrid.chip.files.pictures import picture_format
 
 from .figures import AXES, MORE_IS_BETTER, figures
 
@@ -26,25 +26,11 @@ AXIS_NAMES: dict[str, tuple[str, float]] = {
 NAMED = 8
 
 
-def check_picture(path: Path) -> None:
-    """Raise ``ConfigError`` where the name's ending is no format of pictures."""
-    import matplotlib
-
-    matplotlib.use("Agg", force=False)
-    from matplotlib.figure import Figure
-
-    form = path.suffix[1:].lower() or "png"
-    known = Figure().canvas.get_supported_filetypes()
-    if form not in known:
-        names = ", ".join(known)
-        raise ConfigError(f"picture '{path}': '{form}' is no format of pictures; give one of {names}")
-
-
 def draw(sweep: Sweep, path: Path, cost: str, gain: str) -> Path:
     """Write the picture of ``gain`` over ``cost``; the format is the name's ending."""
     from matplotlib.figure import Figure
 
-    check_picture(path)
+    form = picture_format(path)
     chosen = sweep.front(cost, gain)
     figure = Figure(figsize=(9, 5), layout="constrained")
     axes = figure.add_subplot()
@@ -68,7 +54,7 @@ def draw(sweep: Sweep, path: Path, cost: str, gain: str) -> Path:
         axes.set_xscale("log")
     axes.grid(alpha=0.25)
     axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    figure.savefig(path, dpi=150)
+    figure.savefig(path, dpi=150, format=form)
     return path
 
 

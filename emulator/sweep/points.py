@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from crossgrid.chip import Chip, MappingPlan, map_layers
-from crossgrid.chip.description.adc import shortfall
+from crossgrid.chip import Chip, LayerShape, MappingPlan, map_layers
 from crossgrid.chip.reports.report import Report
+from crossgrid.chip.reports.warnings import lost_bits
 from crossgrid.chip.schedule.schedule import schedule
 from crossgrid.kernels.errors import ConfigError, CrossgridError
 
@@ -24,7 +24,7 @@ from ..run.emulate import emulate
 from ..shapes.analog import traced_shapes
 from ..shapes.attempts import attempt
 from ..shapes.counting import ModelShapes
-from .alone import Aged, aged, check_setting, faulty, isolated, layer_names
+from .alone import Aged, aged, check_setting, faulty, ideal, isolated, layer_names
 from .figures import Row, figures
 from .numbers import numbers_of, peripheries_of
 from .settings import Setting, Settings, config_of
@@ -47,7 +47,7 @@ class Bench:
     study: Study
     _loaded: tuple[nn.Module, Any, Tensor, Tensor] | None = None
     _converted: dict[str, tuple[nn.Module, ModelShapes]] = field(default_factory=dict)
-    _said: dict[tuple[str, str], dict[str, bytes]] = field(default_factory=dict)
+    _said: dict[tuple[str, str], dict[str, list[bytes]]] = field(default_factory=dict)
     _alone: dict[str, nn.Module] = field(default_factory=dict)
 
     def cost(self, point: Point, setting: Setting) -> Costed:
@@ -59,7 +59,10 @@ class Bench:
         chip = setting.chip
         _, shapes = self._analog(setting)
         chips = chip.chips if setting.chips is None else setting.chips
-        plan = map_layers(shapes.layers, chip, setting.strategy, chips, setting.placement, shapes.digital)
+        plan = map_layers(
+            shapes.layers, chip, setting.strategy, chips, setting.placement, shapes.digital,
+            kinds=setting.kinds,
+        )  # fmt: skip
         report = Report.of(plan, chip)
         cost = report.cost
         row = blank(self.study, point) | {
@@ -74,7 +77,7 @@ class Bench:
             "tiles_busy": report.tiles_busy,
             "bottleneck": cost.bottleneck,
             "numbers": self._numbers(setting, plan),
-            "warning": shortfall(chip),
+            "warning": "; ".join(lost_bits(plan, chip)),
         }
         if self.study.schedule is not None:
             found = schedule(plan, chip, self.study.schedule)
@@ -144,6 +147,10 @@ class Bench:
         settings = Settings(self.study)
         return layer_names(self._analog(settings.of(next(self.study.points())))[0])
 
+    def shapes(self, setting: Setting) -> tuple[LayerShape, ...]:
+        """The layers of a setting's model as a mapper places them."""
+        return self._analog(setting)[1].layers
+
     def _numbers(self, setting: Setting, plan: MappingPlan) -> str:
         """The digest of a point's numbers."""
         if setting.layer is None and setting.cause is None:
@@ -170,14 +177,15 @@ class Bench:
         if next(iter(analog_matrices(digital)), None) is not None:
             raise ConfigError("the model is analog and keeps its configuration: give a digital one")
         key = f"{_key(setting)} {setting.layer} {setting.cause} {setting.drift_s} {setting.chip.identity()}"
+        key += f" {plan.layer_kind.tolist()}"
         if key not in self._alone:
             self._alone.clear()  # the next point's is another one, and a model may be large
-            self._alone[key] = isolated(digital, config_of(self.study.config, setting.config), setting)
-        exact = replace(setting.chip, ideal=True)
+            self._alone[key] = isolated(digital, config_of(self.study.config, setting.config), setting, plan)
+        exact = ideal(setting.chip)
         moved = replace(plan, chip_identity=exact.identity())
         return copy.deepcopy(self._alone[key]), exact, moved, aged(setting, names)
 
-    def _peripheries(self, setting: Setting, model: nn.Module) -> dict[str, bytes]:
+    def _peripheries(self, setting: Setting, model: nn.Module) -> dict[str, list[bytes]]:
         key = _key(setting), setting.chip.identity()
         if key not in self._said:
             self._said[key] = peripheries_of(model, setting.chip)

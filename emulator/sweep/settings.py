@@ -12,12 +12,13 @@ from typing import Any
 
 from crossgrid.chip import Chip
 from crossgrid.chip.description.load import chip_data, parse_chip
+from crossgrid.chip.mapping.kinds import Kinds
 from crossgrid.kernels.errors import ConfigError, shown, unknown
 
 from ..config import presets, rpu
 from ..config.causes import check_stuck
 from ..config.rpu import RPUConfig
-from .study import Point, Study
+from .study import ROOTS, Point, Study
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ class Setting:
     faults: float = 0.0
     layer: str | None = None
     cause: str | None = None
+    kinds: Kinds | None = None
 
 
 class Settings:
@@ -55,8 +57,7 @@ class Settings:
         of_chip = {path: value for path, value in values.items() if path.startswith("chip.")}
         config = {path.removeprefix("config."): v for path, v in values.items() if path.startswith("config.")}
         plain = {
-            name: values.get(name, getattr(study, name))
-            for name in ("strategy", "placement", "chips", "drift_s", "seed", "faults", "layer", "cause")
+            name: values.get(name, getattr(study, name)) for name in ROOTS if name not in ("chip", "config")
         }
         _check_plain(plain)
         return Setting(self._chip(of_chip), config, **plain)

@@ -17,6 +17,7 @@ import yaml
 from torch import Tensor, nn
 
 from crossgrid.chip.description.load import presets
+from crossgrid.chip.mapping.kinds import Kinds
 from crossgrid.kernels.errors import ConfigError, shown, unknown
 
 from ..readers.python_file import load_model, load_value
@@ -26,10 +27,13 @@ from .figures import COLUMNS
 MOST_POINTS = 1_000_000
 
 #: what a study may vary beside fields of ``chip.`` and ``config.``
-ROOTS = ("chip", "config", "strategy", "placement", "chips", "drift_s", "seed", "faults", "layer", "cause")
+ROOTS = (
+    "chip", "config", "strategy", "placement", "chips", "drift_s", "seed", "faults", "layer", "cause",
+    "kinds",
+)  # fmt: skip
 
 #: settings that tell studies apart only where they are set: rows from before there were such stay valid
-LATER = ("sampler", "schedule", "faults", "layer", "cause")
+LATER = ("sampler", "schedule", "faults", "layer", "cause", "kinds")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +53,8 @@ class Study:
         model: ``FILE.py:CALLABLE`` that gives a trained model (or one and an example input), or the model.
         data: ``FILE.py:CALLABLE`` that gives inputs and labels, two tensors, or the pair.
         parameters: for each path (``chip.adc.bits``, ``config.forward.out_noise``, ``strategy``,
-            ``placement``, ``chips``, ``drift_s``, ``seed``, ``faults``, ``layer``, ``cause``) its values. A
+            ``placement``, ``chips``, ``drift_s``, ``seed``, ``faults``, ``layer``, ``cause``, ``kinds``) its
+            values. A
             parameter of any other name has mappings of paths to values, which change together, with a
             ``label``.
         chip: a preset's name or a YAML file: where each point begins.
@@ -63,6 +68,8 @@ class Study:
             its name in the model; ``all`` or ``none``) is wrong by this cause alone: ``adc``, ``dac``,
             ``read`` (noise and wires), ``programming``, ``drift``, ``faults``, or ``all`` that the study has.
             Everything else is exact. The cost is the chip's. See ``sensitivity``.
+        kinds: on a chip with several kinds of tiles, which one layers are on, as text or as a mapping, as in
+            ``emulate``: ``"*=coarse,conv1=fine"``.
         batch: inputs that go through the tiles together. It changes no number.
         samples: inputs to take at most; all by default.
         sampler: which points of all combinations are computed, see ``Sampler``: a mapping of ``name`` (nsga2,
@@ -85,6 +92,7 @@ class Study:
     faults: float = 0.0
     layer: str | None = None
     cause: str | None = None
+    kinds: Kinds | None = None
     batch: int = 250
     samples: int | None = None
     sampler: Mapping[str, Any] | None = None
@@ -132,7 +140,9 @@ class Study:
         labels: dict[str, Any] = {}
         values: dict[str, Any] = {}
         for name, value in zip(self.parameters, chosen, strict=True):
-            if isinstance(value, Mapping):
+            if isinstance(value, Mapping) and name == "kinds":
+                labels[name], values[name] = ",".join(f"{k}={v}" for k, v in value.items()), value
+            elif isinstance(value, Mapping):
                 paths = {path: each for path, each in value.items() if path != "label"}
                 labels[name] = value.get("label", ", ".join(f"{each}" for each in paths.values()))
                 values.update(paths)

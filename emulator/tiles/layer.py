@@ -27,6 +27,7 @@ from .messages import (
     LetPass,
     LoadSnapshot,
     LoadState,
+    LoadStored,
     LookAtStored,
     Program,
     State,
@@ -303,22 +304,28 @@ class HostedLayer:
 
     def load_state(self, message: LoadState | LoadSnapshot) -> None:
         """Take over the states of all tiles."""
+        self.require_shapes(message, message.values)
         states: dict[int, dict[str, NDArray[Any]]] = {}
         for (block, name), values in zip(message.names, message.values, strict=True):
             states.setdefault(block, {})[name] = as_array(values)
+        for group in self.groups:
+            group.forget_modified()
+            group.bank.load_state([states[tile.block] for tile in group.tiles])
+
+    def require_shapes(self, message: LoadSnapshot | LoadState | LoadStored, values: Sequence[Any]) -> None:
+        """An error unless these are the arrays that a state of the tiles here has."""
+        shapes_of: dict[int, dict[str, tuple[int, ...]]] = {}
+        for (block, name), each in zip(message.names, values, strict=True):
+            shapes_of.setdefault(block, {})[name] = tuple(each.shape)
         for block, (group, k) in self._by_block().items():
-            given = {name: values.shape for name, values in states.get(block, {}).items()}
-            optional = group.bank.given_shapes()
-            shapes = {n: values.shape for n, values in group.bank.state(k).items() if n not in optional}
+            given, optional = shapes_of.get(block, {}), group.bank.given_shapes()
+            shapes = {n: each.shape for n, each in group.bank.state(k).items() if n not in optional}
             shapes |= {name: shape for name, shape in optional.items() if name in given}
             if given != shapes:
                 raise ProtocolError(
                     f"{type(message).__name__} of {self.spec.name}: the state of block {block} has "
                     f"{given!r:.200}; it must have {shapes!r:.200}"
                 )
-        for group in self.groups:
-            group.forget_modified()
-            group.bank.load_state([states[tile.block] for tile in group.tiles])
 
     def averages(self) -> list[Floats]:
         """Running averages of inputs, which alone every read moves: of each group forward and backward."""

@@ -18,10 +18,11 @@ from typing import Annotated, Any, Generic, TypeAlias, TypeVar, get_args
 
 import msgspec
 
+from ..disk.arrays import Kind, StoredArray
 from ..errors import ProtocolError
 from .stored import Stored
 
-VERSION = 4
+VERSION = 5
 
 #: a whole number from 0 to 2^63 - 1: layers, blocks, records, ticks, counters
 Count = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
@@ -90,6 +91,17 @@ class Sums:
 
 
 @dataclass(frozen=True, slots=True)
+class Totals:
+    """Sums of whole lines that an actor added of its own parts and others'; sent once all are there."""
+
+    lines: tuple[Count, ...]
+    parts: Floats  # of each line
+
+    def __post_init__(self) -> None:
+        _require_pairs("Totals", self.lines, self.parts)
+
+
+@dataclass(frozen=True, slots=True)
 class Weights:
     """What tiles hold, w[out, in] of each block, without the noise of reads."""
 
@@ -109,6 +121,28 @@ class State:
 
     def __post_init__(self) -> None:
         _require_pairs("State", self.names, self.values)
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """Everything that changes in a layer's tiles here was written to a part of a saved run."""
+
+    names: tuple[tuple[Count, str], ...]  # of each array, in their order there: its block, what it is
+    kinds: tuple[Kind, ...]
+    shapes: tuple[tuple[Count, ...], ...]
+    digest: bytes  # of the part; empty: this process does not see the folder
+    part_bytes: Count
+
+    def __post_init__(self) -> None:
+        _require_pairs("Saved", self.names, self.kinds)
+        _require_pairs("Saved", self.names, self.shapes)
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Whether the parts of a saved run were seen, and with them the tiles' state taken over."""
+
+    seen: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +199,7 @@ class Forward(Message[Sums]):
     modify: Count | None  # tick of a hardware-aware mini-batch, for which the weights are modified
     columns: tuple[Count, ...] | None  # of blocks whose tiles alone are read, by plain vectors; None: all
     constant: Finite  # the input of a bias's column, where the layer has one; plain vectors bring it
+    gather: tuple[Count, Count] | None  # number of a read whose sums actors add; lower than the second: done
     x: Floats  # of each column: features [B, in], or images [B, channels, ...]; or these vectors [B, in]
 
 
@@ -177,8 +212,43 @@ class Backward(Message[Sums]):
     record: Count  # the forward pass that this one goes back through
     number: Count | None  # under which to keep the gradients for an update
     read: bool  # whether z is wanted
+    gather: tuple[Count, Count] | None  # as of ``Forward``
     d: Floats  # of each hosted row of blocks: gradients [vectors, out]
     a: Floats  # of each hosted row the factors [out] of its outputs, y = a W x; none where they have none
+
+
+@dataclass(frozen=True, slots=True)
+class Peers(Message[Done]):
+    """``Adders.begin`` -> ``Gathering.meet``: who adds which lines of a layer, and where they listen."""
+
+    layer: Count
+    rows: tuple[tuple[Count, Count, Count], ...]  # line, actor that adds it, its blocks
+    columns: tuple[tuple[Count, Count, Count], ...]
+    endpoints: tuple[tuple[Count, str, bytes], ...]  # actor, address, public key of its socket
+
+
+@dataclass(frozen=True, slots=True)
+class Parts(Message[Totals]):
+    """``Gathering.share`` -> ``Gathering.take`` of the actor that adds; its answer goes to the driver."""
+
+    layer: Count
+    gather: Count  # number of the read
+    along_row: bool
+    lines: tuple[Count, ...]  # of each part
+    places: tuple[Count, ...]
+    parts: Floats
+
+    def __post_init__(self) -> None:
+        _require_pairs("Parts", self.lines, self.parts)
+        _require_pairs("Parts", self.places, self.parts)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadParts(Message[Sums]):
+    """``SharedAddition.completed`` -> ``Gathering.own``: an actor's own parts of a read; it is not done."""
+
+    layer: Count
+    gather: Count
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,6 +366,28 @@ class LoadState(Message[Done]):
 
 
 @dataclass(frozen=True, slots=True)
+class SaveState(Message[Saved]):
+    """``Saving.begin`` -> ``TileWorker.handle``: write what ``ReadState`` would give into a folder."""
+
+    layer: Count
+    folder: str
+    sign: str  # a file that is there
+
+
+@dataclass(frozen=True, slots=True)
+class LoadStored(Message[Loaded]):
+    """``TileGrid.load_state`` -> ``TileWorker.handle``: as ``LoadState``, of arrays in a saved run."""
+
+    layer: Count
+    names: tuple[tuple[Count, str], ...]
+    arrays: tuple[StoredArray, ...]
+    verify: tuple[bytes, ...]  # the digests that are to be looked at
+
+    def __post_init__(self) -> None:
+        _require_pairs("LoadStored", self.names, self.arrays)
+
+
+@dataclass(frozen=True, slots=True)
 class ReadSnapshot(Message[Snapshot]):
     """``RayExecutor.submit`` -> ``TileWorker.handle``: so that another actor can go on from here."""
 
@@ -335,10 +427,13 @@ class Stop(Message[Done]):
 
 
 Request: TypeAlias = (
-    Forward | Backward | Update | Forget | ReadWeights | WriteWeights | Program | Drift | LookAtStored
-    | WriteStored | LetPass | ReadState | LoadState | ReadSnapshot | LoadSnapshot | Stats | Process | Stop
+    Forward | Backward | Peers | Parts | ReadParts | Update | Forget | ReadWeights | WriteWeights | Program
+    | Drift | LookAtStored | WriteStored | LetPass | ReadState | LoadState | SaveState | LoadStored
+    | ReadSnapshot | LoadSnapshot | Stats | Process | Stop
 )  # fmt: skip
-Reply: TypeAlias = Done | Failed | Sums | Weights | State | Snapshot | Counters | Largest | Usage
+Reply: TypeAlias = (
+    Done | Failed | Sums | Totals | Weights | State | Saved | Loaded | Snapshot | Counters | Largest | Usage
+)
 
 _ANSWERS: dict[Any, type] = {
     kind: get_args(base)[0] for kind in get_args(Request) for base in kind.__orig_bases__

@@ -1,7 +1,8 @@
 """Arrays or tensors: what a layer's values are, and the few things that differ between the two.
 
 Where tiles share a process with torch, values may be tensors, on a card or not; a tile's own process knows
-numpy alone. So torch is never imported here: whoever holds a tensor has loaded it.
+numpy alone. So torch is never imported here: whoever holds a tensor has loaded it. Neither is numba before
+something is read: a driver that only sends holds no kernels.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossgrid.kernels.errors import InputError
-from crossgrid.kernels.finite import all_finite
 
 from ..errors import ProtocolError
 
@@ -53,6 +53,8 @@ def require_finite(owner: str, what: str, values: Any) -> None:
     if getattr(values, "is_cuda", False):
         finite = bool(library(values).isfinite(values).all())
     else:
+        from crossgrid.kernels.finite import all_finite
+
         values = as_array(values)
         finite = all_finite(np.asarray(values, np.float32).ravel("K"))
     if not finite:

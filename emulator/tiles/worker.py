@@ -12,6 +12,7 @@ from typing import Any
 
 from crossgrid.kernels.backends import BackendName
 
+from ..disk.arrays import read_arrays, write_arrays
 from ..errors import ProtocolError
 from .layer import HostedLayer
 from .layer_spec import LayerSpec
@@ -23,8 +24,10 @@ from .messages import (
     Forget,
     Forward,
     LetPass,
+    Loaded,
     LoadSnapshot,
     LoadState,
+    LoadStored,
     LookAtStored,
     Message,
     Program,
@@ -32,12 +35,15 @@ from .messages import (
     ReadState,
     ReadWeights,
     Reply,
+    Saved,
+    SaveState,
     Stats,
     Update,
     WriteStored,
     WriteWeights,
 )
 from .snapshot import load_snapshot, snapshot_of
+from .values import as_array
 
 DONE = Done()
 
@@ -106,6 +112,8 @@ class TileWorker:
                 layer.let_pass(message)
             case ReadState() | LoadState() | ReadSnapshot() | LoadSnapshot():
                 reply = _state(layer, message)
+            case SaveState() | LoadStored():
+                reply = _save(layer, message) if isinstance(message, SaveState) else _load(layer, message)
             case Stats():
                 reply = Counters(layer.counters(self.clock.shared_counters()))
             case _:
@@ -149,3 +157,23 @@ def _state(layer: HostedLayer, message: ReadState | LoadState | ReadSnapshot | L
         case LoadSnapshot():
             load_snapshot(layer, message)
     return DONE
+
+
+def _save(layer: HostedLayer, message: SaveState) -> Saved:
+    """Write everything that changes into a part of a saved run."""
+    state = layer.state()
+    values = [as_array(each) for each in state.values]
+    part = write_arrays(message.folder, message.sign, values)
+    if part is None:
+        return Saved((), (), (), b"", 0)
+    kinds: Any = tuple(each.dtype.str for each in values)
+    return Saved(state.names, kinds, tuple(each.shape for each in values), part.digest, part.size)
+
+
+def _load(layer: HostedLayer, message: LoadStored) -> Loaded:
+    """Read a state, once it is known to be one of these tiles."""
+    layer.require_shapes(message, message.arrays)
+    arrays = read_arrays(message.arrays, message.verify)
+    if arrays is not None:
+        layer.load_state(LoadState(message.layer, message.names, arrays))
+    return Loaded(arrays is not None)

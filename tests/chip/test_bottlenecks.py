@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 
 import pytest
-from test_schedule import CHIP, SLOW, conv
+from test_schedule import CHIP, ONE_TILE, SLOW, conv
 
 from crossgrid.chip import LayerShape, map_layers
 from crossgrid.chip.reports.page import page
@@ -38,7 +38,7 @@ def test_the_layer_with_most_vectors_sets_the_interval() -> None:
 
 def test_layers_on_one_tile_share_its_time_by_their_vectors() -> None:
     layers = [LayerShape("a", 8, 8, 30), LayerShape("b", 8, 8, 10)]
-    found = schedule(map_layers(layers, CHIP, "packed"), CHIP, 8)
+    found = schedule(map_layers(layers, ONE_TILE, "packed", 1), ONE_TILE, 8)
     (load,) = found.busiest
     assert dict(load.layers) == pytest.approx({"a": 0.75, "b": 0.25})
     assert str(found.bound).startswith(

@@ -32,7 +32,9 @@ from crossgrid.chip.cost.parts import (
 )
 from crossgrid.chip.description.adc import converters
 from crossgrid.chip.description.load import PRESETS, parse_chip
+from crossgrid.chip.description.spec import ADC_KINDS, DAC_KINDS
 from crossgrid.emulator.shapes.zoo import zoo_layers
+from crossgrid.kernels.errors import ConfigError
 
 DESCRIBED = [name for name in presets() if name != "ideal"]
 
@@ -266,3 +268,33 @@ def test_the_design_that_costs_least_is_neither_end() -> None:
     density = {shared: peak(chip).tops_per_mm2 for shared, chip in chips.items()}
     assert density[8] > density[128]
     assert density[8] > density[1]
+
+
+@pytest.mark.parametrize("name", sorted(set(presets()) - {"ideal"}))
+@pytest.mark.parametrize(("owner", "kinds"), [("adc", ADC_KINDS), ("dac", DAC_KINDS)])
+def test_a_converter_of_another_kind_costs_something_else(
+    name: str, owner: str, kinds: tuple[str, ...]
+) -> None:
+    """Of which kind a part's figures are stands beside them, so whoever changes the kind changes the cost; it
+    is marked as an estimate, by the ratio of both kinds' models."""
+    chip = load_chip(name)
+    here = getattr(chip, owner)
+    figures = set()
+    for kind in kinds:
+        other = dataclasses.replace(chip, **{owner: dataclasses.replace(here, kind=kind)})
+        (one,) = [part for part in priced_parts(other) if part.part.model == owner]
+        figures.add((one.price, one.area_mm2))
+        published = bool(one.part.area_mm2.value)
+        if published:
+            assert (f"kind {here.kind} -> {kind}" in one.scaled) == (kind != here.kind)
+            now, then = (size(owner, design_of(each)) for each in (other, chip))
+            assert one.area_mm2 == pytest.approx(one.part.area_mm2.value * now.area_mm2 / then.area_mm2)
+    assert len(figures) == len(kinds)
+
+
+def test_a_kind_that_is_none_of_its_model_s_is_one_line() -> None:
+    data = yaml.safe_load((PRESETS / "demo-128.yaml").read_text())
+    (part,) = [part for part in data["parts"] if part.get("model") == "adc"]
+    part["at"]["kind"] = "pulse-width"
+    with pytest.raises(ConfigError, match=r"at\.kind = 'pulse-width' is none of sar, flash, counter"):
+        parse_chip(data, "chip.yaml")

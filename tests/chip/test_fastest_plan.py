@@ -81,7 +81,7 @@ def test_the_plan_is_the_fastest_of_its_candidates() -> None:
     best = map_layers(layers, chip, "replicated", chips=2)
     names = [layer.name for layer in layers]
     by_reads = balance(
-        map_layers(layers, chip).layer_tiles.tolist(), [layer.reuse for layer in layers], 2 * chip.tiles
+        map_layers(layers, chip).layer_tiles.tolist(), [layer.reuse for layer in layers], [2 * chip.tiles]
     )
     given_copies = map_layers(
         layers, chip, "replicated", chips=2, copies=dict(zip(names, by_reads, strict=True))
@@ -121,6 +121,6 @@ def test_options_that_cannot_be_are_refused(options: dict[str, Any], words: str)
 
 def test_candidates_follow_from_counts_alone() -> None:
     """Two layers of one tile, 40 and 20 vectors; b's values pass a port 70 at a time, a's 6."""
-    found = candidates([1, 1], [40, 20], 8, [Work(1.0, 6.0), Work(1.0, 70.0)])
-    assert found[0] == balance([1, 1], [40, 20], 8)
+    found = candidates([1, 1], [40, 20], [8], [Work(1.0, 6.0), Work(1.0, 70.0)])
+    assert found[0] == balance([1, 1], [40, 20], [8])
     assert [2, 6] in found or [1, 7] in found

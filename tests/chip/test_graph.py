@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import networkx
 import numpy as np
 import pytest
@@ -97,7 +99,8 @@ def test_a_loop_is_run_through_once() -> None:
 
 def test_branches_that_share_a_tile_take_turns() -> None:
     layers = [LayerShape(name, 2, 2, sources=(OUTSIDE,)) for name in "abc"]
-    together = cost_of(map_layers(layers, CHIP, "packed"), CHIP)
+    one = dataclasses.replace(CHIP, grid=Grid(1, 1))
+    together = cost_of(map_layers(layers, one, "packed", 1), one)
     apart = cost_of(map_layers(layers, CHIP), CHIP)
     assert together.latency_ns == pytest.approx(3 * (45 + 8))
     assert apart.latency_ns == pytest.approx(45 + 8 + 1)  # two links to the third tile

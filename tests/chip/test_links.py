@@ -241,10 +241,12 @@ def test_copies_go_to_whatever_is_slowest_by_its_ports() -> None:
     slow = dataclasses.replace(chip, links=dataclasses.replace(chip.links, width_bits=1))
     layers = [LayerShape("a", 6, 6, 40), LayerShape("b", 6, 72, 20, sources=("",))]
     tables = cut_layers(layers, slow)
-    works = work_of_vectors(layers, tables, slow)
+    works = work_of_vectors(layers, tables, [slow] * len(layers))
     assert works[1] == (1, 6 * 4 + 6)
     tiles = [len(table["layer"]) for table in tables]
-    assert [3, 5] in candidates(tiles, [40, 20], 64, works)  # 14 x 63 ns against 4 x 294 ns; one tile is left
+    assert [3, 5] in candidates(
+        tiles, [40, 20], [64], works
+    )  # 14 x 63 ns against 4 x 294 ns; one tile is left
     assert map_layers(layers, chip, "replicated", chips=1).copies[0] > 1
     plan, by_ports = (
         map_layers(layers, slow, "replicated", chips=1, copies=copies) for copies in (None, {"a": 3, "b": 5})

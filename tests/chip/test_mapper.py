@@ -212,7 +212,7 @@ def test_copies_make_the_slowest_layer_as_fast_as_the_budget_allows(
 ) -> None:
     tiles, reuse = [t for t, _ in pairs], [r for _, r in pairs]
     budget = sum(tiles) + spare
-    copies = balance(tiles, reuse, budget)
+    copies = balance(tiles, reuse, [budget])
     assert sum(t * c for t, c in zip(tiles, copies, strict=True)) <= budget
     slowest = max(math.ceil(r / c) for r, c in zip(reuse, copies, strict=True))
     assert slowest == brute_force_bottleneck(tiles, reuse, budget)
@@ -231,6 +231,7 @@ def test_packed_slows_no_network_down(model: str) -> None:
         assert set(plan.table["layer"][plan.table["tile"] == tile]) == {slowest}
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(1, 40), st.integers(1, 40), st.integers(1, 5000)), min_size=1, max_size=8)
 )
@@ -238,14 +239,14 @@ def test_packed_tiles_are_not_overfull_in_time(sizes: list[tuple[int, int, int]]
     layers = [LayerShape(f"l{k}", *size) for k, size in enumerate(sizes)]
     plan = map_layers(layers, chip_of(16, 16, 20, 20), "packed")
     vectors = np.array([layer.reuse for layer in layers])[plan.table["layer"]]
-    assert np.bincount(plan.table["tile"], vectors).max() <= max(1024, *(layer.reuse for layer in layers))
+    assert np.bincount(plan.table["tile"], vectors).max() == max(layer.reuse for layer in layers)
 
 
 def test_why_names_size_and_reason() -> None:
     plan = map_layers(zoo_layers("lenet5"), "demo-128", "packed")
-    text = plan.blocks[0].why
-    assert "16 x 25 fits a tile of 128 x 128" in text
-    assert "shares its tile" in text
+    assert "16 x 25 fits a tile of 128 x 128" in plan.blocks[0].why
+    assert "10 x 128 fits a tile of 128 x 128" in plan.blocks[-1].why
+    assert "shares its tile" in plan.blocks[-1].why
     assert "exceeds a tile" in map_layers([LayerShape("a", 300, 3)], "demo-128").blocks[0].why
     replicated = map_layers([LayerShape("a", 30, 3, 50)], "demo-128", "replicated")
     assert "copy 1 of 50" in replicated.blocks[0].why

@@ -122,3 +122,60 @@ def test_a_key_given_twice_is_refused_wherever_it_stands(name: str, tmp_path) ->
             load_chip(path)
         doubled += 1
     assert doubled > 5
+
+
+def nodes(data: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Where every value of a file is, at any depth: of mappings and of lists."""
+    children = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
+    for key, value in children:
+        yield (*place, key)
+        yield from nodes(value, (*place, key))
+
+
+#: what may stand where an entry of a list is meant, or a figure's value
+WRONG: tuple[Any, ...] = (
+    "x", "", float("nan"), float("-inf"), -1, True, False, None, [], [[1]], {"a": [{}]}, [{"name": "ADC"}],
+    1.5,
+)  # fmt: skip
+
+
+def changed_answer(data: Any, place: tuple[Any, ...], ends: slice | None, value: Any) -> str | None:
+    """The answer to a file with ``value`` at a place, or in place of some entries of the list there."""
+    changed = copy.deepcopy(data)
+    if ends is None:
+        owner_of(changed, place[:-1])[place[-1]] = copy.deepcopy(value)
+    else:
+        owner_of(changed, place)[ends] = [copy.deepcopy(value)]
+    try:
+        line = answer(changed)
+    except Exception as error:
+        error.add_note(f"{place} {ends} = {value!r}")
+        raise
+    assert line is None or ("\n" not in line and len(line) < 500), (place, value)
+    return line
+
+
+def test_an_odd_entry_of_a_list_is_one_line() -> None:
+    """Of parts and clusters each entry in turn is something else, and one more at the end; also in lists of
+    words, where a word is one more."""
+    data, lists = described()["several"], 0
+    for place in nodes(data):
+        held = owner_of(data, place)
+        if not isinstance(held, list):
+            continue
+        lists += 1
+        for k in range(len(held) + 1):
+            for value in WRONG:
+                line = changed_answer(data, place, slice(k, k + 1), value)
+                assert line is not None or isinstance(held[0], type(value)), (place, k, value)
+    assert lists >= 2
+
+
+def test_an_odd_value_at_any_depth_is_a_sound_chip_or_one_line() -> None:
+    """Also within figures and the points at which they hold."""
+    data = described()["several"]
+    deep = [place for place in nodes(data) if len(place) > 2]
+    assert len(deep) > 30
+    for place in deep:
+        for value in WRONG[::2]:
+            changed_answer(data, place, None, value)

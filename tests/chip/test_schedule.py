@@ -43,6 +43,8 @@ CHIP = Chip(
     dac=Dac(bits=8, time_ns=exact(45)), adc=Adc(bits=8, bound=4.0, columns=8, time_ns=exact(1)),
     links=Links(width_bits=1 << 16, clock_ghz=exact(1e9)), write=Write(time_ns_per_row=exact(100)),
 )  # fmt: skip
+#: one such tile, which all layers share
+ONE_TILE = dataclasses.replace(CHIP, grid=Grid(1, 1))
 #: the same with links that take as long as the tiles
 SLOW = dataclasses.replace(CHIP, links=Links(width_bits=8, clock_ghz=exact(0.05)))
 
@@ -130,11 +132,9 @@ def test_events_follow_their_rules(
 ) -> None:
     """Tiles that layers share, links that fill, buffers with an end (also too small ones), rounds and
     batches."""
-    if strategy == "time-multiplexed":
+    if strategy in ("time-multiplexed", "packed"):
         chip = dataclasses.replace(chip, grid=Grid(1, 2))
-        plan = map_layers(layers, chip, strategy, 1)
-    else:
-        plan = map_layers(layers, chip, strategy, 1)
+    plan = map_layers(layers, chip, strategy, 1)
     both(plan, chip, inputs, every, room, batch)
 
 
@@ -171,12 +171,12 @@ def test_a_loop_of_two_layers_goes_to_and_fro() -> None:
 def test_layers_that_share_a_tile_take_turns_row_by_row() -> None:
     """Two convolutions of 8 x 8 vectors on one tile: all 128 vectors, of which none can wait for nothing."""
     layers = [conv("a", 1, 8), conv("b", 1, 8)]
-    plan = map_layers(layers, CHIP, "packed")
+    plan = map_layers(layers, ONE_TILE, "packed", 1)
     assert plan.tiles_used == 1
-    found = schedule(plan, CHIP, 4)
+    found = schedule(plan, ONE_TILE, 4)
     assert found.interval_ns == pytest.approx(128 * 45)
     assert found.tile_busy.tolist() == pytest.approx([1.0])
-    assert found.latency_ns < cost_of(plan, CHIP).latency_ns * 1.001  # not layer after layer
+    assert found.latency_ns < cost_of(plan, ONE_TILE).latency_ns * 1.001  # not layer after layer
     assert found.stalls_ns["tiles"] > 0
 
 

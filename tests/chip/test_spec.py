@@ -34,6 +34,8 @@ def test_preset_is_named_referenced_and_every_figure_has_a_source_or_is_an_estim
     for part in chip.parts:
         for figure in (part.area_mm2, part.energy_pj, part.power_mw, part.time_ns):
             assert figure is None or not figure.value or figure.source
+    between = chip.links.chip_gbit_per_s  # without it what crosses from chip to chip takes no time
+    assert chip.ideal or (between.value and between.source)
     # what is plain in the file is published in the reference, or named here and reported
     listed = estimates(chip)
     assert set(chip.estimated) <= set(listed)
@@ -154,7 +156,7 @@ def test_unknown_preset_names_the_nearest() -> None:
         (
             ("parts",),
             [{"name": "x", "model": "adc", "at": {"rows": 3}}],
-            "its model 'adc' reads bits, time_ns",
+            "its model 'adc' reads bits, kind, time_ns",
         ),
         (("parts",), [{"name": "x", "at": {"bits": 3}}], "the figures follow nothing"),
         (("parts",), [{"name": "x", "model": "adc", "at": {"bits": -3}}], "must be at least 1"),

@@ -27,3 +27,17 @@ class DelayedActor(TileActor):
         """The reply, a few milliseconds late."""
         time.sleep(self.random.expovariate(1 / 0.003))
         return super().answer(message)
+
+
+class ForgetfulActor(TileActor):
+    """Loses half of what other actors give it to add."""
+
+    def __init__(self, number: int, *args: Any) -> None:
+        super().__init__(number, *args)
+        take, drawn = self.gathering.take, random.Random(number)
+
+        def sometimes(message: Any) -> None:
+            if drawn.random() < 0.5:
+                take(message)
+
+        self.gathering.take = sometimes  # type: ignore[method-assign]

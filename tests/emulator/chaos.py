@@ -18,6 +18,9 @@ from torch import nn
 
 import crossgrid as cg
 
+#: kills while a run is at one thing: on a busy machine processes die as fast as they start
+AT_ONCE = 3
+
 #: where the tally goes, if anywhere
 TALLY = os.environ.get("CROSSGRID_CHAOS_JSON")
 
@@ -44,13 +47,15 @@ class Victims:
 
     running: cg.Emulation
     doing: str = ""  # what the run is at
+    within: int = 0  # kills since it began with it
     killed: list[str] = field(default_factory=list)  # what it was at when a process was killed
     tallies: dict[str, Tally] = field(default_factory=dict)
 
     def pids(self) -> list[int]:
         """The processes that are to be killed."""
         if self.running.stages is not None:
-            return [int(stage.address.pid) for stage in self.running.stages.stages]
+            known = [stage.address for stage in self.running.stages.stages]
+            return [int(address.pid) for address in known if address is not None]  # the others start
         executor: Any = self.running.executor
         return [int(host.address.pid) for host in executor.hosts]
 
@@ -59,7 +64,7 @@ class Victims:
         """The run is at something; the seconds that are lost meanwhile are its kills'."""
         assert self.running.executor is not None
         recovered, before = self.running.executor.recovered, len(self.killed)
-        seconds, self.doing = recovered.seconds, doing
+        seconds, self.doing, self.within = recovered.seconds, doing, 0
         yield
         if recovered.seconds > seconds:
             kills = max(len(self.killed) - before, 1)
@@ -75,10 +80,14 @@ class Victims:
 
         def run() -> None:
             while not ended.wait(drawn.expovariate(1 / seconds)):
-                with suppress(psutil.NoSuchProcess):  # it is dead already, and its successor is on its way
+                # nobody is there, or it is dead already, and its successor is on its way
+                with suppress(psutil.NoSuchProcess, IndexError):
                     victim = psutil.Process(drawn.choice(self.pids()))
-                    if victim.status() != psutil.STATUS_ZOMBIE:  # as long as nobody has asked how it ended
+                    if (
+                        self.within < AT_ONCE and victim.status() != psutil.STATUS_ZOMBIE
+                    ):  # as long as nobody has asked how it ended
                         victim.kill()
+                        self.within += 1
                         self.killed.append(self.doing)
 
         thread = threading.Thread(target=run)

@@ -11,6 +11,7 @@ import msgpack
 import numpy as np
 
 from crossgrid.emulator.actors.wire import ENVELOPE, LENGTH, MAGIC, Letter, encode
+from crossgrid.emulator.disk.arrays import StoredArray
 from crossgrid.emulator.tiles.messages import (
     Backward,
     Counters,
@@ -21,19 +22,27 @@ from crossgrid.emulator.tiles.messages import (
     Forward,
     Largest,
     LetPass,
+    Loaded,
     LoadSnapshot,
     LoadState,
+    LoadStored,
     LookAtStored,
+    Parts,
+    Peers,
     Process,
     Program,
+    ReadParts,
     ReadSnapshot,
     ReadState,
     ReadWeights,
+    Saved,
+    SaveState,
     Snapshot,
     State,
     Stats,
     Stop,
     Sums,
+    Totals,
     Update,
     Usage,
     Weights,
@@ -49,12 +58,17 @@ LARGE = np.ones((200, 100), np.float32)  # too large for the first frame
 NAMES = ((0, "cell.kept"), (0, "cell.writes"))
 STORED = Stored("/data/model.safetensors", 4096, 128, "BF16", (4, 6))
 HELD = [W, np.array(3, np.int64)]
+DIGEST = bytes(range(32))
+PLACES = (
+    StoredArray("/data/run", DIGEST, 104, 0, "<f4", (4, 6)),
+    StoredArray("/r", DIGEST, 104, 96, "<i8", ()),
+)
 
 REQUESTS: list[Any] = [
-    Forward(0, 5, None, False, None, None, 1.0, [X]),
-    Forward(0, 5, 3, True, 7, (0, 2), 1.0, [X, X[:, :3]]),
-    Backward(0, 5, 3, 4, True, [D], [D[0]]),
-    Backward(0, 5, 3, None, False, [D], []),
+    Forward(0, 5, None, False, None, None, 1.0, None, [X]),
+    Forward(0, 5, 3, True, 7, (0, 2), 1.0, None, [X, X[:, :3]]),
+    Backward(0, 5, 3, 4, True, None, [D], [D[0]]),
+    Backward(0, 5, 3, None, False, None, [D], []),
     Update(0, 5, 0.1, ((3, 4), (5, 6))),
     Forget(0, ((3, None), (4, 5))),
     ReadWeights(0),
@@ -67,9 +81,15 @@ REQUESTS: list[Any] = [
     LetPass(0, 2, 10.0),
     ReadState(0),
     LoadState(0, NAMES, HELD),
+    SaveState(0, "/data/run", ".writing-1"),
+    LoadStored(0, NAMES, PLACES, (DIGEST,)),
     ReadSnapshot(0),
     LoadSnapshot(0, NAMES, HELD, ("pass/3/x/0",), [X]),
     Stats(0),
+    Forward(0, 5, None, False, None, None, 1.0, (7, 5), [X]),
+    Peers(0, ((0, 2, 3), (1, 0, 3)), ((0, 1, 2),), ((0, "ipc:///a", b""), (1, "tcp://10.0.0.1:5", b"key"))),
+    Parts(0, 7, True, (0, 0), (1, 2), [D, D]),
+    ReadParts(0, 7),
     Process(),
     Stop(),
     WriteWeights(0, (0, 1, 2), [W, LARGE, W[:0]]),
@@ -78,8 +98,11 @@ REPLIES: list[Any] = [
     Done(),
     Failed("InputError", "x holds NaN"),
     Sums((0, 1), (-1, 3), [D, D], (2,), [np.ones((2, 4), np.uint8)]),
+    Totals((0, 1), [D, D]),
     Weights((0, 7), [W, W[:1]]),
     State(NAMES, HELD),
+    Saved(NAMES, ("<f4", "<i8"), ((4, 6), ()), DIGEST, 104),
+    Loaded(True),
     Snapshot(NAMES, HELD, ("stats/0/pulses",), [np.ones(2, np.int64)]),
     Counters({0: {"pulses": 3.0, "forward_seconds": 0.5}}),
     Largest((0, 3), [D[0], D[1]]),
@@ -201,23 +224,23 @@ def unfitting(number: int) -> dict[str, tuple[list[Any], str]]:
     return {
         "an unknown layer": (with_field(good, "layer", 9), "layer 9 is not hosted here"),
         "a wider input": (
-            encode(letter(Forward(0, 0, None, False, None, None, 1.0, [D]), number)),
+            encode(letter(Forward(0, 0, None, False, None, None, 1.0, None, [D]), number)),
             r"\(2, 4\)",
         ),
         "a flat input": (
-            encode(letter(Forward(0, 0, None, False, None, None, 1.0, [X[0]]), number)),
+            encode(letter(Forward(0, 0, None, False, None, None, 1.0, None, [X[0]]), number)),
             r"\(6,\)",
         ),
         "an input too many": (
-            encode(letter(Forward(0, 0, None, False, None, None, 1.0, [X, X]), number)),
+            encode(letter(Forward(0, 0, None, False, None, None, 1.0, None, [X, X]), number)),
             "must be 1 arrays of 2 axes",
         ),
         "columns that are elsewhere": (
-            encode(letter(Forward(0, 0, None, False, None, (3,), 1.0, [X]), number)),
+            encode(letter(Forward(0, 0, None, False, None, (3,), 1.0, None, [X]), number)),
             r"columns \[3\] of blocks are read, \[0\] are here",
         ),
         "columns alone to learn from": (
-            encode(letter(Forward(0, 0, 5, True, None, (0,), 1.0, [X]), number)),
+            encode(letter(Forward(0, 0, 5, True, None, (0,), 1.0, None, [X]), number)),
             "some columns alone is not recorded",
         ),
         "an unknown record": (encode(letter(REQUESTS[2], number)), "record 3 is not kept here"),
@@ -230,7 +253,7 @@ def unfitting(number: int) -> dict[str, tuple[list[Any], str]]:
         ),
         "programming of pulsed tiles": (encode(letter(REQUESTS[8], number)), "pulsed, not programmed"),
         "modifying of pulsed tiles": (
-            encode(letter(Forward(0, 0, None, False, 1, None, 1.0, [X]), number)),
+            encode(letter(Forward(0, 0, None, False, 1, None, 1.0, None, [X]), number)),
             "not modified",
         ),
     }

@@ -116,7 +116,7 @@ def test_a_run_is_a_manifest_and_parts_named_by_their_digests(tmp_path: Path) ->
     """Msgpack with the digest of its body; each part is raw bytes under their own digest."""
     saved(tmp_path)
     kind, version, digest, body = msgpack.unpackb((tmp_path / "run.msgpack").read_bytes())
-    assert (kind, version) == ("crossgrid run", 3)
+    assert (kind, version) == ("crossgrid run", 4)
     assert digest == hashlib.blake2b(body, digest_size=32).digest()
     parts = msgpack.unpackb(body)["parts"]
     assert {p.name for p in tmp_path.iterdir()} == {"run.msgpack", *(f"{d.hex()}.raw" for d, _ in parts)}

@@ -23,7 +23,7 @@ from torch import nn
 
 import crossgrid as cg
 from crossgrid.emulator.cli.main import main
-from crossgrid.emulator.run.folder import Folder, digest_of
+from crossgrid.emulator.disk.folder import Folder, digest_of
 
 CONFIG = cg.InferenceRPUConfig(mapping=cg.MappingParameter(max_output_size=3))
 
@@ -79,9 +79,9 @@ def copy_of(saved: Path, folder: Path) -> Path:
 
 
 def test_a_flipped_bit_in_any_part_is_refused(saved: Path, tmp_path: Path) -> None:
-    """One in the middle of each file: the manifest, the layers, the digital model, the optimizer."""
+    """One in the middle of each file: the manifest, layers, their tiles, the digital model, the optimizer."""
     files = sorted(path.name for path in saved.iterdir())
-    assert len(files) == 1 + 2 + 1 + 1
+    assert len(files) == 1 + 2 + 2 + 1 + 1
     for name in files:
         path = copy_of(saved, tmp_path / "run") / name
         data = bytearray(path.read_bytes())

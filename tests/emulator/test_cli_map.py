@@ -106,7 +106,7 @@ def test_diff_and_why(tmp_path: Path, capsys) -> None:
         main(["map", "lenet5", "--chip", "demo-128", "--strategy", "packed", "--save", two, "--why", "conv2"])
         == 0
     )
-    assert "conv2[0:32, 0:128] on 0/" in capsys.readouterr().out
+    assert "conv2[0:32, 0:100] on 0/" in capsys.readouterr().out
     assert main(["diff", one, two]) == 0
     assert "strategy: per-layer -> packed" in capsys.readouterr().out
 

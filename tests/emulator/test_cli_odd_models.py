@@ -241,13 +241,6 @@ def test_a_name_of_no_model_is_one_line(model: str, tmp_path: Path, monkeypatch,
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
-@pytest.mark.parametrize("option", ["png", "json", "html", "save", "neurosim", "zigzag"])
-@pytest.mark.parametrize("target", [".", "/nowhere/x"])
-def test_where_nothing_can_be_written_is_one_line(option: str, target: str, capsys) -> None:
-    assert main(["map", "lenet5", "--chip", "demo-128", f"--{option}", target]) == 2
-    assert len(capsys.readouterr().err.splitlines()) == 1
-
-
 @pytest.mark.parametrize(
     ("options", "words"),
     [

@@ -9,10 +9,12 @@ import urllib.request
 import numpy as np
 import psutil
 import pytest
+import ray
 import torch
 from torch import nn
 
 import crossgrid as cg
+from crossgrid.emulator.actors import launch
 from crossgrid.emulator.tiles.messages import Forward
 
 pytestmark = pytest.mark.usefixtures("ray_session")
@@ -86,7 +88,7 @@ def test_an_actor_that_was_only_slow_comes_home() -> None:
                 os.kill(pid_of(running, 1), signal.SIGCONT)
                 running.executor.timeout_s = 30.0
 
-    with pytest.raises(cg.TileError, match="did not answer within 1 s; it hangs or is too slow"):
+    with pytest.raises(cg.TileError, match="did not answer within 1 s; it is stopped"):
         run()
     assert all(torch.equal(layer.get_weights()[0], w) for layer, w in zip(model, kept, strict=True))
 
@@ -106,7 +108,7 @@ def test_a_slow_actor_does_not_fill_the_drivers_memory() -> None:
             executor.timeout_s = 2.0
             os.kill(pid_of(running, 0), signal.SIGSTOP)
             before = me.memory_info().rss
-            message = Forward(0, 0, None, False, None, None, 1.0, [np.ones((1024, 1024), np.float32)])
+            message = Forward(0, 0, None, False, None, None, 1.0, None, [np.ones((1024, 1024), np.float32)])
             try:
                 for _ in range(400):
                     executor.submit(0, message)
@@ -114,7 +116,7 @@ def test_a_slow_actor_does_not_fill_the_drivers_memory() -> None:
                 grown.append(me.memory_info().rss - before)
 
     grown: list[int] = []
-    with pytest.raises(cg.TileError, match="hangs or is too slow"):
+    with pytest.raises(cg.TileError, match="it is stopped and hangs"):
         run()
     assert grown[0] < 0.7e9
 
@@ -171,3 +173,28 @@ def test_an_error_on_its_way_is_not_replaced_by_a_failed_update() -> None:
 
     with pytest.raises(ValueError, match="of the user"):
         run()
+
+
+def test_who_has_the_processors_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another emulation of the same Ray, or actors of the user's own."""
+    monkeypatch.setattr(launch, "FREED_SECONDS", 0.0)
+    model = two_layers()
+    with cg.emulate(two_layers(), backend="ray"):
+        said = (
+            rf"reserved there are .* by 'crossgrid, chip 0, process {os.getpid()} on .*ray start --num-cpus"
+        )
+        with pytest.raises(cg.BackendError, match=said), cg.emulate(model, backend="ray"):
+            pytest.fail("all processors are taken")
+    assert model(torch.ones(2, 6)).shape == (2, 3)
+
+    @ray.remote(num_cpus=4)
+    class Greedy:
+        def is_there(self) -> bool:
+            return True
+
+    greedy = Greedy.remote()
+    assert ray.get(greedy.is_there.remote())
+    refused = pytest.raises(cg.BackendError, match="actors or tasks have them, see `ray status`")
+    with refused, cg.emulate(model, backend="ray"):
+        pytest.fail("all processors are taken")
+    ray.kill(greedy)

@@ -161,7 +161,7 @@ def test_a_plan_of_another_model_or_chip_is_refused(tmp_path: Path) -> None:
         cg.emulate(other, plan=plan)
     with pytest.raises(cg.ConfigError, match="made for 'demo-128' as described then, not for 'hermes-64'"):
         cg.emulate(analog(), "hermes-64", plan=plan)
-    with pytest.raises(cg.ConfigError, match="leave out strategy, placement and chips"):
+    with pytest.raises(cg.ConfigError, match="leave out strategy, placement, chips and kinds"):
         cg.emulate(analog(), plan=plan, chips=2)
     with pytest.raises(cg.ConfigError, match="unknown argument of emulate 'plans': did you mean 'plan'"):
         cg.emulate(analog(), plans=plan)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
 from pathlib import Path
+from typing import Literal
 
 import psutil
 import pytest
+import tally
 import torch
 from chaos import disturbed
 from torch import nn
 
 import crossgrid as cg
+from crossgrid.emulator.actors import executor
 from crossgrid.emulator.tiles.messages import ReadWeights
 
 pytestmark = pytest.mark.usefixtures("ray_session")
@@ -134,9 +138,9 @@ def test_a_hundred_kills_change_no_bit(name: str, where: dict[str, int], seed: i
     seconds = 6.0 if where else 1.0
     victims = disturbed(MODELS[name], DATA, tmp_path, seed + 1, at_least=10, seconds=seconds, **where)
     assert len(victims.killed) >= 10
-    for doing, tally in victims.tallies.items():
-        tally.fault = f"SIGKILL of a {'stage' if where else 'tile actor'} in {doing}"
-        tally.note()
+    for doing, of_fault in victims.tallies.items():
+        of_fault.fault = f"SIGKILL of a {'stage' if where else 'tile actor'} in {doing}"
+        of_fault.note()
 
 
 def test_a_death_is_noticed_at_once_and_costs_seconds() -> None:
@@ -168,6 +172,29 @@ def test_a_stopped_actor_is_replaced_after_its_time_and_does_not_answer_for_its_
         late = running.executor.mailbox
         assert late.epochs[0] == 1
         assert cg.weights_sha256(model) == undisturbed["pulsed"][0]
+
+
+def test_an_actor_that_is_slow_and_not_stopped_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It pulses for seconds where a third of one is allowed: nobody is replaced, and the run goes on."""
+    monkeypatch.setattr(executor, "NOTICE_SECONDS", 0.0)
+
+    def run(backend: Literal["local", "ray"]) -> str:
+        torch.manual_seed(1)
+        layer = cg.AnalogLinear(256, 256, rpu_config=cg.SingleRPUConfig(), seed=1)
+        optimizer = cg.AnalogSGD(layer.parameters(), lr=0.01)
+        x = torch.randn(20000, 256, generator=torch.Generator().manual_seed(2))
+        with cg.emulate(layer, backend=backend) as running:
+            layer(x).sum().backward()
+            optimizer.step()
+            if backend == "ray":
+                running.executor.timeout_s = 0.3
+                with pytest.raises(cg.TileError, match="and is not stopped: it is too slow: raise timeout_s"):
+                    running.weights()
+                running.executor.timeout_s = 200.0
+                assert running.executor.recovered.restarts == 0
+            return cg.weights_sha256(layer)
+
+    assert run("ray") == run("local")
 
 
 def test_a_storm_of_deaths_is_one_error_and_the_state_comes_home(
@@ -207,6 +234,22 @@ def test_what_is_remembered_is_bounded() -> None:
         assert 0 < running.executor.recovered.log_bytes < 1e6
         assert 0 < running.executor.recovered.snapshot_bytes < 1e6
     assert max(sizes[10:]) <= 60
+
+
+def test_the_table_of_faults_is_the_sum_of_what_was_tried() -> None:
+    """Of the lines of several runs; whatever stands on the page around it stays."""
+    one = json.dumps(
+        {"fault": "SIGKILL of a stage in infer", "tried": 2, "survived": 2, "seconds": [1.0, 4.0]}
+    )
+    two = json.dumps({"fault": "SIGKILL of a stage in infer", "tried": 1, "survived": 1, "seconds": [2.0]})
+    found = tally.table([one, two])
+    assert found.splitlines()[-1] == "| SIGKILL of a stage in infer | 3 | 3 | 2.0 | 4.0 |"
+    page = tally.PAGE.read_text()
+    again = tally.with_table(tally.with_table(page, "a table of before"), found)
+    assert found in again
+    assert "a table of before" not in again
+    assert again.split(tally.BEGIN)[0] == page.split(tally.BEGIN)[0]
+    assert again.split(tally.END)[1] == page.split(tally.END)[1]
 
 
 def test_recovery_is_checked() -> None:

@@ -140,7 +140,8 @@ def test_accidents_on_the_way_do_not_end_an_actor() -> None:
     """500 spoiled reads: some are refused, some are answered, and training goes on with the same bits."""
     network, drawn = model(), random.Random(4)
     optimizer = cg.AnalogSGD(network.parameters(), lr=0.1)
-    reads = [Forward(0, 5, None, False, None, None, 1.0, [letters.X]), ReadWeights(0), ReadState(0), Stats(0)]
+    read = Forward(0, 5, None, False, None, None, 1.0, None, [letters.X])
+    reads = [read, ReadWeights(0), ReadState(0), Stats(0)]
     with cg.emulate(network, backend="ray") as running:
         before = running.executor.processes()[0]["pid"]
         outputs = steps(network, optimizer)

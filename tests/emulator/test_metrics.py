@@ -7,11 +7,13 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from wsgiref.simple_server import make_server
 
 import pytest
 import torch
@@ -20,6 +22,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from torch import nn
 
 import crossgrid as cg
+from crossgrid.emulator.run.metrics import MetricsServer
 from crossgrid.emulator.tiles.bank import TileBank
 
 ROOT = Path(__file__).parent.parent.parent
@@ -84,6 +87,18 @@ def test_the_port_is_free_afterwards() -> None:
             assert running.metrics_url == f"http://localhost:{port}/metrics"
     with socket.create_server(("127.0.0.1", port)):
         pass
+
+
+def test_leaving_wakes_the_server() -> None:
+    """One that looks once an hour whether it shall stop: it is called, and stops at once."""
+    server = make_server("127.0.0.1", 0, lambda environ, start: [])
+    serving = threading.Thread(target=server.serve_forever, args=(3600,), daemon=True)
+    serving.start()
+    closing = threading.Thread(target=MetricsServer(server.server_port, server, serving).close, daemon=True)
+    closing.start()
+    closing.join(300)
+    assert not closing.is_alive()
+    assert not serving.is_alive()
 
 
 def test_runs_that_start_at_once_get_ports_of_their_own() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -21,6 +23,7 @@ from crossgrid.emulator.actors.packing import (
     Node,
     plan_actors,
 )
+from crossgrid.emulator.hosts.room import crosspoint_bytes
 from crossgrid.emulator.tiles.layer_spec import LayerSpec, TileSpec
 
 LARGE = 1 << 40
@@ -120,6 +123,37 @@ def test_an_actor_on_a_card_takes_more_of_the_machine() -> None:
     ):
         plan_actors([layer_on("a", [0] * 2)], 1, [short], True)
     assert len(plan_actors([layer_on("a", [0] * 2)], 1, [short], False)) == 2
+
+
+def floats_of(device: Any) -> int:
+    """What a device is: its weight, what a read sees where writes are noisy, and its parameters."""
+    return 1 + (device.write_noise > 0) + len(device.parameters)
+
+
+@pytest.mark.parametrize(
+    ("config", "floats"),
+    [
+        (cg.InferenceRPUConfig(), 1),
+        (cg.InferenceRPUConfig(modifier=cg.WeightModifierParameter(type="add_normal", std_dev=0.1)), 2),
+        (cg.SingleRPUConfig(device=cg.ConstantStepDevice()), 2 + floats_of(cg.ConstantStepDevice())),
+        (cg.SingleRPUConfig(device=cg.ReRamSBPresetDevice()), 2 + floats_of(cg.ReRamSBPresetDevice())),
+        (cg.ReRamSB4Preset(), 2 + 1 + 4 * floats_of(cg.ReRamSBPresetDevice())),
+    ],
+    ids=["inference", "modified", "constant step", "reram", "four rerams"],
+)
+def test_a_crosspoint_takes_what_its_devices_are(config: Any, floats: int) -> None:
+    """float32 each; of pulsed cells two more while they are written, and their own weight; and a quarter."""
+    assert crosspoint_bytes(config) == math.ceil(1.25 * 4 * floats)
+
+
+def test_a_billion_weights_for_inference_fit_where_a_billion_devices_do_not() -> None:
+    """60 tiles of 4096 x 4096 on 24 GB: 5 GB of weights, or 35 of constant-step devices."""
+    tiles = tuple(TileSpec(k, k, 0, 4096 * k, 4096 * (k + 1), 0, 4096, f"0/{k}", 0) for k in range(60))
+    inference = LayerSpec("a", 1, 60 * 4096, 4096, 60, 1, tiles, None, cg.InferenceRPUConfig())
+    assert len(plan_actors([inference], "auto", nodes(4, free_bytes=24 << 30), False)) == 4
+    pulsed = replace(inference, rpu_config=cg.SingleRPUConfig(device=cg.ConstantStepDevice()))
+    with pytest.raises(cg.ConfigError, match=r"the tiles alone take 33\d{3} MB"):
+        plan_actors([pulsed], "auto", nodes(4, free_bytes=24 << 30), False)
 
 
 def test_too_little_memory_says_what_would_fit() -> None:

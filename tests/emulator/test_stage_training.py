@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 import crossgrid as cg
+from crossgrid.emulator.model.deferred import is_deferred
 from crossgrid.emulator.nn.dropout import addressed, of_micro_batch
 from crossgrid.emulator.stages.optimizers import ALONE, built, recipe_of
 from crossgrid.emulator.stages.orders import order
@@ -199,6 +200,68 @@ def test_what_learnt_comes_home_to_a_model_without_numbers(name: str, tmp_path: 
     assert torch.equal(there[2](x.new_ones(1, 16)), here[2](x.new_ones(1, 16)))
 
 
+class Adapted(nn.Module):
+    """A layer that a file has, and beside it one that it has not."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.fixed, self.adapter = nn.Linear(inputs, outputs), None
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.tanh(self.fixed(x) + self.adapter(x))
+
+
+@pytest.mark.parametrize(
+    "where", [{}, {"backend": "ray"}, {"backend": "ray", "stages": 2}], ids=["local", "actors", "stages"]
+)
+@pytest.mark.parametrize("config", [INFERENCE, PULSED], ids=["hardware-aware", "pulsed"])
+def test_adapters_learn_beside_fixed_weights_in_files(
+    config: Any, where: Any, tmp_path: Any, request: Any
+) -> None:
+    """Everything is as in a model that was built with the file's numbers and adapted then; emulated again it
+    goes on with the adapters that learnt."""
+    if where:
+        request.getfixturevalue("ray_session")
+    torch.set_num_threads(PROCESSORS // 2)
+    x, y = floats()
+
+    def run(deferred: bool, **where: Any) -> tuple[nn.Module, list[Any], float]:
+        torch.manual_seed(8)
+        if deferred:
+            with cg.deferred():
+                model = nn.Sequential(Adapted(12, 16), Adapted(16, 4))
+        else:
+            model = nn.Sequential(Adapted(12, 16), Adapted(16, 4))
+            save_file({name: values.clone() for name, values in model.state_dict().items()}, file)
+        model.requires_grad_(False)
+        torch.manual_seed(9)
+        for part in model:
+            part.adapter = nn.Linear(part.fixed.in_features, part.fixed.out_features)
+        digital = lambda name, layer, config: None if "adapter" in name else config  # noqa: E731
+        model = cg.convert_to_analog(model, config, specific_rpu_config_fun=digital, seed=3)
+        learning = {name: p for name, p in model.named_parameters() if "adapter" in name}
+        optimizer = torch.optim.AdamW(learning.values(), lr=0.05)
+        with cg.emulate(model, weights=file if deferred else None, **where) as running:
+            model.train()
+            steps = range(2)
+            found = [running.train_step(x, y, nn.CrossEntropyLoss(), optimizer, 2) for _ in steps]
+            found.append(bits({"y": running.infer(x)}))
+            found.append({name: w.numpy().tobytes() for name, w in running.weights().items()})
+        found.append(bits({name: p.detach() for name, p in learning.items()}))
+        with cg.emulate(model, weights=file if is_deferred(model) else None, **where) as running:
+            again = running.train_step(x, y, nn.CrossEntropyLoss(), optimizer, 2)
+        return model, found, again
+
+    file = tmp_path / "model.safetensors"
+    _, wanted, _ = run(False)
+    model, found, again = run(True, **where)
+    assert found == wanted
+    assert found[0] > found[1] > again
+    assert [*found[3]] == ["0.fixed", "1.fixed"]
+    if where.get("stages"):  # fixed weights stay where they are
+        assert all(part.fixed.weight.is_meta or part.fixed.grid.is_absent for part in model)
+
+
 class Kills:
     """Kills a stage in the first step's passes, before the next update, and behind the first snapshot."""
 
@@ -208,7 +271,7 @@ class Kills:
         self.round = trainer._round
         trainer._round = self.passes
         optimizer.register_step_pre_hook(self.between)
-        running.stages.snapshot = self.snapshot
+        running.stages.revival.snapshot = self.snapshot
         self.taken = 0
 
     def kill(self, stage: int) -> None:
@@ -225,7 +288,7 @@ class Kills:
             self.kill(0)
 
     def snapshot(self) -> None:
-        type(self.running.stages).snapshot(self.running.stages)
+        type(self.running.stages.revival).snapshot(self.running.stages.revival)
         self.taken += 1
         if self.taken == 1:
             self.kill(1)

@@ -158,13 +158,13 @@ def test_a_stage_that_is_killed_costs_time_alone(kills: int) -> None:
     told: list[float] = []
     with emulation as running:
         cg.program_analog_weights(model)
-        revive = running.stages.revive
+        start = running.stages.launcher.start
 
-        def timed(*args: Any, **kwargs: Any) -> None:
+        def timed(*args: Any) -> None:
             told.append(time.monotonic())  # by now every other stage has left its round
-            revive(*args, **kwargs)
+            start(*args)
 
-        running.stages.revive = timed
+        running.stages.launcher.start = timed
         for number, output in enumerate(wanted):
             found = []
             for each, _ in running.stages.infer(iter(floats().split(1)), depth=1):
@@ -214,22 +214,53 @@ def test_a_stopped_stage_is_replaced_after_its_time_and_does_not_answer_for_its_
 
 
 class Waits(nn.Module):
-    """Gives what it gets six seconds later, where it is real."""
+    """Gives the first real values that it gets 20 seconds later."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waited = False
 
     def forward(self, x: Tensor) -> Tensor:
-        time.sleep(0.0 if x.is_meta else 6.0)
+        if not (x.is_meta or self.waited):
+            self.waited = True
+            time.sleep(20.0)
         return x
 
 
 @pytest.mark.usefixtures("ray_session")
 def test_a_stage_that_is_slow_and_not_stopped_is_said() -> None:
-    """It leaves the round when it is told: a longer time is the way out, not another process."""
-    model = made(lambda: nn.Sequential(Waits(), nn.Linear(12, 12), nn.Linear(12, 4)), INFERENCE)
+    """For four times as long as it may be: a longer time is the way out, not another process; it goes on."""
+
+    def network() -> nn.Module:
+        return nn.Sequential(Waits(), nn.Linear(12, 12), nn.Linear(12, 4))
+
+    expected, model = made(network, INFERENCE), made(network, INFERENCE)
+    expected[0].waited = True
+    with cg.emulate(expected) as running:
+        wanted = running.infer(floats())
     with cg.emulate(model, backend="ray", stages=2, timeout_s=5.0) as running:
         with pytest.raises(cg.TileError, match="gave nothing for 5 s, and none is stopped: one is too slow"):
             running.infer(floats())
-        assert running.totals.recovered.restarts == 0
+        running.stages.timeout_s = 60.0
+        assert torch.equal(running.infer(floats()), wanted)
         assert len(running.weights()) == 2
+        assert running.totals.recovered.restarts == 0
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("ray_session")
+def test_who_leaves_while_a_stage_is_busy_does_not_wait_for_it() -> None:
+    """It is replaced on leaving, and everything comes home."""
+    model = made(lambda: nn.Sequential(Waits(), nn.Linear(12, 12), nn.Linear(12, 4)), INFERENCE)
+    kept = as_bytes(model)
+
+    def run() -> None:
+        with cg.emulate(model, backend="ray", stages=2, timeout_s=1.0) as running:
+            running.infer(floats())
+
+    with pytest.raises(cg.TileError, match="one is too slow"):
+        run()
+    assert as_bytes(model) == kept
 
 
 @pytest.mark.usefixtures("ray_session")

@@ -43,7 +43,9 @@ document.body.dataset.wide = document.documentElement.scrollWidth
 def swept() -> cg.Sweep:
     """Four points, no two of which have equal figures."""
     torch.manual_seed(1)
-    net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(64, 5)).eval()
+    net = nn.Sequential(
+        nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(64, 8), nn.ReLU(), nn.Linear(8, 5)
+    ).eval()
     x = 2 * torch.randn(60, 1, 6, 6, generator=torch.Generator().manual_seed(2))
     parameters = {"chip.adc.bits": [4, 9], "strategy": ["per-layer", "packed"]}
     return cg.sweep({"model": net, "data": (x, net(x).argmax(1)), "parameters": parameters})

@@ -73,3 +73,4 @@ def test_a_stage_on_each_node_gives_the_bits_of_local() -> None:
     assert there["weights"] == here["weights"]
     assert len({node for node, _ in there["at"]}) == 2
     assert {address.split(":")[0] for _, address in there["at"]} == {"tcp"}
+    assert "on which stage 1 of the model was to start, has gone; 1 nodes are left" in there["said"]

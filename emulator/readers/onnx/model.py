@@ -5,6 +5,7 @@ Shapes alone are read: weights that lie in files beside the model are not opened
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 from collections import Counter
 from collections.abc import Mapping
@@ -12,10 +13,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from crossgrid.kernels.errors import ConfigError, unknown
 
+from ...nn.hooks.batch_axis import BatchAxis
 from ...shapes.attempts import attempt
 from ...shapes.counting import ModelShapes
 from ...shapes.digital import shapes_of
@@ -67,6 +69,7 @@ def onnx_shapes(path: str, given: Mapping[str, Tensor]) -> OnnxModel:
         lambda: Graph.of(proto, shapes), f"model '{path}' cannot be followed", "give FILE.py:CALLABLE"
     )
     inputs = _inputs(path, proto, given)
+    _refuse_open_time(path, proto, graph, inputs, given)
     notes = (f"{path}: operators are not known: {said}; each counts as one digital operation a value",)
     return OnnxModel(shapes_of(graph, inputs), notes if strange else ())
 
@@ -112,6 +115,31 @@ def _inputs(path: str, proto: Any, given: Mapping[str, Tensor]) -> dict[str, Ten
             raise unknown(f"input of '{path}'", name, values)
     made = {name: given[name] if name in given else _input(path, value) for name, value in values.items()}
     return dict(sorted(made.items(), key=lambda entry: entry[1].dim() == 0))
+
+
+def _refuse_open_time(
+    path: str, proto: Any, graph: Graph, inputs: Mapping[str, Tensor], given: Mapping[str, Tensor]
+) -> None:
+    """An open first size is taken as a batch of one; an error where it counts a recurrent layer's steps.
+
+    What it counts shows where it differs from the second one.
+    """
+    name, first = next(iter(inputs.items()), ("", None))
+    dimensions = {value.name: value.type.tensor_type.shape.dim for value in proto.graph.input}
+    if first is None or first.dim() < 2 or name in given or dimensions[name][0].dim_value:
+        return
+    if not any(isinstance(module, nn.RNNBase) for module in graph.modules()):
+        return
+    other = first.new_empty((2 if first.shape[1] != 2 else 3, *first.shape[1:]))
+    with BatchAxis(graph) as axis, contextlib.suppress(Exception), torch.no_grad():
+        graph(**{**inputs, name: other})
+    if axis.axis != 0:
+        sizes = "x".join(["N", *(str(size) for size in first.shape[1:])])
+        open_ = dimensions[name][0].dim_param or "dimension 0"
+        raise ConfigError(
+            f"model '{path}': input '{name}' has a first size that is open ('{open_}') "
+            f"and counts steps of time, as '{axis.said_by}' reads it: give its shape, --input {name}={sizes}"
+        )
 
 
 def _input(path: str, value: Any) -> Tensor:

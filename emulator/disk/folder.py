@@ -24,11 +24,15 @@ import msgpack
 from crossgrid.kernels.errors import ConfigError
 
 from ..errors import StorageError
-from .tree import TREE_BYTES
 
 FILE = "run.msgpack"
 FORMAT = "crossgrid run"
-VERSION = 3
+
+#: versions that are read; the last one is written
+VERSIONS = (3, 4)
+
+#: the most that a manifest's body may have
+BODY_BYTES = 1 << 22
 
 #: bytes of a digest (BLAKE2b)
 DIGEST = 32
@@ -110,15 +114,15 @@ class Folder:
         """Complete a run of ``parts``: from now on it is the one that is there."""
         with self._storage("written"):
             os.fsync(self.fd)
-            self._write(FILE, [msgpack.packb((FORMAT, VERSION, digest_of(body), body))])
+            self._write(FILE, [msgpack.packb((FORMAT, VERSIONS[-1], digest_of(body), body))])
             os.fsync(self.fd)
             kept = {FILE, *(part.name for part in parts)}
             for name in os.listdir(self.fd):
                 if name not in kept and (_PART.fullmatch(name) or _WRITING.fullmatch(name)):
                     os.unlink(name, dir_fd=self.fd)
 
-    def read_manifest(self) -> bytes:
-        """The body of the manifest.
+    def read_manifest(self) -> tuple[int, bytes]:
+        """The manifest's version and body.
 
         Raises:
             ConfigError: there is none, it is damaged, or of another version.
@@ -127,7 +131,7 @@ class Folder:
         try:
             with self._opened(FILE) as file:
                 size = os.fstat(file).st_size
-                if size > TREE_BYTES + 1024:
+                if size > BODY_BYTES + 1024:
                     raise ConfigError(f"{where}: {size} bytes are no manifest of a run, or a damaged one")
                 data = _read(file, size)
         except FileNotFoundError:
@@ -135,6 +139,26 @@ class Folder:
                 f"{self.path}: there is no {FILE}; give the directory of emulation.save"
             ) from None
         return _body(where, data)
+
+    @contextlib.contextmanager
+    def signed(self) -> Iterator[str]:
+        """The name of a file that is here for a while: who finds it sees this very folder."""
+        name = f".writing-{secrets.token_hex(16)}"
+        with self._storage("written"):
+            os.close(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666, dir_fd=self.fd))
+        try:
+            yield name
+        finally:
+            with contextlib.suppress(OSError):
+                os.unlink(name, dir_fd=self.fd)
+
+    def is_signed(self, name: str) -> bool:
+        """Whether the file is here that ``signed`` made."""
+        try:
+            with self._opened(name):
+                return True
+        except (FileNotFoundError, ConfigError, StorageError):
+            return False
 
     def read_part(self, part: Part, buffers: Iterable[Any]) -> None:
         """Fill ``buffers`` with the bytes of ``part``, whose sizes add up to its own.
@@ -156,11 +180,33 @@ class Folder:
             if found.digest() != part.digest:
                 raise self._damaged(part)
 
+    def read_piece(self, part: Part, start: int, buffer: Any) -> None:
+        """Fill ``buffer`` with the bytes of ``part`` from ``start`` on; nobody looks at its digest.
+
+        Raises:
+            ConfigError: it is missing or damaged.
+        """
+        view = memoryview(buffer).cast("B")
+        with self._part(part) as file:
+            while view:
+                count = os.preadv(file, [view], start)
+                if not count:
+                    raise self._damaged(part)
+                view, start = view[count:], start + count
+
     def require_parts(self, parts: Iterable[Part]) -> None:
         """An error unless all are there and have the sizes that they should have."""
         for part in parts:
             with self._part(part):
                 pass
+
+    def has_part(self, part: Part) -> bool:
+        """Whether a file of its name is here."""
+        try:
+            os.stat(part.name, dir_fd=self.fd, follow_symlinks=False)
+        except OSError:
+            return False
+        return True
 
     def verify_part(self, part: Part) -> None:
         """As ``read_part``, for whoever does not want the bytes."""
@@ -253,20 +299,20 @@ def _read(file: int, size: int) -> bytes:
     return b"".join(pieces)
 
 
-def _body(where: Path, data: bytes) -> bytes:
-    """What a manifest holds, once its format, version and digest are found to be right."""
+def _body(where: Path, data: bytes) -> tuple[int, bytes]:
+    """A manifest's version and what it holds, once its format, version and digest are found to be right."""
     damaged = f"{where}: this is no saved run, or a damaged one"
     limits = dict.fromkeys(("max_array_len", "max_map_len", "max_ext_len"), 0)
-    unpacker = msgpack.Unpacker(max_buffer_size=TREE_BYTES + 1024, max_str_len=64, **limits)
+    unpacker = msgpack.Unpacker(max_buffer_size=BODY_BYTES + 1024, max_str_len=64, **limits)
     unpacker.feed(data[1:])
     try:
         if data[:1] != _FOUR:
-            raise ConfigError(f"{damaged}, or one of another version than {VERSION}, the one that is read")
+            raise ConfigError(f"{damaged}, or one of another version than {VERSIONS}, which are read")
         kind, version = unpacker.unpack(), unpacker.unpack()
-        if kind != FORMAT or type(version) is not int or version != VERSION:
+        if kind != FORMAT or type(version) is not int or version not in VERSIONS:
             raise ConfigError(
                 f"{where}: format {kind!r:.40} of version {version!r:.40} cannot be read here, only "
-                f"{FORMAT!r} of version {VERSION}"
+                f"{FORMAT!r} of versions {' and '.join(map(str, VERSIONS))}"
             )
         digest, body = unpacker.unpack(), unpacker.unpack()
     except (msgpack.UnpackException, ValueError, TypeError) as error:
@@ -276,4 +322,4 @@ def _body(where: Path, data: bytes) -> bytes:
     whole = isinstance(body, bytes) and digest_of(body) == digest and unpacker.tell() + 1 == len(data)
     if not whole:
         raise ConfigError(f"{damaged}: it is not as it was saved; restore another run")
-    return body
+    return version, body
