@@ -72,8 +72,8 @@ class Filling:
         for name, tensor in tensors.items():
             by_tensor.setdefault(id(tensor), []).append(name)
         missing = []
-        for tensor, names in by_tensor.items():
-            all_names = everywhere.get(tensor, names)
+        for identity, names in by_tensor.items():
+            all_names = everywhere.get(identity, names)
             found = [name for name in all_names if name in self.files.shapes]
             self._shared.update(names if len(all_names) > 1 else ())
             self._stored.update(dict.fromkeys(names, found[0]) if found else {})

@@ -74,12 +74,12 @@ class Victims:
             tally.seconds.append((recovered.seconds - seconds) / kills)
 
     @contextmanager
-    def hunted(self, seed: int, seconds: float) -> Iterator[None]:
-        """Random processes are killed, on average every ``seconds``."""
+    def hunted(self, seed: int, seconds: float, count: int) -> Iterator[None]:
+        """Random processes are killed, on average every ``seconds``, ``count`` of them."""
         drawn, ended = random.Random(seed), threading.Event()
 
         def run() -> None:
-            while not ended.wait(drawn.expovariate(1 / seconds)):
+            while len(self.killed) < count and not ended.wait(drawn.expovariate(1 / seconds)):
                 # nobody is there, or it is dead already, and its successor is on its way
                 with suppress(psutil.NoSuchProcess, IndexError):
                     victim = psutil.Process(drawn.choice(self.pids()))
@@ -122,7 +122,7 @@ def a_day(
 
 
 def disturbed(
-    make: Callable[[], Any], data: Any, folder: Path, seed: int, at_least: int, seconds: float, **where: Any
+    make: Callable[[], Any], data: Any, folder: Path, seed: int, kills: int, seconds: float, **where: Any
 ) -> Victims:
     """Train in processes until so many were killed, and as long in this one without; all must be equal."""
     model, optimizer = make()
@@ -131,10 +131,10 @@ def disturbed(
     outputs: list[list[torch.Tensor]] = []
     with emulation as running:
         victims = Victims(running)
-        with victims.hunted(seed, seconds):
-            while len(victims.killed) < at_least or len(outputs) < len(data):
+        with victims.hunted(seed, seconds, kills):
+            while len(victims.killed) < kills or len(outputs) < len(data):
                 outputs.append(a_day(running, optimizer, data, len(outputs), folder / "there", victims))
-        assert running.executor.recovered.restarts >= at_least - len(victims.pids())
+        assert running.executor.recovered.restarts >= kills - len(victims.pids())
         outputs.append([running.infer(data[0][0])])  # a read puts changed weights onto the tiles
     found = cg.weights_sha256(model), model.state_dict(), optimizer.state_dict()["state"]
     model, optimizer = make()

@@ -116,14 +116,14 @@ def test_a_kill_at_any_call_changes_no_bit(
 
 
 def test_kills_at_random_moments_change_no_bit(tmp_path: Path) -> None:
-    """Five at least, while steps are pipelined, inferences run between, and what is there is saved."""
-    disturbed(pulsed, DATA, tmp_path, seed=0, at_least=5, seconds=0.8)
+    """Five, while steps are pipelined, inferences run between, and what is there is saved."""
+    disturbed(pulsed, DATA, tmp_path, seed=0, kills=5, seconds=0.8)
 
 
 @pytest.mark.filterwarnings(CHANGED)
 def test_stages_killed_at_random_moments_change_no_bit(tmp_path: Path) -> None:
-    """Five at least, with weights that are modified, programmed and saved between."""
-    disturbed(hardware_aware, DATA, tmp_path, seed=0, at_least=5, seconds=1.5, stages=2)
+    """Five, with weights that are modified, programmed and saved between."""
+    disturbed(hardware_aware, DATA, tmp_path, seed=0, kills=5, seconds=1.5, stages=2)
 
 
 @pytest.mark.slow
@@ -136,7 +136,7 @@ def test_stages_killed_at_random_moments_change_no_bit(tmp_path: Path) -> None:
 def test_a_hundred_kills_change_no_bit(name: str, where: dict[str, int], seed: int, tmp_path: Path) -> None:
     """Ten a run, twenty runs: half of them of stages, which take longer to start again."""
     seconds = 6.0 if where else 1.0
-    victims = disturbed(MODELS[name], DATA, tmp_path, seed + 1, at_least=10, seconds=seconds, **where)
+    victims = disturbed(MODELS[name], DATA, tmp_path, seed + 1, kills=10, seconds=seconds, **where)
     assert len(victims.killed) >= 10
     for doing, of_fault in victims.tallies.items():
         of_fault.fault = f"SIGKILL of a {'stage' if where else 'tile actor'} in {doing}"
