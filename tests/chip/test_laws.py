@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -96,8 +97,13 @@ LAWS = {
 }
 
 
-def described(name: str) -> Any:
+@functools.cache
+def file_of(name: str) -> Any:
     return yaml.safe_load((PRESETS / f"{name}.yaml").read_text())
+
+
+def described(name: str) -> Any:
+    return copy.deepcopy(file_of(name))
 
 
 def numbers(data: Any, place: Place = ()) -> Iterator[tuple[Place, float]]:
@@ -114,7 +120,7 @@ def numbers(data: Any, place: Place = ()) -> Iterator[tuple[Place, float]]:
 
 def law_of(name: str, place: Place) -> Law:
     words = ".".join(key for key in place if isinstance(key, str))
-    dac = described(name)["dac"]
+    dac = file_of(name)["dac"]
     if words == "dac.bits" and dac.get("input_bits", dac["bits"]) > dac["bits"]:
         words += " of several passes"
     assert words in LAWS, f"no law says what {words} does"
@@ -135,7 +141,7 @@ def raised(name: str, place: Place, value: float) -> Iterator[tuple[float, ...]]
     """Costs with one number one, two and four steps higher, as far as the chip can be."""
     steps = (1, 2, 4) if isinstance(value, int) and value <= 16 else (value, 3 * value)
     for step in steps:
-        data = copy.deepcopy(described(name))
+        data = described(name)
         owner = data
         for key in place[:-1]:
             owner = owner[key]
