@@ -35,7 +35,7 @@ SLOWER = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ["hermes-64", "isaac"])
+@pytest.mark.parametrize("name", ["hermes-64", pytest.param("isaac", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(("owner", "key", "factor"), SLOWER)
 def test_slower_parts_never_make_a_network_faster(name: str, owner: str, key: str, factor: float) -> None:
     chip, layers = load_chip(name), zoo_layers("resnet9")

@@ -81,23 +81,23 @@ document.body.dataset.rows = String(document.querySelectorAll("#layers tbody tr"
 </script></body>"""
 
 
-@pytest.mark.parametrize("width", [1240, 560])
-def test_seven_thousand_layers_are_readable_at_two_widths(tmp_path: Path, width: int) -> None:
+def test_seven_thousand_layers_are_readable_at_two_widths(tmp_path: Path) -> None:
     """Two hundred rows and a filter, long names short in their middle, nothing wider than the window."""
     chip = load_chip("hermes-64")
     name = "model.layers.{}.block_sparse_moe.experts.{}.projection.of.what.it.reads.w1"
     layers = [LayerShape(name.format(k // 8, k % 8), 16, 16) for k in range(7000)]
     page = write_page(tmp_path / "page.html", [Report.of(map_layers(layers, chip), chip, "many")])
     page.write_text(page.read_text().replace("</body>", PROBE))
-    done = chromium(tmp_path / "profile", page, "--dump-dom", width=width)
-    assert "CONSOLE" not in done.stderr
-    body = html.unescape(re.sub(r"<script.*?</script>", "", done.stdout, flags=re.S))
-    assert 'data-overflow="false"' in body
-    assert 'data-rows="200"' in body
-    assert "200 of 7,000 layers" in body
-    assert "model.layers.0…" in body
-    assert 'title="model.layers.0.block_sparse_moe.experts.0.projection' in body
     assert page.stat().st_size < 8e6
+    for width in (1240, 560):
+        done = chromium(tmp_path / f"profile{width}", page, "--dump-dom", width=width)
+        assert "CONSOLE" not in done.stderr
+        body = html.unescape(re.sub(r"<script.*?</script>", "", done.stdout, flags=re.S))
+        assert 'data-overflow="false"' in body
+        assert 'data-rows="200"' in body
+        assert "200 of 7,000 layers" in body
+        assert "model.layers.0…" in body
+        assert 'title="model.layers.0.block_sparse_moe.experts.0.projection' in body
 
 
 @pytest.mark.parametrize("width", [1240, 560])
