@@ -60,7 +60,7 @@ class WeightFiles:
                     raise ConfigError(f"{file}: it has no tensor {name!r:.120}; the index says so")
                 self._files[name], self._paths[name] = opened, file
                 self.shapes[name] = tuple(opened.get_slice(name).get_shape())
-        except RuntimeError as error:  # of the system: safetensors maps each file whole
+        except (RuntimeError, MemoryError) as error:  # of the system: safetensors maps each file whole
             raise StorageError(
                 f"{file}: {file.stat().st_size >> 20} MB cannot be mapped at once ({error!s:.120}): store "
                 "them in shards, as save_pretrained(max_shard_size='4GB') does"
