@@ -168,7 +168,7 @@ def kept(sign: str, less: float, more: float) -> bool:
 
 
 def planned(chips: list[Chip], name: str, strategy: str, network: str, field: str) -> list[MappingPlan]:
-    """A plan for each chip; of strategies that take the fastest one that of the chip as it is, costed for each."""
+    """A plan for each chip; of strategies that take the fastest the one of the chip as it is, for each."""
     if strategy not in ("replicated", "packed") or field.startswith("crossbar"):
         return [mapped(chip, strategy, network) for chip in chips]
     return [plan_of(name, strategy, network)] * len(chips)
