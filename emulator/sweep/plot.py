@@ -21,6 +21,10 @@ AXIS_NAMES: dict[str, tuple[str, float]] = {
     "latency_ns": ("latency, µs", 1e3),
     "interval_ns": ("interval between inputs, µs", 1e3),
     "tops_per_w": ("TOPS/W", 1.0),
+    "schedule_latency_ns": ("latency, followed by rows, µs", 1e3),
+    "schedule_interval_ns": ("interval, followed by rows, µs", 1e3),
+    "schedule_stalls_ns": ("stalls, followed by rows, µs", 1e3),
+    "schedule_buffer_bytes": ("fullest buffer, bytes", 1.0),
 }
 #: points of the front that are named in a picture
 NAMED = 8
