@@ -36,6 +36,7 @@ def test_what_chips_name_rightly_is_what_the_table_says() -> None:
             assert percent > found["digital"] - 3.0
 
 
+@pytest.mark.slow  # timed
 @pytest.mark.parametrize(("name", "limit"), [(entry[0], entry[-1]) for entry in LARGE])
 def test_large_networks_are_mapped_in_seconds(name: str, limit: float) -> None:
     began = time.process_time()
