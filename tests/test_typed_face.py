@@ -67,6 +67,8 @@ def revealed(checker: str, script: str, folder: Path) -> tuple[dict[int, str], s
     """Line -> type that the checker shows there, and all that it says."""
     (folder / "script.py").write_text(script)
     command, pattern = CHECKERS[checker]
+    if checker == "mypy":
+        command = [*command, "--cache-dir", str(folder.parent / "types")]  # torch is read once for all tests
     done = subprocess.run([*command, "script.py"], cwd=folder, capture_output=True, text=True, check=False)
     found = {int(line): shown for line, shown in re.findall(pattern, done.stdout, re.MULTILINE)}
     return found, done.stdout + done.stderr
