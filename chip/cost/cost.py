@@ -30,6 +30,7 @@ from .events import (
     stages_ns,
     traffic_events,
 )
+from .messages import Sent
 from .parts import area_by_part, energy_by_part, estimates
 from .traffic import Traffic, traffic_of
 
@@ -161,9 +162,13 @@ def energy_of_kinds(
     return found
 
 
-def interval_of(plan: MappingPlan, chip: Chip) -> float:
-    """The interval of ``cost_of`` in ns, alone and sooner, of a plan whose tiles are programmed once."""
-    traffic = traffic_of(plan, chip)
+def interval_of(plan: MappingPlan, chip: Chip, sent: Sent | None = None) -> float:
+    """The interval of ``cost_of`` in ns, alone and sooner, of a plan whose tiles are programmed once.
+
+    Args:
+        sent: the plan's messages, where they are known.
+    """
+    traffic = traffic_of(plan, chip, sent)
     slowest = traffic.loads.slowest(traffic.network)
     return _interval(plan, _layer_times(plan, chip, traffic), slowest, 0.0)[0]
 

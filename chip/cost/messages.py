@@ -9,7 +9,7 @@ whom they are. Of a layer's copies each makes and gets its share of every row of
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -32,6 +32,10 @@ class Messages:
     column: np.ndarray  # [M]: which of the C blocks a message is for
     bits: np.ndarray  # [M], float64: whole numbers, but many
     stage: int = 0  # of partial sums: how many were sent before; 0: no partial sums
+
+
+#: all messages of a plan, each with its layer: whoever tries many places for the same tiles makes them once
+Sent = Sequence[tuple[int, Messages]]
 
 
 def values_in(layer: LayerShape) -> float:

@@ -38,15 +38,13 @@ def pairs_of(parts: Sequence[Messages], tile: np.ndarray) -> Pairs:
     first = 0
     for part in parts:
         target_NM = np.take(tile[part.target], part.column, axis=1)
-        source_M = OUTSIDE_TILE if part.source is None else tile[part.source]
-        message_M = first + np.arange(len(part.bits))
-        first += len(part.bits)
-        shape = target_NM.shape
-        found = [
-            np.broadcast_to(values, shape).ravel()
-            for values in (source_M, target_NM, part.bits, message_M, part.stage)
-        ]
-        columns.append(found)
+        rows, count = target_NM.shape
+        source_M = np.full(count, OUTSIDE_TILE) if part.source is None else tile[part.source]
+        message_M = np.arange(first, first + count)
+        first += count
+        of_row = [source_M, part.bits, message_M]
+        source, bits, message = of_row if rows == 1 else (np.tile(values, rows) for values in of_row)
+        columns.append([source, target_NM.ravel(), bits, message, np.full(rows * count, part.stage)])
     source, target, bits, message, stage = (
         np.concatenate([column[i] for column in columns]) if columns else np.zeros(0, np.int64)
         for i in range(5)

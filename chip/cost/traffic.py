@@ -10,7 +10,7 @@ import numpy as np
 
 from ..description.spec import Chip
 from ..plan.plan import MappingPlan
-from .messages import messages_of
+from .messages import Sent, messages_of
 from .network import Loads, Network, Pairs, pairs_of
 
 
@@ -28,14 +28,18 @@ class Traffic:
     network: Network
 
 
-def traffic_of(plan: MappingPlan, chip: Chip) -> Traffic:
-    """The traffic of one input. Layers are taken one at a time: a large model has many messages."""
+def traffic_of(plan: MappingPlan, chip: Chip, sent: Sent | None = None) -> Traffic:
+    """The traffic of one input. Layers are taken one at a time: a large model has many messages.
+
+    Args:
+        sent: the plan's messages, where they are known.
+    """
     count = len(plan.layers)
     network = Network(chip, plan.chips)
     hop_bits, crossing_bits, carried, way = (np.zeros(count) for _ in range(4))
     used = int(plan.table["tile"].max(initial=0)) // chip.tiles + 1
     total = network.nothing(used)
-    for k, pairs in pairs_by_layer(plan, chip):
+    for k, pairs in pairs_by_layer(plan, chip, sent):
         if not len(pairs.bits):
             continue
         loads = network.loads(pairs)
@@ -50,22 +54,23 @@ def traffic_of(plan: MappingPlan, chip: Chip) -> Traffic:
     return Traffic(hop_bits, crossing_bits, carried, way, total, network)
 
 
-def pairs_by_layer(plan: MappingPlan, chip: Chip) -> Iterator[tuple[int, Pairs]]:
+def pairs_by_layer(plan: MappingPlan, chip: Chip, sent: Sent | None = None) -> Iterator[tuple[int, Pairs]]:
     """For each layer that values travel to or within its number and its messages as single pairs of tiles."""
-    for k, group in itertools.groupby(messages_of(plan, chip), key=lambda entry: entry[0]):
+    known = messages_of(plan, chip) if sent is None else sent
+    for k, group in itertools.groupby(known, key=lambda entry: entry[0]):
         yield k, pairs_of([part for _, part in group], plan.table["tile"])
 
 
-def crossing_bits(plan: MappingPlan, chip: Chip) -> float:
+def crossing_bits(plan: MappingPlan, chip: Chip, sent: Sent | None = None) -> float:
     """Bits times links between chips for one input."""
     network = Network(chip, plan.chips)
-    return sum(network.totals(pairs)[1] for _, pairs in pairs_by_layer(plan, chip))
+    return sum(network.totals(pairs)[1] for _, pairs in pairs_by_layer(plan, chip, sent))
 
 
-def bits_over_cuts(plan: MappingPlan, chip: Chip) -> np.ndarray:
+def bits_over_cuts(plan: MappingPlan, chip: Chip, sent: Sent | None = None) -> np.ndarray:
     """For each b the bits that travel between tiles of numbers below b and the others, for one input."""
     change = np.zeros(int(plan.table["tile"].max()) + 3)
-    for _, pairs in pairs_by_layer(plan, chip):
+    for _, pairs in pairs_by_layer(plan, chip, sent):
         inside = np.flatnonzero(pairs.source >= 0)
         source, target, bits = pairs.source[inside], pairs.target[inside], pairs.bits[inside]
         if len(inside):

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from ..cost.cost import interval_of
+from ..cost.messages import Sent, messages_of
 from ..description.spec import Chip
 from ..plan.plan import MappingPlan
 from .partition import with_few_crossings
@@ -25,13 +26,19 @@ def fastest(plans: Sequence[MappingPlan], chip: Chip) -> MappingPlan:
     does the fastest. A chip of faster parts is never the slower one.
     """
     ordered = [order for plan in plans for order in _orders(plan, chip)]
-    return ordered[0] if len(ordered) == 1 else min(ordered, key=lambda plan: interval_of(plan, chip))
+    if len(ordered) == 1:
+        return ordered[0][0]
+    return min(ordered, key=lambda each: interval_of(each[0], chip, each[1]))[0]
 
 
-def _orders(plan: MappingPlan, chip: Chip) -> Iterator[MappingPlan]:
-    yield with_few_crossings(plan, chip)
-    if plan.table["copy"].any():
-        yield with_few_crossings(_along_input(plan), chip)
+def _orders(plan: MappingPlan, chip: Chip) -> Iterator[tuple[MappingPlan, Sent | None]]:
+    """The orders of a plan's copies, with the messages, which are the same in both."""
+    if not plan.table["copy"].any():  # a large model has many messages, and they are needed once
+        yield with_few_crossings(plan, chip), None
+        return
+    sent = list(messages_of(plan, chip))
+    yield with_few_crossings(plan, chip, sent), sent
+    yield with_few_crossings(_along_input(plan), chip, sent), sent
 
 
 def _along_input(plan: MappingPlan) -> MappingPlan:

@@ -11,26 +11,31 @@ import dataclasses
 
 import numpy as np
 
+from ..cost.messages import Sent
 from ..cost.traffic import bits_over_cuts, crossing_bits
 from ..description.spec import Chip
 from ..plan.plan import MappingPlan
 
 
-def with_few_crossings(plan: MappingPlan, chip: Chip) -> MappingPlan:
-    """``plan`` on as many chips, with no more bits between them for one input than with full chips."""
+def with_few_crossings(plan: MappingPlan, chip: Chip, sent: Sent | None = None) -> MappingPlan:
+    """``plan`` on as many chips, with no more bits between them for one input than with full chips.
+
+    Args:
+        sent: the plan's messages, where they are known.
+    """
     used = int(plan.table["tile"].max(initial=0)) + 1
     chips = -(-used // chip.tiles)
     spare = chips * chip.tiles - used
     # tiles that are programmed anew serve many layers, those of several kinds stand side by side
     if chips == 1 or spare == 0 or plan.rounds > 1 or plan.kinds:
         return plan
-    ends = _best_ends(bits_over_cuts(plan, chip), chips, chip.tiles, spare)
+    ends = _best_ends(bits_over_cuts(plan, chip, sent), chips, chip.tiles, spare)
     number = np.searchsorted(ends, plan.table["tile"], side="right")
     starts = np.concatenate([[0], ends])
     tile = number * chip.tiles + plan.table["tile"] - starts[number]
     moved = dataclasses.replace(plan, table={**plan.table, "tile": tile.astype(np.int32)})
     # a message over two ends counted twice until here, so look at what it really is
-    return moved if crossing_bits(moved, chip) < crossing_bits(plan, chip) else plan
+    return moved if crossing_bits(moved, chip, sent) < crossing_bits(plan, chip, sent) else plan
 
 
 def _best_ends(cost: np.ndarray, chips: int, tiles: int, spare: int) -> np.ndarray:
