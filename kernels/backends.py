@@ -148,6 +148,29 @@ class Cuda(Cpu):
 
     name: BackendName = "cuda"
     on_card, notes_looks = True, False
+    findings: Any = None  # where kernels note what is wrong; None: whoever calls them is told at once
+    updates: Any = None  # that wait for each other; None: each is made at once
+    place = 0  # what the kernels of a layer call it among the findings
+
+    def reporting(self, updates: Any, layer: str) -> Cuda:
+        """The backend of a layer whose kernels note what is wrong and whose updates are made with others."""
+        own = Cuda()
+        own.updates, own.findings, own.place = updates, updates.findings, updates.findings.place(layer)
+        return own
+
+    def new_updates(self) -> Any:
+        """What the layers of a process have in common, for ``reporting``."""
+        from .machine.cuda.findings import Findings
+        from .pulsed_update.cuda.update import Updates
+
+        return Updates(Findings())
+
+    @cached_property
+    def whole_reads(self) -> ModuleType:
+        """Reads that are one launch."""
+        from .analog_mvm.cuda import whole
+
+        return whole
 
     @cached_property
     def analog_mvm(self) -> ModuleType:
@@ -164,6 +187,12 @@ class Cuda(Cpu):
     @cached_property
     def modifiers(self) -> ModuleType:
         from .inference.modifiers import cuda
+
+        return cuda
+
+    @cached_property
+    def patches(self) -> ModuleType:
+        from .patches import cuda
 
         return cuda
 

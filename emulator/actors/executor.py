@@ -98,6 +98,8 @@ class Waiting:
 class RayExecutor:
     """Tile actors, each with a socket of its own, and the mailbox that all of them answer to."""
 
+    on_card = False  # of this process
+
     def __init__(
         self, specs: Sequence[LayerSpec], tiles_per_actor: int | Literal["auto"], timeout_s: float,
         device: BackendName = "cpu", recovery: Recovery | None = None,
@@ -359,6 +361,12 @@ class RayExecutor:
                 ):
                     raise BackendError("its successor died or hangs")
         self.mailbox.heard[number] = time.monotonic()
+
+    def make_updates(self) -> None:
+        """Updates were made when they were sent."""
+
+    def raise_found(self) -> None:
+        """Actors say with each reply what was wrong."""
 
     def recall(self, number: int, message: Message[Answer]) -> Answer | None:
         """The answer of an actor that is lost for good, told again in this process; None if nothing is known.

@@ -35,7 +35,9 @@ class AnalogProduct(torch.autograd.Function):
         keep: bool,
     ) -> Tensor:
         of_input, learn, _, _, _, _ = ctx.needs_input_grad
-        y_BO, record = tiles.grid.forward(as_values(x), keep and (of_input or learn), learn=keep and learn)
+        y_BO, record = tiles.grid.forward(
+            as_values(x, tiles.grid.takes_tensors), keep and (of_input or learn), learn=keep and learn
+        )
         ctx.record, ctx.context, ctx.tiles, ctx.shape = record, context, tiles, tuple(x.shape)
         ctx.scale_O = None if scale is None else each_output(scale, tiles.grid.spec.out_size)
         return _outputs(y_BO, x, bias, scale)
@@ -43,7 +45,7 @@ class AnalogProduct(torch.autograd.Function):
     @staticmethod
     def read(x: Tensor, tiles: OneMatrix, bias: Tensor | None, scale: Tensor | None) -> Tensor:
         """The same product where nobody differentiates, in two thirds of the time."""
-        y_BO, _ = tiles.grid.forward(as_values(x), keep=False)
+        y_BO, _ = tiles.grid.forward(as_values(x, tiles.grid.takes_tensors), keep=False)
         return _outputs(y_BO, x, bias, scale)
 
     @staticmethod
@@ -58,7 +60,8 @@ class AnalogProduct(torch.autograd.Function):
         gradient = z = None
         if ctx.record is not None:
             shape = ctx.shape if of_input else None
-            z_array, kept = tiles.grid.backward(ctx.record, as_values(d), shape, ctx.scale_O, keep=learns)
+            d_BO = as_values(d, tiles.grid.takes_tensors)
+            z_array, kept = tiles.grid.backward(ctx.record, d_BO, shape, ctx.scale_O, keep=learns)
             gradient = None if kept is None else PulsesWaiting([(tiles, kept)], context)
             z = None if z_array is None else once(as_tensor(z_array, d), d, context)
         return z, gradient, None, d.sum(0) if of_bias else None, None, None

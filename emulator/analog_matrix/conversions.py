@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from crossgrid.kernels.card import card
 from crossgrid.kernels.errors import InputError
+
+_card = functools.cache(card)
 
 #: torch's names of images with their channels last, by the number of axes
 CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
@@ -28,11 +32,16 @@ def as_array(x: Tensor) -> np.ndarray:
     return x.contiguous().numpy()
 
 
-def as_values(x: Tensor) -> Any:
-    """What tiles are given to read: the tensor itself where it is on a card, else its values as an array."""
-    if not x.is_cuda:
+def as_values(x: Tensor, takes_tensors: bool) -> Any:
+    """What tiles are given to read: the tensor itself where it is on a card, else its values as an array.
+
+    ``takes_tensors``: whether the tiles compute on this process's card.
+    """
+    here = takes_tensors and not x.is_meta and x.device.type == _card().type
+    if not (here or x.is_cuda):
         return as_array(x)
-    return x.detach().to(torch.float32).contiguous()
+    x = x.detach().to(torch.float32)
+    return x if x.dim() > 2 else x.contiguous()
 
 
 def as_tensor(values: Any, like: Tensor) -> Tensor:

@@ -93,10 +93,11 @@ def _read_forward(
     """y of one pass, or of a pass for each sample, and what the tiles remember of each."""
     grid, draw = reading.grid, reading.modify
     if draw is None or not reading.each_sample or len(x) < 2:
-        y_BO, record = grid.forward(as_values(x), keep, draw, constant=constant)
+        y_BO, record = grid.forward(as_values(x, grid.takes_tensors), keep, draw, constant=constant)
         return as_tensor(y_BO, x), [record]
     passes = [
-        grid.forward(as_values(one), keep, draw + b, constant=constant) for b, one in enumerate(x.split(1))
+        grid.forward(as_values(one, grid.takes_tensors), keep, draw + b, constant=constant)
+        for b, one in enumerate(x.split(1))
     ]
     return torch.cat([as_tensor(y, x) for y, _ in passes]), [record for _, record in passes]
 
@@ -107,7 +108,10 @@ def _read_backward(ctx: Any, d: Tensor) -> Tensor:
     scale_O = None if scale is None else each_output(scale, grid.spec.out_size)
     shape = (ctx.shape[0] // len(ctx.records), *ctx.shape[1:])
     passes = zip(ctx.records, d.chunk(len(ctx.records)), strict=True)
-    parts = [grid.backward(record, as_values(each), shape, scale_O)[0] for record, each in passes]
+    parts = [
+        grid.backward(record, as_values(each, grid.takes_tensors), shape, scale_O)[0]
+        for record, each in passes
+    ]
     return torch.cat([as_tensor(z, d) for z in parts]) if len(parts) > 1 else as_tensor(parts[0], d)
 
 

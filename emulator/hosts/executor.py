@@ -18,7 +18,7 @@ from crossgrid.kernels.errors import ConfigError, CrossgridError
 
 from ..tiles.bank import Floats
 from ..tiles.layer_spec import LayerSpec
-from ..tiles.messages import Answer, Message, Sums
+from ..tiles.messages import Answer, Message, Stats, Sums
 from ..tiles.worker import TileWorker
 
 if TYPE_CHECKING:
@@ -104,6 +104,7 @@ class Executor(Protocol):
 
     recovered: Recovered
     keeper: Keeper | None  # of whole layers; None: the front-end keeps what tiles do not
+    on_card: bool  # whether tensors of this process's card are read as they are, and nobody waits for it
 
     def submit(self, host: int, message: Message[Answer], wanted: bool = True) -> Ticket[Answer]:
         """Send a message to a host. Messages to one host are obeyed in order.
@@ -118,6 +119,14 @@ class Executor(Protocol):
 
     def settle(self) -> CrossgridError | None:
         """Wait until all that was sent is done; what it failed with, if nobody was told yet."""
+        ...
+
+    def make_updates(self) -> None:
+        """Begin what waited to be done with others: all updates of a step were sent."""
+        ...
+
+    def raise_found(self) -> None:
+        """Wait for the card, where nobody else does, and raise what its kernels found wrong."""
         ...
 
     def recall(self, host: int, message: Message[Answer]) -> Answer | None:
@@ -150,7 +159,8 @@ class LocalExecutor:
     """
 
     def __init__(self, device: BackendName = "cpu") -> None:
-        self.worker = TileWorker(device)
+        self.worker = TileWorker(device, late=True)
+        self.on_card = self.worker.updates is not None
         self.recovered = Recovered()
         self.keeper: Keeper | None = None
         self.lock = threading.Lock()
@@ -163,6 +173,8 @@ class LocalExecutor:
 
     def submit(self, host: int, message: Message[Answer], wanted: bool = True) -> Answered[Answer]:
         assert host == 0
+        if isinstance(message, Stats) and self.worker.counts_alone(message.layer):
+            return Answered(cast(Answer, self.worker.handle(message)))
         with self.lock:
             reply: Any = self.worker.handle(message)
         return Answered(cast(Answer, reply))
@@ -172,6 +184,17 @@ class LocalExecutor:
 
     def settle(self) -> None:
         """What is sent is done at once, and raises."""
+
+    def make_updates(self) -> None:
+        """Launch the updates of all layers on a card."""
+        if self.worker.updates is not None:
+            with self.lock:
+                self.worker.updates.make()
+
+    def raise_found(self) -> None:
+        """Raise what the card's kernels found wrong."""
+        with self.lock:
+            self.worker.raise_found()
 
     def recall(self, host: int, message: Message[Answer]) -> None:
         """A worker in this process is not lost."""
@@ -185,6 +208,8 @@ class LocalExecutor:
 
 class Absent:
     """No host at all: of layers whose numbers are in a file still."""
+
+    on_card = False
 
     def __init__(self) -> None:
         self.recovered = Recovered()
@@ -206,6 +231,12 @@ class Absent:
 
     def settle(self) -> None:
         """Nothing was sent."""
+
+    def make_updates(self) -> None:
+        """Nothing waits."""
+
+    def raise_found(self) -> None:
+        """Nobody computes."""
 
     def recall(self, host: int, message: Message[Answer]) -> None:
         """There was nobody who could be lost."""

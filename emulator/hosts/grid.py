@@ -117,6 +117,11 @@ class TileGrid:
         """Whether the tiles are nowhere yet."""
         return isinstance(self.executor, Absent)
 
+    @property
+    def takes_tensors(self) -> bool:
+        """Whether the tiles read tensors of this process's card as they are, and look at them there."""
+        return self.executor.on_card
+
     def forward(
         self, x: Floats, keep: bool, modify: int | None = None, learn: bool = False, constant: float = 1.0
     ) -> tuple[Floats, Record | None]:
@@ -126,7 +131,8 @@ class TileGrid:
         ``learn`` says that the tiles keep the inputs too, for a pulsed update; ``constant`` is the input of
         a bias's column.
         """
-        require_finite(self.spec.name, "input", x)
+        if not self.takes_tensors or isinstance(x, np.ndarray):  # else kernels look
+            require_finite(self.spec.name, "input", x)
         vectors = self._vectors(x)
         with self.executor.adding(self.layer, vectors, True) as adding:
             with self._turn("forward"):
@@ -181,7 +187,8 @@ class TileGrid:
         Where outputs are scaled by a, y = a W x, the tiles read a d, and keep d / a for an update: it moves
         a W by the learning rate times d x^T, whatever a is. They keep it if asked to.
         """
-        require_finite(self.spec.name, "gradient", d_BO)
+        if not self.takes_tensors or isinstance(d_BO, np.ndarray):
+            require_finite(self.spec.name, "gradient", d_BO)
         if record.applied or record.dropped is not self._dropped:
             why = "whose update was already applied" if record.applied else "of before its tiles moved"
             raise InputError(

@@ -13,6 +13,7 @@ from crossgrid.kernels.errors import ConfigError
 
 from ..analog_matrix.waiting import PulsesWaiting
 from ..analog_matrix.weights import AnalogContext
+from ..hosts.executor import Executor
 from ..hosts.interrupts import Uninterrupted
 
 
@@ -54,6 +55,8 @@ class PulsedSteps(torch.optim.Optimizer):
             for _, gradient, lr in waiting:
                 for tiles, passes in gradient.by_matrix():
                     tiles.grid.update(lr, passes)
+            for executor in {id(e): e for e in _executors(gradient for _, gradient, _ in waiting)}.values():
+                executor.make_updates()
         return loss
 
     def _hold(self, group: dict[str, Any]) -> None:
@@ -96,6 +99,13 @@ class AnalogSGD(PulsedSteps, torch.optim.SGD):
         super().__init__(params, lr, momentum, dampening, weight_decay, nesterov)
         for group in self.param_groups:
             _check_rate(group["lr"])
+
+
+def _executors(gradients: Iterable[PulsesWaiting]) -> Iterable[Executor]:
+    """Where the tiles are that gradients went through."""
+    for gradient in gradients:
+        for tiles, _ in gradient.by_matrix():
+            yield tiles.grid.executor
 
 
 def _pulses(context: AnalogContext) -> PulsesWaiting:

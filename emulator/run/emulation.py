@@ -226,7 +226,14 @@ class Emulation:
         return found
 
     def record(self, loss: float) -> None:
-        """Tell the metrics the training loop's present loss."""
+        """Tell the metrics the training loop's present loss.
+
+        Raises:
+            ConfigError: it is not finite.
+            InputError: on a card, where no step waits for its kernels: what they found wrong, and when.
+        """
+        if self.executor is not None:
+            self.executor.raise_found()
         if not math.isfinite(loss):
             raise ConfigError(f"loss = {loss} is not finite; lower the learning rate")
         self.totals.loss = float(loss)
@@ -268,6 +275,8 @@ class Emulation:
         finally:
             for module, mode in modes:
                 module.training = mode
+        if self.executor is not None:
+            self.executor.raise_found()
         if not outputs:
             raise ConfigError("infer was given no batch; give a tensor or an iterable of at least one batch")
         return join(self.model, outputs, sizes, "micro_batch").value
@@ -349,6 +358,8 @@ class Emulation:
 
     def report(self) -> RunReport:
         """Which layer sits on which tile, how full, and what its tiles have done."""
+        if self.executor is not None:
+            self.executor.raise_found()
         specs = [layer.grid.spec for _, layer in self._layers]
         return RunReport(
             self.plan, specs, self.tile_samples(), self.chip, self.reuse_known, self.update_delay,
@@ -421,7 +432,8 @@ class Emulation:
         if self.executor is not None:
             self.executor.forgive()
         failures = [_failure(layer.grid.apply_late) for _, layer in self._layers]
-        failures.append(None if self.executor is None else self.executor.settle())
+        if self.executor is not None:
+            failures += [self.executor.settle(), _failure(self.executor.raise_found)]
         with contextlib.suppress(BackendError):  # a dead tile has no counters; the report keeps the last ones
             self.tile_samples()
         if self.stages is not None:

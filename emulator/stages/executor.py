@@ -57,6 +57,8 @@ ROUND = 64
 class StageExecutor:
     """A model in stages: each whole layer is at one of them."""
 
+    on_card = False  # of this process
+
     def __init__(
         self, model: nn.Module, cut: Cut, specs: Sequence[LayerSpec], grids: Sequence[TileGrid],
         weights: str | None, timeout_s: float, recovery: Recovery | None, update_delay: int = 0,
@@ -375,6 +377,12 @@ class StageExecutor:
     def settle(self) -> CrossgridError | None:
         """Whatever was told is done."""
         return None
+
+    def make_updates(self) -> None:
+        """Updates were made when they were sent."""
+
+    def raise_found(self) -> None:
+        """Stages say with each reply what was wrong."""
 
     def recall(self, host: int, message: Message[Answer]) -> Answer | None:
         """What a stage had is started again, or gone."""

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from crossgrid.kernels.analog_mvm import periphery, share_networks
 from crossgrid.kernels.arrays.build import build_cell
 from crossgrid.kernels.arrays.exact import ExactCell
-from crossgrid.kernels.backends import BackendName, backend_of
+from crossgrid.kernels.arrays.single import SingleDeviceCell
+from crossgrid.kernels.backends import Backend, BackendName, Cuda, backend_of
 from crossgrid.kernels.inference import ProgrammedState, modified_weights, programmed_weights, weights_at
 from crossgrid.kernels.machine.pages import Recycled
 from crossgrid.kernels.rng import tile_key
@@ -76,15 +77,17 @@ class TileBank:
         in_size: int,
         rpu_config: RPUConfig,
         device: BackendName = "cpu",
+        backend: Backend | None = None,
     ) -> None:
         """Draw the devices of the layer's blocks ``blocks``; their weights are zero.
 
-        With device "cuda" they live on the card, and what they read and answer are tensors there.
+        With device "cuda" they live on the card, and what they read and answer are tensors there. A
+        ``backend`` that reports late (``Cuda.reporting``) may stand for the device: nothing waits for it.
         """
         forward_io, backward_io = periphery_of(rpu_config)
         keys_T2 = np.stack([tile_key(layer_key, block) for block in blocks])
         shape = out_size, in_size
-        self.backend = backend = backend_of(device)
+        self.backend = backend = backend_of(device) if backend is None else backend
         self.cell = build_cell(rpu_config.device, update_of(rpu_config), keys_T2, *shape, backend)
         self.forward_read = periphery(forward_io, keys_T2, *shape, "forward", backend)
         self.backward_read = periphery(backward_io, keys_T2, *shape, "backward", backend)
@@ -95,6 +98,7 @@ class TileBank:
         self.stats = TileStats.zeros(self.tiles)
         self.forwards, self.backwards, self.updates = Effort(), Effort(), Effort()
         self.memory = Recycled()
+        self._told = np.zeros((4, self.tiles), np.int64)  # of what a card has counted, in the statistics
 
     def modified(self, tick: int) -> Floats:
         """The weights that the mini-batch ``tick`` of hardware-aware training sees."""
@@ -125,11 +129,17 @@ class TileBank:
             self.stats.conversions += counts.conversions
         return y_TBO, counts.at_bound_QBL
 
-    def backward(self, d_XBO: Floats, d_of_tile: Index, tick: int, w_TOI: Floats | None = None) -> Floats:
-        """z[tiles, B, in] = W^T d of each tile's own output block, through DAC and ADC."""
+    def backward(
+        self, d_XBO: Floats, d_of_tile: Index, tick: int, w_TOI: Floats | None = None,
+        none_TBO: Mask | None = None,
+    ) -> Floats:  # fmt: skip
+        """z[tiles, B, in] = W^T d of each tile's own output block, through DAC and ADC.
+
+        ``none_TBO`` (on a card alone): 1 where a tile's gradient is none.
+        """
         start = time.perf_counter()
         weights_TOI = self.cell.weights if w_TOI is None else w_TOI
-        z_TBI, counts = self.backward_read.read(weights_TOI, d_XBO, d_of_tile, tick)
+        z_TBI, counts = self.backward_read.read(weights_TOI, d_XBO, d_of_tile, tick, none_TBI=none_TBO)
         self.backwards.add(start, d_XBO.shape[1])
         self.stats.adc_clips += counts.adc_clips
         self.stats.conversions += counts.conversions
@@ -143,10 +153,19 @@ class TileBank:
         d_of_tile: Index,
         learning_rate: float,
         tick: int,
+        none_TBO: Mask | None = None,
     ) -> None:
-        """Pulse the devices for every vector pair, one after another: w <- w - lr d x^T on average."""
+        """Pulse the devices for every vector pair, one after another: w <- w - lr d x^T on average.
+
+        ``none_TBO`` (where ``updates_leave_out``): 1 where a tile's gradient is none.
+        """
         start = time.perf_counter()
-        counts = self.cell.update(x_XBI, x_of_tile, d_XBO, d_of_tile, learning_rate, tick)
+        order = x_XBI, x_of_tile, d_XBO, d_of_tile, learning_rate, tick
+        if none_TBO is None:
+            counts = self.cell.update(*order)
+        else:
+            assert isinstance(self.cell, SingleDeviceCell)  # see ``updates_leave_out``
+            counts = self.cell.update(*order, none_TBO)
         self.updates.add(start, x_XBI.shape[1])
         self.stats.pulses += counts.pulses
 
@@ -181,8 +200,34 @@ class TileBank:
             else:
                 weights_at(state, *drifted, out_TOI=held_TOI)
 
+    @property
+    def reports_late(self) -> bool:
+        """Whether nobody waits for the bank's kernels: what they count and find is on a card."""
+        return isinstance(self.backend, Cuda) and self.backend.updates is not None
+
+    @property
+    def updates_leave_out(self) -> bool:
+        """Whether an update can be told which gradients are none."""
+        return self.reports_late and isinstance(self.cell, SingleDeviceCell)
+
+    def collect(self) -> None:
+        """Bring what a card has counted into the statistics: a wait."""
+        if not self.reports_late:
+            return
+        forward, backward = self.forward_read.counted(), self.backward_read.counted()
+        pulses_T = sum(
+            (each.counted() for each in self.cell.populations().values()), np.zeros(self.tiles, np.int64)
+        )
+        counted = np.stack([forward[0], backward[0], forward[1], pulses_T])
+        new, self._told = counted - self._told, counted
+        self.stats.adc_clips += new[0] + new[1]
+        self.stats.retries += new[2]
+        self.stats.conversions += new[2] * self.forward_read.conversions_a_vector
+        self.stats.pulses += new[3]
+
     def look(self) -> TileStats:
         """The statistics, with saturation counted now."""
+        self.collect()
         alike = self.forwards.vectors
         stats = replace(
             self.stats,
@@ -214,12 +259,12 @@ class TileBank:
 
     def averages(self) -> tuple[Floats, Floats]:
         """The running averages that reads forward and backward scale inputs by, [tiles]."""
-        return self.forward_read.average_T.copy(), self.backward_read.average_T.copy()
+        return self.forward_read.averages(), self.backward_read.averages()
 
     def set_averages(self, forward_T: Floats, backward_T: Floats) -> None:
         """Take over what ``averages`` gave."""
-        self.forward_read.average_T[:] = forward_T
-        self.backward_read.average_T[:] = backward_T
+        self.forward_read.set_averages(forward_T)
+        self.backward_read.set_averages(backward_T)
 
     def given_shapes(self) -> dict[str, tuple[int, ...]]:
         """The shapes that populations of devices have in the state of a tile that was given them."""

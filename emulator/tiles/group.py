@@ -63,6 +63,9 @@ class Kept:
     image_shape: tuple[int, ...]
     channels_last: bool  # how the images were stored: their gradient is alike, so that nobody must convert it
     gradients: dict[int, list[Gradients]] = field(default_factory=dict)  # of each backward pass, one a group
+    versions: dict[int, list[int]] = field(
+        default_factory=dict
+    )  # of tensors that are not copied, see ``layer``
 
     @classmethod
     def of(cls, x: Floats) -> Kept:

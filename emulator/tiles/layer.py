@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crossgrid.kernels.backends import BackendName, backend_of
+from crossgrid.kernels.backends import BackendName, Cuda, backend_of
+from crossgrid.kernels.errors import InputError
 
 from ..errors import ProtocolError
 from .bank import Floats, Mask, TileBank
@@ -39,7 +40,12 @@ from .messages import (
 )
 from .stored import read_blocks
 from .sums import partial_sums
-from .values import as_array, as_kind_of, library, require_widths, stacked
+from .values import as_array, as_kind_of, library, lined_up, require_widths, stacked
+
+
+def _version(values: Any) -> int:
+    """How often a tensor was written to in place; an array is a copy of the layer's own."""
+    return 0 if isinstance(values, np.ndarray) else int(values._version)
 
 
 class HostedLayer:
@@ -48,13 +54,18 @@ class HostedLayer:
     Every method that a message comes to checks it whole before anything changes.
     """
 
-    def __init__(self, spec: LayerSpec, blocks: Sequence[int], device: BackendName = "cpu") -> None:
+    def __init__(
+        self, spec: LayerSpec, blocks: Sequence[int], device: BackendName = "cpu", updates: Any = None
+    ) -> None:
+        """``updates``: what layers on a card have in common where nothing waits for it."""
         self.spec, self.backend = spec, backend_of(device)
+        if updates is not None and isinstance(self.backend, Cuda):
+            self.backend = self.backend.reporting(updates, spec.name)
         tiles = [spec.tiles[block] for block in sorted(blocks)]
         self.groups = []
         for shape in sorted({tile.shape for tile in tiles}, reverse=True):
             alike = [tile for tile in tiles if tile.shape == shape]
-            bank = TileBank(spec.key, [t.block for t in alike], *shape, spec.rpu_config, device)
+            bank = TileBank(spec.key, [t.block for t in alike], *shape, spec.rpu_config, device, self.backend)
             self.groups.append(Group(bank, alike))
         self.columns = sorted({tile.column for tile in tiles})
         self.rows = sorted({tile.row for tile in tiles})
@@ -117,7 +128,7 @@ class HostedLayer:
         elif self.spec.patches is not None:
             patches, axes = self.spec.patches, 2 + len(self.spec.patches.kernel)
         require_widths("Forward", self.spec.name, "x", message.x, widths, axes)
-        x = self._where_tiles_are(message.x) if patches is None else [as_array(each) for each in message.x]
+        x = self._where_tiles_are(message.x, images=patches is not None)
         return dict(zip(columns, x, strict=True))
 
     def _vectors_of(self, columns: Sequence[int], record: int | None) -> tuple[list[int], list[int]]:
@@ -131,10 +142,13 @@ class HostedLayer:
             raise ProtocolError(f"Forward of {self.spec.name}: a read of some columns alone is not recorded")
         return [*columns], [self.in_widths[self.columns.index(column)] for column in columns]
 
-    def _where_tiles_are(self, values: list[Any]) -> list[Any]:
-        """Values as the tiles' kernels take them: arrays on a processor, tensors on a card."""
+    def _where_tiles_are(self, values: list[Any], images: bool = False) -> list[Any]:
+        """Values as the tiles' kernels take them: arrays on a processor, tensors on a card; images unfolded
+        later, from wherever they are in memory."""
         if not self.backend.on_card:
             return [as_array(each) for each in values]
+        if images:
+            return [self.backend.patches.images(each) for each in values]
         return [self.backend.analog_mvm.ready(each, np.float32) for each in values]
 
     def placed(self, values: NDArray[Any]) -> Any:
@@ -163,24 +177,31 @@ class HostedLayer:
         parts: dict[tuple[int, int], Floats] = {}
         of_pass: list[Gradients] = []
         for group, w_TOI, mask_TBO in zip(self.groups, kept.w_TOI, kept.at_bound_TBO, strict=True):
-            d_XBO = stacked([gradient[row] for row in group.rows])
+            d_XBO = lined_up([gradient[row] for row in group.rows])
             a_X1O = None
             if factor:
                 a_X1O = as_kind_of(stacked([factor[row] for row in group.rows])[:, None], d_XBO)
             if message.number is not None:
                 of_pass.append(
-                    seen_by_tiles(d_XBO if a_X1O is None else d_XBO / a_X1O, group.d_of_tile, mask_TBO)
+                    self._seen(d_XBO if a_X1O is None else d_XBO / a_X1O, group.d_of_tile, mask_TBO)
                 )
             if message.read:
-                seen = seen_by_tiles(d_XBO if a_X1O is None else d_XBO * a_X1O, group.d_of_tile, mask_TBO)
-                z_TBI = group.bank.backward(*seen, message.tick, w_TOI)
+                seen = self._seen(d_XBO if a_X1O is None else d_XBO * a_X1O, group.d_of_tile, mask_TBO)
+                z_TBI = group.bank.backward(seen.d_XBO, seen.d_of_tile, message.tick, w_TOI, seen.none_TBO)
                 for k, tile in enumerate(group.tiles):
                     parts[tile.row, tile.column] = self._input_gradient(tile, z_TBI[k], kept)
         if message.number is not None:
             kept.gradients[message.number] = of_pass
+            kept.versions[message.number] = [_version(each.d_XBO) for each in of_pass]
         if not message.read:
             return Sums((), (), [], (), [])
         return Sums(*partial_sums(parts, self.complete_columns, along_row=False), (), [])
+
+    def _seen(self, d_XBO: Floats, d_of_tile: Any, mask_TBO: Mask | None) -> Gradients:
+        """The gradients that tiles see; a card's kernels leave out what a mask says."""
+        if self.backend.on_card:
+            return Gradients(d_XBO, d_of_tile, mask_TBO)
+        return seen_by_tiles(d_XBO, d_of_tile, mask_TBO)
 
     def _gradients(self, message: Backward, kept: Kept) -> tuple[dict[int, Floats], dict[int, Floats]]:
         """The gradients and factors of each hosted row, where the tiles compute."""
@@ -210,11 +231,22 @@ class HostedLayer:
             raise ProtocolError(
                 f"Update of {self.spec.name}: of its passes {missing!r:.80} are not kept, or there are none"
             )
+        for kept, number in applied:
+            now = [_version(each.d_XBO) for each in kept.gradients[number]]
+            if now != kept.versions.get(number, now):
+                raise InputError(
+                    f"{self.spec.name}: a gradient that went backward was written to in place before the "
+                    "optimizer's step; give the hook or the code that does so a copy (gradient.clone())"
+                )
         for k, group in enumerate(self.groups):
             x = [kept.x_XBI[k] for kept, _ in applied]
-            d_XBO, d_of_tile = joined([kept.gradients[number][k] for kept, number in applied])
+            d_XBO, d_of_tile, none_TBO = joined([kept.gradients[number][k] for kept, number in applied])
+            if not group.bank.updates_leave_out:
+                d_XBO, d_of_tile, none_TBO = seen_by_tiles(d_XBO, d_of_tile, none_TBO)
             x_XBI = x[0] if len(x) == 1 else library(x[0]).concatenate(x, axis=1)
-            group.bank.update(x_XBI, group.x_of_tile, d_XBO, d_of_tile, message.learning_rate, message.tick)
+            group.bank.update(
+                x_XBI, group.x_of_tile, d_XBO, d_of_tile, message.learning_rate, message.tick, none_TBO
+            )
         for record in {record for record, _ in message.passes}:
             del self.kept[record]
 
@@ -336,6 +368,12 @@ class HostedLayer:
         for group, *both in zip(self.groups, averages[::2], averages[1::2], strict=True):
             group.bank.set_averages(*both)
 
+    def counts_alone(self) -> bool:
+        """Whether to look at the counters neither writes nor computes anything."""
+        return all(
+            each.saturation_known for group in self.groups for each in group.bank.cell.populations().values()
+        )
+
     def counters(self, of_process: Mapping[str, float]) -> dict[int, dict[str, float]]:
         """What each block's tile has done, with what all tiles of the process share."""
         found: dict[int, dict[str, float]] = {}
@@ -363,7 +401,7 @@ class HostedLayer:
         """x[columns, B, in] of some columns; a copy of the feeds where it is to be kept."""
         vectors = message.columns is not None
         cut = not vectors and self.spec.patches is not None
-        blocks = [self._patches(c, as_array(feed[c])) if cut else feed[c] for c in columns]
+        blocks = [self._patches(c, feed[c]) if cut else feed[c] for c in columns]
         if self.spec.bias_column and not vectors:
             constants = [self.spec.constants(c) for c in columns]
             blocks = [
@@ -378,7 +416,7 @@ class HostedLayer:
         assert patches is not None
         if not images.shape[1]:  # the block is a bias alone
             positions = math.prod(patches.output_size(tuple(images.shape[2:])))
-            return np.empty((images.shape[0] * positions, 0), np.float32)
+            return self.placed(np.empty((images.shape[0] * positions, 0), np.float32))
         return self.backend.patches.unfold(images, patches)[:, self.spec.features(column)]
 
     def _input_gradient(self, tile: TileSpec, z_BI: Floats, kept: Kept) -> Floats:
@@ -390,10 +428,9 @@ class HostedLayer:
             return z_BI
         first, last = self.spec.channels(tile.column)
         if first == last:
-            return np.empty((kept.image_shape[0], 0, *kept.image_shape[2:]), np.float32)
-        z_BI = as_array(z_BI)
+            return self.placed(np.empty((kept.image_shape[0], 0, *kept.image_shape[2:]), np.float32))
         if z_BI.shape[1] != (last - first) * patches.size:
-            full = np.zeros((z_BI.shape[0], (last - first) * patches.size), np.float32)
+            full = self.placed(np.zeros((z_BI.shape[0], (last - first) * patches.size), np.float32))
             full[:, self.spec.features(tile.column)] = z_BI
             z_BI = full
         batch, _, *size = kept.image_shape

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ..errors import ProtocolError
 from .bank import Effort
+from .gradients import Gradients, seen_by_tiles
 from .group import Kept
 from .layer import HostedLayer
 from .messages import LoadSnapshot, Snapshot
@@ -26,6 +27,8 @@ EFFORTS = ("forwards", "backwards", "updates")
 
 def snapshot_of(layer: HostedLayer) -> Snapshot:
     """Everything that is in the layer's tiles here."""
+    for group in layer.groups:
+        group.bank.collect()
     state = layer.state()
     more = [*_counters(layer)]
     for record, kept in layer.kept.items():
@@ -80,7 +83,7 @@ def _pass(kept: Kept) -> Iterator[tuple[str, Any]]:
             if values is not None:
                 yield f"{what}/{k}", values
     for number, gradients in kept.gradients.items():
-        for k, (d_XBO, d_of_tile) in enumerate(gradients):
+        for k, (d_XBO, d_of_tile, _) in enumerate(seen_by_tiles(*each) for each in gradients):
             yield f"d/{number}/{k}", d_XBO
             yield f"of/{number}/{k}", np.asarray(d_of_tile, np.int64)
 
@@ -94,6 +97,7 @@ def _kept(layer: HostedLayer, held: dict[str, NDArray[Any]]) -> Kept:
     kept = Kept(x_XBI, w_TOI, bound, vectors, tuple(image_shape), bool(channels_last))
     for number in sorted({int(name.split("/")[1]) for name in held if name.startswith("d/")}):
         kept.gradients[number] = [
-            (layer.placed(held[f"d/{number}/{k}"]), held[f"of/{number}/{k}"].astype(np.intp)) for k in groups
+            Gradients(layer.placed(held[f"d/{number}/{k}"]), held[f"of/{number}/{k}"].astype(np.intp))
+            for k in groups
         ]
     return kept

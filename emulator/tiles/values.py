@@ -37,6 +37,13 @@ def as_kind_of(values: NDArray[Any], other: Any) -> Any:
     return values if isinstance(other, np.ndarray) else library(other).as_tensor(values, device=other.device)
 
 
+def lined_up(blocks: list[Any]) -> Any:
+    """Equal blocks, one after the other, along a new first axis: of one tensor a view."""
+    if len(blocks) == 1 and not isinstance(blocks[0], np.ndarray):
+        return blocks[0][None]
+    return stacked(blocks)
+
+
 def stacked(blocks: list[Any]) -> Any:
     """A copy of equal blocks, one after the other, along a new first axis."""
     if len(blocks) == 1 and isinstance(blocks[0], np.ndarray):

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from crossgrid.kernels.backends import BackendName
+from crossgrid.kernels.backends import BackendName, Cuda, backend_of
 
 from ..disk.arrays import read_arrays, write_arrays
 from ..errors import ProtocolError
@@ -72,14 +72,32 @@ class Clock:
 class TileWorker:
     """Hosts layers' tiles and obeys messages about them."""
 
-    def __init__(self, device: BackendName = "cpu") -> None:
+    def __init__(self, device: BackendName = "cpu", late: bool = False) -> None:
+        """``late``: nobody waits for a card; what its kernels find wrong is said when somebody looks."""
         self.device: BackendName = device
+        backend = backend_of(device)
+        self.updates = backend.new_updates() if late and isinstance(backend, Cuda) else None
         self.layers: dict[int, HostedLayer] = {}
         self.clock = Clock()
 
     def host(self, layer: int, spec: LayerSpec, blocks: Sequence[int]) -> None:
         """Build the tiles ``blocks`` of a layer: draw their devices, weights zero."""
-        self.layers[layer] = HostedLayer(spec, blocks, self.device)
+        self.layers[layer] = HostedLayer(spec, blocks, self.device, self.updates)
+
+    def counts_alone(self, layer: int) -> bool:
+        """Whether a scrape can read a layer's counters on a card while others give it work."""
+        hosted = self.layers.get(layer)
+        return self.updates is not None and hosted is not None and hosted.counts_alone()
+
+    def raise_found(self) -> None:
+        """Make the updates that wait, wait for the card, and say what its kernels found wrong.
+
+        Raises:
+            InputError: the layer, the step, and what it was.
+        """
+        if self.updates is not None:
+            self.updates.make()
+            self.updates.findings.raise_found()
 
     def handle(self, message: Message[Any]) -> Reply:
         """Do what the message asks for.
@@ -103,6 +121,7 @@ class TileWorker:
             case Forget(passes=passes):
                 layer.forget(passes)
             case ReadWeights() | WriteWeights():
+                self.raise_found()
                 reply = _weights(layer, message)
             case Program() | Drift():
                 layer.program(message)
@@ -111,6 +130,7 @@ class TileWorker:
             case LetPass():
                 layer.let_pass(message)
             case ReadState() | LoadState() | ReadSnapshot() | LoadSnapshot():
+                self.raise_found()
                 reply = _state(layer, message)
             case SaveState() | LoadStored():
                 reply = _save(layer, message) if isinstance(message, SaveState) else _load(layer, message)

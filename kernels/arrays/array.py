@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..backends import Backend
+from ..backends import Backend, Cuda
 from ..devices.base import PulsedDevice, dynamics, has_dynamics
 from ..errors import ConfigError, InputError, unknown
 from ..pulsed_update.arguments import (
@@ -48,8 +48,8 @@ class DeviceArray:
         self.write_noise = np.float32(device.write_noise)
         self._card: Resident | None = None
         self._host: tuple[Array, Array] | None = None  # kept, seen; where a card has them only meanwhile
-        if backend.on_card:
-            self._card = Resident(device, keys_T2, self._population_keys(), (out_size, in_size))
+        if isinstance(backend, Cuda):
+            self._card = Resident(device, keys_T2, self._population_keys(), (out_size, in_size), backend)
         else:
             kept_TOI: Array = np.zeros(self.shape, np.float32)
             self._host = kept_TOI, kept_TOI.copy() if self.write_noise > 0 else kept_TOI
@@ -80,7 +80,7 @@ class DeviceArray:
     @property
     def weights(self) -> Any:
         """What the analog product sees, where it is computed: a tensor where the backend is on a card."""
-        return self._card.seen_TOI if self._card is not None else self._weights_on_host()[1]
+        return self._card.weights if self._card is not None else self._weights_on_host()[1]
 
     @contextmanager
     def on_host(self) -> Iterator[None]:
@@ -176,13 +176,15 @@ class DeviceArray:
         self, vectors: Vectors, parameters: UpdateParameters, learning_rate: float, tick: int, *,
         granularity: float | None = None, train_keys_T2: Keys | None = None, extra: int = 0,
         side: Side = Side.BOTH, active_TB: NDArray[np.uint8] | None = None, looks: Looks | None = None,
+        mask_TBO: Any = None,
     ) -> NDArray[np.int64]:  # fmt: skip
         """Update with every vector in order; returns the number of pulses of each tile.
 
         ``granularity``: the step size that trains are scaled for (default: the device's own);
         ``train_keys_T2``: whose trains they are (default: this array's); ``extra``: which of several
         updates within one tick; ``active_TB``: 0 for vectors that a tile does not take part in; ``looks``
-        (where the backend notes them): lines to note in between.
+        (where the backend notes them): lines to note in between; ``mask_TBO`` (on a card alone): uint8, 1
+        where a gradient is none. On a card that reports late the pulses are in ``counted`` alone.
         """
         pulses_T = np.zeros(self.shape[0], np.int64)
         if learning_rate == 0.0 or vectors.batch == 0:
@@ -201,6 +203,10 @@ class DeviceArray:
         )  # fmt: skip
         if pulsing.rule.parts > 1:
             update, looks = in_parts(update, looks)
+            mask_TBO = None if mask_TBO is None else mask_TBO.repeat_interleave(pulsing.rule.parts, dim=1)
+        if self._card is not None and self._card.waits:
+            self._card.pulse_later(update, mask_TBO)
+            return pulses_T
         status = self.backend.pulsed_update.run(self.device, update, looks)
         if status:  # not DONE
             raise _refusal(status, learning_rate, pulsing)
@@ -288,12 +294,29 @@ class DeviceArray:
             self.clip()
             self._see_all(tick, _DRIFT)
 
+    @property
+    def saturation_known(self) -> bool:
+        """Whether the last step on a card counted the devices at a bound."""
+        return self._card is not None and self._card.saturation_known
+
+    def counted(self) -> NDArray[np.int64]:
+        """Pulses that no ``pulse`` told of, of each tile."""
+        if self._card is None or not self._card.waits:
+            return np.zeros(self.shape[0], np.int64)
+        return self._card.pulses()
+
     def saturated(self) -> NDArray[np.int64]:
         """Devices at a bound, of each tile; not stuck ones, nor those at a bound of 0, where they rest."""
+        known_T = None if self._card is None else self._card.saturated()
+        if known_T is not None:
+            return known_T
         kept_TOI, p_TOIP = self.kept_TOI, self.p_TOIP
         low_TOI, high_TOI = p_TOIP[..., 0], p_TOIP[..., 1]
         at_bound = (kept_TOI <= low_TOI) | (kept_TOI >= high_TOI)
-        return (at_bound & (low_TOI < high_TOI) & (kept_TOI != 0)).sum(axis=(1, 2))
+        saturated_T: NDArray[np.int64] = (at_bound & (low_TOI < high_TOI) & (kept_TOI != 0)).sum(axis=(1, 2))
+        if self._card is not None:
+            self._card.take_saturated(saturated_T)
+        return saturated_T
 
     def state(self) -> dict[str, Any]:
         """Everything that changes."""

@@ -54,6 +54,13 @@ class Population(Protocol):
     def hidden_parameters(self) -> dict[str, Array]:
         """The population by name."""
 
+    @property
+    def saturation_known(self) -> bool:
+        """Whether devices at a bound were counted by the last step, on a card."""
+
+    def counted(self) -> NDArray[np.int64]:
+        """Pulses that no update told of, of each tile."""
+
     def on_host(self) -> AbstractContextManager[None]:
         """Around whatever writes to the weights in place."""
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from ..backends import Cuda
 from ..card import card
 from ..devices.base import Array, PulsedDevice
-from ..pulsed_update.arguments import DrawnAnew
+from ..pulsed_update.arguments import DrawnAnew, Update
 
 
 class Resident:
@@ -20,14 +22,20 @@ class Resident:
 
     ``kept_TOI`` and ``seen_TOI`` are one tensor where there is no write noise. A population that kernels can
     draw from its address is not kept: ``population`` is then a ``DrawnAnew``, else a tensor [T, O, I, P].
+
+    Where the backend's kernels report what they find, updates wait to be made with those of other arrays,
+    before anybody looks at one of them, and their pulses are counted here alone.
     """
 
     def __init__(
-        self, device: PulsedDevice, keys_T2: Any, population_keys_T2: Any, size_OI: tuple[int, int]
-    ) -> None:
+        self, device: PulsedDevice, keys_T2: Any, population_keys_T2: Any, size_OI: tuple[int, int],
+        backend: Cuda,
+    ) -> None:  # fmt: skip
         import torch
 
         from ..devices.drawn.cuda import formula_of
+        from ..machine.cuda.clock import Clock
+        from ..pulsed_update.cuda.update import Place
 
         shape, where = (len(keys_T2), *size_OI), card()
         self.device = device
@@ -40,6 +48,54 @@ class Resident:
         self._anew = None if formula is None else DrawnAnew(keys, formula)
         self.population: Any = self._anew
         self._dynamics: dict[str, Any] = {}
+        self._updates = backend.updates
+        self._pulses_T = torch.zeros(len(keys_T2), dtype=torch.int64, device=where)
+        self._saturated_TO = torch.zeros(shape[:2], dtype=torch.int32, device=where)
+        self.saturation_known = False  # since the weights were last written by other than pulses
+        self._place = Place(Clock(), self._pulses_T, self._saturated_TO, backend.place, {})
+
+    @property
+    def waits(self) -> bool:
+        """Whether updates are made later."""
+        return self._updates is not None
+
+    def pulse_later(self, order: Update, mask_TBO: Any) -> None:
+        """Make an update before anybody looks at the weights."""
+        from ..pulsed_update.cuda.update import Waiting
+
+        self._updates.add(Waiting(self.device, order, self._place, mask_TBO))
+        self.saturation_known = True
+
+    def saturated(self) -> NDArray[np.int64] | None:
+        """Devices at a bound, of each tile, as the last step left them; None: nobody counted. A wait."""
+        if not self.saturation_known:
+            return None
+        counted: NDArray[np.int64] = self._saturated_TO.cpu().numpy().sum(axis=1, dtype=np.int64)
+        return counted
+
+    def take_saturated(self, saturated_T: NDArray[np.int64]) -> None:
+        """Have what somebody counted, until the next step."""
+        import torch
+
+        self._saturated_TO.zero_()
+        self._saturated_TO[:, 0].copy_(torch.from_numpy(saturated_T))
+        self.saturation_known = True
+
+    def pulses(self) -> NDArray[np.int64]:
+        """The pulses of all updates that were made later, of each tile: a wait, but for none of them."""
+        counted: NDArray[np.int64] = self._pulses_T.cpu().numpy().copy()
+        return counted
+
+    def make_updates(self) -> None:
+        """Make what waits."""
+        if self._updates is not None:
+            self._updates.make()
+
+    @property
+    def weights(self) -> Any:
+        """What a read sees."""
+        self.make_updates()
+        return self.seen_TOI
 
     @property
     def draws(self) -> bool:
@@ -48,6 +104,7 @@ class Resident:
 
     def take(self, p_TOIP: Array | None, dynamics: dict[str, Array]) -> None:
         """Have a population: ``p_TOIP``, or (None) the one that kernels draw."""
+        self.make_updates()
         self.population = self._anew if p_TOIP is None else _on_card(p_TOIP)
         self._dynamics = {name: _on_card(values) for name, values in dynamics.items()}
 
@@ -70,6 +127,7 @@ class Resident:
 
     def download(self) -> tuple[Array, Array]:
         """Copies of the kept and of the seen weights; one where they are one."""
+        self.make_updates()
         kept_TOI = _on_host(self.kept_TOI)
         return kept_TOI, kept_TOI if self.seen_TOI is self.kept_TOI else _on_host(self.seen_TOI)
 
@@ -77,6 +135,7 @@ class Resident:
         """Take over weights from the host."""
         import torch
 
+        self.saturation_known = False
         self.kept_TOI.copy_(torch.from_numpy(kept_TOI))
         if self.seen_TOI is not self.kept_TOI:
             self.seen_TOI.copy_(torch.from_numpy(seen_TOI))

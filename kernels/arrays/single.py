@@ -31,11 +31,12 @@ class SingleDeviceCell:
         return self.array.weights
 
     def update(
-        self, x_XBI: Any, x_of_T: Any, d_DBO: Any, d_of_T: Any, learning_rate: float, tick: int
-    ) -> UpdateCounts:
-        """Pulse the vectors in order, then diffusion and decay."""
+        self, x_XBI: Any, x_of_T: Any, d_DBO: Any, d_of_T: Any, learning_rate: float, tick: int,
+        mask_TBO: Any = None,
+    ) -> UpdateCounts:  # fmt: skip
+        """Pulse the vectors in order, then diffusion and decay; ``mask_TBO``: see ``DeviceArray.pulse``."""
         vectors = checked_vectors(x_XBI, x_of_T, d_DBO, d_of_T, self.array.shape)
-        pulses_T = self.array.pulse(vectors, self.parameters, learning_rate, tick)
+        pulses_T = self.array.pulse(vectors, self.parameters, learning_rate, tick, mask_TBO=mask_TBO)
         self.array.end_of_batch(tick + max(vectors.batch - 1, 0))
         return UpdateCounts(pulses_T)
 

@@ -16,10 +16,10 @@ SCRIPT = Path(__file__).with_name("card_counts.py")
 STORED = Path(__file__).parents[1] / "golden" / "card_step.json"
 
 
-def counted(*flags: str) -> str:
-    """What the script prints last."""
+def said(script: Path) -> str:
+    """What a script prints under Triton's interpreter."""
     done = subprocess.run(
-        [sys.executable, str(SCRIPT), *flags], env={**os.environ, "TRITON_INTERPRET": "1"}, check=False,
+        [sys.executable, str(script)], env={**os.environ, "TRITON_INTERPRET": "1"}, check=False,
         capture_output=True, text=True, timeout=280,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
@@ -28,5 +28,11 @@ def counted(*flags: str) -> str:
 
 def test_a_training_step_asks_no_more_of_a_card_than_is_stored() -> None:
     """LeNet5 of example 4, the second step; a smaller count is stored too, by the script's own output."""
-    found, stored = json.loads(counted()), json.loads(STORED.read_text())
+    found, stored = json.loads(said(SCRIPT)), json.loads(STORED.read_text())
     assert found == stored
+
+
+@pytest.mark.slow
+def test_what_a_card_finds_wrong_is_said_late_by_layer_and_step() -> None:
+    """No step waits; counters are those of processors, also with retries of bound management."""
+    assert said(SCRIPT.with_name("late_checks.py")).splitlines()[-1] == "agrees"

@@ -87,13 +87,13 @@ def say(name: str, taken: Usage) -> None:
     print(json.dumps([name, *taken]), flush=True)
 
 
-def compiled_by(script: Path, architecture: int, *flags: str) -> dict[str, Usage]:
+def compiled_by(script: Path, architecture: int, *flags: str, seconds: float = 280) -> dict[str, Usage]:
     """What the kernels take that a script compiles, by name."""
     paths = [str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
     done = subprocess.run(
         [sys.executable, str(script), str(architecture), *flags],
         env={**os.environ, "TRITON_INTERPRET": "0", "PYTHONPATH": os.pathsep.join(paths)},
-        check=False, capture_output=True, text=True, timeout=280,
+        check=False, capture_output=True, text=True, timeout=seconds,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     return {name: Usage(*numbers) for name, *numbers in map(json.loads, done.stdout.splitlines())}

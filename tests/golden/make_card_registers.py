@@ -19,7 +19,7 @@ def main() -> None:
     kernels: dict[str, dict[str, Usage]] = {}
     for script in SCRIPTS:
         for architecture in ARCHITECTURES:
-            for name, taken in compiled_by(script, architecture, "every").items():
+            for name, taken in compiled_by(script, architecture, "every", seconds=1800).items():
                 kernels.setdefault(name, {})[str(architecture)] = taken
     rows = ",\n".join(f"  {json.dumps(name)}: {json.dumps(kernels[name])}" for name in sorted(kernels))
     head = {"columns": Usage._fields, "triton": triton.__version__}

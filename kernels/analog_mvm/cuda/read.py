@@ -17,27 +17,21 @@ import triton
 from numpy.typing import NDArray
 
 from ...card import card
+from ...machine.cuda.clock import Clock
+from ...machine.cuda.findings import Findings
 from ...machine.programs import programs
+from .. import naive
 from ..rows import Rows
 from ..settings import NO_WEIGHT_NOISE, Settings
 from ..spread import Spread
-from .stages import (
-    Inputs,
-    Outputs,
-    Results,
-    Shape,
-    Spreads,
-    Stages,
-    convert_kernel,
-    read_kernel,
-    scales_kernel,
-)  # fmt: skip
+from .kernel import read_kernel
+from .stages import Inputs, Outputs, Results, Shape, Shared, Spreads, Stages
 
-NOT_FINITE = 0x7F800000  # bits of infinity; those of NaN are larger
-CONVERTED = 1024  # inputs that a program converts or scales
-TERMS, TERMS_OF_MANY = 32, 16  # of the products that a program adds at a time; of 32 x 64, more would not fit
+LOOKED_AT = 1024  # inputs that a program looks at, at a time
+TERMS, TERMS_OF_MANY = 32, 16  # of the products that a program adds at a time; of the largest blocks fewer
 MOST_ROWS, MOST_LINES = 32, 64  # of a program: more would not fit the registers
-MOST_LINES_OF_SUMS = 32  # where several products are formed at once
+MOST_LINES_OF_SUMS = 32  # where several products are formed at once, attempts repeated, or inputs left out
+ROWS_OF_ATTEMPTS = 16  # where attempts are repeated
 
 Tensor = torch.Tensor
 
@@ -62,6 +56,8 @@ class Prepared:
     numbers: Any
     kept: dict[int, tuple[Any, Tensor]] = field(default_factory=dict)
     rows: tuple[Rows, RowsThere] | None = None
+    clock: Clock = field(default_factory=Clock)
+    findings: Findings = field(default_factory=Findings)  # of reads that are asked at once
 
     def keep(self, array: NDArray[Any], dtype: Any = np.float32) -> Tensor:
         """``array``, which lives and stays the same as long as its periphery, on the card."""
@@ -107,18 +103,9 @@ def threads(vectors: int, lines: int, length: int) -> nullcontext[int]:
 
 
 def scales(prepared: Prepared, scaling: int, x_RI: Tensor) -> tuple[Tensor, bool]:
-    """The scale of every vector (its largest magnitude for SCALE_AVERAGE); whether all is finite."""
-    vectors, length = x_RI.shape
-    alpha_R = torch.empty(vectors, dtype=torch.float32, device=_where())
-    largest = torch.zeros(1, dtype=torch.int32, device=_where())
-    rows, block = _blocks(length)
-    if vectors:
-        scales_kernel[programs("scales of a read", triton.cdiv(vectors, rows))](
-            x_RI, alpha_R, largest, prepared.numbers, vectors, length,
-            float(prepared.settings.unscaled_if_zero), SCALING=scaling, ROWS=rows, BLOCK=block,
-            enable_fp_fusion=False,
-        )  # fmt: skip
-    return alpha_R, int(largest) < NOT_FINITE
+    """See ``naive.scales``: of reads whose digits the host cuts."""
+    alpha_R, finite = naive.scales(prepared.settings, scaling, x_RI.cpu().numpy())
+    return ready(alpha_R), finite
 
 
 def at_bound(y_TBL: Tensor, limit_M: Any, first_T: NDArray[np.int64]) -> tuple[int, Tensor]:
@@ -134,76 +121,77 @@ def attempt(
     scale_M: Any, rows: Rows, factor: float, tick: int, number: int, threads: bool = False,
 ) -> tuple[Tensor, NDArray[np.bool_], NDArray[np.int64], int, int | None]:  # fmt: skip
     """One attempt at ``rows``, see ``naive.attempt``; results stay on the card, counts do not."""
-    settings = prepared.settings
     w_TOI, x_RI, scale_M = ready(w_TOI), ready(x_RI), ready(scale_M)
     there = prepared.placed(rows, keep=number == 0)
     if factor != 1.0:
         scale_M = scale_M * factor
     count = len(rows.vector_N)
-    lines = w_TOI.shape[2 if settings.transposed else 1]
-    y_NL = torch.empty((count, lines), dtype=torch.float32, device=_where())
+    y_NL = torch.empty((count, lines_of(prepared, w_TOI)), dtype=torch.float32, device=_where())
     beyond_2N = torch.zeros((2, count), dtype=torch.int32, device=_where())
     if count:
-        keys = prepared.keep(keys_T2, np.uint32)
-        u_MI = _converted(prepared, keys, x_RI, scale_M, there, tick, number)
-        _read(prepared, spread, keys, w_TOI, u_MI, scale_M, there, y_NL, beyond_2N, tick, number)
+        none = beyond_2N
+        out = Results(y_NL, none, beyond_2N[0], beyond_2N[1], none, none)
+        shared = Shared(prepared.clock.at(tick, 0), prepared.findings.word, 1)
+        stages = stages_of(prepared.settings)._replace(scaled=True, per_row=True)
+        launch(
+            prepared, spread, prepared.keep(keys_T2, np.uint32), w_TOI,
+            Inputs(x_RI, there.source, scale_M, x_RI), there, out, shared, stages, number=number,
+        )  # fmt: skip
     total = int(beyond_2N.sum())
     if total == 0:
         return y_NL, np.zeros(count, bool), np.zeros(count, np.int64), 0, None
     above_N, below_N = beyond_2N.cpu().numpy().astype(np.int64)
-    hits_N = (above_N > 0) | (settings.bm_test_negative_bound & (below_N > 0))
+    hits_N = (above_N > 0) | (prepared.settings.bm_test_negative_bound & (below_N > 0))
     return y_NL, hits_N, above_N + below_N, total, None
 
 
-def _converted(
-    prepared: Prepared, keys: Tensor, x_RI: Tensor, scale_M: Tensor, rows: RowsThere, tick: int,
-    number: int,
-) -> Tensor:  # fmt: skip
-    """What drives the lines, [M, I]."""
-    settings, inputs, length = prepared.settings, len(rows.source), x_RI.shape[1]
-    block_rows, block = _blocks(length)
-    u_MI = torch.empty((inputs, length), dtype=torch.float32, device=_where())
-    stages = _stages(settings)._replace(rows=block_rows, lines=block)
-    grid = programs("inputs of a read", triton.cdiv(inputs, stages.rows), triton.cdiv(length, stages.lines))
-    convert_kernel[grid](
-        x_RI, scale_M, Inputs(rows.source, rows.tile, rows.input_vector), keys, prepared.numbers, u_MI,
-        inputs, length, tick, number, STAGES=stages, enable_fp_fusion=False,
-    )  # fmt: skip
-    return u_MI
+def lines_of(prepared: Prepared, w_TOI: Tensor) -> int:
+    """Outputs of a read of tiles."""
+    return int(w_TOI.shape[2 if prepared.settings.transposed else 1])
 
 
-def _read(
-    prepared: Prepared, spread: Spread, keys: Tensor, w_TOI: Tensor, u_MI: Tensor, scale_M: Tensor,
-    rows: RowsThere, y_NL: Tensor, beyond_2N: Tensor, tick: int, number: int,
+def launch(
+    prepared: Prepared, spread: Spread, keys: Tensor, w_TOI: Tensor, inputs: Inputs, rows: RowsThere,
+    out: Results, shared: Shared, stages: Stages, number: int = 0, limit: float = 0.0, advance: int = 0,
 ) -> None:  # fmt: skip
-    """The product and the ADC."""
+    """The read of ``rows`` from attempt ``number`` on; the clock moves on by ``advance``."""
     settings = prepared.settings
     tiles, in_size = len(w_TOI), w_TOI.shape[2]
-    lines, length = y_NL.shape[1], u_MI.shape[1]
+    lines, length = lines_of(prepared, w_TOI), inputs.x.shape[-1]
     several = settings.ir_drop > 0 or settings.weight_noise_type != NO_WEIGHT_NOISE
-    block_rows = min(max(triton.next_power_of_2(rows.most), 16), MOST_ROWS)
-    most_lines = MOST_LINES_OF_SUMS if several else MOST_LINES
+    again = stages.attempts > 1
+    most_rows, most_lines = ROWS_OF_ATTEMPTS if again else MOST_ROWS, MOST_LINES
+    if several or again or stages.masked:
+        most_lines = MOST_LINES_OF_SUMS
+    block_rows = min(max(triton.next_power_of_2(rows.most), 16), most_rows)
     block_lines = min(max(triton.next_power_of_2(lines), 16), most_lines)
     row_blocks = triton.cdiv(rows.most, block_rows)
+    line_blocks = triton.cdiv(lines, block_lines) if stages.attempts == 1 else 1
     lines_of_w, terms_of_w = (1, in_size) if settings.transposed else (in_size, 1)
     keep, factor = prepared.keep, len(spread.read_factor_TOI) > 0
-    terms = TERMS_OF_MANY if block_rows * block_lines == MOST_ROWS * MOST_LINES else TERMS
-    stages = _stages(settings)._replace(rows=block_rows, lines=block_lines, terms=terms, factor=factor)
-    grid = programs("outputs of a read", tiles * row_blocks, triton.cdiv(lines, block_lines))
+    stages = stages._replace(
+        rows=block_rows, lines=block_lines, factor=factor,
+        terms=TERMS_OF_MANY if again or block_rows * block_lines == MOST_ROWS * MOST_LINES else TERMS,
+        look=min(max(triton.next_power_of_2(length), 8), LOOKED_AT // block_rows),
+    )  # fmt: skip
+    grid = programs("outputs of a read", tiles * row_blocks, line_blocks)
+    shape = Shape(
+        row_blocks, line_blocks, tiles * row_blocks * line_blocks, lines, length, lines_of_w, terms_of_w,
+        number, advance, float(settings.unscaled_if_zero), limit,
+    )  # fmt: skip
     read_kernel[grid](
-        w_TOI, u_MI, scale_M, Outputs(rows.first, rows.input_first, rows.vector), keys, prepared.numbers,
+        w_TOI, inputs, Outputs(rows.first, rows.input_first, rows.vector), keys, prepared.numbers,
         Spreads(
             keep(spread.read_factor_TOI), keep(spread.out_noise_TL), keep(spread.curvature_TL),
             keep(spread.slope_T), keep(spread.offset_TL),
         ),
-        Results(y_NL, beyond_2N[0], beyond_2N[1]), Shape(row_blocks, lines, length, lines_of_w, terms_of_w),
-        tick, number, STAGES=stages, enable_fp_fusion=False,
+        out, shape, shared, STAGES=stages, enable_fp_fusion=False,
     )  # fmt: skip
 
 
 @functools.cache
-def _stages(settings: Settings) -> Stages:
-    """The stages of a read, without the sizes of its blocks."""
+def stages_of(settings: Settings) -> Stages:
+    """The stages of one attempt at a read, without the sizes of its blocks."""
     return Stages(
         stream=settings.stream,
         passes=settings.passes,
@@ -217,13 +205,17 @@ def _stages(settings: Settings) -> Stages:
         out_noisy=bool(settings.out_noise > 0),
         out_spread=settings.has_out_spread,
         out_random=settings.out_random,
+        scaling=settings.scaling,
+        scaled=False,
+        attempts=1,
+        worst=False,
+        twice=False,
+        below_too=settings.bm_test_negative_bound,
+        bounded=False,
+        masked=False,
+        per_row=False,
         rows=0,
         lines=0,
         terms=0,
+        look=0,
     )
-
-
-def _blocks(length: int) -> tuple[int, int]:
-    """Vectors and inputs of a program that treats inputs one by one."""
-    block = min(max(triton.next_power_of_2(length), 8), CONVERTED)
-    return CONVERTED // block, block

@@ -53,21 +53,35 @@ class Stages(NamedTuple):
     out_noisy: bool
     out_spread: bool
     out_random: bool
+    scaling: int
+    scaled: bool  # whether scales are given, and not to be found here
+    attempts: int  # at most; with several a program has all lines of its rows
+    worst: bool  # whether attempts beyond the first are scaled by sums of inputs
+    twice: bool  # whether the second attempt is at the scale of the first
+    below_too: bool  # whether an output below the ADC's range is tried again too
+    bounded: bool  # whether it is told which results stand at the bound
+    masked: bool  # whether some inputs are none
+    per_row: bool  # whether outputs beyond the bound are counted for each row, and not for each tile
     rows: int
     lines: int
     terms: int  # of a sum, at a time
+    look: int  # inputs of a row that are looked at, at a time
 
 
 class Inputs(NamedTuple):
-    """For each input row: the row of x that it is made from, its tile, its vector; see ``Rows``."""
+    """x [rows, I]; for each input row the row of x that it is made from, and its scale, where given.
 
+    ``mask`` [output rows, I] is 1 where an output row's input is none.
+    """
+
+    x: Any
     source: Any
-    tile: Any
-    vector: Any
+    scale: Any
+    mask: Any
 
 
 class Outputs(NamedTuple):
-    """Each tile's first output row, the first of its input rows, and each output row's vector."""
+    """Each tile's first output row, the first of its input rows, each output row's vector; see ``Rows``."""
 
     first_row: Any
     input_first: Any
@@ -85,21 +99,41 @@ class Spreads(NamedTuple):
 
 
 class Results(NamedTuple):
-    """Outputs, and how many of each row's are above and below the ADC's bound."""
+    """What a read gives: outputs, which of them stand at the bound, and how many were beyond it.
+
+    ``above`` and ``below`` are of each row; ``clips`` and ``retries``, which are added to, of each tile.
+    """
 
     y: Any
+    mask: Any
     above: Any
     below: Any
+    clips: Any
+    retries: Any
 
 
 class Shape(NamedTuple):
-    """Blocks of rows a tile, lines, terms of a sum, and the distances of lines and terms in the weights."""
+    """Of a launch: its blocks and sizes, the distances of lines and terms in the weights, and numbers."""
 
-    row_blocks: Any
+    row_blocks: Any  # of a tile
+    line_blocks: Any  # of programs
+    programs: Any
     lines: Any
     length: Any
     w_line: Any
     w_term: Any
+    number: Any  # of the first attempt
+    advance: Any  # vectors that the clock moves on by
+    unscaled: Any  # the scale in place of 0
+    limit: Any  # from which on a result of scale 1 stands at the bound
+
+
+class Shared(NamedTuple):
+    """What outlives a launch: the time, what was found wrong, and what this read would call it."""
+
+    clock: Any
+    findings: Any
+    finding: Any
 
 
 class Block(NamedTuple):
@@ -107,12 +141,14 @@ class Block(NamedTuple):
 
     k0: Any
     k1: Any
-    m: Any  # input rows
+    n: Any  # rows
+    source: Any  # of x
     inside: Any  # whether there is such a row
     line: Any
     first: Any  # line
     tick_R: Any
     number: Any  # of the attempt
+    scale_R: Any
 
 
 class LineSpread(NamedTuple):
@@ -125,80 +161,47 @@ class LineSpread(NamedTuple):
 
 
 @triton.jit
-def scales_kernel(
-    x, alpha, largest, s, vectors, length, unscaled, SCALING: tl.constexpr, ROWS: tl.constexpr,
-    BLOCK: tl.constexpr,
-):  # fmt: skip
-    """The scale of every vector; ``largest``: float bits of all magnitudes, above all numbers for NaN."""
-    r = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
-    inside = r < vectors
-    bits_RB = tl.zeros((ROWS, BLOCK), tl.int32)
-    value_RB = tl.full((ROWS, BLOCK), float("-inf"), tl.float32)
-    positive_RB, negative_RB = tl.zeros((ROWS, BLOCK), tl.float32), tl.zeros((ROWS, BLOCK), tl.float32)
-    for start in range(0, length, BLOCK):
-        term = start + tl.arange(0, BLOCK)
-        here = inside[:, None] & (term < length)[None, :]
-        x_RB = tl.load(x + r[:, None].to(tl.int64) * length + term[None, :], here, 0.0)
-        bits_RB = tl.maximum(bits_RB, x_RB.to(tl.int32, bitcast=True) & 0x7FFFFFFF)
-        if SCALING == SCALE_MAX:
-            value_RB = tl.maximum(value_RB, tl.where(here, x_RB, float("-inf")))
-        if SCALING == SCALE_NP_SUM:
-            positive_RB += tl.maximum(x_RB, 0.0)
-            negative_RB += tl.maximum(-x_RB, 0.0)
-    bits_R = tl.max(bits_RB, 1)
-    tl.atomic_max(largest, tl.max(bits_R, 0))
-    if SCALING == SCALE_NONE:
-        alpha_R = tl.full((ROWS,), 1.0, tl.float32)
-    elif SCALING == SCALE_CONSTANT:
-        alpha_R = tl.zeros((ROWS,), tl.float32) + s.largest_scale
-    elif SCALING == SCALE_MAX:
-        alpha_R = tl.minimum(tl.max(value_RB, 1), s.largest_scale)
-    else:
-        alpha_R = tl.minimum(bits_R.to(tl.float32, bitcast=True), s.largest_scale)
-    if SCALING == SCALE_NP_SUM:
-        sums_R = tl.maximum(tl.sum(positive_RB, 1), tl.sum(negative_RB, 1))
-        alpha_R = number_sum_scale(alpha_R, sums_R, s.np_sum_finest, s.np_sum_factor)
-    tl.store(alpha + r, tl.where(alpha_R > 0.0, alpha_R, unscaled), inside)
+def input_block(inputs, n, source, here, term, length, MASKED: tl.constexpr):
+    """Inputs of some rows and terms."""
+    x_RK = tl.load(inputs.x + source[:, None] * length + term[None, :], here, 0.0)
+    if MASKED:
+        none_RK = tl.load(inputs.mask + n[:, None].to(tl.int64) * length + term[None, :], here, 0)
+        x_RK = tl.where(none_RK > 0, 0.0, x_RK)
+    return x_RK
 
 
-@triton.jit(do_not_specialize=["tick", "number"])
-def convert_kernel(
-    x, scale, inputs, keys, s, u, count, length, tick, number, STAGES: tl.constexpr,
-):  # fmt: skip
-    """Scaling, DAC, input noise and asymmetry of ``count`` input rows."""
+@triton.jit
+def driven(inputs, s, block, start, length, STAGES: tl.constexpr):
+    """What drives the lines from term ``start`` on: scaling, DAC, input noise and asymmetry."""
     ROWS: tl.constexpr = STAGES.rows
-    BLOCK: tl.constexpr = STAGES.lines
-    m = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
-    first = tl.program_id(1) * BLOCK
-    term = first + tl.arange(0, BLOCK)
-    inside = m < count
-    here = inside[:, None] & (term < length)[None, :]
-    scale_R1 = tl.load(scale + m, inside, 0.0)[:, None]
-    x_RB = tl.load(x + tl.load(inputs.source + m, inside, 0)[:, None] * length + term[None, :], here, 0.0)
-    u_RB = tl.div_rn(x_RB, tl.where(scale_R1 > 0.0, scale_R1, 1.0) + tl.zeros_like(x_RB))
-    if STAGES.inp_random or STAGES.inp_noisy:
-        tick_R = tl.cast(tick, tl.int64) + tl.load(inputs.vector + m, inside, 0)
-        key = keys + 2 * tl.load(inputs.tile + m, inside, 0)
-        k0 = tl.load(key, inside, 0).to(tl.uint32, bitcast=True)[:, None]
-        k1 = tl.load(key + 1, inside, 0).to(tl.uint32, bitcast=True)[:, None]
+    TERMS: tl.constexpr = STAGES.terms
+    term = start + tl.arange(0, TERMS)
+    here = block.inside[:, None] & (term < length)[None, :]
+    scale_R1 = block.scale_R[:, None]
+    x_RK = input_block(inputs, block.n, block.source, here, term, length, STAGES.masked)
+    u_RK = tl.div_rn(x_RK, tl.where(scale_R1 > 0.0, scale_R1, 1.0) + tl.zeros_like(x_RK))
     if STAGES.inp_random:
-        drawn = block_uniforms(k0, k1, DRAW_INPUT_ROUNDING, first, tick_R, number, STAGES.stream, ROWS, BLOCK)
-        u_RB = quantised_at_random(u_RB, s.inp_step, drawn)
+        drawn = block_uniforms(
+            block.k0, block.k1, DRAW_INPUT_ROUNDING, start, block.tick_R, block.number, STAGES.stream, ROWS,
+            TERMS,
+        )  # fmt: skip
+        u_RK = quantised_at_random(u_RK, s.inp_step, drawn)
     else:
-        u_RB = quantised(u_RB, s.inp_step)
-    u_RB = clipped(u_RB, s.inp_bound)
+        u_RK = quantised(u_RK, s.inp_step)
+    u_RK = clipped(u_RK, s.inp_bound)
     if STAGES.inp_noisy:
-        drawn = block_normals(k0, k1, DRAW_INPUT, first, tick_R, number, STAGES.stream, ROWS, BLOCK)
-        u_RB += s.inp_noise * drawn
-    u_RB = at_input(u_RB, s)
-    u_RB = tl.where(scale_R1 > 0.0, u_RB, 0.0)
-    tl.store(u + m[:, None].to(tl.int64) * length + term[None, :], u_RB, here)
+        drawn = block_normals(
+            block.k0, block.k1, DRAW_INPUT, start, block.tick_R, block.number, STAGES.stream, ROWS, TERMS
+        )
+        u_RK += s.inp_noise * drawn
+    u_RK = at_input(u_RK, s)
+    return tl.where(here & (scale_R1 > 0.0), u_RK, 0.0)
 
 
 @triton.jit
 def line_signal(
-    w, factor, u, s, block, spread, shape, INPUTS: tl.constexpr, DRAW: tl.constexpr, FACTOR: tl.constexpr,
-    STAGES: tl.constexpr,
+    w, factor, inputs, s, block, spread, shape, INPUTS: tl.constexpr, DRAW: tl.constexpr,
+    FACTOR: tl.constexpr, STAGES: tl.constexpr,
 ):  # fmt: skip
     """The product with the array's own imperfections: wires, offset, series resistance, read noise."""
     ROWS: tl.constexpr = STAGES.rows
@@ -212,8 +215,7 @@ def line_signal(
     for start in range(0, length, TERMS):
         term = start + tl.arange(0, TERMS)
         there = term < length
-        driven = block.inside[:, None] & there[None, :]
-        u_RK = tl.load(u + block.m[:, None] * length + term[None, :], driven, 0.0)
+        u_RK = driven(inputs, s, block, start, length, STAGES)
         if INPUTS == NEGATIVE:
             u_RK = tl.minimum(u_RK, 0.0)
         if INPUTS == POSITIVE:
@@ -276,15 +278,6 @@ def converted_output(y, s, block, spread, here, DRAW: tl.constexpr, STAGES: tl.c
 
 
 @triton.jit
-def store_block(out, y_RL, above_R, below_R, n, inside, line, lines):
-    """Store a block's outputs and add its counts to those of its rows ``n``."""
-    kept = inside[:, None] & (line < lines)[None, :]
-    tl.store(out.y + n[:, None].to(tl.int64) * lines + line[None, :], y_RL, kept)
-    tl.atomic_add(out.above + n, above_R, inside & (above_R > 0))
-    tl.atomic_add(out.below + n, below_R, inside & (below_R > 0))
-
-
-@triton.jit
 def spread_of_lines(spreads, s, t, line, lines, STAGES: tl.constexpr):
     """What differs between the lines ``line`` of tile ``t``."""
     LINES: tl.constexpr = STAGES.lines
@@ -297,42 +290,3 @@ def spread_of_lines(spreads, s, t, line, lines, STAGES: tl.constexpr):
     if STAGES.out_spread:
         std_L = tl.load(spreads.out_noise + at, line < lines, 0.0)
     return LineSpread(offset_L, curvature_L, slope, std_L)
-
-
-@triton.jit(do_not_specialize=["tick", "number"])
-def read_kernel(
-    w, u, scale, outputs, keys, s, spreads, out, shape, tick, number, STAGES: tl.constexpr,
-):  # fmt: skip
-    """Program (t row_blocks + r, k): output rows of block r of tile t, lines of block k, all stages."""
-    t = tl.program_id(0) // shape.row_blocks
-    row_0, stop = tl.load(outputs.first_row + t), tl.load(outputs.first_row + t + 1)
-    begin = row_0 + (tl.program_id(0) % shape.row_blocks) * STAGES.rows
-    if begin >= stop:
-        return
-    n = begin + tl.arange(0, STAGES.rows)
-    inside = n < stop
-    m = tl.load(outputs.input_first + t) + n - row_0
-    first, lines = tl.program_id(1) * STAGES.lines, shape.lines
-    line = first + tl.arange(0, STAGES.lines)
-    tick_R = tl.cast(tick, tl.int64) + tl.load(outputs.vector + n, inside, 0)
-    k0 = tl.load(keys + 2 * t).to(tl.uint32, bitcast=True)
-    k1 = tl.load(keys + 2 * t + 1).to(tl.uint32, bitcast=True)
-    block = Block(k0, k1, m, inside, line, first, tick_R, number)
-    spread = spread_of_lines(spreads, s, t, line, lines, STAGES)
-    tile = t.to(tl.int64) * lines * shape.length
-    gain_R = tl.load(scale + m, inside, 0.0) * s.out_scale
-    here = (inside & (gain_R != 0.0))[:, None] & (line < lines)[None, :]
-    LOW: tl.constexpr = ALL if STAGES.passes == ONE_PASS else NEGATIVE
-    factor = spreads.read_factor + tile
-    y_RL = line_signal(w + tile, factor, u, s, block, spread, shape, LOW, 0, STAGES.factor, STAGES)
-    if STAGES.passes != ONE_PASS:
-        high_RL = line_signal(w + tile, factor, u, s, block, spread, shape, POSITIVE, SECOND, False, STAGES)
-        if STAGES.passes != DIGITAL_SUM:
-            y_RL += high_RL
-    y_RL, above_R, below_R = converted_output(y_RL, s, block, spread, here, 0, STAGES)
-    if STAGES.passes == DIGITAL_SUM:
-        high_RL, more_R, less_R = converted_output(high_RL, s, block, spread, here, SECOND, STAGES)
-        y_RL += high_RL
-        above_R += more_R
-        below_R += less_R
-    store_block(out, y_RL * gain_R[:, None], above_R, below_R, n, inside, line, lines)

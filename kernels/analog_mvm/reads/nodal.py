@@ -10,7 +10,7 @@ they take from its noise.
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,10 +76,11 @@ class NodalPeriphery(Periphery):
         x_of_tile: NDArray[np.integer],
         tick: int,
         bounded: bool = False,
+        none_TBI: Any = None,
     ) -> tuple[Array, ReadCounts]:
         """As ``Periphery.read``, of the weights that the network of wires leaves."""
         w_TOI, x_XBI, x_of_tile = self._checked(w_TOI, x_XBI, x_of_tile)
-        return super().read(self.networks.effective(w_TOI), x_XBI, x_of_tile, tick, bounded)
+        return super().read(self.networks.effective(w_TOI), x_XBI, x_of_tile, tick, bounded, none_TBI)
 
 
 def share_networks(one: Periphery, other: Periphery) -> None:

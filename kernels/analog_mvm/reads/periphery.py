@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ...backends import CPU, Backend
+from ...backends import CPU, Backend, Cuda
 from ...errors import InputError, unknown
 from ...rng import Stream
 from ..parameters import IOParameters, NoiseManagementType
@@ -76,6 +76,13 @@ class Periphery:
             self._kernels.attempt, prepared, self.spread, self.keys_T2
         )
         self._all_rows: tuple[Any, Rows, Count] | None = None
+        self._whole: Any = None  # a read that is one launch on a card
+        if isinstance(backend, Cuda):
+            self._whole = backend.whole_reads.WholeRead(
+                io, self.settings, self.spread, self.keys_T2, float(self._limit), backend.findings,
+                backend.place,
+            )  # fmt: skip
+            self._asked_at_once = backend.findings is None
 
     def read(
         self,
@@ -84,17 +91,22 @@ class Periphery:
         x_of_tile: NDArray[np.integer],
         tick: int,
         bounded: bool = False,
+        none_TBI: Any = None,
     ) -> tuple[Array, ReadCounts]:
         """Tile t reads the vectors x_XBI[x_of_tile[t]], the first of them at time ``tick``.
 
         A tile of block NO_BLOCK is not read: results are those of the others, in order, its counts zero.
         On a card it takes arrays and tensors, and answers with a tensor there. With ``bounded`` it tells
         which results stand at the ADC's bound, and so for any larger signal. See ``has_bound``.
+        ``none_TBI`` (on a card alone): uint8, 1 where an input of a tile is none.
         """
         w_TOI, x_XBI, x_of_tile = self._checked(w_TOI, x_XBI, x_of_tile)
         blocks, batch = x_XBI.shape[:2]
         x_RI = x_XBI.reshape(blocks * batch, self.length)
         rows, tile_Q = self._rows_of_all(batch, x_of_tile, blocks)
+        if self._whole is not None:
+            bounded = bounded and self.has_bound
+            return self._read_whole(w_TOI, x_RI, rows, tile_Q, tick, batch, bounded, none_TBI)
         scale_R, finite = self._scales(self.settings.scaling, x_RI)
         if not finite:
             raise _not_finite(x_RI)
@@ -126,6 +138,35 @@ class Periphery:
                 counts = counts._replace(at_bound_QBL=at_bound_QBL)
         return y_QBL, counts
 
+    def _read_whole(
+        self, w_TOI: Any, x_RI: Any, rows: Rows, tile_Q: Count, tick: int, batch: int, bounded: bool,
+        none_TBI: Any,
+    ) -> tuple[Any, ReadCounts]:  # fmt: skip
+        """As ``read``, on a card: what is counted and found there is asked for later, see ``counted``."""
+        before = self._whole.counts() if self._asked_at_once else None
+        y_NL, mask_NL = self._whole.read(w_TOI, x_RI, rows, tick, batch, bounded, none_TBI)
+        shape = len(tile_Q), batch, self.lines
+        counts = _undisturbed(len(w_TOI), batch, self.conversions_a_vector)
+        clips_T, retries_T = np.zeros((2, len(w_TOI)), np.int64)
+        if before is not None:
+            if self._whole.found():
+                raise _not_finite(x_RI)
+            clips_T, retries_T = self._whole.counts() - before
+            mask_NL = mask_NL if mask_NL is not None and mask_NL.any() else None
+        if len(tile_Q) < len(w_TOI) or clips_T.any() or retries_T.any():
+            counts = self._counts(tile_Q, clips_T[tile_Q], retries_T[tile_Q], batch)
+        if mask_NL is not None:
+            counts = counts._replace(at_bound_QBL=mask_NL.reshape(shape))
+        return y_NL.reshape(shape), counts
+
+    def counted(self) -> tuple[Count, Count]:
+        """Results beyond the ADC's range and retries that no ``ReadCounts`` told of, of each tile."""
+        if self._whole is None or self._asked_at_once:
+            clips_T, retries_T = np.zeros((2, self.shape[0]), np.int64)
+        else:
+            clips_T, retries_T = self._whole.counts()
+        return clips_T, retries_T
+
     def _counts(self, tile_Q: Count, clips_Q: Count, retries_Q: Count, batch: int) -> ReadCounts:
         """What a read by the tiles ``tile_Q`` took, for each tile."""
         clips_T, retries_T, vectors_T = np.zeros((3, self.shape[0]), np.int64)
@@ -149,10 +190,21 @@ class Periphery:
 
     def state(self) -> dict[str, Array]:
         """What changes from read to read."""
-        return {"average_T": self.average_T.copy()}
+        return {"average_T": self.averages()}
 
     def load_state(self, state: dict[str, Array]) -> None:
-        self.average_T[:] = state["average_T"]
+        self.set_averages(state["average_T"])
+
+    def averages(self) -> Array:
+        """The running averages that inputs are scaled by, [tiles]: a copy."""
+        return self.average_T.copy() if self._whole is None else on_host(self._whole.average_T).copy()
+
+    def set_averages(self, average_T: Array) -> None:
+        """Take over what ``averages`` gave."""
+        if self._whole is None:
+            self.average_T[:] = average_T
+        else:
+            self._whole.average_T.copy_(self._kernels.ready(average_T, np.float32))
 
     def _manage_bounds(
         self,

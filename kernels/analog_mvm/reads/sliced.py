@@ -163,7 +163,7 @@ class SlicedPeriphery(Periphery):
         backend: Backend = CPU,
     ) -> None:
         super().__init__(io, keys_T2, out_size, in_size, direction, backend)
-        self._attempt = self._attempt_slices
+        self._attempt, self._whole = self._attempt_slices, None
         column_io = self._column_io()
         settings = settings_of(column_io, self.settings.transposed, self.settings.stream, self.length)
         settings = settings._replace(out_step=np.float32(io.adc_step), out_bound=np.float32(io.adc_limit))

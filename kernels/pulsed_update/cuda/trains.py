@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import triton
 import triton.language as tl
 
+from ...machine.cuda.findings import found
 from ...rng import Stream
 from ...rng.cuda import counter_low, counter_top, jitted, philox4x32, unit_interval
 from ...rng.triton_math import rint
@@ -26,12 +27,22 @@ surely, perhaps = jitted(formulas.surely), jitted(formulas.perhaps)
 
 
 @triton.jit
-def largest(values, lines, BLOCK: tl.constexpr):
+def seen(values, mask, line, here, MASKED: tl.constexpr):
+    """Values of some lines: none of those that a mask takes out."""
+    value = tl.load(values + line, here, 0.0)
+    if MASKED:
+        value = tl.where(tl.load(mask + line, here, 0) > 0, 0.0, value)
+    return value
+
+
+@triton.jit
+def largest(values, mask, lines, MASKED: tl.constexpr, BLOCK: tl.constexpr):
     """The largest magnitude of a vector, as float bits: NaN and infinity are larger than all numbers."""
     top = tl.zeros((), tl.int32)
     for start in range(0, lines, BLOCK):
         line = start + tl.arange(0, BLOCK)
-        bits = tl.load(values + line, line < lines, 0.0).to(tl.int32, bitcast=True) & 0x7FFFFFFF
+        value = seen(values, mask, line, line < lines, MASKED)
+        bits = value.to(tl.int32, bitcast=True) & 0x7FFFFFFF
         top = tl.maximum(top, tl.max(bits, 0))
     return top
 
@@ -60,8 +71,8 @@ class Trained(NamedTuple):
     mode: int
     jitter: bool
     has_active: bool
+    masked: bool
     parts: int
-    block: int
 
 
 class Codes(NamedTuple):
@@ -74,11 +85,30 @@ class Codes(NamedTuple):
 
 
 class Shape(NamedTuple):
-    """Of a tile and a batch."""
+    """Of a tile and a batch; the first of a launch's programs that are this layer's, and the one behind."""
 
     vectors: Any
     columns: Any
     rows: Any
+    first: Any
+    stop: Any
+
+
+class Trains(NamedTuple):
+    """What the trains of one layer are made from, and where they go."""
+
+    x_XBI: Any
+    x_of_T: Any
+    d_DBO: Any
+    d_of_T: Any
+    mask: Any  # 1 where a gradient [T, B, O] is none
+    active: Any
+    keys: Any
+    clock: Any
+    codes: Any
+    shape: Any
+    extra: Any
+    finding: Any  # what the layer's is called
 
 
 class Scaling(NamedTuple):
@@ -104,16 +134,17 @@ class Draw(NamedTuple):
 
 @triton.jit
 def line_codes(
-    values, codes, lines, scale, step, length, draw, slot_0: tl.constexpr, STREAM: tl.constexpr,
-    ROUND: tl.constexpr, HOW: tl.constexpr,
+    values, codes, lines, scaled, length, draw, slot_0: tl.constexpr, STREAM: tl.constexpr,
+    ROUND: tl.constexpr, MASKED: tl.constexpr, BLOCK: tl.constexpr, HOW: tl.constexpr,
 ):  # fmt: skip
     """Codes of one vector's lines: bit 31 the sign, the rest the train, count or level."""
     low, top = counter_low(draw.tick), counter_top(STREAM, draw.extra, draw.tick)
     k0, k1 = draw.k0, draw.k1
-    for start in range(0, lines, HOW.block):
-        line = start + tl.arange(0, HOW.block)
+    scale, step, mask = scaled
+    for start in range(0, lines, BLOCK):
+        line = start + tl.arange(0, BLOCK)
         here = line < lines
-        value = tl.load(values + line, here, 0.0)
+        value = seen(values, mask, line, here, MASKED)
         call, number = (line // 4).to(tl.uint32), line % 4
         level = tl.abs(value) * scale
         offset = tl.zeros_like(level)
@@ -150,33 +181,51 @@ def line_codes(
 
 
 @triton.jit
-def train_kernel(vectors, active, keys, tick_of_first, codes, shape, scaling, extra, HOW: tl.constexpr):
-    """Trains of vector b of tile t. The length is -1 or -2 where x or d is not finite, -3 if too long."""
+def trains_of(layer, program, findings, scaling, BLOCK: tl.constexpr, HOW: tl.constexpr):
+    """Trains of vector b of tile t of a layer; of length 0, and noted, where x or d is not finite."""
+    codes, shape, extra = layer.codes, layer.shape, layer.extra
     batch, columns, rows = shape.vectors, shape.columns, shape.rows
-    t, b = tl.program_id(0) // batch, tl.program_id(0) % batch
-    x_values = vectors.x_XBI + (tl.load(vectors.x_of_T + t) * batch + b) * columns
-    d_values = vectors.d_DBO + (tl.load(vectors.d_of_T + t) * batch + b) * rows
-    x_bits, d_bits = largest(x_values, columns, HOW.block), largest(d_values, rows, HOW.block)
+    t, b = program // batch, program % batch
+    at = (t * batch + b).to(tl.int64)
+    x_values = layer.x_XBI + (tl.load(layer.x_of_T + t) * batch + b) * columns
+    d_values = layer.d_DBO + (tl.load(layer.d_of_T + t) * batch + b) * rows
+    mask = layer.mask + at * rows
+    x_bits = largest(x_values, mask, columns, False, BLOCK)
+    d_bits = largest(d_values, mask, rows, HOW.masked, BLOCK)
     x_max = x_bits.to(tl.float32, bitcast=True)
     d_max = d_bits.to(tl.float32, bitcast=True) * scaling.grad_scale
     rate, granularity, desired = scaling.rate, scaling.granularity, scaling.desired
     planned = train_length(x_max, d_max, rate, granularity, desired, HOW.scaling)
     if HOW.has_active:
-        planned = tl.where(tl.load(active + t * batch + b) == 0, 0.0, planned)
+        planned = tl.where(tl.load(layer.active + at) == 0, 0.0, planned)
     of_d, of_x = train_scale(x_max, d_max, rate, granularity, desired, HOW.scaling, planned)
     length = part_length(planned, (b % HOW.parts).to(tl.float32), HOW.parts).to(tl.int32)
-    length = tl.where(planned > scaling.longest, -3, length)
-    length = tl.where(d_bits >= 0x7F800000, -2, length)
-    length = tl.where(x_bits >= 0x7F800000, -1, length)
-    at = (t * batch + b).to(tl.int64)
+    wrong = tl.where(planned > scaling.longest, 3, 0)
+    wrong = tl.where(d_bits >= 0x7F800000, 2, wrong)
+    wrong = tl.where(x_bits >= 0x7F800000, 1, wrong)
+    if wrong > 0:
+        found(findings, layer.finding + wrong)
+    length = tl.where(wrong > 0, 0, length)
     tl.store(codes.lengths + at, length)
-    k0 = tl.load(keys + 2 * t).to(tl.uint32, bitcast=True)
-    k1 = tl.load(keys + 2 * t + 1).to(tl.uint32, bitcast=True)
-    draw = Draw(k0, k1, tl.load(tick_of_first) + b, extra)
-    x_codes = codes.x + at * columns
-    line_codes(x_values, x_codes, columns, of_x, scaling.x_step, length, draw, 0, PULSE_X, ROUND_X, HOW)
-    d_codes = codes.d + at * rows
-    line_codes(d_values, d_codes, rows, of_d, scaling.d_step, length, draw, 0, PULSE_D, ROUND_D, HOW)
+    k0 = tl.load(layer.keys + 2 * t).to(tl.uint32, bitcast=True)
+    k1 = tl.load(layer.keys + 2 * t + 1).to(tl.uint32, bitcast=True)
+    draw = Draw(k0, k1, tl.load(layer.clock) + b, extra)
+    x_codes, x_scaled = codes.x + at * columns, (of_x, scaling.x_step, mask)
+    line_codes(x_values, x_codes, columns, x_scaled, length, draw, 0, PULSE_X, ROUND_X, False, BLOCK, HOW)
+    d_codes, d_scaled = codes.d + at * rows, (of_d, scaling.d_step, mask)
+    line_codes(d_values, d_codes, rows, d_scaled, length, draw, 0, PULSE_D, ROUND_D, HOW.masked, BLOCK, HOW)
     if HOW.mode == 1:
-        second = codes.second + at * rows
-        line_codes(d_values, second, rows, of_d, scaling.d_step, length, draw, _SECOND, PULSE_D, ROUND_D, HOW)
+        d_codes = codes.second + at * rows
+        line_codes(
+            d_values, d_codes, rows, d_scaled, length, draw, _SECOND, PULSE_D, ROUND_D, HOW.masked, BLOCK, HOW
+        )
+
+
+@triton.jit
+def train_kernel(layers, findings, scaling, BLOCKS: tl.constexpr, HOW: tl.constexpr):
+    """Trains of all vectors of all tiles of some layers; each has the size of its blocks in ``BLOCKS``."""
+    program = tl.program_id(0)
+    for number in tl.static_range(len(BLOCKS)):
+        layer = layers[number]
+        if (program >= layer.shape.first) & (program < layer.shape.stop):
+            trains_of(layer, program - layer.shape.first, findings, scaling, BLOCKS[number], HOW)

@@ -1,87 +1,213 @@
 """The pulsed update on a CUDA card: the trains of all vectors, then their coincidences with all rows.
 
-The addresses of all draws and the order of all steps are those of ``naive`` and ``cpu``.
+The addresses of all draws and the order of all steps are those of ``naive`` and ``cpu``. Updates of several
+arrays wait for each other and are made in two launches, trains and steps; nobody waits for them.
 """
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 import triton
 
 from ...devices.base import parameters_type
+from ...machine.cuda.clock import Clock
+from ...machine.cuda.findings import KINDS, Findings
+from ...machine.cuda.pool import Pool
 from ...machine.programs import programs
 from ...rng.cuda import jitted
-from ..arguments import DrawnAnew, Looks, Status, Update, Vectors
+from ..arguments import DrawnAnew, Looks, Pulsing, Status, Update
 from ..cpu.exact import update_exactly
-from .steps import Stepped, step_kernel, warps_of
-from .trains import Codes, Scaling, Shape, Trained, train_kernel
+from .steps import Alike, Stepped, Stepping, step_kernel, warps_of
+from .trains import Codes, Scaling, Shape, Trained, Trains, train_kernel
 
 __all__ = ["run", "update_exactly"]  # exact weights are on the host
 
+MOST_LAYERS = 8  # of a launch: each is compiled into it
+MOST_VECTORS = 32  # that a row looks at, at a time; with more, wide rows would not fit the registers
 
-def run(device: Any, order: Update, looks: Looks | None = None) -> Status:
-    """The update of ``cpu.update`` for tensors on a card."""
-    assert looks is None
-    devices, vectors, pulsing = order.devices, order.vectors, order.pulsing
-    where, rule = devices.w_TOI.device, pulsing.rule
-    tiles, rows, columns = devices.w_TOI.shape
-    batch = vectors.batch
 
-    def there(array: Any) -> Any:
-        """``array`` on the card; uint32 as the int32 of the same bits."""
-        if isinstance(array, np.ndarray):
-            array = torch.from_numpy(array.view(np.int32) if array.dtype == np.uint32 else array)
-        return array.to(where)
+class Place(NamedTuple):
+    """Where an array's updates go."""
 
-    ticks = torch.tensor([pulsing.tick], dtype=torch.int64, device=where)
+    clock: Clock
+    pulses_T: Any  # int64, which they are added to
+    saturated_TO: Any  # int32, devices at a bound, of each row
+    finding: int  # what their findings are called, see ``Findings.place``
+    kept: dict[Any, Any]  # indices and keys that are on the card already
 
-    def codes_of(lines: int) -> Any:
-        return torch.empty((tiles, batch, lines), dtype=torch.int32, device=where)
 
-    d_codes = codes_of(rows)
-    codes = Codes(
-        codes_of(columns), d_codes, codes_of(rows) if rule.mode == 1 else d_codes,
-        torch.empty((tiles, batch), dtype=torch.int32, device=where),
+class Waiting(NamedTuple):
+    """An update that was not made yet."""
+
+    device: Any
+    order: Update
+    place: Place
+    mask_TBO: Any  # uint8, 1 where a gradient is none; None: none is
+
+
+class Updates:
+    """Updates of arrays that share a card: made together, before anybody looks at one of the arrays."""
+
+    def __init__(self, findings: Findings) -> None:
+        self.findings, self._pool = findings, Pool()
+        self._waiting: list[Waiting] = []
+
+    def add(self, waiting: Waiting) -> None:
+        """Make an update later."""
+        if any(each.place is waiting.place for each in self._waiting):
+            self.make()  # those of one array are made one after the other
+        self._waiting.append(waiting)
+
+    def make(self) -> None:
+        """Make all that wait: the trains of all of them first, so that one finding stops all steps."""
+        if not self._waiting:
+            return
+        waiting, self._waiting = self._waiting, []
+        alike: dict[Any, list[Waiting]] = {}
+        for each in waiting:
+            alike.setdefault(_kind(each), []).append(each)
+        groups = [
+            group[start : start + MOST_LAYERS]
+            for group in alike.values()
+            for start in range(0, len(group), MOST_LAYERS)
+        ]
+        codes = [self._make_trains(group) for group in groups]
+        for group, of_group in zip(groups, codes, strict=True):
+            self._make_steps(group, of_group, steps=int(group is groups[-1]))
+
+    def _make_trains(self, group: list[Waiting]) -> list[tuple[Codes, torch.Tensor]]:
+        """Launch the trains of some updates; the codes of each, and its clock."""
+        layers, blocks, made, first = [], [], [], 0
+        for each in group:
+            tiles, rows, columns = each.order.devices.w_TOI.shape
+            vectors, batch = each.order.vectors, each.order.vectors.batch
+            codes = self._codes(tiles, batch, rows, columns, each.order.pulsing.rule.mode)
+            clock = each.place.clock.at(each.order.pulsing.tick, batch)
+            stop = first + tiles * batch
+            masked, active = each.mask_TBO is not None, each.order.active_TB
+            layers.append(
+                Trains(
+                    vectors.x_XBI, _there(each, vectors.x_of_T), vectors.d_DBO, _there(each, vectors.d_of_T),
+                    each.mask_TBO if masked else codes.lengths,
+                    _there(each, active) if active.size else codes.lengths,
+                    _there(each, each.order.train_keys_T2), clock, codes,
+                    Shape(batch, columns, rows, first, stop), each.order.pulsing.extra, each.place.finding,
+                )
+            )  # fmt: skip
+            blocks.append(min(1024, triton.next_power_of_2(max(rows, columns))))
+            made.append((codes, clock))
+            first = stop
+        one = group[0].order
+        how = Trained(
+            one.pulsing.rule.scaling, one.pulsing.rule.mode, bool(one.pulsing.rule.jitter),
+            one.active_TB.size > 0, group[0].mask_TBO is not None, one.pulsing.rule.parts,
+        )  # fmt: skip
+        train_kernel[programs("trains of an update", first)](  # the second axis is short
+            tuple(layers), self.findings.word, _scaling(one.pulsing), BLOCKS=tuple(blocks), HOW=how,
+            enable_fp_fusion=False,
+        )  # fmt: skip
+        return made
+
+    def _make_steps(self, group: list[Waiting], codes: list[tuple[Codes, torch.Tensor]], steps: int) -> None:
+        """Launch the steps of some updates whose trains are made."""
+        layers, blocks, first = [], [], 0
+        for each, (of_layer, clock) in zip(group, codes, strict=True):
+            devices, batch, pulsing = each.order.devices, each.order.vectors.batch, each.order.pulsing
+            tiles, rows, columns = devices.w_TOI.shape
+            drawn, stop = isinstance(devices.p_TOIP, DrawnAnew), first + tiles * rows
+            layers.append(
+                Stepping(
+                    devices.w_TOI, devices.seen_TOI, devices.p_TOIP.keys_T2 if drawn else devices.p_TOIP,
+                    devices.keys_T2, clock, of_layer, each.place.pulses_T,
+                    each.place.saturated_TO,
+                    Shape(batch, columns, rows, first, stop), pulsing.extra, tiles * rows, batch,
+                )
+            )  # fmt: skip
+            blocks.append(triton.next_power_of_2(columns))
+            first = stop
+        devices, pulsing = group[0].order.devices, group[0].order.pulsing
+        kind: Any = type(group[0].device)
+        drawn, batch = isinstance(devices.p_TOIP, DrawnAnew), max(each.order.vectors.batch for each in group)
+        how = Stepped(
+            pulsing.rule.mode, pulsing.side, bool(pulsing.noisy), bool(pulsing.aggregates),
+            bool(devices.write_noise > 0), drawn, min(MOST_VECTORS, triton.next_power_of_2(batch)),
+        )  # fmt: skip
+        formula = devices.p_TOIP.formula if drawn else None
+        alike = Alike(
+            tuple(float(k) for k in devices.c), float(devices.write_noise),
+            int(pulsing.rate < 0), steps,
+        )  # fmt: skip
+        step_kernel[programs("rows of an update", first)](
+            tuple(layers), self.findings.word, alike, step=jitted(kind.step), formula=formula,
+            KIND=parameters_type(kind), PARAMETERS=len(kind.parameters), BLOCKS=tuple(blocks),
+            HOW=how, enable_fp_fusion=False, num_warps=max(map(warps_of, blocks)),
+        )  # fmt: skip
+
+    def _codes(self, tiles: int, batch: int, rows: int, columns: int, mode: int) -> Codes:
+        """Room for the codes of an update."""
+        x, d, lengths = (
+            self._pool.empty(shape, torch.int32)
+            for shape in ((tiles, batch, columns), (tiles, batch, rows), (tiles, batch))
+        )
+        return Codes(x, d, self._pool.empty((tiles, batch, rows), torch.int32) if mode == 1 else d, lengths)
+
+
+def _kind(each: Waiting) -> Any:
+    """What must be equal in updates that are made in one launch."""
+    devices, pulsing = each.order.devices, each.order.pulsing
+    formula = devices.p_TOIP.formula if isinstance(devices.p_TOIP, DrawnAnew) else None
+    same = (
+        pulsing.rule, float(pulsing.rate), float(pulsing.granularity), pulsing.side, pulsing.noisy,
+        each.order.active_TB.size > 0, each.mask_TBO is None,
     )  # fmt: skip
-    shape, lengths = Shape(batch, columns, rows), codes.lengths
-    scaling = Scaling(
+    return type(each.device), formula, tuple(devices.c.tolist()), float(devices.write_noise), same
+
+
+def _scaling(pulsing: Pulsing) -> Scaling:
+    rule = pulsing.rule
+    return Scaling(
         float(abs(pulsing.rate)), float(pulsing.granularity), float(rule.desired), float(rule.grad_scale),
         float(rule.x_step), float(rule.d_step), float(rule.longest),
     )  # fmt: skip
-    has_active = order.active_TB.size > 0
-    trained = Trained(
-        rule.scaling, rule.mode, bool(rule.jitter), has_active, rule.parts,
-        min(1024, triton.next_power_of_2(max(rows, columns))),
-    )  # fmt: skip
-    train_kernel[programs("trains of an update", tiles * batch)](  # the second axis is short
-        Vectors(*(there(each) for each in vectors)), there(order.active_TB) if has_active else lengths,
-        there(order.train_keys_T2), ticks, codes, shape, scaling, pulsing.extra, HOW=trained,
-        enable_fp_fusion=False,
-    )  # fmt: skip
-    shortest = int(lengths.min())
-    if shortest < 0:
-        return Status(-shortest)
-    drawn, formula = isinstance(devices.p_TOIP, DrawnAnew), None
-    if drawn:
-        p_TOIP, formula = devices.p_TOIP
-        devices = devices._replace(p_TOIP=p_TOIP)
-    pulses = torch.empty(tiles * rows, dtype=torch.int32, device=where)
-    stepped = Stepped(
-        rule.mode, pulsing.side, bool(pulsing.noisy), bool(pulsing.aggregates), bool(devices.write_noise > 0),
-        drawn, triton.next_power_of_2(columns),
-    )  # fmt: skip
-    kind: Any = type(device)
-    step_kernel[programs("rows of an update", tiles * rows)](
-        devices._replace(
-            c=tuple(float(k) for k in devices.c), write_noise=cast(Any, float(devices.write_noise)),
-            keys_T2=there(devices.keys_T2),
-        ),
-        ticks, codes, pulses, shape, int(pulsing.rate < 0), pulsing.extra, step=jitted(kind.step),
-        formula=formula, KIND=parameters_type(kind), PARAMETERS=len(kind.parameters), HOW=stepped,
-        enable_fp_fusion=False, num_warps=warps_of(stepped.block),
-    )  # fmt: skip
-    order.pulses_T[:] += pulses.reshape(tiles, rows).sum(dim=1).cpu().numpy()
-    return Status.DONE
+
+
+def _there(each: Waiting, array: Any) -> Any:
+    """A small array that is the same in many updates, on the card; uint32 as the int32 of the same bits."""
+    if not isinstance(array, np.ndarray):
+        return array
+    name = array.shape, array.dtype.str, array.tobytes()
+    if name not in each.place.kept:
+        if len(each.place.kept) > 64:
+            each.place.kept.clear()  # which vectors take part changes all the time
+        same = np.ascontiguousarray(array.view(np.int32) if array.dtype == np.uint32 else array)
+        where = each.order.devices.w_TOI.device
+        each.place.kept[name] = torch.from_numpy(same.copy()).to(where)
+    return each.place.kept[name]
+
+
+def run(device: Any, order: Update, looks: Looks | None = None) -> Status:
+    """The update of ``cpu.update`` for tensors on a card: made at once, and waited for."""
+    assert looks is None
+    tiles, where = len(order.devices.w_TOI), order.devices.w_TOI.device
+    pulses_T = torch.zeros(tiles, dtype=torch.int64, device=where)
+    updates = Updates(Findings())
+    saturated_TO = torch.zeros(order.devices.w_TOI.shape[:2], dtype=torch.int32, device=where)
+    values = order.vectors
+    order = order._replace(
+        vectors=values._replace(x_XBI=_values(values.x_XBI, where), d_DBO=_values(values.d_DBO, where))
+    )
+    updates.add(Waiting(device, order, Place(Clock(), pulses_T, saturated_TO, 0, {}), None))
+    updates.make()
+    found = int(updates.findings.word[0].item())
+    order.pulses_T[:] += pulses_T.cpu().numpy()
+    return Status(found % KINDS)
+
+
+def _values(values: Any, where: torch.device) -> Any:
+    """x or d as a tensor on the card."""
+    if isinstance(values, np.ndarray):
+        values = torch.from_numpy(values)
+    return values.to(where)

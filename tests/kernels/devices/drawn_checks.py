@@ -125,6 +125,8 @@ def held_bytes(held: Any) -> tuple[int, int]:
 def check_bytes() -> None:
     """A device takes 4 bytes of a card, 8 with write noise; the host keeps what is one a tile or kind.
 
+    A tile takes its key and its pulses, and a number of saturated devices for each row; a bank the time.
+
     Where resets lead elsewhere than to 0 that level is kept, 4 bytes more.
     """
     side = 8
@@ -137,9 +139,9 @@ def check_bytes() -> None:
         if name in KEPT:
             a_device += 4 * len(device.parameters)
         a_device += 4 * len(bank.cell.array.dynamics)
-        a_tile, a_kind = 8, 4 * len(device.constants())
-        assert card == 2 * (side * side * a_device + a_tile), (name, card)
-        assert host <= 2 * a_tile + a_kind, (name, host)
+        a_tile, a_bank, a_kind = 16 + 4 * side, 16, 4 * len(device.constants())
+        assert card == 2 * (side * side * a_device + a_tile) + a_bank, (name, card)
+        assert host <= 2 * 8 + a_kind, (name, host)
 
 
 def main() -> None:

@@ -1,0 +1,76 @@
+"""What kernels found wrong, kept on the card until somebody asks: no step waits for it.
+
+From the first finding on no update moves a device, until the host was told.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+import torch
+import triton
+import triton.language as tl
+
+from ...card import card
+from ...errors import InputError
+
+
+class Wrong(IntEnum):
+    """What a kernel may find, from 1 on; the first three are ``Status`` of an update."""
+
+    X = 1
+    D = 2
+    TOO_LONG = 3
+    INPUT = 4  # of a read forward
+    GRADIENT = 5  # of a read backward
+
+
+KINDS = 8
+_SAID = {
+    Wrong.X: "the input of its update has NaN or infinite entries: look for a diverging loss or a "
+    "division by zero before it",
+    Wrong.D: "the gradient of its update has NaN or infinite entries: look for a diverging loss or a "
+    "division by zero behind it",
+    Wrong.TOO_LONG: "a pulse train of its update is longer than a card has room for: lower the learning "
+    "rate, or set update_bl_management = True",
+    Wrong.INPUT: "its input has NaN or infinite entries; a tile's converters need finite numbers: check the "
+    "data and lower the learning rate",
+    Wrong.GRADIENT: "its gradient has NaN or infinite entries; a tile's converters need finite numbers: "
+    "check the data and lower the learning rate",
+}
+
+
+class Findings:
+    """The first thing that was wrong, of all that a worker's tiles do."""
+
+    def __init__(self) -> None:
+        self.word = torch.zeros(2, dtype=torch.int64, device=card())  # the finding; steps before it
+        self._names: list[str] = []
+
+    def place(self, name: str) -> int:
+        """What a layer's kernels call the layer: a finding is this, and the kind."""
+        if name not in self._names:
+            self._names.append(name)
+        return self._names.index(name) * KINDS
+
+    def raise_found(self) -> None:
+        """Wait for the card and say what was found, if anything was; updates move devices again.
+
+        Raises:
+            InputError: the layer, the step, and what was wrong.
+        """
+        found, steps = self.word.tolist()
+        if found == 0:
+            return
+        self.word[0].fill_(0)
+        place, kind = divmod(found, KINDS)
+        raise InputError(
+            f"{self._names[place]}, step {steps + 1} of this run: {_SAID[Wrong(kind)]}. No device was moved "
+            "from that step on"
+        )
+
+
+@triton.jit
+def found(word, finding):
+    """Note ``finding``, if it is the first."""
+    tl.atomic_cas(word, tl.cast(0, tl.int64), tl.cast(finding, tl.int64))

@@ -1,0 +1,104 @@
+"""What a card finds wrong is said late, by name and step. Run as a script for Triton's interpreter:
+
+TRITON_INTERPRET=1 python late_checks.py
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import crossgrid as cg
+
+UPDATE = cg.UpdateParameters(desired_bl=3)
+DEVICE = cg.ConstantStepDevice(w_max_dtod=0.0, w_min_dtod=0.0)
+
+
+def model_of(**forward: Any) -> tuple[nn.Module, Any]:
+    """Two layers and their optimizer."""
+    config = cg.SingleRPUConfig(device=DEVICE, update=UPDATE, forward=cg.IOParameters(**forward))
+    torch.manual_seed(2)
+    net = nn.Sequential(nn.Conv2d(1, 2, 2), nn.Tanh(), nn.Flatten(), nn.Linear(8, 3))
+    model = cg.convert_to_analog(net, config, seed=4)
+    return model, cg.AnalogSGD(model.parameters(), lr=0.1)
+
+
+def weights(model: nn.Module) -> np.ndarray:
+    """All analog weights."""
+    return np.concatenate([w.numpy().ravel() for w in cg.analog_weights(model).values()])
+
+
+def step(model: nn.Module, optimizer: Any, x: torch.Tensor) -> None:
+    """A training step as users write it."""
+    optimizer.zero_grad()
+    nn.functional.cross_entropy(model(x), torch.arange(len(x)) % 3).backward()
+    optimizer.step()
+
+
+def check_finding() -> None:
+    """Step 2 of 4 reads an input that is no number: nothing moves from there on; whoever looks is told."""
+    model, optimizer = model_of()
+    good = torch.linspace(-1, 1, 18).reshape(2, 1, 3, 3)
+    bad = good.clone()
+    bad[1, 0, 2, 2] = torch.nan
+    with cg.emulate(model, device="cuda") as running:
+        step(model, optimizer, good)
+        after = weights(model)
+        step(model, optimizer, bad)
+        step(model, optimizer, good)
+        running.tile_samples()  # as a scrape: it says nothing and forgets nothing
+        with pytest.raises(
+            cg.InputError, match="0, step 2 of this run: its input has NaN or infinite entries"
+        ):
+            running.record(0.5)
+        assert np.array_equal(weights(model), after)
+        step(model, optimizer, good)  # told, training goes on
+        running.record(0.5)
+        assert not np.array_equal(weights(model), after)
+
+
+def check_bad_weights_are_told_on_leaving() -> None:
+    """Leaving says it too, and the tiles come home."""
+    model, optimizer = model_of()
+    before = weights(model)
+    bad = torch.full((2, 1, 3, 3), torch.inf)
+    leaving = pytest.raises(cg.InputError, match="step 1 of this run")
+    with leaving, cg.emulate(model, device="cuda"):
+        step(model, optimizer, bad)
+    assert np.array_equal(weights(model), before)
+
+
+def check_counters() -> None:
+    """Clips, retries, pulses and devices at a bound are those of the processors, retries among them."""
+    found = []
+    for device in ("cpu", "cuda"):
+        model, optimizer = model_of(out_bound=0.2, out_noise=0.0)
+        x = torch.linspace(-1, 1, 18).reshape(2, 1, 3, 3)
+        with cg.emulate(model, device=device) as running:
+            for _ in range(2):
+                step(model, optimizer, x)
+            running.report()
+            samples = [counted for _, counted in running.tile_samples()]
+            plain = [{k: n for k, n in each.items() if not k.endswith("seconds")} for each in samples]
+            found.append((plain, weights(model)))
+    (wanted, w), (there, w_there) = found
+    assert sum(each["retries"] for each in wanted) > 0
+    assert sum(each["pulses"] for each in wanted) > 0
+    assert wanted == there, (wanted, there)
+    assert np.abs(w - w_there).max() < 1e-6
+
+
+def main() -> None:
+    """All of it."""
+    check_finding()
+    check_bad_weights_are_told_on_leaving()
+    check_counters()
+    print("agrees")
+
+
+if __name__ == "__main__":
+    main()
