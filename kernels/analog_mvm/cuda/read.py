@@ -171,7 +171,7 @@ def launch(
     keep, factor = prepared.keep, len(spread.read_factor_TOI) > 0
     stages = stages._replace(
         rows=block_rows, lines=block_lines, factor=factor,
-        terms=TERMS_OF_MANY if again or block_rows * block_lines == MOST_ROWS * MOST_LINES else TERMS,
+        terms=TERMS_OF_MANY if again or (block_rows, block_lines) == (most_rows, most_lines) else TERMS,
         look=min(max(triton.next_power_of_2(length), 8), LOOKED_AT // block_rows),
     )  # fmt: skip
     grid = programs("outputs of a read", tiles * row_blocks, line_blocks)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import triton
@@ -75,6 +76,15 @@ class Stepped(NamedTuple):
     vectors: int  # that are looked at, at a time, for those in which the row fires
 
 
+def vectors_of(blocks: Sequence[int], batch: int) -> int:
+    """Vectors that a row looks at, at a time, for those in which it fires; of layers of these blocks.
+
+    Of wide rows and of several layers fewer fit the registers (``tests/golden/card_registers.json``).
+    """
+    most = 64 if len(blocks) == 1 and blocks[0] <= 512 else 32
+    return min(most, triton.next_power_of_2(batch))
+
+
 def warps_of(block: int) -> int:
     """Warps that share a row: four columns a thread; with more, wide rows would not fit the registers."""
     return min(max(block // 128, 1), 16)
@@ -104,15 +114,6 @@ class Alike(NamedTuple):
     write_noise: Any
     neg_rate: Any
     steps: Any  # that the launch ends: 1 for the last of several
-
-
-@triton.jit
-def bounds(p, p_PI, here, DRAWN: tl.constexpr):
-    """The bounds of a row's devices: loaded again where they are kept, to hold fewer registers until then."""
-    if DRAWN:
-        return p_PI[0], p_PI[1]
-    else:
-        return tl.load(p, here, 0.0), tl.load(p + 1, here, 0.0)
 
 
 @triton.jit
@@ -193,8 +194,7 @@ def step_row(
             last, total = tl.where(count > 0, b, last), total + count
             b = tl.min(tl.where(fires_V & (b_V > b), b_V, shape.vectors), 0)
     tl.store(layer.w_TOI + at, w_I, here)
-    low_I, high_I = bounds(layer.population + at * PARAMETERS, p_PI, here, HOW.drawn)
-    tl.store(layer.saturated_TO + program, saturated(w_I, low_I, high_I, here))
+    tl.store(layer.saturated_TO + program, saturated(w_I, p_PI[0], p_PI[1], here))
     pulses = tl.sum(total, 0).to(tl.int64)
     tl.atomic_add(layer.pulses_T + t, pulses, pulses > 0)
     if HOW.write:

@@ -20,13 +20,12 @@ from ...machine.programs import programs
 from ...rng.cuda import jitted
 from ..arguments import DrawnAnew, Looks, Pulsing, Status, Update
 from ..cpu.exact import update_exactly
-from .steps import Alike, Stepped, Stepping, step_kernel, warps_of
+from .steps import Alike, Stepped, Stepping, step_kernel, vectors_of, warps_of
 from .trains import Codes, Scaling, Shape, Trained, Trains, train_kernel
 
 __all__ = ["run", "update_exactly"]  # exact weights are on the host
 
 MOST_LAYERS = 8  # of a launch: each is compiled into it
-MOST_VECTORS = 32  # that a row looks at, at a time; with more, wide rows would not fit the registers
 
 
 class Place(NamedTuple):
@@ -133,7 +132,7 @@ class Updates:
         drawn, batch = isinstance(devices.p_TOIP, DrawnAnew), max(each.order.vectors.batch for each in group)
         how = Stepped(
             pulsing.rule.mode, pulsing.side, bool(pulsing.noisy), bool(pulsing.aggregates),
-            bool(devices.write_noise > 0), drawn, min(MOST_VECTORS, triton.next_power_of_2(batch)),
+            bool(devices.write_noise > 0), drawn, vectors_of(blocks, batch),
         )  # fmt: skip
         formula = devices.p_TOIP.formula if drawn else None
         alike = Alike(

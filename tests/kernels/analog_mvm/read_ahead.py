@@ -36,7 +36,7 @@ FULL = PLAIN._replace(
 BACK = PLAIN._replace(attempts=1, bounded=False, masked=True)
 READS = {
     "plain": PLAIN, "many": PLAIN._replace(lines=32), "full": FULL,
-    "back": BACK, "back many": BACK._replace(rows=32, lines=32, terms=32, look=32),
+    "back": BACK, "back many": BACK._replace(rows=32, lines=32, look=32),
     "sums of inputs": PLAIN._replace(scaling=settings.SCALE_NP_SUM, worst=True, twice=True),
     "random inputs": PLAIN._replace(inp_random=True, inp_noisy=True),
     "additive": PLAIN._replace(weight_noise=settings.ADDITIVE_NOISE),

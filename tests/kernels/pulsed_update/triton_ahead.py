@@ -37,7 +37,7 @@ def step(name: str, columns: int, architecture: int, given: bool = False, layers
     drawn = formula is not None
     how = steps.Stepped(
         mode=0, side=0, noisy=True, aggregates=device.aggregates, write=device.write_noise > 0, drawn=drawn,
-        vectors=32,
+        vectors=steps.vectors_of((columns,) * layers, 4608),
     )  # fmt: skip
     constants = {
         "step": jitted(type(device).step), "formula": formula, "KIND": parameters_type(type(device)),
