@@ -189,7 +189,7 @@ class LocalExecutor:
         """Launch the updates of all layers on a card."""
         if self.worker.updates is not None:
             with self.lock:
-                self.worker.updates.make()
+                self.worker.updates.make(ends_step=True)
 
     def raise_found(self) -> None:
         """Raise what the card's kernels found wrong."""

@@ -122,6 +122,16 @@ class TileGrid:
         """Whether the tiles read tensors of this process's card as they are, and look at them there."""
         return self.executor.on_card
 
+    def _require_finite(self, what: str, values: Floats, trains: bool) -> None:
+        """Refuse NaN and infinity, unless kernels look and say so later.
+
+        What ``trains`` weights that no kernel moves is refused at once: a digital trainer would have learnt
+        from it by then.
+        """
+        late = self.takes_tensors and not isinstance(values, np.ndarray)
+        if not late or (trains and not self.spec.learns):
+            require_finite(self.spec.name, what, values)
+
     def forward(
         self, x: Floats, keep: bool, modify: int | None = None, learn: bool = False, constant: float = 1.0
     ) -> tuple[Floats, Record | None]:
@@ -131,8 +141,7 @@ class TileGrid:
         ``learn`` says that the tiles keep the inputs too, for a pulsed update; ``constant`` is the input of
         a bias's column.
         """
-        if not self.takes_tensors or isinstance(x, np.ndarray):  # else kernels look
-            require_finite(self.spec.name, "input", x)
+        self._require_finite("input", x, keep)
         vectors = self._vectors(x)
         with self.executor.adding(self.layer, vectors, True) as adding:
             with self._turn("forward"):
@@ -187,8 +196,7 @@ class TileGrid:
         Where outputs are scaled by a, y = a W x, the tiles read a d, and keep d / a for an update: it moves
         a W by the learning rate times d x^T, whatever a is. They keep it if asked to.
         """
-        if not self.takes_tensors or isinstance(d_BO, np.ndarray):
-            require_finite(self.spec.name, "gradient", d_BO)
+        self._require_finite("gradient", d_BO, True)
         if record.applied or record.dropped is not self._dropped:
             why = "whose update was already applied" if record.applied else "of before its tiles moved"
             raise InputError(

@@ -6,6 +6,7 @@ addressed by the tile's key and by ticks that the caller counts, so a tile behav
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
@@ -99,6 +100,7 @@ class TileBank:
         self.forwards, self.backwards, self.updates = Effort(), Effort(), Effort()
         self.memory = Recycled()
         self._told = np.zeros((4, self.tiles), np.int64)  # of what a card has counted, in the statistics
+        self._telling = threading.Lock()  # a scrape may look while somebody else does
 
     def modified(self, tick: int) -> Floats:
         """The weights that the mini-batch ``tick`` of hardware-aware training sees."""
@@ -157,14 +159,19 @@ class TileBank:
     ) -> None:
         """Pulse the devices for every vector pair, one after another: w <- w - lr d x^T on average.
 
-        ``none_TBO`` (where ``updates_leave_out``): 1 where a tile's gradient is none.
+        ``none_TBO`` (where ``updates_late``): 1 where a tile's gradient is none.
+
+        Raises:
+            InputError: what kernels found wrong before, where the host computes the update.
         """
         start = time.perf_counter()
+        if isinstance(self.backend, Cuda) and self.backend.updates is not None and not self.updates_late:
+            self.backend.updates.raise_found()
         order = x_XBI, x_of_tile, d_XBO, d_of_tile, learning_rate, tick
         if none_TBO is None:
             counts = self.cell.update(*order)
         else:
-            assert isinstance(self.cell, SingleDeviceCell)  # see ``updates_leave_out``
+            assert isinstance(self.cell, SingleDeviceCell)  # see ``updates_late``
             counts = self.cell.update(*order, none_TBO)
         self.updates.add(start, x_XBI.shape[1])
         self.stats.pulses += counts.pulses
@@ -206,24 +213,25 @@ class TileBank:
         return isinstance(self.backend, Cuda) and self.backend.updates is not None
 
     @property
-    def updates_leave_out(self) -> bool:
-        """Whether an update can be told which gradients are none."""
-        return self.reports_late and isinstance(self.cell, SingleDeviceCell)
+    def updates_late(self) -> bool:
+        """Whether nobody waits for an update; it can be told then which gradients are none."""
+        return isinstance(self.cell, SingleDeviceCell) and self.cell.late
 
     def collect(self) -> None:
         """Bring what a card has counted into the statistics: a wait."""
         if not self.reports_late:
             return
-        forward, backward = self.forward_read.counted(), self.backward_read.counted()
-        pulses_T = sum(
-            (each.counted() for each in self.cell.populations().values()), np.zeros(self.tiles, np.int64)
-        )
-        counted = np.stack([forward[0], backward[0], forward[1], pulses_T])
-        new, self._told = counted - self._told, counted
-        self.stats.adc_clips += new[0] + new[1]
-        self.stats.retries += new[2]
-        self.stats.conversions += new[2] * self.forward_read.conversions_a_vector
-        self.stats.pulses += new[3]
+        with self._telling:
+            forward, backward = self.forward_read.counted(), self.backward_read.counted()
+            pulses_T = sum(
+                (each.counted() for each in self.cell.populations().values()), np.zeros(self.tiles, np.int64)
+            )
+            counted = np.stack([forward[0], backward[0], forward[1], pulses_T])
+            new, self._told = counted - self._told, counted
+            self.stats.adc_clips += new[0] + new[1]
+            self.stats.retries += new[2]
+            self.stats.conversions += new[2] * self.forward_read.conversions_a_vector
+            self.stats.pulses += new[3]
 
     def look(self) -> TileStats:
         """The statistics, with saturation counted now."""

@@ -90,20 +90,20 @@ class TileWorker:
         return self.updates is not None and hosted is not None and hosted.counts_alone()
 
     def raise_found(self) -> None:
-        """Make the updates that wait, wait for the card, and say what its kernels found wrong.
+        """Wait for a card that nobody else waits for, and say what its kernels found wrong.
 
         Raises:
             InputError: the layer, the step, and what it was.
         """
         if self.updates is not None:
-            self.updates.make()
-            self.updates.findings.raise_found()
+            self.updates.raise_found()
 
     def handle(self, message: Message[Any]) -> Reply:
         """Do what the message asks for.
 
         Raises:
             ProtocolError: its layer is not hosted here, or it does not fit the layer; nothing has changed.
+            InputError: kernels on a card found something wrong before, and nobody was told.
         """
         start = time.perf_counter()
         layer = self._hosted(message)
@@ -120,24 +120,11 @@ class TileWorker:
                 self.clock.add(start)
             case Forget(passes=passes):
                 layer.forget(passes)
-            case ReadWeights() | WriteWeights():
-                self.raise_found()
-                reply = _weights(layer, message)
-            case Program() | Drift():
-                layer.program(message)
-            case LookAtStored() | WriteStored():
-                reply = _stored(layer, message)
-            case LetPass():
-                layer.let_pass(message)
-            case ReadState() | LoadState() | ReadSnapshot() | LoadSnapshot():
-                self.raise_found()
-                reply = _state(layer, message)
-            case SaveState() | LoadStored():
-                reply = _save(layer, message) if isinstance(message, SaveState) else _load(layer, message)
             case Stats():
                 reply = Counters(layer.counters(self.clock.shared_counters()))
-            case _:
-                raise ProtocolError(f"{type(message).__name__} is no message about a layer's tiles")
+            case _:  # no step of training waits for it
+                self.raise_found()
+                reply = _outside_of_steps(layer, message)
         return reply
 
     def _hosted(self, message: Any) -> HostedLayer:
@@ -147,6 +134,27 @@ class TileWorker:
                 f"{type(message).__name__}: layer {number} is not hosted here; hosted are {[*self.layers]}"
             )
         return self.layers[number]
+
+
+def _outside_of_steps(layer: HostedLayer, message: Message[Any]) -> Reply:
+    """Do what no step of training asks for."""
+    reply: Reply = DONE
+    match message:
+        case ReadWeights() | WriteWeights():
+            reply = _weights(layer, message)
+        case Program() | Drift():
+            layer.program(message)
+        case LookAtStored() | WriteStored():
+            reply = _stored(layer, message)
+        case LetPass():
+            layer.let_pass(message)
+        case ReadState() | LoadState() | ReadSnapshot() | LoadSnapshot():
+            reply = _state(layer, message)
+        case SaveState() | LoadStored():
+            reply = _save(layer, message) if isinstance(message, SaveState) else _load(layer, message)
+        case _:
+            raise ProtocolError(f"{type(message).__name__} is no message about a layer's tiles")
+    return reply
 
 
 def _weights(layer: HostedLayer, message: ReadWeights | WriteWeights) -> Reply:

@@ -106,6 +106,17 @@ class DeviceArray:
         return self._population[1] if self._card is None else self._card.dynamics()
 
     @property
+    def _changes_alone(self) -> bool:
+        """Whether weights diffuse or decay after every mini-batch: on the host, which must know them."""
+        names = self._population[1].keys() if self._card is None else self._card.changing
+        return not names.isdisjoint({"diffusion_rates", "decay_scales"})
+
+    @property
+    def late(self) -> bool:
+        """Whether pulses come when somebody looks at the weights, on a card, and nobody waits for them."""
+        return self._card is not None and self._card.waits and not self._changes_alone
+
+    @property
     def drawn_anew(self) -> bool:
         """Whether no parameter is kept: kernels draw them from their address."""
         return self._card is not None and self._card.draws and not self.given
@@ -204,9 +215,11 @@ class DeviceArray:
         if pulsing.rule.parts > 1:
             update, looks = in_parts(update, looks)
             mask_TBO = None if mask_TBO is None else mask_TBO.repeat_interleave(pulsing.rule.parts, dim=1)
-        if self._card is not None and self._card.waits:
-            self._card.pulse_later(update, mask_TBO)
-            return pulses_T
+        if self._card is not None:
+            if self.late:
+                self._card.pulse_later(update, mask_TBO)
+                return pulses_T
+            self._card.saturation_known = False
         status = self.backend.pulsed_update.run(self.device, update, looks)
         if status:  # not DONE
             raise _refusal(status, learning_rate, pulsing)
@@ -227,9 +240,9 @@ class DeviceArray:
 
     def end_of_batch(self, tick: int) -> None:
         """What happens once a mini-batch whose last vector had ``tick``: diffusion, then decay."""
-        changing = self.dynamics
-        if not {"diffusion_rates", "decay_scales"} & changing.keys():
+        if not self._changes_alone:
             return
+        changing = self.dynamics
         with self.on_host():
             w_TOI = self.kept_TOI
             if "diffusion_rates" in changing:

@@ -6,6 +6,7 @@ the same code as everywhere, on copies that go back at once.
 
 from __future__ import annotations
 
+from collections.abc import Set
 from typing import Any
 
 import numpy as np
@@ -61,9 +62,9 @@ class Resident:
 
     def pulse_later(self, order: Update, mask_TBO: Any) -> None:
         """Make an update before anybody looks at the weights."""
-        from ..pulsed_update.cuda.update import Waiting
+        from ..pulsed_update.cuda.update import Waiting, placed
 
-        self._updates.add(Waiting(self.device, order, self._place, mask_TBO))
+        self._updates.add(Waiting(self.device, placed(order), self._place, mask_TBO))
         self.saturation_known = True
 
     def saturated(self) -> NDArray[np.int64] | None:
@@ -107,6 +108,12 @@ class Resident:
         self.make_updates()
         self.population = self._anew if p_TOIP is None else _on_card(p_TOIP)
         self._dynamics = {name: _on_card(values) for name, values in dynamics.items()}
+        self.saturation_known = False
+
+    @property
+    def changing(self) -> Set[str]:
+        """Names of what changes weights outside of pulses."""
+        return self._dynamics.keys()
 
     def dynamics(self) -> dict[str, Array]:
         """What changes weights outside of pulses, on the host."""

@@ -26,6 +26,11 @@ class SingleDeviceCell:
         self.granularity = self.array.granularity
 
     @property
+    def late(self) -> bool:
+        """Whether nobody waits for an update, see ``DeviceArray.late``."""
+        return self.array.late and not self.parameters.exact
+
+    @property
     def weights(self) -> Any:
         """W_TOI float32, what the analog product sees."""
         return self.array.weights

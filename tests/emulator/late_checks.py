@@ -5,6 +5,8 @@ TRITON_INTERPRET=1 python late_checks.py
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -72,6 +74,66 @@ def check_bad_weights_are_told_on_leaving() -> None:
     assert np.array_equal(weights(model), before)
 
 
+LOOKS: dict[str, Callable[[Any, nn.Module, str], object]] = {
+    "record": lambda running, _model, _folder: running.record(0.5),
+    "report": lambda running, _model, _folder: running.report(),
+    "weights of the run": lambda running, _model, _folder: running.weights(),
+    "weights of the model": lambda _running, model, _folder: cg.analog_weights(model),
+    "save": lambda running, _model, folder: running.save(folder),
+    "inference": lambda running, _model, _folder: running.infer(torch.zeros(1, 1, 3, 3)),
+}
+
+
+def check_who_looks_is_told() -> None:
+    """Whatever brings something of the tiles here says it, once; a scrape says nothing."""
+    model, optimizer = model_of()
+    good = torch.linspace(-1, 1, 18).reshape(2, 1, 3, 3)
+    with cg.emulate(model, device="cuda") as running, tempfile.TemporaryDirectory() as folder:
+        for number, (name, look) in enumerate(LOOKS.items(), 1):
+            step(model, optimizer, good * torch.nan)
+            running.tile_samples()
+            with pytest.raises(cg.InputError, match="0, step 1 of this run: its input"):
+                look(running, model, folder)
+            look(running, model, folder)
+            print("told by", name, number, flush=True)
+
+
+def check_cells_of_several_devices() -> None:
+    """The host adds their devices up, so they wait: the step itself refuses; each counts as one step."""
+    config = cg.UnitCellRPUConfig(
+        device=cg.TransferCompound(unit_cell_devices=[DEVICE, DEVICE]), update=UPDATE
+    )
+    torch.manual_seed(2)
+    model = cg.convert_to_analog(nn.Sequential(nn.Linear(3, 2)), config, seed=4)
+    optimizer, x = cg.AnalogSGD(model.parameters(), lr=0.1), torch.linspace(-1, 1, 6).reshape(2, 3)
+
+    def step_of(x: torch.Tensor) -> None:
+        optimizer.zero_grad()
+        model(x).sum().backward()
+        optimizer.step()
+
+    with cg.emulate(model, device="cuda"):
+        step_of(x)
+        step_of(x)
+        before = weights(model)
+        with pytest.raises(cg.InputError, match="0, step 3 of this run: its input"):
+            step_of(torch.full_like(x, torch.inf))
+        assert np.array_equal(weights(model), before)
+
+
+def check_digital_trainer() -> None:
+    """Weights that torch moves are not moved by what is no number: it is refused at once, without a step."""
+    torch.manual_seed(2)
+    model = cg.convert_to_analog(nn.Sequential(nn.Linear(3, 2)), cg.InferenceRPUConfig(), seed=4)
+    bad = torch.tensor([[0.0, torch.nan, 1.0]])
+    with cg.emulate(model, device="cuda") as running:
+        with pytest.raises(cg.InputError, match="1 of 3 entries of the input"):
+            model(bad).sum()
+        model.eval()
+        with pytest.raises(cg.InputError, match="0: its input has NaN"):
+            running.infer(bad)
+
+
 def check_counters() -> None:
     """Clips, retries, pulses and devices at a bound are those of the processors, retries among them."""
     found = []
@@ -96,6 +158,9 @@ def main() -> None:
     """All of it."""
     check_finding()
     check_bad_weights_are_told_on_leaving()
+    check_who_looks_is_told()
+    check_cells_of_several_devices()
+    check_digital_trainer()
     check_counters()
     print("agrees")
 

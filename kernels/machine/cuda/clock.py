@@ -27,6 +27,7 @@ class Clock:
 @triton.jit
 def move_on(clock, vectors, programs):
     """The last of a launch's programs, all of which have read the clock, moves it on."""
+    tl.debug_barrier()  # all warps of this program have, too
     if tl.atomic_add(clock + 1, 1) == programs - 1:
         tl.atomic_add(clock, tl.cast(vectors, tl.int64))
         tl.atomic_xchg(clock + 1, tl.cast(0, tl.int64))

@@ -45,6 +45,7 @@ class Findings:
 
     def __init__(self) -> None:
         self.word = torch.zeros(2, dtype=torch.int64, device=card())  # the finding; steps before it
+        self.counts_steps = False  # whether any step ended yet: reads alone have none
         self._names: list[str] = []
 
     def place(self, name: str) -> int:
@@ -52,6 +53,11 @@ class Findings:
         if name not in self._names:
             self._names.append(name)
         return self._names.index(name) * KINDS
+
+    def end_step(self) -> None:
+        """A step of training ends that launched nothing which could count it."""
+        self.counts_steps = True
+        self.word[1].add_(self.word[0] == 0)
 
     def raise_found(self) -> None:
         """Wait for the card and say what was found, if anything was; updates move devices again.
@@ -64,9 +70,11 @@ class Findings:
             return
         self.word[0].fill_(0)
         place, kind = divmod(found, KINDS)
+        name, said = self._names[place], _SAID[Wrong(kind)]
+        if not self.counts_steps:
+            raise InputError(f"{name}: {said}")
         raise InputError(
-            f"{self._names[place]}, step {steps + 1} of this run: {_SAID[Wrong(kind)]}. No device was moved "
-            "from that step on"
+            f"{name}, step {steps + 1} of this run: {said}. No device was moved from that step on"
         )
 
 

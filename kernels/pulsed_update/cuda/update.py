@@ -60,10 +60,25 @@ class Updates:
             self.make()  # those of one array are made one after the other
         self._waiting.append(waiting)
 
-    def make(self) -> None:
-        """Make all that wait: the trains of all of them first, so that one finding stops all steps."""
+    def raise_found(self) -> None:
+        """Make what waits, wait for the card, and say what its kernels found wrong.
+
+        Raises:
+            InputError: the layer, the step, and what it was.
+        """
+        self.make()
+        self.findings.raise_found()
+
+    def make(self, ends_step: bool = False) -> None:
+        """Make all that wait: the trains of all of them first, so that one finding stops all steps.
+
+        ``ends_step``: they are the last ones of a step of training, which findings count.
+        """
         if not self._waiting:
+            if ends_step:
+                self.findings.end_step()
             return
+        self.findings.counts_steps |= ends_step
         waiting, self._waiting = self._waiting, []
         alike: dict[Any, list[Waiting]] = {}
         for each in waiting:
@@ -75,7 +90,7 @@ class Updates:
         ]
         codes = [self._make_trains(group) for group in groups]
         for group, of_group in zip(groups, codes, strict=True):
-            self._make_steps(group, of_group, steps=int(group is groups[-1]))
+            self._make_steps(group, of_group, steps=int(ends_step and group is groups[-1]))
 
     def _make_trains(self, group: list[Waiting]) -> list[tuple[Codes, torch.Tensor]]:
         """Launch the trains of some updates; the codes of each, and its clock."""
@@ -194,19 +209,18 @@ def run(device: Any, order: Update, looks: Looks | None = None) -> Status:
     pulses_T = torch.zeros(tiles, dtype=torch.int64, device=where)
     updates = Updates(Findings())
     saturated_TO = torch.zeros(order.devices.w_TOI.shape[:2], dtype=torch.int32, device=where)
-    values = order.vectors
-    order = order._replace(
-        vectors=values._replace(x_XBI=_values(values.x_XBI, where), d_DBO=_values(values.d_DBO, where))
-    )
-    updates.add(Waiting(device, order, Place(Clock(), pulses_T, saturated_TO, 0, {}), None))
+    updates.add(Waiting(device, placed(order), Place(Clock(), pulses_T, saturated_TO, 0, {}), None))
     updates.make()
     found = int(updates.findings.word[0].item())
     order.pulses_T[:] += pulses_T.cpu().numpy()
     return Status(found % KINDS)
 
 
-def _values(values: Any, where: torch.device) -> Any:
-    """x or d as a tensor on the card."""
-    if isinstance(values, np.ndarray):
-        values = torch.from_numpy(values)
-    return values.to(where)
+def placed(order: Update) -> Update:
+    """An update of x and d that are tensors on the card: of arrays, which others may write to, copies."""
+    vectors, where = order.vectors, order.devices.w_TOI.device
+    x_XBI, d_DBO = (
+        torch.from_numpy(values).to(where, copy=True) if isinstance(values, np.ndarray) else values.to(where)
+        for values in (vectors.x_XBI, vectors.d_DBO)
+    )
+    return order._replace(vectors=vectors._replace(x_XBI=x_XBI, d_DBO=d_DBO))

@@ -23,19 +23,21 @@ SHORT = UpdateParameters(desired_bl=2)  # the interpreter takes long for each sl
 
 def check_cell(name: str) -> None:
     """The same weights, pulses and state of every member after some updates, with what is read and moved."""
-    (w, pulses, cell), (w_there, pulses_there, there) = (
+    (w, pulses, cell), *others = (
         trained(
             CELLS[name](), backend, SHORT, out_size=2, in_size=4, tiles=2, batches=3, batch=2, rate=0.1
         )
-        for backend in ("cpu", "cuda")
+        for backend in ("cpu", "cuda", "late")
     )  # fmt: skip
     assert pulses.sum() > 0
-    assert np.array_equal(pulses, pulses_there)
-    assert np.array_equal(w, w_there)
-    state, state_there = cell.state(), there.state()
-    assert state.keys() == state_there.keys()
-    for key, values in state.items():
-        assert np.array_equal(values, state_there[key]), key
+    for w_there, pulses_there, there in others:
+        assert np.array_equal(pulses, pulses_there)
+        assert np.array_equal(w, w_there)
+        assert np.array_equal(cell.saturated(), there.saturated())
+        state, state_there = cell.state(), there.state()
+        assert state.keys() == state_there.keys()
+        for key, values in state.items():
+            assert np.array_equal(values, state_there[key]), key
 
 
 def main() -> None:

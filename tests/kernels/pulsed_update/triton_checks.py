@@ -58,8 +58,9 @@ def check_update(device: Any, parameters: UpdateParameters, **arguments: Any) ->
     """The bits of the processors' kernels, and nearly the readable ones'; the tick's lower word overflows."""
     arguments = {"first_tick": (1 << 32) - 2, **arguments}
     naive, naive_pulses, _ = trained(device, "naive", parameters, **arguments)
-    weights, pulses, _ = trained(device, "cuda", parameters, **arguments)
-    compiled, compiled_pulses, _ = trained(device, "cpu", parameters, **arguments)
+    weights, pulses, there = trained(device, "late", parameters, **arguments)
+    compiled, compiled_pulses, cell = trained(device, "cpu", parameters, **arguments)
+    assert np.array_equal(there.saturated(), cell.saturated())
     assert pulses.sum() > 0
     assert np.array_equal(naive_pulses, pulses), (naive_pulses, pulses)
     assert np.abs(naive - weights).max() <= 1e-6
