@@ -134,6 +134,19 @@ def check_digital_trainer() -> None:
             running.infer(bad)
 
 
+def check_gradient_written_to() -> None:
+    """A gradient is kept as it is until the update: one that somebody wrote to is refused."""
+    model, optimizer = model_of()
+    x, gradient = torch.linspace(-1, 1, 18).reshape(2, 1, 3, 3), torch.ones(2, 3)
+    with cg.emulate(model, device="cuda"):
+        before = weights(model)
+        model(x).backward(gradient)
+        gradient.zero_()
+        with pytest.raises(cg.InputError, match="written to in place before the optimizer's step"):
+            optimizer.step()
+        assert np.array_equal(weights(model)[-24:], before[-24:])  # of the layer that saw it
+
+
 def check_counters() -> None:
     """Clips, retries, pulses and devices at a bound are those of the processors, retries among them."""
     found = []
@@ -161,6 +174,7 @@ def main() -> None:
     check_who_looks_is_told()
     check_cells_of_several_devices()
     check_digital_trainer()
+    check_gradient_written_to()
     check_counters()
     print("agrees")
 
