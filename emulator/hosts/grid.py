@@ -128,8 +128,8 @@ class TileGrid:
         What ``trains`` weights that no kernel moves is refused at once: a digital trainer would have learnt
         from it by then.
         """
-        late = self.takes_tensors and not isinstance(values, np.ndarray)
-        if not late or (trains and not self.spec.learns):
+        at_once = isinstance(values, np.ndarray) or not self.takes_tensors
+        if at_once or (trains and not self.spec.learns):
             require_finite(self.spec.name, what, values)
 
     def forward(

@@ -52,10 +52,13 @@ class PulsedSteps(torch.optim.Optimizer):
                 context.grad = None  # torch's rule is for numbers
         super().step()
         with Uninterrupted():  # or some layers would have learnt, and others not
+            on_cards: dict[Executor, None] = {}  # in the order of their layers
             for _, gradient, lr in waiting:
                 for tiles, passes in gradient.by_matrix():
                     tiles.grid.update(lr, passes)
-            for executor in {id(e): e for e in _executors(gradient for _, gradient, _ in waiting)}.values():
+                    if tiles.grid.executor.on_card:
+                        on_cards[tiles.grid.executor] = None
+            for executor in on_cards:
                 executor.make_updates()
         return loss
 
@@ -99,13 +102,6 @@ class AnalogSGD(PulsedSteps, torch.optim.SGD):
         super().__init__(params, lr, momentum, dampening, weight_decay, nesterov)
         for group in self.param_groups:
             _check_rate(group["lr"])
-
-
-def _executors(gradients: Iterable[PulsesWaiting]) -> Iterable[Executor]:
-    """Where the tiles are that gradients went through."""
-    for gradient in gradients:
-        for tiles, _ in gradient.by_matrix():
-            yield tiles.grid.executor
 
 
 def _pulses(context: AnalogContext) -> PulsesWaiting:

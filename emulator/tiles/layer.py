@@ -43,9 +43,10 @@ from .sums import partial_sums
 from .values import as_array, as_kind_of, library, lined_up, require_widths, stacked
 
 
-def _version(values: Any) -> int:
-    """How often a tensor was written to in place; an array is a copy of the layer's own."""
-    return 0 if isinstance(values, np.ndarray) else int(values._version)
+def _versions(gradients: Sequence[Gradients]) -> list[int]:
+    """How often each tensor was written to in place."""
+    tensors: list[Any] = [each.d_XBO for each in gradients]
+    return [each._version for each in tensors]
 
 
 class HostedLayer:
@@ -192,7 +193,8 @@ class HostedLayer:
                     parts[tile.row, tile.column] = self._input_gradient(tile, z_TBI[k], kept)
         if message.number is not None:
             kept.gradients[message.number] = of_pass
-            kept.versions[message.number] = [_version(each.d_XBO) for each in of_pass]
+            if self.backend.on_card:
+                kept.versions[message.number] = _versions(of_pass)
         if not message.read:
             return Sums((), (), [], (), [])
         return Sums(*partial_sums(parts, self.complete_columns, along_row=False), (), [])
@@ -202,6 +204,16 @@ class HostedLayer:
         if self.backend.on_card:
             return Gradients(d_XBO, d_of_tile, mask_TBO)
         return seen_by_tiles(d_XBO, d_of_tile, mask_TBO)
+
+    def _require_unwritten(self, passes: list[tuple[Kept, int]]) -> None:
+        """Refuse gradients of others that were written to since they went backward: no copy was taken."""
+        for kept, number in passes:
+            now = _versions(kept.gradients[number])
+            if now != kept.versions.get(number, now):
+                raise InputError(
+                    f"{self.spec.name}: a gradient that went backward was written to in place before the "
+                    "optimizer's step; give the hook or the code that does so a copy (gradient.clone())"
+                )
 
     def _gradients(self, message: Backward, kept: Kept) -> tuple[dict[int, Floats], dict[int, Floats]]:
         """The gradients and factors of each hosted row, where the tiles compute."""
@@ -231,13 +243,8 @@ class HostedLayer:
             raise ProtocolError(
                 f"Update of {self.spec.name}: of its passes {missing!r:.80} are not kept, or there are none"
             )
-        for kept, number in applied:
-            now = [_version(each.d_XBO) for each in kept.gradients[number]]
-            if now != kept.versions.get(number, now):
-                raise InputError(
-                    f"{self.spec.name}: a gradient that went backward was written to in place before the "
-                    "optimizer's step; give the hook or the code that does so a copy (gradient.clone())"
-                )
+        if self.backend.on_card:
+            self._require_unwritten(applied)
         for k, group in enumerate(self.groups):
             x = [kept.x_XBI[k] for kept, _ in applied]
             d_XBO, d_of_tile, none_TBO = joined([kept.gradients[number][k] for kept, number in applied])
