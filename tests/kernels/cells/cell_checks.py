@@ -23,21 +23,20 @@ SHORT = UpdateParameters(desired_bl=2)  # the interpreter takes long for each sl
 
 def check_cell(name: str) -> None:
     """The same weights, pulses and state of every member after some updates, with what is read and moved."""
-    (w, pulses, cell), *others = (
+    (w, pulses, cell), (w_there, pulses_there, there) = (
         trained(
             CELLS[name](), backend, SHORT, out_size=2, in_size=4, tiles=2, batches=3, batch=2, rate=0.1
         )
-        for backend in ("cpu", "cuda", "late")
+        for backend in ("cpu", "late")
     )  # fmt: skip
     assert pulses.sum() > 0
-    for w_there, pulses_there, there in others:
-        assert np.array_equal(pulses, pulses_there)
-        assert np.array_equal(w, w_there)
-        assert np.array_equal(cell.saturated(), there.saturated())
-        state, state_there = cell.state(), there.state()
-        assert state.keys() == state_there.keys()
-        for key, values in state.items():
-            assert np.array_equal(values, state_there[key]), key
+    assert np.array_equal(pulses, pulses_there)
+    assert np.array_equal(w, w_there)
+    assert np.array_equal(cell.saturated(), there.saturated())
+    state, state_there = cell.state(), there.state()
+    assert state.keys() == state_there.keys()
+    for key, values in state.items():
+        assert np.array_equal(values, state_there[key]), key
 
 
 def main() -> None:
