@@ -83,8 +83,9 @@ class Stage:
     def where(self) -> str:
         """Which one it is, for messages."""
         address: ActorAddress | None = self.address
-        process = "" if address is None else f"process {address.pid} "
-        return f"stage {self.number} ({process}on node {self.node.name[:8]})"
+        if address is None:
+            return f"stage {self.number} (on node {self.node.name[:8]})"
+        return f"stage {self.number} (process {address.pid} on node {address.node[:8]})"
 
     @property
     def crosspoints(self) -> int:
@@ -277,11 +278,11 @@ def given(promises: Sequence[Any], seconds: float | None) -> list[Any]:
     """What stages give back; their errors are raised as they were.
 
     Raises:
-        StageGone: one died.
+        StageGone: one died, or with its node what it gave back.
     """
     try:
         found: list[Any] = ray.get(list(promises), timeout=seconds)
-    except ray.exceptions.RayActorError as error:
+    except (ray.exceptions.RayActorError, ray.exceptions.ObjectLostError) as error:
         raise StageGone from error
     except ray.exceptions.RayTaskError as error:
         cause: BaseException = error.cause

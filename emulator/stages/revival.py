@@ -14,9 +14,11 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+import ray
+
 from ..errors import TileError
 from ..hosts.interrupts import Uninterrupted
-from .launch import STEP, Stage, StageGone, answers
+from .launch import STEP, Stage, StageGone, answers, given
 
 if TYPE_CHECKING:
     from .executor import StageExecutor
@@ -123,12 +125,20 @@ class Revival:
         answers([(s, s.actor.set_clocks.remote(s.clocks)) for s in stages], timeout_s)
 
     def snapshot(self) -> None:
-        """Let all stages go on from here where one dies, and forget what they were told before."""
+        """Let all stages go on from here where one dies, and forget what they were told before.
+
+        What is made on another node is copied to this one: it would go with that node.
+        """
         stages = self.executor.stages
         made = [s.actor.snapshot.options(num_returns=2).remote() for s in stages]
         asked = [(stage, states) for stage, (_, states) in zip(stages, made, strict=True)]
         answers(asked, self.executor.timeout_s)
+        here = ray.get_runtime_context().get_node_id()
+        kept = [
+            each if stage.address.node == here else [ray.put(given([ref], None)[0]) for ref in each]
+            for stage, each in zip(stages, made, strict=True)
+        ]
         with Uninterrupted():
-            for stage, (part, states) in zip(stages, made, strict=True):
+            for stage, (part, states) in zip(stages, kept, strict=True):
                 stage.packed, stage.states = part, states
                 stage.told.clear()

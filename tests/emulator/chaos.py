@@ -6,6 +6,7 @@ import json
 import os
 import random
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
@@ -48,8 +49,9 @@ class Victims:
     running: cg.Emulation
     doing: str = ""  # what the run is at
     within: int = 0  # kills since it began with it
+    noticed: int = 0  # of those killed
     killed: list[str] = field(default_factory=list)  # what it was at when a process was killed
-    tallies: dict[str, Tally] = field(default_factory=dict)
+    seconds: dict[str, list[float]] = field(default_factory=dict)  # that each of them cost, once noticed
 
     def pids(self) -> list[int]:
         """The processes that are to be killed."""
@@ -61,17 +63,23 @@ class Victims:
 
     @contextmanager
     def at(self, doing: str) -> Iterator[None]:
-        """The run is at something; the seconds that are lost meanwhile are its kills'."""
+        """The run is at something. What it lost meanwhile is the share of those killed longest ago."""
         assert self.running.executor is not None
-        recovered, before = self.running.executor.recovered, len(self.killed)
-        seconds, self.doing, self.within = recovered.seconds, doing, 0
+        recovered = self.running.executor.recovered
+        restarts, seconds = recovered.restarts, recovered.seconds
+        self.doing, self.within = doing, 0
         yield
-        if recovered.seconds > seconds:
-            kills = max(len(self.killed) - before, 1)
-            tally = self.tallies.setdefault(doing, Tally(doing))
-            tally.tried += kills
-            tally.survived += kills
-            tally.seconds.append((recovered.seconds - seconds) / kills)
+        restarts = recovered.restarts - restarts
+        for killed_in in self.killed[self.noticed : self.noticed + restarts]:
+            self.seconds.setdefault(killed_in, []).append((recovered.seconds - seconds) / restarts)
+            self.noticed += 1
+
+    def tallies(self, whose: str) -> list[Tally]:
+        """Of a run that survived all of them: a tally for each thing that it was at."""
+        return [
+            Tally(f"SIGKILL of {whose} in {doing}", count, count, self.seconds.get(doing, []))
+            for doing, count in Counter(self.killed).items()
+        ]
 
     @contextmanager
     def hunted(self, seed: int, seconds: float, count: int) -> Iterator[None]:
@@ -99,14 +107,30 @@ class Victims:
             thread.join()
 
 
+def a_step(
+    running: cg.Emulation, optimizer: torch.optim.Optimizer, data: Any, victims: Victims, pipelined: bool
+) -> torch.Tensor:
+    """The loss of a training step, of one that the user writes or of ours."""
+    x, y = data
+    if pipelined:
+        with victims.at("train_step"):
+            return torch.tensor(running.train_step(x, y, nn.CrossEntropyLoss(), optimizer, 2))
+    optimizer.zero_grad()
+    with victims.at("forward"):
+        loss = nn.functional.cross_entropy(running.model(x), y)
+    with victims.at("backward"):
+        loss.backward()
+    with victims.at("update"):
+        optimizer.step()
+    return loss.detach()
+
+
 def a_day(
     running: cg.Emulation, optimizer: torch.optim.Optimizer, data: Any, number: int, folder: Path,
-    victims: Victims,
+    victims: Victims, staged: bool,
 ) -> list[torch.Tensor]:  # fmt: skip
     """A training step, and now and then an inference, a programming, a save."""
-    loss_of, found = nn.CrossEntropyLoss(), []
-    with victims.at("train_step"):
-        found.append(torch.tensor(running.train_step(*data[number % len(data)], loss_of, optimizer, 2)))
+    found = [a_step(running, optimizer, data[number % len(data)], victims, staged or number % 3 == 0)]
     if number % 4 == 1:
         with victims.at("infer"):
             found.append(running.infer(data[0][0], micro_batch=3))
@@ -125,7 +149,7 @@ def disturbed(
     make: Callable[[], Any], data: Any, folder: Path, seed: int, kills: int, seconds: float, **where: Any
 ) -> Victims:
     """Train in processes until so many were killed, and as long in this one without; all must be equal."""
-    model, optimizer = make()
+    (model, optimizer), staged = make(), "stages" in where
     emulation = cg.emulate(model, backend="ray", **where)
     emulation.recovery = cg.Recovery(snapshot_messages=7, restarts=1000)
     outputs: list[list[torch.Tensor]] = []
@@ -133,14 +157,16 @@ def disturbed(
         victims = Victims(running)
         with victims.hunted(seed, seconds, kills):
             while len(victims.killed) < kills or len(outputs) < len(data):
-                outputs.append(a_day(running, optimizer, data, len(outputs), folder / "there", victims))
+                outputs.append(
+                    a_day(running, optimizer, data, len(outputs), folder / "there", victims, staged)
+                )
         assert running.executor.recovered.restarts >= kills - len(victims.pids())
         outputs.append([running.infer(data[0][0])])  # a read puts changed weights onto the tiles
     found = cg.weights_sha256(model), model.state_dict(), optimizer.state_dict()["state"]
     model, optimizer = make()
     with cg.emulate(model) as running:
         for number, known in enumerate(outputs[:-1]):
-            again = a_day(running, optimizer, data, number, folder / "here", Victims(running))
+            again = a_day(running, optimizer, data, number, folder / "here", Victims(running), staged)
             assert all(map(torch.equal, known, again)), f"step {number} of {len(outputs)}"
         assert torch.equal(running.infer(data[0][0]), outputs[-1][0])
     assert cg.weights_sha256(model) == found[0]

@@ -13,6 +13,7 @@ from typing import Any
 import psutil
 import pytest
 import torch
+from chaos import Tally
 from test_left_behind import press
 from torch import nn
 
@@ -109,6 +110,7 @@ def test_interrupts_of_stages_leave_a_model_that_goes_on(tmp_path: Path) -> None
 @pytest.mark.timeout(3000)
 def test_a_hundred_interrupts_of_stages(tmp_path: Path) -> None:
     presses(tmp_path, 100, seed=1)
+    Tally("Ctrl-C in a step, an inference, a programming of stages", 100, 100).note()
 
 
 def test_an_interrupted_step_has_not_been_made() -> None:

@@ -138,9 +138,8 @@ def test_a_hundred_kills_change_no_bit(name: str, where: dict[str, int], seed: i
     seconds = 6.0 if where else 1.0
     victims = disturbed(MODELS[name], DATA, tmp_path, seed + 1, kills=10, seconds=seconds, **where)
     assert len(victims.killed) >= 10
-    for doing, of_fault in victims.tallies.items():
-        of_fault.fault = f"SIGKILL of a {'stage' if where else 'tile actor'} in {doing}"
-        of_fault.note()
+    for each in victims.tallies("a stage" if where else "a tile actor"):
+        each.note()
 
 
 def test_a_death_is_noticed_at_once_and_costs_seconds() -> None:

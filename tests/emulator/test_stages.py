@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import ray.cloudpickle
 import torch
+from chaos import Tally
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -156,6 +157,7 @@ def test_a_stage_that_is_killed_costs_time_alone(kills: int) -> None:
     emulation = cg.emulate(model, backend="ray", stages=2)
     emulation.recovery = cg.Recovery(restarts=100)
     told: list[float] = []
+    lost: list[float] = []
     with emulation as running:
         cg.program_analog_weights(model)
         start = running.stages.launcher.start
@@ -173,10 +175,12 @@ def test_a_stage_that_is_killed_costs_time_alone(kills: int) -> None:
                     killed = time.monotonic()
                     os.kill(running.stages.stages[number % 2].address.pid, signal.SIGKILL)
             assert torch.equal(torch.cat(found), output)
+            lost.append(running.totals.recovered.seconds - sum(lost))
             assert len(told) == number + 1
             assert told[-1] - killed < 1.0
         assert running.totals.recovered.restarts == kills
     assert as_bytes(model) == as_bytes(expected)
+    Tally("SIGKILL of a stage between micro-batches", kills, kills, lost).note()
 
 
 @pytest.mark.usefixtures("ray_session")
