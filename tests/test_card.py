@@ -24,7 +24,7 @@ def called(*command: str, interpreted: bool = False) -> subprocess.CompletedProc
     environment = {**os.environ, "TRITON_INTERPRET": str(int(interpreted))}
     return subprocess.run(
         [sys.executable, *command], env=environment, cwd=ROOT, check=False, capture_output=True, text=True,
-        timeout=200,
+        timeout=560,
     )  # fmt: skip
 
 

@@ -20,7 +20,7 @@ def said(script: Path) -> str:
     """What a script prints under Triton's interpreter."""
     done = subprocess.run(
         [sys.executable, str(script)], env={**os.environ, "TRITON_INTERPRET": "1"}, check=False,
-        capture_output=True, text=True, timeout=280,
+        capture_output=True, text=True, timeout=560,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout

@@ -21,7 +21,7 @@ HERE = Path(__file__).parent
 def _lines_of(script: str, *arguments: str, **environment: str) -> list[str]:
     done = subprocess.run(
         [sys.executable, str(HERE / script), *arguments], env={**os.environ, **environment}, check=False,
-        capture_output=True, text=True, timeout=290,
+        capture_output=True, text=True, timeout=560,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout.splitlines()

@@ -21,7 +21,7 @@ FEW = ("vector-cell-SingleRandom", "one-sided-cell", "mixed-precision", "chopped
 def test_the_interpreter_has_the_processors_bits(names: tuple[str, ...]) -> None:
     done = subprocess.run(
         [sys.executable, str(Path(__file__).with_name("cell_checks.py")), *names],
-        env={**os.environ, "TRITON_INTERPRET": "1"}, check=False, capture_output=True, text=True, timeout=290,
+        env={**os.environ, "TRITON_INTERPRET": "1"}, check=False, capture_output=True, text=True, timeout=560,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     assert len(done.stdout.splitlines()) == len(names)

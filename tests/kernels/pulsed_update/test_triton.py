@@ -16,13 +16,13 @@ from crossgrid.kernels.devices.drawn.traced import formula_text
 pytest.importorskip("triton", reason="Triton is an extra: pip install 'crossgrid[cuda]'")
 
 HERE = Path(__file__).parent
-ARCHITECTURES = (80, 90, 100)
+ARCHITECTURES = (pytest.param(80, marks=pytest.mark.slow), 90, pytest.param(100, marks=pytest.mark.slow))
 
 
 def _run(script: str, *arguments: str, **environment: str) -> str:
     done = subprocess.run(
         [sys.executable, str(HERE / script), *arguments], env={**os.environ, **environment}, check=False,
-        capture_output=True, text=True, timeout=280,
+        capture_output=True, text=True, timeout=560,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
