@@ -64,8 +64,9 @@ def interrupted(do: Callable[[], Any], after_s: float) -> bool:
             do()
         except KeyboardInterrupt:
             return True
-        with contextlib.suppress(KeyboardInterrupt):
-            pressing.join()  # the signal may still come
+        with contextlib.suppress(KeyboardInterrupt):  # the signal may still come
+            while pressing.is_alive():  # it was sent by another thread: it wakes nobody who waits without end
+                pressing.join(0.01)
         return False
     finally:  # whatever ends this: none is pressed in a test that comes later
         noticed.set()
@@ -134,6 +135,12 @@ def test_an_interrupted_step_has_not_been_made() -> None:
     assert cg.weights_sha256(model) == cg.weights_sha256(expected)
 
 
+def is_stage(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.Error):  # it has ended meanwhile
+        return "ray::StageActor" in " ".join(process.cmdline())
+    return False
+
+
 def test_an_interrupted_start_leaves_nothing_behind() -> None:
     """The model computes on in this process, and no stage stays."""
     model, _ = network()
@@ -145,5 +152,5 @@ def test_an_interrupted_start_leaves_nothing_behind() -> None:
     assert cg.weights_sha256(model) == before
     assert model(X).shape == (8, 3)
     children = psutil.Process().children(recursive=True)
-    stages = [each for each in children if "ray::StageActor" in " ".join(each.cmdline())]
+    stages = [each for each in children if is_stage(each)]
     assert not psutil.wait_procs(stages, 30)[1]
