@@ -1,13 +1,14 @@
 """Which tiles share an actor, and on which node every actor runs: decided before anything starts.
 
 Plain data in and out. A chip's tiles sit on one node, so that chips, which talk much within themselves,
-never talk to themselves over a network; equal tiles are packed side by side, so that they share a bank.
+never talk to themselves over a network; they may span its cards. Tiles of no chip spread over all nodes, each
+of which gets neighbours in the layers' order. Equal tiles are packed side by side, so that they share a bank.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -51,7 +52,7 @@ class ActorPlan:
     """One actor: what it hosts, where, and the share of the node's processors and cards that it asks for."""
 
     parts: list[Part]
-    chip: int
+    chip: int  # or the share of a node in tiles of no chip, numbered like one
     node: str
     processors: float
     cards: float
@@ -77,14 +78,21 @@ def plan_actors(
 ) -> list[ActorPlan]:
     """An actor for every ``tiles_per_actor`` physical tiles of a chip, each chip on one of ``nodes``.
 
+    Of tiles without a chip each node gets a share, by its processors or cards.
+
     Raises:
         ConfigError: the nodes have not the memory, processors or cards for it; says what would fit.
     """
     if cuda and not any(node.cards for node in nodes):
         raise ConfigError("device='cuda' needs a node with a card and Ray knows of none; use device='cpu'")
     usable = [node for node in nodes if (node.cards if cuda else node.processors)]
-    chips = _tiles_by_chip(specs)
+    by_chip = _tiles_by_chip(specs)
+    free = by_chip.pop(None, [])
+    chips = {chip: tiles for chip, tiles in by_chip.items() if chip is not None}
     homes = _homes(chips, usable, cuda)
+    for node, tiles in _spread(free, usable, cuda):
+        number = max(chips, default=-1) + 1
+        chips[number], homes[number] = tiles, node
     hosted: dict[str, list[tuple[int, list[Part]]]] = {node.name: [] for node in usable}
     for chip, tiles in chips.items():
         node = homes[chip]
@@ -108,16 +116,30 @@ def plan_actors(
     return sorted(plans, key=lambda plan: plan.chip)  # stable: within a chip as its tiles are
 
 
-def _tiles_by_chip(specs: Sequence[LayerSpec]) -> dict[int, list[list[tuple[int, int]]]]:
-    """For each chip its physical tiles in the layers' order: the (layer, block) that each of them holds."""
-    by_label: dict[tuple[int, str], list[tuple[int, int]]] = {}
+def _tiles_by_chip(specs: Sequence[LayerSpec]) -> dict[int | None, list[list[tuple[int, int]]]]:
+    """For each chip its physical tiles in the layers' order: the (layer, block) that each of them holds.
+
+    None: those of no chip.
+    """
+    by_label: dict[tuple[int | None, str], list[tuple[int, int]]] = {}
     for number, spec in enumerate(specs):
         for tile in spec.tiles:
             by_label.setdefault((tile.chip, tile.label), []).append((number, tile.block))
-    chips: dict[int, list[list[tuple[int, int]]]] = {}
+    chips: dict[int | None, list[list[tuple[int, int]]]] = {}
     for (chip, _), blocks in by_label.items():
         chips.setdefault(chip, []).append(blocks)
     return chips
+
+
+def _spread(
+    tiles: list[list[tuple[int, int]]], nodes: Sequence[Node], cuda: bool
+) -> Iterator[tuple[Node, list[list[tuple[int, int]]]]]:
+    """Neighbouring tiles for each node, as many as its processors or cards are of all."""
+    slots = [node.cards if cuda else node.processors for node in nodes]
+    ends = [round(len(tiles) * sum(slots[:k]) / sum(slots)) for k in range(len(nodes) + 1)]
+    for node, start, stop in zip(nodes, ends, ends[1:], strict=False):
+        if start < stop:
+            yield node, tiles[start:stop]
 
 
 def _homes(

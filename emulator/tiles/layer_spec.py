@@ -29,7 +29,7 @@ class TileSpec:
     in_start: int  # of its first group's inputs; a tile that several groups share goes beyond them
     in_stop: int
     label: str  # "layer/row,column", or the place on a chip
-    chip: int = 0  # number of the chip that it is on
+    chip: int | None = None  # number of the chip that it is on, if it is on one
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -212,7 +212,7 @@ def _tile(
     in_size: int,
     height: int,
     label: str,
-    chip: int = 0,
+    chip: int | None = None,
 ) -> TileSpec:
     """The tile of a block whose ends count through all groups; its inputs then count from its first group."""
     group, rest = divmod(block, rows * columns)

@@ -29,7 +29,7 @@ from crossgrid.emulator.tiles.layer_spec import LayerSpec, TileSpec
 LARGE = 1 << 40
 
 
-def layer_on(name: str, chips: Sequence[int], device: Any = None) -> LayerSpec:
+def layer_on(name: str, chips: Sequence[int | None], device: Any = None) -> LayerSpec:
     """A layer of one tile of 8 x 8 on each of the given chips, one below the other."""
     config = cg.SingleRPUConfig() if device is None else cg.SingleRPUConfig(device=device)
     tiles = tuple(
@@ -84,6 +84,43 @@ def test_a_chip_sits_on_one_node_and_nodes_share_the_chips() -> None:
     assert Counter(plan.node for plan in unequal) == {"node0": 8, "node1": 3}
     for plan in plan_actors(specs, 4, nodes(2, 2), False):
         assert len({spec.tiles[b].chip for _, spec, held in plan.parts for b in held}) == 1
+
+
+@pytest.mark.parametrize("per_actor", [1, 4, "auto"])
+@pytest.mark.parametrize("cuda", [False, True])
+def test_tiles_of_no_chip_spread_over_all_nodes(per_actor: Any, cuda: bool) -> None:
+    """24 tiles on nodes of 2, 4 and 6 processors or cards: 4, 8 and 12 neighbours."""
+    specs = [layer_on(name, [None] * 6) for name in "abcd"]
+    found = [
+        Node(f"node{k}", count, count if cuda else 0.0, LARGE) for k, count in enumerate((2.0, 4.0, 6.0))
+    ]
+    plans = plan_actors(specs, per_actor, found, cuda)
+    order = [(plan.node, each) for plan, held in zip(plans, blocks(plans), strict=True) for each in held]
+    wanted = ["node0"] * 4 + ["node1"] * 8 + ["node2"] * 12
+    assert order == list(zip(wanted, [(k // 6, k % 6) for k in range(24)], strict=True))
+    for node in {plan.node for plan in plans}:
+        assert len({plan.chip for plan in plans if plan.node == node}) == 1  # one placement group
+    if per_actor == "auto":
+        assert Counter(plan.node for plan in plans) == {"node0": 2, "node1": 4, "node2": 6}
+    fewer = plan_actors([layer_on("a", [None, None])], 1, found, cuda)
+    assert blocks(fewer) == [[(0, 0)], [(0, 1)]]
+
+
+def test_chips_and_tiles_of_none_share_the_nodes() -> None:
+    specs = [layer_on("a", [0] * 3), layer_on("b", [None] * 4), layer_on("c", [1] * 3)]
+    plans = plan_actors(specs, 1, nodes(2, 2), False)
+    assert Counter(plan.node for plan in plans) == {"node0": 5, "node1": 5}
+    of_no_chip = {plan.node for plan in plans if plan.label.endswith("layer b")}
+    assert of_no_chip == {"node0", "node1"}
+    assert sorted(each for held in blocks(plans) for each in held) == [
+        *((0, k) for k in range(3)), *((1, k) for k in range(4)), *((2, k) for k in range(3)),
+    ]  # fmt: skip
+
+
+def test_a_chip_spans_the_cards_of_its_node() -> None:
+    """Nine tiles on one node of two cards, beside an empty one: an actor on each card."""
+    plans = plan_actors([layer_on("a", [0] * 9)], "auto", nodes(8, 8, cards=2.0), True)
+    assert [(plan.node, plan.cards) for plan in plans] == [("node0", 1.0)] * 2
 
 
 def test_cards_are_shared_in_equal_parts_that_straddle_none() -> None:

@@ -71,7 +71,9 @@ def test_two_nodes_give_the_bits_of_local() -> None:
 @pytest.mark.slow
 def test_a_stage_on_each_node_gives_the_bits_of_local() -> None:
     """Values go from node to node over TCP with keys."""
-    here, there = of_both(program="stages_on_two_nodes.py")
+    here, there, tiles = of_both(program="stages_on_two_nodes.py")
+    assert tiles["outputs"] == here["outputs"]  # a model without a chip
+    assert len({node for node, _ in tiles["at"]}) == 2
     assert there["outputs"] == here["outputs"]
     assert there["weights"] == here["weights"]
     assert len({node for node, _ in there["at"]}) == 2
