@@ -190,9 +190,14 @@ def this_machine() -> Node:
 
 
 def nodes() -> list[Node]:
-    """What Ray's living nodes offer; of our own the memory that is free now, and that of its cards."""
+    """What Ray's living nodes offer; of our own, the first, the memory that is free now, and that of its cards.
+
+    The others follow by their addresses: Ray lists nodes in any order.
+    """
     here = ray.get_runtime_context().get_node_id()
     own = this_machine()
+    alive = [node for node in ray.nodes() if node["Alive"]]
+    alive.sort(key=lambda node: (node["NodeID"] != here, node["NodeManagerAddress"], node["NodeID"]))
     return [
         Node(
             node["NodeID"],
@@ -201,8 +206,7 @@ def nodes() -> list[Node]:
             own.free_bytes if node["NodeID"] == here else int(node["Resources"].get("memory", 0)),
             own.card_bytes if node["NodeID"] == here else 0,
         )
-        for node in ray.nodes()
-        if node["Alive"]
+        for node in alive
     ]
 
 

@@ -67,17 +67,15 @@ def places() -> Iterator[list[Place]]:
 
 
 @contextlib.contextmanager
-def raylet(place: Place, environment: dict[str, str], *flags: str) -> Iterator[None]:
+def raylet(place: Place, environment: dict[str, str], *flags: str) -> Iterator[subprocess.Popen[bytes]]:
     """A node of a cluster, with one processor; it and all its processes are gone afterwards."""
     command = [
         *place.before, str(Path(sys.executable).parent / "ray"), "start", "--block", "--num-cpus", "1",
         "--node-ip-address", place.address, *flags,
     ]  # fmt: skip
-    started = subprocess.Popen(
-        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-    )
+    started = subprocess.Popen(command, env=environment, start_new_session=True)
     try:
-        yield
+        yield started
     finally:
         below = psutil.Process(started.pid).children(recursive=True) if started.poll() is None else []
         started.send_signal(signal.SIGTERM)
@@ -87,10 +85,11 @@ def raylet(place: Place, environment: dict[str, str], *flags: str) -> Iterator[N
         started.wait(30)
 
 
-def wait_until_it_listens(place: Place, port: int) -> None:
+def wait_until_it_listens(place: Place, port: int, started: subprocess.Popen[bytes]) -> None:
     code = f"import socket; socket.create_connection(({place.address!r}, {port}), 1)"
     command = [*place.before, sys.executable, "-c", code]
     while subprocess.run(command, check=False, capture_output=True).returncode:
+        assert started.poll() is None, f"ray start ended with {started.returncode}"
         time.sleep(0.2)
 
 
@@ -106,13 +105,10 @@ def test_a_stage_at_each_address_gives_the_bits_of_local() -> None:
                 port = free.getsockname()[1]
         environment = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
         environment |= {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
-        head = [
-            "--head", "--port", str(port), "--include-dashboard", "false", "--temp-dir", folder,
-            "--ray-client-server-port", "0",
-        ]  # fmt: skip
+        head = ["--head", "--port", str(port), "--include-dashboard", "false", "--temp-dir", folder]
         cluster = f"{first.address}:{port}"
-        with raylet(first, environment, *head):
-            wait_until_it_listens(first, port)
+        with raylet(first, environment, *head) as started:
+            wait_until_it_listens(first, port, started)
             with raylet(second, environment, "--address", cluster):
                 command = [*first.before, sys.executable, str(PROGRAM), cluster]
                 done = subprocess.run(
