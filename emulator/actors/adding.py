@@ -107,14 +107,14 @@ class Adders:
         return self._next
 
     def begin(self, layer: int, vectors: int, along_row: bool) -> Addition:
-        """A read of a layer's tiles begins: who adds what comes of it."""
+        """A read of a layer's tiles begins: who adds what comes of it; of no ``vectors`` comes nothing."""
         found = self.layers.get(layer)
         if found is None:
             return Addition()
         if not found.known:
             self._introduce(layer, found)
         lines = found.rows if along_row else found.columns
-        if vectors * found.spared(lines, along_row) < SPARED_BYTES:
+        if not vectors or vectors * found.spared(lines, along_row) < SPARED_BYTES:
             return Addition()
         with self._lock:
             number, self._next = self._next, self._next + 1

@@ -33,6 +33,15 @@ def always(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(adding, "SPARED_BYTES", 0)
 
 
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The reads whose parts the driver asks the actors for."""
+    found: list[Any] = []
+    parts = adding.SharedAddition._parts
+    monkeypatch.setattr(adding.SharedAddition, "_parts", lambda self: found.append(self) or parts(self))
+    return found
+
+
 def network(config: Any) -> tuple[nn.Module, torch.optim.Optimizer]:
     """Images and features: rows and columns of two to four blocks."""
     torch.manual_seed(3)
@@ -68,8 +77,14 @@ def trained(config: Any, disturb: Any = None, **where: Any) -> tuple[list[Any], 
 @pytest.mark.usefixtures("ray_session")
 @pytest.mark.parametrize("config", [PULSED, HARDWARE_AWARE], ids=["pulsed", "hardware-aware"])
 @pytest.mark.parametrize("tiles_per_actor", [pytest.param(1, marks=pytest.mark.slow), 7])
-def test_sums_of_actors_have_the_bits_of_the_local_run(config: Any, tiles_per_actor: int) -> None:
+def test_sums_of_actors_have_the_bits_of_the_local_run(
+    config: Any, tiles_per_actor: int, asked: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is lost, so no total is waited for in vain: nor for the first layer, which goes backward
+    without a read, since nobody wants its input's gradient."""
+    monkeypatch.setattr(adding, "PATIENCE_SECONDS", 60.0)
     assert trained(config, backend="ray", tiles_per_actor=tiles_per_actor) == trained(config)
+    assert not asked
 
 
 @pytest.mark.usefixtures("ray_session")
@@ -106,13 +121,10 @@ def test_the_driver_receives_one_result_a_row(monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.usefixtures("ray_session")
-def test_what_is_lost_on_the_way_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_lost_on_the_way_is_asked_for(asked: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """Actors that lose parts never send some totals: the driver adds these lines."""
     monkeypatch.setattr(launch, "TileActor", ForgetfulActor)
     monkeypatch.setattr(adding, "PATIENCE_SECONDS", 0.01)
-    asked = []
-    parts = adding.SharedAddition._parts
-    monkeypatch.setattr(adding.SharedAddition, "_parts", lambda self: asked.append(self) or parts(self))
     assert trained(PULSED, backend="ray", tiles_per_actor=7) == trained(PULSED)
     assert asked
 
