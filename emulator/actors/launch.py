@@ -190,7 +190,7 @@ def this_machine() -> Node:
 
 
 def nodes() -> list[Node]:
-    """What Ray's living nodes offer; of our own, the first, the memory that is free now, and that of its cards.
+    """What Ray's living nodes offer; of our own, the first, memory that is free now, and that of its cards.
 
     The others follow by their addresses: Ray lists nodes in any order.
     """
