@@ -17,4 +17,7 @@ _load, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"crossgrid has no public name '{name}'; see dir(crossgrid)")
-    return _load(name)
+    from .emulator.hosts.interrupts import Uninterrupted
+
+    with Uninterrupted():  # a half of torch or numba could not be imported again
+        return _load(name)

@@ -21,6 +21,10 @@ class StorageError(CrossgridError, OSError):
     """A run cannot be written or read: the disk is full, the folder may only be read, the device fails."""
 
 
+#: what is said to whoever asks tiles that have gone home, from another thread
+ENDED = "the emulation has ended; its tiles answer no more"
+
+
 class PortError(CrossgridError, OSError):
     """The port that was asked for cannot be taken."""
 

@@ -134,21 +134,21 @@ class Adders:
 
     def _introduce(self, layer: int, found: _Layer) -> None:
         """Tell all actors of a layer who adds what, and where those listen."""
-        hosts = self.executor.hosts
+        host = self.executor.host
         found.known = True  # before they are asked: one that is replaced meanwhile changes it
 
         def reaches(to: int, other: int) -> bool:
-            at = hosts[to].address
-            return bool(at.endpoint.public_key) or hosts[other].address.node == at.node
+            at = host(to).address
+            return bool(at.endpoint.public_key) or host(other).address.node == at.node
 
         found.rows = shared_lines(found.spec, found.hosting, True, reaches)
         found.columns = shared_lines(found.spec, found.hosting, False, reaches)
         adders = sorted({adder for _, adder, _ in (*found.rows, *found.columns)})
-        endpoints = [hosts[adder].address.endpoint for adder in adders]
+        endpoints = [host(adder).address.endpoint for adder in adders]
         where = tuple((a, e.address, e.public_key) for a, e in zip(adders, endpoints, strict=True))
         if adders:
-            for host in found.hosting:
-                self.executor.submit(host, Peers(layer, found.rows, found.columns, where), wanted=False)
+            for number in found.hosting:
+                self.executor.submit(number, Peers(layer, found.rows, found.columns, where), wanted=False)
 
 
 @dataclass(slots=True)
@@ -169,7 +169,7 @@ class SharedAddition(Addition):
         self.executor.mail.expect(self.number)
 
     def _present(self) -> list[int]:
-        return [self.executor.hosts[host].epoch for host in self.hosts]
+        return [self.executor.host(number).epoch for number in self.hosts]
 
     def __exit__(self, *_: object) -> None:
         self.executor.adders.end(self.number)

@@ -23,7 +23,7 @@ from crossgrid.kernels.backends import BackendName
 from crossgrid.kernels.errors import CrossgridError
 
 from ..config.recovery import Recovery
-from ..errors import BY_NAME, BackendError, ProtocolError, TileError
+from ..errors import BY_NAME, ENDED, BackendError, ProtocolError, TileError
 from ..hosts.executor import Addition, Hosting, Keeper, Recovered, Ticket
 from ..hosts.interrupts import Uninterrupted
 from ..tiles.layer_spec import LayerSpec
@@ -139,9 +139,7 @@ class RayExecutor:
         here = ray.get_runtime_context().get_node_id()
         flows = [flow_of(plan.parts) for plan in plans]
         alone = all(plan.node == here for plan in plans)
-        self.mailbox = Mailbox(
-            self.directory.path, flows, here, alone, lambda number: self.hosts[number].sent
-        )
+        self.mailbox = Mailbox(self.directory.path, flows, here, alone, lambda number: self.host(number).sent)
         self.launcher.reserve(plans)
         numbered = [(k, plan, flow) for k, (plan, flow) in enumerate(zip(plans, flows, strict=True))]
         for plan, flow, running in zip(
@@ -158,11 +156,26 @@ class RayExecutor:
 
         Of one whose reply is not ``wanted`` the failure is raised by a later wait; see also ``settle``.
         """
-        actor = self.hosts[host]
+        actor = self.host(host)
         with actor.lock:
             self._keep_short(host, message)
             number = self._post(host, message, wanted)
         return Waiting(self, host, number, answer_to(message))
+
+    def glance(self, host: int, message: Message[Answer]) -> Ticket[Answer]:
+        """As ``submit``: who waits here keeps nobody from anything."""
+        return self.submit(host, message)
+
+    def host(self, number: int) -> Host:
+        """The driver's end of an actor.
+
+        Raises:
+            BackendError: the emulation has ended.
+        """
+        try:
+            return self.hosts[number]
+        except IndexError:
+            raise BackendError(ENDED) from None
 
     @property
     def mail(self) -> Mailbox:
@@ -176,7 +189,7 @@ class RayExecutor:
 
     def _post(self, number: int, message: Any, wanted: bool) -> int:
         """Send a message and remember it; its number. The host's lock is held."""
-        host = self.hosts[number]
+        host = self.host(number)
         host.sent += 1
         frames: Sequence[Any] = encode(Letter(message, host.sent, wanted))
         if host.failure is not None:
@@ -198,7 +211,7 @@ class RayExecutor:
 
     def _wait_for_room(self, number: int, since: float) -> None:
         """Receive for a while, so that an actor may receive too; an error where it died for good."""
-        host = self.hosts[number]
+        host = self.host(number)
         assert self.mailbox is not None
         self.mailbox.receive_waiting(LOOK_SECONDS)
         self._look_after(number, since)
@@ -207,7 +220,7 @@ class RayExecutor:
 
     def _keep_short(self, number: int, message: Any) -> None:
         """Ask for a snapshot where one is due, and forget what was told before one that has come."""
-        host = self.hosts[number]
+        host = self.host(number)
         history = host.history
         assert self.mailbox is not None
         if history is None or host.failure is not None:
@@ -231,7 +244,7 @@ class RayExecutor:
             self.recovered.log_bytes = sum(each.size for each in kept)
             self.recovered.snapshot_bytes = sum(each.snapshot_bytes for each in kept)
             told = history.told
-            self.mailbox.forget(number, told[0].number if told else self.hosts[number].sent + 1)
+            self.mailbox.forget(number, told[0].number if told else self.host(number).sent + 1)
 
     def settle(self) -> CrossgridError | None:
         """Wait until all that was posted is done; what it failed with, if nobody was told yet."""
@@ -253,7 +266,7 @@ class RayExecutor:
             TileError: the actor died too often, or did not answer in time.
             ProtocolError: the reply cannot be read, or is none to this message.
         """
-        host = self.hosts[number]
+        host = self.host(number)
         assert self.mailbox is not None
         since = time.monotonic()
         while (reply := self.mailbox.take(number, message, LOOK_SECONDS)) is None:
@@ -273,11 +286,11 @@ class RayExecutor:
 
     def _error(self, number: int, failed: Failed) -> CrossgridError:
         """What an actor failed with, as it is raised here."""
-        return BY_NAME.get(failed.error, TileError)(f"{self.hosts[number].label}: {failed.text}")
+        return BY_NAME.get(failed.error, TileError)(f"{self.host(number).label}: {failed.text}")
 
     def _look_after(self, number: int, since: float) -> None:
         """See to an actor that died, or that said nothing for too long while we waited."""
-        host = self.hosts[number]
+        host = self.host(number)
         assert self.mailbox is not None
         if not host.lock.acquire(blocking=False):
             return  # who sends to it looks after it
@@ -302,7 +315,7 @@ class RayExecutor:
 
     def _lost(self, number: int, what: str, dead: bool = False) -> None:
         """Start a successor of an actor, or note why there is none. The host's lock is held."""
-        host, recovery, began = self.hosts[number], self.recovery, time.monotonic()
+        host, recovery, began = self.host(number), self.recovery, time.monotonic()
         if recovery is None or host.history is None:
             host.dead = dead
             host.failure = TileError(f"{host.where} {what}; the other tiles' weights can still be read")
@@ -334,7 +347,7 @@ class RayExecutor:
         Raises:
             BackendError: it did not start, or died at once.
         """
-        host = self.hosts[number]
+        host = self.host(number)
         assert self.mailbox is not None
         assert host.history is not None
         if host.history.asked:
@@ -374,7 +387,7 @@ class RayExecutor:
         Raises:
             CrossgridError: what it was told cannot be done here.
         """
-        host = self.hosts[number]
+        host = self.host(number)
         if host.history is None or not host.dead:
             return None
         if host.recalled is None:
@@ -412,7 +425,7 @@ class RayExecutor:
         here = [host.address.pid for host in self.hosts if not host.address.endpoint.public_key]
         stopped = [host for host in self.hosts if host.failure is not None and not host.dead]
         for host in self.hosts:
-            host.failure = host.failure or TileError("the emulation has ended; its tiles answer no more")
+            host.failure = host.failure or TileError(ENDED)
             with host.lock, contextlib.suppress(zmq.ZMQError):  # a scrape of the metrics may be under way
                 send(host.socket, Letter(Stop(), 0, False), zmq.NOBLOCK)
         if listening and running:

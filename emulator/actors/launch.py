@@ -22,6 +22,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy, Place
 from crossgrid.kernels.backends import BackendName
 
 from ..errors import BackendError
+from ..hosts.interrupts import Uninterrupted
 from .actor import TileActor
 from .addresses import ActorAddress, DriverAddress, Flow
 from .packing import ActorPlan, Node
@@ -113,10 +114,12 @@ class Launcher:
             addresses = ray.get(
                 [actor.where.remote() for actor in actors], timeout=self._seconds(len(actors))
             )
-        except Exception as error:
+        except BaseException as error:
             for actor in actors:
                 with contextlib.suppress(Exception):
                     ray.kill(actor)
+            if not isinstance(error, Exception):
+                raise
             raise BackendError(
                 f"{len(actors)} tile actors did not start: {error}; see `ray status`, "
                 "or pack tiles with tiles_per_actor='auto'"
@@ -173,7 +176,8 @@ def start_ray() -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_worker_niceness", "0")  # 15 if not set: actors would yield to everything
     try:
-        ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+        with Uninterrupted():  # or Ray's processes stay that it has not told anybody of
+            ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     except Exception as error:
         raise BackendError(
             f"Ray does not start: {error}; run `crossgrid doctor`, or use backend='local'"

@@ -12,7 +12,7 @@ from typing import Any
 import ray
 import zmq
 
-from ..errors import BackendError
+from ..errors import ENDED, BackendError
 from ..hosts.interrupts import Uninterrupted
 from ..tiles.messages import REPLIES, Failed, Reply, Totals
 from .addresses import DriverAddress, Endpoint, Flow
@@ -98,7 +98,7 @@ class Mailbox:
             with Uninterrupted():
                 with self._arrived:
                     if self._closed:
-                        raise BackendError("the emulation has ended; its tiles answer no more")
+                        raise BackendError(ENDED)
                     found = self._replies.pop(key, None)
                     left = deadline - time.monotonic()
                     if found is not None or left <= 0:

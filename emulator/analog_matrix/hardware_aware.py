@@ -26,6 +26,7 @@ from crossgrid.kernels.machine.pages import Recycled
 from ..config.digital import DigitalInferenceRPUConfig
 from ..config.rpu import InferenceRPUConfig
 from ..disk.arrays import StoredArray
+from ..hosts.ending import stay_if_ending
 from ..hosts.grid import TileGrid
 from ..hosts.stored import StoredWeight
 from ..tiles.bank import Floats
@@ -111,6 +112,7 @@ class HardwareAwareTiles(nn.Module):
 
     def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         """y[vectors, out] = W x + b of features x[B, in] or of the patches of images x[B, channels, ...]."""
+        stay_if_ending()
         require_numbers(x)
         if self.training or torch.is_grad_enabled():
             self.fetch()

@@ -17,6 +17,7 @@ from crossgrid.kernels.devices import DriftParameter
 from crossgrid.kernels.errors import ConfigError, InputError
 
 from ..disk.arrays import StoredArray
+from ..hosts.ending import stay_if_ending
 from ..hosts.grid import TileGrid
 from ..tiles.bank import Floats
 from .autograd import AnalogProduct
@@ -41,6 +42,7 @@ class PulsedTiles(nn.Module):
 
     def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         """y[vectors, out] = W x + b of features x[B, in] or of the patches of images x[B, channels, ...]."""
+        stay_if_ending()
         if not isinstance(weight, AnalogContext) or not self.holds(weight):
             raise ConfigError(
                 f"{self.grid.spec.name}: another tensor stands in the place of its weight (pruning, a "

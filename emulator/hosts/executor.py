@@ -113,6 +113,14 @@ class Executor(Protocol):
         """
         ...
 
+    def glance(self, host: int, message: Message[Answer]) -> Ticket[Answer]:
+        """Ask what changes nothing, from any thread: who must not wait or be brought back refuses.
+
+        Raises:
+            BackendError: the host has something else to do.
+        """
+        ...
+
     def adding(self, layer: int, vectors: int, along_row: bool) -> Addition:
         """A read of all tiles of a layer begins, forward (along rows of blocks) or backward."""
         ...
@@ -134,7 +142,7 @@ class Executor(Protocol):
         ...
 
     def forgive(self) -> None:
-        """Give hosts that were too slow one more chance."""
+        """The model is about to leave: give hosts that were too slow one more chance."""
         ...
 
     def close(self) -> None:
@@ -178,6 +186,9 @@ class LocalExecutor:
         with self.lock:
             reply: Any = self.worker.handle(message)
         return Answered(cast(Answer, reply))
+
+    def glance(self, host: int, message: Message[Answer]) -> Answered[Answer]:
+        return self.submit(host, message)
 
     def adding(self, layer: int, vectors: int, along_row: bool) -> Addition:
         return HERE
@@ -225,6 +236,9 @@ class Absent:
             "the model was built within cg.deferred() and has no numbers yet: give them with "
             "cg.emulate(model, weights=FILE_OR_DIRECTORY)"
         )
+
+    def glance(self, host: int, message: Message[Answer]) -> NoReturn:
+        self.submit(host, message)
 
     def adding(self, layer: int, vectors: int, along_row: bool) -> Addition:
         return HERE

@@ -347,12 +347,13 @@ class TileGrid:
             names, held = tuple(name for name, _ in named), [values for _, values in named]
             self.executor.submit(host, LoadState(self.layer, names, held)).result()
 
-    def stats(self) -> dict[int, dict[str, float]]:
-        """What each block's tile has done since it was built.
+    def stats(self, glance: bool = False) -> dict[int, dict[str, float]]:
+        """What each block's tile has done since it was built; at a ``glance``, see there.
 
         Whoever scrapes the metrics is not to be told of an update that failed.
         """
-        tickets = [self.executor.submit(host, Stats(self.layer)) for host in self.hosting]
+        ask = self.executor.glance if glance else self.executor.submit
+        tickets = [ask(host, Stats(self.layer)) for host in self.hosting]
         found: dict[int, dict[str, float]] = {}
         for ticket in tickets:
             found.update(ticket.result(failures=False).tiles)

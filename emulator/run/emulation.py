@@ -48,7 +48,7 @@ from ..summary.summary import analog_summary
 from ..tiles.layer_spec import LayerSpec
 from ..tiles.messages import ReadWeights
 from .checkpoint import Generators, save
-from .metrics import MetricsServer, RunCollector, RunTotals, TileSample
+from .metrics import Glances, MetricsServer, RunCollector, RunTotals, TileSample
 from .pipeline import (
     clip_gradients,
     forward_backward,
@@ -92,6 +92,7 @@ class Emulation:
     resume: Resume | None = field(default=None, init=False)  # of a restored run: what entering loads
     _layers: list[tuple[str, AnalogMatrix]] = field(default_factory=list, init=False)
     _server: MetricsServer | None = field(default=None, init=False)
+    _glances: Glances | None = field(default=None, init=False)  # at the tiles' counters
     _hook: Any = field(default=None, init=False)
     _turns: TileTurns | None = field(default=None, init=False)
     _owner: int = field(default=0, init=False)  # the process that entered
@@ -101,6 +102,13 @@ class Emulation:
     _last_samples: list[TileSample] = field(default_factory=list, init=False)
 
     def __enter__(self) -> Emulation:
+        try:
+            self._enter()
+        except KeyboardInterrupt:  # where it was then tells nobody anything
+            raise KeyboardInterrupt("before the emulation had started; nothing of it is left") from None
+        return self
+
+    def _enter(self) -> None:
         self._owner = os.getpid()
         if self.executor is not None:
             raise ConfigError("this emulation is running already; call cg.emulate again for another one")
@@ -126,6 +134,7 @@ class Emulation:
                 self.resume.load(self)
             if self.reprogram and self.plan is not None:
                 self._turns = TileTurns(self.plan, self._layers)
+            self._glances = Glances(self._look)
             collector = RunCollector(self.totals, self._scraped)
             self._server = MetricsServer.start(collector, self.metrics_port)
         except BaseException:
@@ -143,7 +152,6 @@ class Emulation:
         self.totals.utilization = self.plan.utilization if self.plan else 1.0
         self.totals.tiles = len({tile.label for spec in specs for tile in spec.tiles})
         print(f"metrics: {self._server.url}", flush=True)
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -368,6 +376,9 @@ class Emulation:
 
     def tile_samples(self) -> list[TileSample]:
         """The counters of every physical tile."""
+        return self._count(glance=False)
+
+    def _count(self, glance: bool) -> list[TileSample]:
         self.totals.updates_waiting = sum(len(layer.grid.late) for _, layer in self._layers)
         if self.executor is not None:
             self._last_samples = [
@@ -376,15 +387,20 @@ class Emulation:
                     counters,
                 )
                 for name, layer in self._layers
-                for block, counters in sorted(layer.grid.stats().items())
+                for block, counters in sorted(layer.grid.stats(glance).items())
             ]
             self.totals.counted = time.monotonic()
         return self._last_samples
 
-    def _scraped(self) -> list[TileSample]:
-        """The counters for whoever scrapes: the last ones where a tile does not answer."""
+    def _look(self) -> None:
+        """Learn the present counters for whoever scrapes, if tiles tell them."""
         with contextlib.suppress(CrossgridError):
-            return self.tile_samples()
+            self._count(glance=True)
+
+    def _scraped(self) -> list[TileSample]:
+        """The counters for whoever scrapes: the last ones where a tile does not answer at once."""
+        assert self._glances is not None
+        self._glances.take()
         return self._last_samples
 
     def _place(self, specs: list[LayerSpec]) -> tuple[Executor, list[Hosting]]:
@@ -473,6 +489,8 @@ class Emulation:
             executor, self.executor, self.stages = self.executor, None, None
             with contextlib.suppress(KeyboardInterrupt), Uninterrupted():
                 executor.close()
+        if self._glances is not None:
+            self._glances.close()
 
     def _learn_reuse(self, reuse: list[int]) -> None:
         """Take over how often an input passes through each layer; where its blocks are stays."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Any
@@ -27,7 +28,7 @@ from ..actors.launch import start_ray, wait_until_gone
 from ..actors.lent import Lent
 from ..actors.wire import Letter, bytes_of, decode, receive_frames, send
 from ..config.recovery import Recovery
-from ..errors import BackendError, ProtocolError, TileError
+from ..errors import ENDED, BackendError, ProtocolError, TileError
 from ..hosts.executor import HERE, Addition, Answered, Hosting, Keeper, Recovered, Traffic
 from ..hosts.grid import TileGrid
 from ..hosts.interrupts import Uninterrupted
@@ -49,6 +50,9 @@ from .training import INPUT
 
 #: seconds that the driver listens before it looks whether the stages live, a millisecond of a processor
 LOOK_SECONDS = 0.1
+
+#: seconds that whoever scrapes waits for its turn, and for a stage
+GLANCE_SECONDS = 0.5
 
 #: micro-batches of a round: what is computed again at most where a stage dies
 ROUND = 64
@@ -80,6 +84,8 @@ class StageExecutor:
         self.recovered, self.traffic = Recovered(), Traffic()
         self.keeper: Keeper | None = self
         self.round, self.known, self.busy = 0, dict[Any, Any](), False
+        self.turn = threading.RLock()  # one thread at a time speaks to the stages
+        self.leaver: int | None = None  # the thread that brings the model home: no other speaks any more
         self.wanted: dict[bool, tuple[tuple[str, ...], ...]] = {}  # what stages hand on, training or not
         self.stages: list[Stage] = []
         self.directory = RunDirectory()
@@ -113,9 +119,23 @@ class StageExecutor:
                 found[number] = {stage.number: [tile.block for tile in spec.tiles]}
         return [found[number] for number in sorted(found)]
 
+    def require_open(self) -> None:
+        """Whoever speaks to the stages holds ``turn`` and asks this first, again where it may take long.
+
+        Raises:
+            TileError: another thread has left the emulation.
+        """
+        if self.leaver not in (None, threading.get_ident()):
+            raise TileError(ENDED)
+
     def _tell(self, layers: Sequence[int], what: str, *more: Any) -> None:
         """Let the stages of ``layers`` do what changes their devices, side by side; remember it."""
+        with self.turn:
+            self._tell_now(layers, what, *more)
+
+    def _tell_now(self, layers: Sequence[int], what: str, *more: Any) -> None:
         while True:
+            self.require_open()
             self.revival.settle()
             asked = [
                 (stage, own, getattr(stage.actor, what))
@@ -182,13 +202,15 @@ class StageExecutor:
 
     def _ask(self, layer: int, what: str, *arguments: Any) -> Any:
         """What the stage of a layer answers."""
-        while True:
-            self.revival.settle()
-            stage = self.stage_of_layer[layer]
-            with contextlib.suppress(StageGone):
-                promise = getattr(stage.actor, what).remote(*arguments)
-                return answers([(stage, promise)], self.timeout_s)[0]
-            self.revival.revive()
+        with self.turn:
+            while True:
+                self.require_open()
+                self.revival.settle()
+                stage = self.stage_of_layer[layer]
+                with contextlib.suppress(StageGone):
+                    promise = getattr(stage.actor, what).remote(*arguments)
+                    return answers([(stage, promise)], self.timeout_s)[0]
+                self.revival.revive()
 
     def submit(self, host: int, message: Message[Answer], wanted: bool = True) -> Answered[Answer]:
         """Ask the tiles of a layer.
@@ -205,6 +227,23 @@ class StageExecutor:
         if self.busy:
             raise TileError("the stages are busy with micro-batches; ask again when infer is done")
         return Answered(self._ask(message.layer, "ask", message.layer, message))
+
+    def glance(self, host: int, message: Message[Answer]) -> Answered[Answer]:
+        """Ask the tiles of a layer, if their stage has nothing else to do; bring nobody back."""
+        assert isinstance(message, Stats)
+        if not self.turn.acquire(timeout=GLANCE_SECONDS):
+            raise TileError("another thread speaks to the stages")
+        try:
+            self.require_open()
+            stage = self.stage_of_layer[message.layer]
+            if self.busy or not stage.sure:
+                raise TileError("the stages are busy")
+            promise = stage.actor.ask.remote(message.layer, message)
+            return Answered(ray.get(promise, timeout=GLANCE_SECONDS))
+        except ray.exceptions.RayError as error:
+            raise TileError(f"{stage.where} does not answer: {error!s:.200}") from error
+        finally:
+            self.turn.release()
 
     def infer(self, parts: Iterator[Tensor], depth: int) -> Generator[tuple[Any, int], None, None]:
         """The model's outputs of micro-batches, in order, and how many samples each has."""
@@ -254,41 +293,49 @@ class StageExecutor:
 
     def _round(self, parts: Sequence[Tensor], depth: int, skip: int) -> Iterator[dict[str, Tensor]]:
         """The outputs of micro-batches from ``skip`` on; fewer where a stage died and was replaced."""
-        self.revival.settle()
         wanted = (*self.wanted[self.model.training], ())
         promises: dict[int, Any] = {}
         sent = got = 0
         try:
-            with Uninterrupted():
-                self.begin_round()
-                for s in self.stages:
-                    promises[s.number] = s.actor.infer.remote((self.round, len(parts), wanted[s.number]))
+            with self.turn:
+                self.require_open()
+                self.revival.settle()
+                with Uninterrupted():
+                    self.begin_round()
+                    for s in self.stages:
+                        promises[s.number] = s.actor.infer.remote((self.round, len(parts), wanted[s.number]))
             heard = time.monotonic()
             while got < len(parts):
-                while sent < min(len(parts), got + depth + self.cut.count - 1):
-                    values = Values.of(self.round, sent, {INPUT: parts[sent]})
-                    with Uninterrupted():
-                        self.traffic.sent += send(self.stages[0].socket, Letter(values, sent, False))
-                    sent += 1
-                found = self._receive()
-                if found is None:
-                    self._look(promises)
-                    self.require_pace(heard, self.timeout_s, f"gave nothing for {self.timeout_s:g} s")
-                    continue
+                with self.turn:
+                    self.require_open()
+                    while sent < min(len(parts), got + depth + self.cut.count - 1):
+                        values = Values.of(self.round, sent, {INPUT: parts[sent]})
+                        with Uninterrupted():
+                            self.traffic.sent += send(self.stages[0].socket, Letter(values, sent, False))
+                        sent += 1
+                    found = self._receive()
+                    if found is None:
+                        self._look(promises)
+                        self.require_pace(heard, self.timeout_s, f"gave nothing for {self.timeout_s:g} s")
+                        continue
                 if found.batch != got:
                     raise ProtocolError(f"the stages gave micro-batch {found.batch} where {got} is next")
                 got += 1
                 if got > skip:
                     yield found.tensors()
                 heard = time.monotonic()
-            ended = answers([(s, promises[s.number]) for s in self.stages], self.timeout_s)
-            with Uninterrupted():
-                for stage, moves in zip(self.stages, ended, strict=True):
-                    stage.note_reads(moved(stage.clocks, moves))
-                promises.clear()
+            with self.turn:
+                self.require_open()
+                ended = answers([(s, promises[s.number]) for s in self.stages], self.timeout_s)
+                with Uninterrupted():
+                    for stage, moves in zip(self.stages, ended, strict=True):
+                        stage.note_reads(moved(stage.clocks, moves))
+                    promises.clear()
         except StageGone:
-            self.give_up(promises)
-            self.revival.revive()
+            with self.turn:
+                self.give_up(promises)
+                self.require_open()
+                self.revival.revive()
         finally:
             self.give_up(promises)  # of an inference nothing stays but the clocks
             self.busy = False
@@ -334,8 +381,8 @@ class StageExecutor:
 
     def give_up(self, promises: dict[int, Any]) -> None:
         """Let the stages leave a round that is under way; their clocks are those of before it then."""
-        if promises:
-            with Uninterrupted():
+        if promises and self.leaver in (None, threading.get_ident()):  # who leaves has left the round too
+            with self.turn, Uninterrupted():
                 promises.clear()
                 self.leave_round()
                 for stage in self.stages:
@@ -363,12 +410,14 @@ class StageExecutor:
 
     def ask_all(self, what: str, *arguments: Any) -> list[Any]:
         """What the stages answer, which changes nothing or may be done twice."""
-        while True:
-            self.revival.settle()
-            try:
-                return self.tell_all(what, *arguments)
-            except StageGone:
-                self.revival.revive()
+        with self.turn:
+            while True:
+                self.require_open()
+                self.revival.settle()
+                try:
+                    return self.tell_all(what, *arguments)
+                except StageGone:
+                    self.revival.revive()
 
     def adding(self, layer: int, vectors: int, along_row: bool) -> Addition:
         """Stages have layers whole."""
@@ -389,12 +438,17 @@ class StageExecutor:
         return None
 
     def forgive(self) -> None:
-        """Give stages that were too slow one more chance; those that are at it still are to be replaced."""
-        for stage in self.stages:
-            try:
-                stage.find_out(self.timeout_s)
-            except TileError:
-                stage.end("was too slow")
+        """Give stages that were too slow one more chance; those that are at it still are to be replaced.
+
+        Other threads are told that the emulation has ended; who speaks to the stages is waited for.
+        """
+        self.leaver = threading.get_ident()
+        with self.turn:
+            for stage in self.stages:
+                try:
+                    stage.find_out(self.timeout_s)
+                except TileError:
+                    stage.end("was too slow")
 
     def peak_bytes(self) -> list[int]:
         """The most memory that each stage's process has had."""
@@ -404,6 +458,11 @@ class StageExecutor:
         """End all stages, and Ray where it was started for them."""
         if os.getpid() != self.owner:
             return
+        self.leaver = threading.get_ident()
+        with self.turn:
+            self._close()
+
+    def _close(self) -> None:
         self.trainer.stop()
         here = [s.address.pid for s in self.stages if s.address and not s.address.endpoint.public_key]
         for stage in self.stages:

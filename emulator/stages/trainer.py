@@ -75,6 +75,14 @@ class StageTrainer:
         Raises:
             ConfigError: something in it cannot be done in stages; nothing was updated then.
         """
+        with self.executor.turn:
+            self.executor.require_open()
+            return self._step(x, y, criterion, optimizer, micro_batches, schedule, max_norm)
+
+    def _step(
+        self, x: Tensor, y: Any, criterion: Criterion, optimizer: torch.optim.Optimizer, micro_batches: int,
+        schedule: str, max_norm: float | None,
+    ) -> float:  # fmt: skip
         number = self._known_as(optimizer)
         x, y = tree_map_only(
             Tensor, lambda t: t.detach().clone(), (x, y)
@@ -211,6 +219,7 @@ class StageTrainer:
         began = time.monotonic()
         while waiting:
             ended, waiting = ray.wait(waiting, num_returns=1, timeout=LOOK_SECONDS)
+            self.executor.require_open()
             given(ended, None)
             if not ended:
                 self.executor.require_pace(

@@ -6,6 +6,7 @@ import json
 import os
 import random
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -21,6 +22,12 @@ import crossgrid as cg
 
 #: kills while a run is at one thing: on a busy machine processes die as fast as they start
 AT_ONCE = 3
+
+#: what a run does; it is at some of it so seldom that kills would not fall there unless they waited for it
+AIMS = ("forward", "backward", "update", "infer", "train_step", "program", "save")
+
+#: seconds that a kill waits for what it aims at
+AIM_SECONDS = 3.0
 
 #: where the tally goes, if anywhere
 TALLY = os.environ.get("CROSSGRID_CHAOS_JSON")
@@ -74,6 +81,12 @@ class Victims:
             self.seconds.setdefault(killed_in, []).append((recovered.seconds - seconds) / restarts)
             self.noticed += 1
 
+    def _wait_for(self, doing: str, ended: threading.Event) -> None:
+        """Wait until the run begins with something, if it does so soon."""
+        deadline = time.monotonic() + AIM_SECONDS
+        while self.doing != doing and time.monotonic() < deadline and not ended.wait(5e-4):
+            pass
+
     def tallies(self, whose: str) -> list[Tally]:
         """Of a run that survived all of them: a tally for each thing that it was at."""
         return [
@@ -88,6 +101,8 @@ class Victims:
 
         def run() -> None:
             while len(self.killed) < count and not ended.wait(drawn.expovariate(1 / seconds)):
+                self._wait_for(drawn.choice(AIMS), ended)
+                ended.wait(drawn.uniform(0.0, 0.02))
                 # nobody is there, or it is dead already, and its successor is on its way
                 with suppress(psutil.NoSuchProcess, IndexError):
                     victim = psutil.Process(drawn.choice(self.pids()))

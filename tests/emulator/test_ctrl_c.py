@@ -1,0 +1,195 @@
+"""Ctrl-C before anything has begun, and daemons that compute while a process ends: no traces of libraries."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+
+import psutil
+import pytest
+import ray
+import torch
+from ray.util.placement_group import placement_group_table
+from test_killed_actors import pulsed, step
+from test_left_behind import press
+
+import crossgrid as cg
+from crossgrid.emulator.actors.directory import abandoned
+
+#: also where a shell that started these tests in the background has Ctrl-C ignored
+HEARS = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+
+#: a user's script: it says when it begins with what takes long, and waits in the end
+IMPORTS = """
+import time
+import crossgrid as cg
+print("begins", flush=True)
+cg.emulate, cg.convert_to_analog
+time.sleep(600)
+"""
+COMMAND = """
+import sys
+from crossgrid.commands import main
+print("begins", flush=True)
+sys.exit(main(["doctor"]))
+"""
+STARTS = """
+import time
+import crossgrid as cg
+from torch import nn
+model = cg.convert_to_analog(nn.Linear(6, 4), cg.SingleRPUConfig())
+print("begins", flush=True)
+with cg.emulate(model, backend="ray"):
+    time.sleep(600)
+"""
+DAEMON = """
+import threading, torch, crossgrid as cg
+from torch import nn
+model = nn.Sequential(nn.Linear(64, 64), nn.Linear(64, 1500), nn.Linear(1500, 1500))
+model = cg.convert_to_analog(model, cg.InferenceRPUConfig(), exclude_modules=["1", "2"])
+came = threading.Event()
+
+def compute():
+    while True:
+        model(torch.ones(64, 64))
+        came.set()
+
+with cg.emulate(model):
+    threading.Thread(target=compute, daemon=True).start()
+    came.wait()
+print("left", flush=True)
+"""
+
+#: whose frames or threads nobody wants to see
+LIBRARIES = ("numba", "scipy", "torch/", "ray/", "Stack trace", "terminate called")
+
+
+def interrupted(script: str, after_s: float) -> tuple[int, str]:
+    """How a script ends that gets Ctrl-C so long after it began, and what it says; nothing of it is left."""
+    command = [sys.executable, "-c", HEARS + script]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline().strip() == "begins"
+    known = psutil.Process(process.pid)
+    try:
+        process.wait(after_s)
+    except subprocess.TimeoutExpired:
+        children = known.children(recursive=True)
+        process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=200)
+    assert not psutil.wait_procs(children, 40)[1]
+    assert not list(abandoned())
+    return process.returncode, said
+
+
+@pytest.mark.parametrize("after_s", [0.01, 0.4])
+def test_an_interrupted_import_says_so_in_lines_of_its_own(after_s: float) -> None:
+    """Where Python is in torch or numba then is no matter of the user's."""
+    code, said = interrupted(IMPORTS, after_s)
+    assert code in (1, 130, -signal.SIGINT)
+    assert said.strip().splitlines()[-1].startswith("KeyboardInterrupt")
+    assert len(said.splitlines()) <= 12
+    assert not [name for name in LIBRARIES if name in said]
+
+
+@pytest.mark.parametrize("after_s", [0.01, 0.3])
+def test_an_interrupted_command_is_one_line(after_s: float) -> None:
+    assert interrupted(COMMAND, after_s) == (130, "crossgrid: interrupted\n")
+
+
+@pytest.mark.parametrize(
+    "after_s", [2.0, *(pytest.param(seconds, marks=pytest.mark.slow) for seconds in (0.1, 0.7, 5.0, 9.0))]
+)
+def test_an_interrupted_start_of_a_run_and_its_ray_leaves_nothing(after_s: float) -> None:
+    """Ray is started for the run: its processes are gone too, whoever knew of them when Ctrl-C came."""
+    code, said = interrupted(STARTS, after_s)
+    assert code in (1, 130, -signal.SIGINT)
+    assert said.strip().splitlines()[-1].startswith("KeyboardInterrupt")
+    assert len(said.splitlines()) <= 12
+    assert not [name for name in LIBRARIES if name in said]
+
+
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Ctrl-C raises, also where a shell that started these tests in the background has it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ray_session", "ctrl_c")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of one that was dropped
+def test_an_interrupted_start_of_actors_leaves_them_to_nobody() -> None:
+    """In a Ray of the user's: no actor, nothing reserved, and the same model starts the next time."""
+    model, optimizer = pulsed()
+    before = cg.weights_sha256(model)
+    for after_s in (0.02, 0.3, 1.5):
+        noticed = threading.Event()
+        pressing = threading.Thread(target=press, args=(after_s, noticed))
+        emulation = cg.emulate(model, backend="ray")
+        try:
+            pressing.start()
+            emulation.__enter__()
+            pressing.join()
+        except KeyboardInterrupt:
+            noticed.set()
+            pressing.join()
+        if emulation.executor is not None:
+            emulation.__exit__(None, None, None)
+        assert cg.weights_sha256(model) == before
+    groups = placement_group_table().values()
+    assert not [group for group in groups if group["state"] not in ("REMOVED", "INFEASIBLE")]
+    actors = [each for each in psutil.Process().children(recursive=True) if "ray::TileActor" in each.name()]
+    assert not psutil.wait_procs(actors, 40)[1]
+    assert ray.is_initialized()
+    with cg.emulate(model, backend="ray"):
+        assert torch.isfinite(step(model, optimizer, 0))
+
+
+def test_a_daemon_that_computes_while_the_process_ends_is_no_crash() -> None:
+    """Python before 3.14 unwinds its stack wherever it is: in torch that ends in std::terminate."""
+    done = subprocess.run(
+        [sys.executable, "-c", DAEMON], capture_output=True, text=True, timeout=200, check=False
+    )
+    assert done.stdout.splitlines()[-1] == "left"
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.usefixtures("ray_session")
+@pytest.mark.parametrize("where", [{}, {"stages": 2}], ids=["an actor a tile", "stages"])
+def test_who_computes_while_another_thread_leaves_is_told(where: dict[str, int]) -> None:
+    """Its pass is whole, or ends in one error of the project's; the model computes on in this process."""
+    torch.manual_seed(0)
+    model = cg.convert_to_analog(
+        torch.nn.Sequential(torch.nn.Linear(6, 8), torch.nn.Linear(8, 3)), cg.InferenceRPUConfig()
+    )
+    x, came, ended, said = torch.ones(8, 6), threading.Event(), threading.Event(), list[BaseException]()
+
+    def compute(running: cg.Emulation) -> None:
+        try:
+            while not ended.is_set():
+                if where:
+                    running.infer(x, micro_batch=1)
+                else:
+                    with torch.no_grad():
+                        model(x)
+                came.set()
+        except BaseException as error:
+            said.append(error)
+            came.set()
+
+    before = cg.weights_sha256(model)
+    with cg.emulate(model, backend="ray", **where) as running:
+        thread = threading.Thread(target=compute, args=(running,))
+        thread.start()
+        came.wait()
+    ended.set()
+    thread.join()
+    assert all(isinstance(error, cg.BackendError) for error in said), said
+    if where:
+        assert [str(error) for error in said] == ["the emulation has ended; its tiles answer no more"]
+    assert cg.weights_sha256(model) == before
+    assert model(x).shape == (8, 3)
