@@ -338,7 +338,6 @@ class StageExecutor:
                 self.revival.revive()
         finally:
             self.give_up(promises)  # of an inference nothing stays but the clocks
-            self.busy = False
 
     def begin_round(self) -> None:
         """From now on the stages are in the middle of something."""
@@ -381,12 +380,18 @@ class StageExecutor:
 
     def give_up(self, promises: dict[int, Any]) -> None:
         """Let the stages leave a round that is under way; their clocks are those of before it then."""
-        if promises and self.leaver in (None, threading.get_ident()):  # who leaves has left the round too
-            with self.turn, Uninterrupted():
+        with self.turn, Uninterrupted():
+            if self.leaver not in (None, threading.get_ident()):
+                return  # who leaves has left the round too
+            if promises:
                 promises.clear()
-                self.leave_round()
-                for stage in self.stages:
-                    stage.sure = True
+                self._give_up_round()
+            self.busy = False
+
+    def _give_up_round(self) -> None:
+        self.leave_round()
+        for stage in self.stages:
+            stage.sure = True
 
     def leave_round(self) -> None:
         """Let the stages leave the present round as soon as they can."""
@@ -444,6 +449,8 @@ class StageExecutor:
         """
         self.leaver = threading.get_ident()
         with self.turn:
+            if self.busy:  # with an inference of another thread, or one that nobody reads to its end
+                self._give_up_round()
             for stage in self.stages:
                 try:
                     stage.find_out(self.timeout_s)

@@ -64,7 +64,7 @@ print("left", flush=True)
 """
 
 #: whose frames or threads nobody wants to see
-LIBRARIES = ("numba", "scipy", "torch/", "ray/", "Stack trace", "terminate called")
+LIBRARIES = ("numba/", "scipy/", "torch/", "ray/", "Stack trace", "terminate called")
 
 
 def interrupted(script: str, after_s: float) -> tuple[int, str]:
