@@ -257,7 +257,7 @@ def test_a_killed_sweep_goes_on(tmp_path: Path) -> None:
     """Killed when some rows are there, called again: the file of an undisturbed sweep, byte for byte."""
     settings = yaml.safe_load((EXAMPLES / "10_design_space.yaml").read_text())
     settings["parameters"]["tile"] = settings["parameters"]["tile"][3:]
-    settings |= {"model": f"{EXAMPLES}/digits_cnn.py:net", "data": f"{EXAMPLES}/digits_cnn.py:test_set"}
+    settings |= {"model": f"{__file__}:deeper", "data": f"{__file__}:data"}
     path, rows = tmp_path / "study.yaml", tmp_path / "rows.csv"
     path.write_text(yaml.safe_dump(settings, sort_keys=False))
     command = [sys.executable, "-m", "crossgrid.commands", "sweep", str(path), "--rows", str(rows)]
@@ -306,7 +306,7 @@ def test_a_killed_sampler_goes_on(tmp_path: Path) -> None:
     """SIGKILL in the middle, the same command again: the file of an undisturbed sweep, byte for byte."""
     pytest.importorskip("optuna", reason="an extra: pip install 'crossgrid[samplers]'")
     settings = yaml.safe_load((EXAMPLES / "10_design_space.yaml").read_text())
-    settings |= {"model": f"{EXAMPLES}/digits_cnn.py:net", "data": f"{EXAMPLES}/digits_cnn.py:test_set"}
+    settings |= {"model": f"{__file__}:deeper", "data": f"{__file__}:data"}
     settings |= {"sampler": {"name": "nsga2", "points": 24, "seed": 2}}
     path, rows = tmp_path / "study.yaml", tmp_path / "rows.csv"
     path.write_text(yaml.safe_dump(settings, sort_keys=False))
