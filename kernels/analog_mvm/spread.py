@@ -55,15 +55,11 @@ def draw_spread(
     read_factor = np.zeros((0, 0, 0), np.float32)
     separate = io.mv_type in (AnalogMVType.POS_NEG_SEPARATE, AnalogMVType.POS_NEG_SEPARATE_DIGITAL_SUM)
     if separate and io.w_read_asymmetry_dtod > 0:
-        drawn = np.stack([crosspoint_normals(key, stream, out_size, in_size) for key in keys_T2])
-        read_factor = (1.0 + io.w_read_asymmetry_dtod * drawn).astype(np.float32)
-    return Spread(
-        out_noise.astype(np.float32),
-        curvature.astype(np.float32),
-        slope,
-        offset.astype(np.float32),
-        read_factor,
-    )
+        normals_TOI = np.stack([crosspoint_normals(key, stream, out_size, in_size) for key in keys_T2])
+        read_factor = (1.0 + io.w_read_asymmetry_dtod * normals_TOI).astype(np.float32)
+    # row after row, whatever they were computed of: kernels are compiled once more for another order
+    drawn = [np.ascontiguousarray(each, np.float32) for each in (out_noise, curvature, slope, offset)]
+    return Spread(*drawn, read_factor)
 
 
 def line_normals(

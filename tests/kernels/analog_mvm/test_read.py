@@ -97,6 +97,15 @@ def test_cpu_agrees_with_the_reference(io: IOParameters, direction: str) -> None
 
 @pytest.mark.parametrize("io", CONFIGURATIONS)
 @pytest.mark.parametrize("direction", ["forward", "backward"])
+def test_no_configuration_needs_a_kernel_of_its_own(io: IOParameters, direction: str) -> None:
+    """Numba compiles the read, half a minute of it, for each layout of an array that it is given."""
+    keys, _ = bank()
+    usual, this = Periphery(IOParameters(), keys, OUT, IN), Periphery(io, keys, OUT, IN, direction)
+    assert numba.typeof(this.spread) == numba.typeof(usual.spread)
+
+
+@pytest.mark.parametrize("io", CONFIGURATIONS)
+@pytest.mark.parametrize("direction", ["forward", "backward"])
 def test_bits_do_not_depend_on_batch_stack_or_threads(io: IOParameters, direction: str) -> None:
     keys, w = bank()
     x = vectors(IN if direction == "forward" else OUT)
