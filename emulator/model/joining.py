@@ -117,7 +117,7 @@ def _axis(leaves: Sequence[Any], sizes: Sequence[int], setting: str, states: boo
 class Judged:
     """The loss of a whole batch, and the gradients with which its micro-batches go backward."""
 
-    loss: float
+    loss: Tensor  # 0-d, where it was computed
     gradients: dict[int, Sequence[Tensor]]  # by leaf of an output: one for each micro-batch
 
     def ends(self, number: int, output: Any) -> tuple[list[Tensor], list[Tensor]]:
@@ -137,7 +137,7 @@ def judge(
     loss = criterion(back([cut.get(n, leaf) for n, leaf in enumerate(leaves)]), y)
     loss.backward()  # type: ignore[no-untyped-call]
     reached = {n: joined.parts_of(n, leaf.grad) for n, leaf in cut.items() if leaf.grad is not None}
-    return Judged(loss.item(), reached)
+    return Judged(loss.detach(), reached)
 
 
 def add_gradients(parameters: Sequence[Tensor], gradients: Sequence[Tensor | None]) -> None:

@@ -58,6 +58,7 @@ from .pipeline import (
     refuse_batch_statistics,
 )
 from .progress import progress_bar
+from .replay import CardSteps
 from .report import RunReport
 from .resume import Resume
 from .specs import is_on_cores, leave_cores, spec_of
@@ -98,6 +99,7 @@ class Emulation:
     _owner: int = field(default=0, init=False)  # the process that entered
     _first_batch: FirstBatch | None = field(default=None, init=False)
     _tiles_at_home: dict[str, TileGrid] = field(default_factory=dict, init=False)  # of layers on cores
+    _steps: CardSteps | None = field(default=None, init=False)
     _axis: BatchAxis | None = field(default=None, init=False)  # which one counts inputs
     _last_samples: list[TileSample] = field(default_factory=list, init=False)
 
@@ -305,7 +307,7 @@ class Emulation:
         micro_batches: int = 1,
         schedule: Schedule = "gpipe",
         max_norm: float | None = None,
-    ) -> float:
+    ) -> float | Tensor:
         """One synchronous training step; micro-batches go forward and backward through the tiles overlapped.
 
         The pulsed updates are applied afterwards, in logical order: the step is exact. Masks of
@@ -323,7 +325,10 @@ class Emulation:
             max_norm: the most that the norm of all digital gradients may be, see ``clip_grad_norm_``.
 
         Returns:
-            The loss.
+            The loss. Where tiles are on a card of this process, a 0-d tensor there: nobody has waited for
+            it, and what kernels find wrong is said by the next look at weights, counters or report, or when
+            the run is saved. Steps that are alike are replayed as one CUDA graph there; ``report`` says
+            where they cannot be.
 
         Raises:
             ConfigError: batch normalisation in training mode, or time as the first dimension, with more than
@@ -337,16 +342,36 @@ class Emulation:
             trainer = self.stages.trainer
             loss = trainer.step(x, y, criterion, optimizer, micro_batches, schedule, max_norm)
             self.totals.samples += len(x)
+        elif micro_batches == 1 and max_norm is None and (steps := self._card_steps()) is not None:
+            loss = steps.step(x, y, criterion, optimizer)
         else:
             optimizer.zero_grad()
             with mini_batch(), addressed(self.model, step_key(self.model)):
-                loss = forward_backward(self.model, self._grids(), x, y, criterion, micro_batches, self._axis)
+                loss: float | Tensor = forward_backward(
+                    self.model, self._grids(), x, y, criterion, micro_batches, self._axis
+                )
             if max_norm is not None:
                 self.clip_grad_norm_(max_norm)
             optimizer.step()
+            loss = loss if self._on_this_card() else loss.item()
         self.totals.micro_batches += micro_batches
-        self.record(loss)
+        if isinstance(loss, Tensor):
+            self.totals.loss = loss  # whoever scrapes waits for it
+        else:
+            self.record(loss)
         return loss
+
+    def _on_this_card(self) -> bool:
+        """Whether tiles are on a card of this process, and nobody waits for them."""
+        return isinstance(self.executor, LocalExecutor) and self.executor.on_card
+
+    def _card_steps(self) -> CardSteps | None:
+        """Training steps that a card may repeat alone; None: tiles are elsewhere, or take turns."""
+        if self._steps is None and self._on_this_card() and self._turns is None:
+            assert isinstance(self.executor, LocalExecutor)
+            counted = [(self.totals, "samples")]
+            self._steps = CardSteps(self.model, self._layers, self.executor, counted)
+        return self._steps
 
     def clip_grad_norm_(self, max_norm: float, norm_type: float = 2.0) -> Tensor:
         """Scale all digital gradients, as ``torch.nn.utils.clip_grad_norm_`` does; those of pulses stay.
@@ -372,6 +397,7 @@ class Emulation:
         return RunReport(
             self.plan, specs, self.tile_samples(), self.chip, self.reuse_known, self.update_delay,
             self.programmings if self.reprogram else None, self.totals.traffic,
+            None if self._steps is None else self._steps.told(),
         )  # fmt: skip
 
     def tile_samples(self) -> list[TileSample]:
@@ -472,6 +498,7 @@ class Emulation:
             raise failure
 
     def _stop(self) -> None:
+        self._steps = None
         if self._hook is not None:
             self._hook.remove()
             self._hook = None

@@ -12,6 +12,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from torch import Tensor
 
 from crossgrid.kernels.errors import ConfigError
 
@@ -69,7 +70,7 @@ class RunTotals:
     """The run as a whole. ``loss`` is what the training loop reported last."""
 
     samples: int = 0
-    loss: float | None = None
+    loss: float | Tensor | None = None  # a tensor: on a card, and nobody has waited for it
     utilization: float = 0.0
     tiles: int = 0
     actors: int = 0
@@ -142,7 +143,7 @@ class RunCollector:
                 "crossgrid_progress_ratio", "Done of the present inference", value=self.totals.progress
             )
         if self.totals.loss is not None:
-            yield GaugeMetricFamily("crossgrid_loss", "Loss reported last", value=self.totals.loss)
+            yield GaugeMetricFamily("crossgrid_loss", "Loss reported last", value=float(self.totals.loss))
         if self.totals.counted is not None:
             yield GaugeMetricFamily(
                 "crossgrid_tile_counters_age_seconds",

@@ -115,8 +115,8 @@ def forward_backward(
     criterion: Criterion,
     micro_batches: int,
     axis: BatchAxis | None = None,
-) -> float:
-    """Add the gradients of the loss, micro-batches overlapped; return that loss.
+) -> Tensor:
+    """Add the gradients of the loss, micro-batches overlapped; return that loss, 0-d.
 
     All micro-batches go forward, the criterion sees their joined outputs once, and each goes backward with
     its part of the gradient. So any criterion is that of the whole batch. ``axis`` knows

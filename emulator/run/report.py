@@ -53,6 +53,7 @@ class RunReport:
     update_delay: int = 0  # steps that pulsed updates are late by
     programmings: Mapping[str, int] | None = None  # of each layer; None: as often as the plan's rounds say
     traffic: Traffic | None = None  # of the driver with stages
+    card_steps: str | None = None  # of training steps on a card: whether it repeats them alone
 
     def __str__(self) -> str:
         return self._recorded().export_text()
@@ -163,6 +164,8 @@ class RunReport:
         for layer, counters in totals.items():
             seconds = sum(counters[f"{part}_seconds"] for part in ("forward", "backward", "update"))
             table.add_row(Name(layer), *(f"{counters[name]:,.0f}" for name in COUNTED), f"{seconds:.2f}")
+        if self.card_steps is not None:
+            table.caption = self.card_steps
         if self.traffic is not None:
             table.caption = (
                 f"{self.traffic.sent:,} bytes went from this process to the stages, "

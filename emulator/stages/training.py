@@ -254,7 +254,7 @@ class _Run:
             ahead = step.sizes[len(self.outputs) :]
             unknown = [_like(self.outputs[-1], size, step.sizes[number]) for size in ahead]
             self.judged = judge(model, [*self.outputs, *unknown], step.sizes, criterion, step.y)
-            self.loss = self.judged.loss
+            self.loss = self.judged.loss.item()
         ends, gradients = self.judged.ends(number, self.outputs[number])
         if step.manner.schedule != "gpipe":
             self._require_same(number, gradients)

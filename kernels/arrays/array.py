@@ -117,6 +117,11 @@ class DeviceArray:
         return self._card is not None and self._card.waits and not self._changes_alone
 
     @property
+    def resident(self) -> Any:
+        """What is on a card; None: the devices are on the host."""
+        return self._card
+
+    @property
     def drawn_anew(self) -> bool:
         """Whether no parameter is kept: kernels draw them from their address."""
         return self._card is not None and self._card.draws and not self.given

@@ -56,6 +56,11 @@ class Resident:
         self._place = Place(Clock(), self._pulses_T, self._saturated_TO, backend.place, {})
 
     @property
+    def clock(self) -> Any:
+        """The time of updates that are made later."""
+        return self._place.clock
+
+    @property
     def waits(self) -> bool:
         """Whether updates are made later."""
         return self._updates is not None

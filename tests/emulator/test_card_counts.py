@@ -36,3 +36,7 @@ def test_a_training_step_asks_no_more_of_a_card_than_is_stored() -> None:
 def test_what_a_card_finds_wrong_is_said_late_by_layer_and_step() -> None:
     """No step waits; counters are those of processors, also with retries of bound management."""
     assert said(SCRIPT.with_name("late_checks.py")).splitlines()[-1] == "agrees"
+
+
+def test_a_step_that_a_card_repeats_alone_has_the_bits_of_one_that_the_host_leads() -> None:
+    assert said(SCRIPT.with_name("replay_checks.py")).splitlines()[-1] == "agrees"

@@ -159,6 +159,12 @@ class Periphery:
             counts = counts._replace(at_bound_QBL=mask_NL.reshape(shape))
         return y_NL.reshape(shape), counts
 
+    @property
+    def whole_read(self) -> Any:
+        """The read that is one launch on a card, for which nobody waits; None: it is another kind of read."""
+        late = type(self) is Periphery and self._whole is not None and not self._asked_at_once
+        return self._whole if late else None
+
     def counted(self) -> tuple[Count, Count]:
         """Results beyond the ADC's range and retries that no ``ReadCounts`` told of, of each tile."""
         if self._whole is None or self._asked_at_once:

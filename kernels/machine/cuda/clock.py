@@ -14,13 +14,13 @@ class Clock:
 
     def __init__(self) -> None:
         self.now = torch.zeros(2, dtype=torch.int64, device=card())  # the tick; programs that are done
-        self._tick = 0
+        self.tick = 0  # what it shows once all that was launched is done
 
     def at(self, tick: int, vectors: int) -> torch.Tensor:
         """The clock, which shows ``tick`` and will show ``tick + vectors`` after one launch."""
-        if tick != self._tick:
+        if tick != self.tick:
             self.now[0].fill_(tick)
-        self._tick = tick + vectors
+        self.tick = tick + vectors
         return self.now
 
 

@@ -51,7 +51,7 @@ class Updates:
     """Updates of arrays that share a card: made together, before anybody looks at one of the arrays."""
 
     def __init__(self, findings: Findings) -> None:
-        self.findings, self._pool = findings, Pool()
+        self.findings, self.pool = findings, Pool()
         self._waiting: list[Waiting] = []
 
     def add(self, waiting: Waiting) -> None:
@@ -59,6 +59,10 @@ class Updates:
         if any(each.place is waiting.place for each in self._waiting):
             self.make()  # those of one array are made one after the other
         self._waiting.append(waiting)
+
+    def forget(self) -> None:
+        """Make nothing of what waits."""
+        self._waiting.clear()
 
     def raise_found(self) -> None:
         """Make what waits, wait for the card, and say what its kernels found wrong.
@@ -163,10 +167,10 @@ class Updates:
     def _codes(self, tiles: int, batch: int, rows: int, columns: int, mode: int) -> Codes:
         """Room for the codes of an update."""
         x, d, lengths = (
-            self._pool.empty(shape, torch.int32)
+            self.pool.empty(shape, torch.int32)
             for shape in ((tiles, batch, columns), (tiles, batch, rows), (tiles, batch))
         )
-        return Codes(x, d, self._pool.empty((tiles, batch, rows), torch.int32) if mode == 1 else d, lengths)
+        return Codes(x, d, self.pool.empty((tiles, batch, rows), torch.int32) if mode == 1 else d, lengths)
 
 
 def _kind(each: Waiting) -> Any:
