@@ -98,6 +98,38 @@ def test_shards_of_any_kind_of_number_give_the_outputs_of_the_local_run(
     assert torch.equal(*found)
 
 
+def llama() -> nn.Module:
+    """A small one, as transformers builds it."""
+    transformers = pytest.importorskip("transformers", reason="an extra: pip install 'crossgrid[dev]'")
+    config = transformers.LlamaConfig(
+        vocab_size=17, hidden_size=16, intermediate_size=24, num_attention_heads=4, num_key_value_heads=2,
+        num_hidden_layers=4, use_cache=False,
+    )  # fmt: skip
+    return transformers.LlamaForCausalLM(config)
+
+
+@pytest.mark.usefixtures("ray_session")
+@pytest.mark.parametrize("stages", [pytest.param(2, marks=pytest.mark.slow), 4])
+def test_a_llama_from_shards_has_the_outputs_of_the_local_run(stages: int, tmp_path: Path) -> None:
+    """Built without numbers, programmed, left for an hour, read."""
+    shards(numbers_of(llama), tmp_path)
+    x, found, before = torch.arange(24).view(4, 6) % 17, [], torch.get_num_threads()
+    try:
+        for how in ({"backend": "ray", "stages": stages}, {}):
+            model = deferred(llama)
+            with cg.emulate(model, weights=tmp_path, **how) as running:
+                cg.program_analog_weights(model)
+                cg.drift_analog_weights(model, 3600.0)
+                outputs: Any = running.infer(x, micro_batch=1)
+                if how:
+                    torch.set_num_threads(running.stages.stages[0].threads)
+            found.append(outputs.logits)
+    finally:
+        torch.set_num_threads(before)
+    assert found[0].shape == (4, 6, 17)
+    assert torch.equal(*found)
+
+
 def without_a_tensor(directory: Path) -> None:
     shards({n: t for n, t in numbers_of(chain).items() if n != "2.weight"}, directory)
 
