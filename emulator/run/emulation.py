@@ -337,6 +337,7 @@ class Emulation:
         """
         _require_positive("micro_batches", micro_batches)
         require_schedule(schedule)
+        loss: float | Tensor
         if self.stages is not None:
             refuse_batch_statistics(self.model, len(x.chunk(micro_batches)))
             trainer = self.stages.trainer
@@ -347,13 +348,13 @@ class Emulation:
         else:
             optimizer.zero_grad()
             with mini_batch(), addressed(self.model, step_key(self.model)):
-                loss: float | Tensor = forward_backward(
+                found = forward_backward(
                     self.model, self._grids(), x, y, criterion, micro_batches, self._axis
                 )
             if max_norm is not None:
                 self.clip_grad_norm_(max_norm)
             optimizer.step()
-            loss = loss if self._on_this_card() else loss.item()
+            loss = found if self._on_this_card() else found.item()
         self.totals.micro_batches += micro_batches
         if isinstance(loss, Tensor):
             self.totals.loss = loss  # whoever scrapes waits for it

@@ -90,6 +90,7 @@ class CardSteps:
         """``others`` are attributes of the caller's that a step moves by the same every time."""
         self.model, self.executor, self.capture = model, executor, capture
         self.replays = 0
+        self._updates: Any = executor.worker.updates
         self._grids: list[tuple[str, TileGrid]] = [(name, layer.grid) for name, layer in layers]
         self._foreign = next((n for n, each in layers if not isinstance(each.analog_tile, PulsedTiles)), None)
         self._others = [*others]
@@ -102,18 +103,9 @@ class CardSteps:
         self.obstacle = self._never or self._obstacle_now(x, y, optimizer)
         if self.obstacle is not None:
             return self._work(x, y, criterion, optimizer)
-        kind = self._kind(x, y, criterion, optimizer)
-        known = self._steps.setdefault(kind, 0)
-        if len(self._steps) > MOST_KINDS:
-            del self._steps[next(iter(self._steps))]
-        if isinstance(known, int):
-            if known < WARM_STEPS:
-                self._steps[kind] = known + 1
-                return self._work(x, y, criterion, optimizer)
-            known = self._captured(x, y, criterion, optimizer)
-            if known is None:
-                return self._work(x, y, criterion, optimizer)
-            self._steps[kind] = known
+        known = self._known(x, y, criterion, optimizer)
+        if known is None:
+            return self._work(x, y, criterion, optimizer)
         known.x.copy_(x)
         known.y.copy_(y)
         with self.executor.lock:  # a scrape may look at the counters
@@ -121,6 +113,22 @@ class CardSteps:
             self._counts().move(known.moves)
         self.replays += 1
         return known.loss.clone()
+
+    def _known(
+        self, x: Tensor, y: Tensor, criterion: Criterion, optimizer: torch.optim.Optimizer
+    ) -> Captured | None:
+        """A step of this kind as a graph; None while there were too few of them, or where torch cannot."""
+        kind = self._kind(x, y, criterion, optimizer)
+        known = self._steps.setdefault(kind, 0)
+        if len(self._steps) > MOST_KINDS:
+            del self._steps[next(iter(self._steps))]
+        if isinstance(known, Captured):
+            return known
+        captured = None
+        if known == WARM_STEPS:
+            captured = self._captured(x, y, criterion, optimizer)
+        self._steps[kind] = known + 1 if captured is None else captured
+        return captured
 
     def told(self) -> str:
         """How the steps were made, for a report."""
@@ -145,7 +153,7 @@ class CardSteps:
     ) -> Captured | None:
         """A step as a graph, which was not done yet; None, and the reason, where torch cannot."""
         own_x, own_y = x.clone(), y.clone()
-        counts, updates = self._counts(), self.executor.worker.updates
+        counts, updates = self._counts(), self._updates
         before = counts.read()
         self._release()
         try:
@@ -162,7 +170,7 @@ class CardSteps:
 
     def _release(self) -> None:
         release_memory([*self._banks()])
-        self.executor.worker.updates.pool.release()
+        self._updates.pool.release()
 
     def _counts(self) -> HostCounts:
         ticks = [(g.ticks, name) for _, g in self._grids for name in ("forward", "backward", "update")]

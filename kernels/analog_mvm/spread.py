@@ -58,8 +58,13 @@ def draw_spread(
         normals_TOI = np.stack([crosspoint_normals(key, stream, out_size, in_size) for key in keys_T2])
         read_factor = (1.0 + io.w_read_asymmetry_dtod * normals_TOI).astype(np.float32)
     # row after row, whatever they were computed of: kernels are compiled once more for another order
-    drawn = [np.ascontiguousarray(each, np.float32) for each in (out_noise, curvature, slope, offset)]
-    return Spread(*drawn, read_factor)
+    return Spread(
+        np.ascontiguousarray(out_noise, np.float32),
+        np.ascontiguousarray(curvature, np.float32),
+        slope,
+        np.ascontiguousarray(offset, np.float32),
+        read_factor,
+    )
 
 
 def line_normals(

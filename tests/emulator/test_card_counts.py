@@ -16,10 +16,10 @@ SCRIPT = Path(__file__).with_name("card_counts.py")
 STORED = Path(__file__).parents[1] / "golden" / "card_step.json"
 
 
-def said(script: Path) -> str:
+def said(script: Path, *words: str) -> str:
     """What a script prints under Triton's interpreter."""
     done = subprocess.run(
-        [sys.executable, str(script)], env={**os.environ, "TRITON_INTERPRET": "1"}, check=False,
+        [sys.executable, str(script), *words], env={**os.environ, "TRITON_INTERPRET": "1"}, check=False,
         capture_output=True, text=True, timeout=560,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
@@ -38,5 +38,8 @@ def test_what_a_card_finds_wrong_is_said_late_by_layer_and_step() -> None:
     assert said(SCRIPT.with_name("late_checks.py")).splitlines()[-1] == "agrees"
 
 
-def test_a_step_that_a_card_repeats_alone_has_the_bits_of_one_that_the_host_leads() -> None:
-    assert said(SCRIPT.with_name("replay_checks.py")).splitlines()[-1] == "agrees"
+@pytest.mark.parametrize(
+    "kind", ["retries", *(pytest.param(each, marks=pytest.mark.slow) for each in ("momentum", "soft bounds"))]
+)
+def test_a_step_that_a_card_repeats_alone_has_the_bits_of_one_that_the_host_leads(kind: str) -> None:
+    assert said(SCRIPT.with_name("replay_checks.py"), kind).splitlines()[-1] == "agrees"
