@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from ..config import Config, config, field
 from ..errors import ConfigError
+from ..machine.bind import Formula
+from ..rng.formulas import exponential
 
 Array = NDArray[np.float32]
 Population = dict[str, Array]
@@ -195,6 +197,16 @@ class PulsedDevice(Config):
         raise NotImplementedError
 
 
+def evaluated(formula: Formula, *values: Any) -> Any:
+    """``formula`` of drawn values: by numpy, or by a card where they stand for its own.
+
+    A draw takes exponentials, logarithms and powers from ``rng.formulas``, not from numpy, which has other
+    last bits on other processors.
+    """
+    traced = next((value for value in values if hasattr(value, "evaluated")), None)
+    return formula(*values) if traced is None else traced.evaluated(formula, *values)
+
+
 def with_asymmetry(mean: Array, spread: Array, up_down: float, scale: float) -> tuple[Array, Array]:
     """A device's (up, down) value from its common factor and its up-down spread.
 
@@ -208,7 +220,8 @@ def with_asymmetry(mean: Array, spread: Array, up_down: float, scale: float) -> 
 def bounds_and_steps(device: PulsedDevice, draws: Draws) -> Population:
     """Bounds and step sizes of each device, before any is stuck."""
     spread = np.float32(device.dw_min_dtod) * draws.normal(Spread.STEP)
-    factor = np.exp(spread) if device.dw_min_dtod_log_normal else np.float32(1.0) + spread
+    log_normal = device.dw_min_dtod_log_normal
+    factor = evaluated(exponential, spread) if log_normal else np.float32(1.0) + spread
     asymmetry = np.float32(device.up_down_dtod) * draws.normal(Spread.UP_DOWN)
     up, down = with_asymmetry(factor, asymmetry, device.up_down, device.dw_min)
     one = np.float32(1.0)

@@ -8,11 +8,13 @@ import numpy as np
 
 from ..config import config, field
 from ..rng import numpy_math as m
-from .base import Array, Draws, Population, PulsedDevice, Spread, with_asymmetry
+from ..rng.formulas import exponential, natural_log
+from ..rng.formulas import power as portable_power
+from .base import Array, Draws, Population, PulsedDevice, Spread, evaluated, with_asymmetry
 from .reference import crosses_zero, reference_values, shifted
 
 PARAMETERS = ("min_bound", "max_bound", "dwmin_up", "dwmin_down", "gamma_up", "gamma_down", "inverse_range")
-BISECTIONS = 40
+SMALLEST = 1e-30  # of what is divided by
 
 
 def power_step(w: Any, up: Any, n: Any, xi: Any, p: Any, c: Any) -> Any:
@@ -118,22 +120,41 @@ class PowStepReferenceDevice(PulsedDevice):
 
 
 def symmetry_point(drawn: Population, steps: int) -> Array:
-    """Where an up and a down step are equal: by ``steps`` pairs of steps from 0, or by bisection."""
-    low, high = drawn["min_bound"].copy(), drawn["max_bound"].copy()
-    if steps > 0:
-        v = np.zeros_like(low)
-        for _ in range(steps):
-            v = v + _excess(v, drawn)
-        return v
-    for _ in range(BISECTIONS):
-        middle = np.float32(0.5) * (low + high)
-        rises = _excess(middle, drawn) > 0
-        low, high = np.where(rises, middle, low), np.where(rises, high, middle)
-    return np.float32(0.5) * (low + high)
+    """Where an up and a down step are equal: by ``steps`` pairs of steps from 0, or solved for."""
+    if steps <= 0:
+        names = ("min_bound", "max_bound", "dwmin_up", "dwmin_down", "gamma_up", "gamma_down")
+        solved: Array = evaluated(balance, *(drawn[name] for name in names))
+        return solved
+    v = np.zeros_like(drawn["min_bound"])
+    for _ in range(steps):
+        v = v + _excess(v, drawn)
+    return v
+
+
+def balance(low: Any, high: Any, up: Any, down: Any, gamma_up: Any, gamma_down: Any) -> Any:
+    """The v where up ((high - v) / R)^gamma_up = down ((v - low) / R)^gamma_down, R = high - low.
+
+    With v = low + R / (1 + e^-t) and q = ln(1 + e^-t) the logarithm of both sides is
+    ln(up / down) - gamma_up t + (gamma_down - gamma_up) q = 0, whose left side bends one way and falls by
+    gamma_up to gamma_down for each unit of t: Newton's steps cannot miss. Where only one step points its own
+    way v goes to the bound that it leads to.
+    """
+    ratio = natural_log(m.divide(m.maximum(up, SMALLEST), m.maximum(down, SMALLEST)))
+    t = ratio * 0.0
+    for _ in m.static_range(8):
+        e = exponential(-m.abs(t))
+        q = m.maximum(-t, 0.0) + natural_log(e + 1.0)
+        x = m.divide(m.where(t > 0.0, 1.0, e), e + 1.0)
+        excess = ratio - gamma_up * t + (gamma_down - gamma_up) * q
+        slope = gamma_down + (gamma_up - gamma_down) * x
+        t = t + m.divide(excess, m.maximum(slope, SMALLEST))
+        t = m.minimum(m.maximum(t, -40.0), 40.0)  # there v is a bound
+    e = exponential(-m.abs(t))
+    return low + m.divide(m.where(t > 0.0, 1.0, e), e + 1.0) * (high - low)
 
 
 def _excess(v: Array, drawn: Population) -> Array:
     """Up step minus down step at v, without noise."""
     scale, low, high = drawn["inverse_range"], drawn["min_bound"], drawn["max_bound"]
-    up: Array = drawn["dwmin_up"] * m.power((high - v) * scale, drawn["gamma_up"])
-    return up - drawn["dwmin_down"] * m.power((v - low) * scale, drawn["gamma_down"])
+    up: Array = drawn["dwmin_up"] * evaluated(portable_power, (high - v) * scale, drawn["gamma_up"])
+    return up - drawn["dwmin_down"] * evaluated(portable_power, (v - low) * scale, drawn["gamma_down"])

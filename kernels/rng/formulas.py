@@ -1,8 +1,9 @@
 """From random words to numbers: written once for numpy, numba and Triton (see ``machine/bind.py``).
 
-Only additions, multiplications, comparisons and square roots of float32 are used, so that the three
-backends give the same values; approximations are the single-precision minimax polynomials of the
-Cephes library (S. L. Moshier, netlib.org/cephes, ``logf`` and ``sinf``/``cosf``), good to about 1e-7.
+Only sums, products, quotients, square roots, comparisons and bits of float32 are used, so that the three
+backends give the same values, on all processors: numpy's own exponentials and powers differ between them.
+Approximations are the single-precision minimax polynomials of the Cephes library (S. L. Moshier,
+netlib.org/cephes, ``logf``, ``expf`` and ``sinf``/``cosf``), good to about 1e-7.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ def unit_interval(word: Any) -> Any:
 
 
 def natural_log(u: Any) -> Any:
-    """ln(u) for normal float32 u > 0."""
+    """ln(u) for normal float32 u > 0, to two roundings (of 2^-24)."""
     bits = m.float_bits(u)
     exponent = m.i32(m.i32(bits - m.i32(0x3F3504F3)) >> m.i32(23))
     f = m.bits_float(m.i32(bits - (exponent << m.i32(23)))) - 1.0
@@ -65,7 +66,7 @@ def normal_pair(word: Any) -> Any:
 
 
 def exponential(x: Any) -> Any:
-    """e^x (Cephes ``expf``), flushed to e^-87 and e^88 outside of that range."""
+    """e^x (Cephes ``expf``) to two roundings, flushed to e^-87 and e^88 outside of that range."""
     x = m.minimum(m.maximum(x, -87.0), 88.0)
     n = (x * 1.44269504088896341 + 12582912.0) - 12582912.0  # rounds: 1.5 * 2^23 has no room for fractions
     x = x - n * 0.693359375 + n * 2.12194440e-4
@@ -76,3 +77,23 @@ def exponential(x: Any) -> Any:
     p = p * x + 5.0000001201e-1
     y = p * x * x + x + 1.0
     return y * m.bits_float((m.i32(n) + m.i32(127)) << m.i32(23))
+
+
+def exponential_less_one(x: Any) -> Any:
+    """e^x - 1 for -87 <= x <= 88 to seven roundings, small ones too: (u - 1) x / ln u with u = e^x (Kahan).
+
+    (u - 1) / ln u changes by no more than u, relatively: the error of u stays as small as it is.
+    """
+    u = exponential(x)
+    none = u == 1.0
+    return m.where(none, x, (u - 1.0) * m.divide(x, natural_log(m.where(none, 2.0, u))))
+
+
+def power(base: Any, exponent: Any) -> Any:
+    """base^exponent for a normal base > 0, within e^-87 and e^88; 0 for base <= 0.
+
+    To 2 + 3 |ln base^exponent| roundings.
+    """
+    positive = base > 0.0
+    value = exponential(exponent * natural_log(m.where(positive, base, 1.0)))
+    return m.where(positive, value, 0.0)

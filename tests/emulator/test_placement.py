@@ -141,7 +141,8 @@ def test_a_card_too_small_for_its_contexts_and_tiles_says_what_would_fit() -> No
         plan_actors([tiles], 1, card, True)
     assert [plan.cards for plan in plan_actors([tiles], "auto", card, True)] == [1.0, 1.0]
     assert len(plan_actors([tiles], 1, [Node("node0", 8, 2.0, LARGE)], True)) == 8  # nobody knows how large
-    kept = layer_on("a", [0] * 8, cg.ConstantStepDevice(dw_min_dtod_log_normal=True))
+    long = cg.PowStepReferenceDevice(subtract_symmetry_point=True, n_estimation_steps=1000)
+    kept = layer_on("a", [0] * 8, long)  # its draw takes too long for a card to repeat it
     for layer, each in ((tiles, DRAWN_CROSSPOINT_BYTES), (kept, CARD_CROSSPOINT_BYTES)):
         needed = CONTEXT_BYTES + 8 * 64 * each
         assert len(plan_actors([layer], "auto", [Node("node0", 8, 1.0, LARGE, needed)], True)) == 1

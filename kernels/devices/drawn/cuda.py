@@ -11,25 +11,26 @@ import triton
 import triton.language as tl
 
 from ...machine.programs import programs
-from ...rng.cuda import normal_pair, philox4x32, unit_interval
+from ...rng.cuda import jitted, normal_pair, philox4x32, unit_interval
 from ..base import PulsedDevice, parameters_type
-from .traced import formula_text
+from .traced import Traced, formula_text
 
 
 def formula_of(device: PulsedDevice) -> Any:
     """What draws ``device`` inside a kernel, see ``formula_text``; None where only numpy can."""
-    text = formula_text(device)
-    return None if text is None else _formula(text)
+    traced = formula_text(device)
+    return None if traced is None else _formula(traced)
 
 
 @functools.cache
-def _formula(text: str) -> Any:
-    """The Triton function of ``text``; Triton reads it where Python keeps the lines of files."""
+def _formula(traced: Traced) -> Any:
+    """The Triton function of a text; Triton reads it where Python keeps the lines of files."""
+    text = traced.text
     file = f"<drawn {len(linecache.cache)}>"
     linecache.cache[file] = len(text), None, text.splitlines(keepends=True), file
     scope: dict[str, Any] = {
         "tl": tl, "normal_pair": normal_pair, "philox4x32": philox4x32, "unit_interval": unit_interval,
-        "__name__": __name__,
+        "__name__": __name__, **{name: jitted(formula) for name, formula in traced.formulas},
     }  # fmt: skip
     exec(compile(text, file, "exec"), scope)
     return triton.jit(scope["drawn"])

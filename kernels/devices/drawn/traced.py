@@ -2,16 +2,19 @@
 
 A population is drawn by numpy, from addressed numbers. A card that has the address needs no copy of it:
 ``draw`` is run once with symbols in place of the arrays, and what it did to them is written down. Only
-operations that round alike everywhere are taken; a device that needs others keeps its population.
+operations that round alike everywhere are taken, and formulas of such (``evaluated``), which are called by
+name. A device that needs others keeps its population, and so does one whose draw is long: a step would take
+longer to draw than to read.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
+from ...machine.bind import Formula
 from ...rng import Stream, counter_high
 from ..base import PulsedDevice
 
@@ -27,10 +30,18 @@ _FORMS: dict[Any, str] = {
 }  # fmt: skip
 _WHERE = "tl.where({}, {}, {})"
 _LAST_COLUMN = (Ellipsis, -1)
+LONGEST = 200  # lines that a kernel draws anew
+
+
+class Traced(NamedTuple):
+    """A function's text, and the formulas that it calls, by the names it calls them by."""
+
+    text: str
+    formulas: tuple[tuple[str, Formula], ...]
 
 
 class NotTraceable(TypeError):
-    """The device's draw does something that a card would not do alike."""
+    """The device's draw does something that a card would not do alike, or not soon."""
 
 
 class Symbol(NDArrayOperatorsMixin):
@@ -59,6 +70,10 @@ class Symbol(NDArrayOperatorsMixin):
             raise NotTraceable(f"writing to {place} of drawn values")
         self.name = self._text.add("tl.where(column == columns - 1, {}, {})", value, self).name
 
+    def evaluated(self, formula: Formula, *values: Any) -> Symbol:
+        """See ``evaluated`` of devices."""
+        return self._text.call(formula, *values)
+
     def __bool__(self) -> bool:
         raise NotTraceable("a decision by drawn values")
 
@@ -75,11 +90,18 @@ class Text:
 
     def __init__(self) -> None:
         self.lines: list[str] = []
+        self.formulas: dict[Formula, str] = {}  # names of those that are called
         self._named: dict[str, str] = {}  # variables by what they are: nothing is computed twice
 
     def add(self, form: str, *inputs: Any) -> Symbol:
         """The variable of an operation."""
         return self._variable(form.format(*map(self._term, inputs)))
+
+    def call(self, formula: Formula, *inputs: Any) -> Symbol:
+        """The variable of a formula, which takes values of all crosspoints alone."""
+        name = self.formulas.setdefault(formula, f"{formula.__name__}_{len(self.formulas)}")
+        filled = (each if isinstance(each, Symbol) else self.filled(each) for each in inputs)
+        return self._variable(f"{name}({', '.join(each.name for each in filled)})")
 
     def filled(self, value: Any) -> Symbol:
         """``value`` at every crosspoint."""
@@ -106,6 +128,8 @@ class Text:
 
     def _variable(self, expression: str) -> Symbol:
         if expression not in self._named:
+            if len(self.lines) == LONGEST:
+                raise NotTraceable("too long a draw")
             self._named[expression] = f"v{len(self._named)}"
             self.lines.append(f"{self._named[expression]} = {expression}")
         return Symbol(self, self._named[expression])
@@ -120,7 +144,7 @@ class Text:
         return f"({float(np.float32(value))!r})"
 
 
-def formula_text(device: PulsedDevice) -> str | None:
+def formula_text(device: PulsedDevice) -> Traced | None:
     """A function of (k0, k1, row, column, columns, KIND) that draws the devices; None if none can.
 
     The key and ``row`` are uint32, ``column`` int32 [n]; it gives a ``KIND`` of the parameters, float32 [n].
@@ -133,4 +157,5 @@ def formula_text(device: PulsedDevice) -> str | None:
     except (TypeError, AttributeError):  # of whatever else a draw may do to an array
         return None
     body = "\n    ".join([*text.lines, f"return KIND({', '.join(names)})"])
-    return f"def drawn(k0, k1, row, column, columns, KIND: tl.constexpr):\n    {body}\n"
+    function = f"def drawn(k0, k1, row, column, columns, KIND: tl.constexpr):\n    {body}\n"
+    return Traced(function, tuple((name, formula) for formula, name in text.formulas.items()))

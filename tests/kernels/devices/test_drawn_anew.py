@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from crossgrid.kernels.config import config
-from crossgrid.kernels.devices import ConstantStepDevice
-from crossgrid.kernels.devices.base import PulsedDevice
+from crossgrid.kernels.devices import ConstantStepDevice, PowStepReferenceDevice
+from crossgrid.kernels.devices.base import PulsedDevice, evaluated
 from crossgrid.kernels.devices.drawn.traced import formula_text
 
 
@@ -39,7 +39,7 @@ def _decides(up: Any) -> Any:
 
 
 REFUSED = {
-    "exponential": np.exp,
+    "exponential of numpy": np.exp,
     "power": lambda up: up**2,
     "decision": lambda up: up if up > 0 else -up,
     "part": _decides,
@@ -63,7 +63,37 @@ def test_a_draw_that_does_more_is_left_to_numpy(name: str) -> None:
 
 
 def test_the_text_draws_each_word_once() -> None:
-    text = formula_text(ConstantStepDevice())
-    assert text is not None
-    assert text.count("philox4x32(") == 1
-    assert text.count("normal_pair(") == 2
+    traced = formula_text(ConstantStepDevice())
+    assert traced is not None
+    assert traced.text.count("philox4x32(") == 1
+    assert traced.text.count("normal_pair(") == 2
+    assert traced.formulas == ()
+
+
+def twice(x: Any, y: Any) -> Any:
+    return x + y
+
+
+def test_the_text_calls_a_formula_once_for_the_same_values_and_with_values_of_all_devices_alone() -> None:
+    @config
+    class Own(ConstantStepDevice):
+        def draw(self, draws: Any) -> Any:
+            drawn = PulsedDevice.draw(self, draws)
+            up, down = (evaluated(twice, drawn["dwmin_up"], 2.0) for _ in range(2))
+            return {**drawn, "dwmin_up": up, "dwmin_down": down}
+
+    traced = formula_text(Own())
+    assert traced is not None
+    assert traced.formulas == (("twice_0", twice),)
+    assert traced.text.count("twice_0(") == 1
+    assert "tl.full(column.shape, (2.0), tl.float32)" in traced.text
+    assert evaluated(twice, np.float32(0.5), np.float32(2.0)) == np.float32(2.5)
+
+
+def test_a_long_draw_is_left_to_numpy() -> None:
+    """Each pair of steps towards a symmetry point is ten lines."""
+    few, many = (
+        PowStepReferenceDevice(subtract_symmetry_point=True, n_estimation_steps=steps) for steps in (3, 3000)
+    )
+    assert formula_text(few) is not None
+    assert formula_text(many) is None

@@ -6,6 +6,7 @@ import dataclasses
 import math
 import re
 
+import numba
 import numpy as np
 import pytest
 
@@ -14,10 +15,12 @@ from crossgrid.kernels.arrays.array import DeviceArray
 from crossgrid.kernels.arrays.build import build_cell
 from crossgrid.kernels.backends import CPU, NAIVE
 from crossgrid.kernels.devices import ConstantStepDevice, DriftParameter
-from crossgrid.kernels.devices.pow_step import PARAMETERS, symmetry_point
+from crossgrid.kernels.devices.neurosim import curvature
+from crossgrid.kernels.devices.pow_step import PARAMETERS, balance, symmetry_point
 from crossgrid.kernels.errors import ConfigError
 from crossgrid.kernels.pulsed_update.parameters import UpdateParameters
 from crossgrid.kernels.rng import tile_key
+from crossgrid.kernels.rng.cpu import compiled
 
 KEYS = np.stack([tile_key(9, 0), tile_key(9, 1)])
 OUT, IN = 90, 110
@@ -117,6 +120,80 @@ def test_power_step_symmetry_points_balance_both_steps():
     solved, stepped = symmetry_point(drawn, 0), symmetry_point(drawn, 3000)
     assert np.abs(solved - stepped).max() < 1e-4
     assert _array(device).hidden_parameters()["reset_bias"].std() > 0  # the symmetry point enters it
+
+
+def _balances(rng, size):
+    """Devices far apart, float32, and t of their balance v = low + (high - low) / (1 + e^-t), float64."""
+    low, high = -rng.uniform(0.1, 2.0, size), rng.uniform(0.1, 2.0, size)
+    up, down = np.exp(rng.normal(-7.0, 1.5, (2, size)))
+    drawn = [
+        each.astype(np.float32) for each in (low, high, up, down, *np.exp(rng.normal(0, 1.2, (2, size))))
+    ]
+    up, down, gamma_up, gamma_down = (each.astype(np.float64) for each in drawn[2:])
+    from_t, to_t = np.full(size, -40.0), np.full(size, 40.0)
+    for _ in range(60):
+        t = 0.5 * (from_t + to_t)
+        q = np.logaddexp(0.0, -t)
+        rises = np.log(up / down) - gamma_up * (t + q) + gamma_down * q > 0.0
+        from_t, to_t = np.where(rises, t, from_t), np.where(rises, to_t, t)
+    return drawn, 0.5 * (from_t + to_t)
+
+
+def test_power_step_symmetry_points_are_solved_for_to_float32():
+    """Against bisection in float64, within what float32's roundings make of the equation.
+
+    In roundings of 2^-24: 1 + 2 L of L = ln(up / down), 3 of each of the other two terms; divided by the
+    slope that is an error of t, times x (1 - x) one of x = 1 / (1 + e^-t), which has 3 of its own; then 1 of
+    the product with high - low, and 1 of the sum.
+    """
+    drawn, t = _balances(np.random.default_rng(0), 20_000)
+    low, high, up, down, gamma_up, gamma_down = (each.astype(np.float64) for each in drawn)
+    x, q = 1.0 / (1.0 + np.exp(-t)), np.logaddexp(0.0, -t)
+    terms = 1.0 + 2.0 * np.abs(np.log(up / down))
+    terms += 3.0 * (gamma_up * np.abs(t) + np.abs(gamma_down - gamma_up) * q)
+    slope = gamma_down + (gamma_up - gamma_down) * x
+    roundings = (high - low) * (x * (1.0 - x) * terms / slope + 4.0 * x) + np.maximum(-low, high)
+    solved = balance(*drawn)
+    assert solved.dtype == np.float32
+    assert (np.abs(solved - (low + x * (high - low))) <= roundings * 2.0**-24).all()
+
+
+def test_neurosim_curvatures_solve_their_equation_to_float32():
+    """d(a) = 0.099 NL by bisection in float64.
+
+    In roundings of 2^-24: 5 of the fit and 8 of its evaluation; and 2 of d, which count 10.4 times at NL = 9.
+    """
+    label = np.linspace(0.01, 9.0, 5_001).astype(np.float32)
+    low, high = np.full(label.shape, 0.02), np.full(label.shape, 200.0)
+    for _ in range(60):
+        a = np.sqrt(low * high)
+        span = -np.expm1(-1.0 / a)
+        furthest = -a * np.log(a * span)  # the pulse where the response is furthest from a line
+        too_flat = -np.expm1(-furthest / a) / span - furthest < 0.099 * label.astype(np.float64)
+        low, high = np.where(too_flat, low, a), np.where(too_flat, a, high)
+    found = curvature(label)
+    assert found.dtype == np.float32
+    assert np.abs(found / np.sqrt(low * high) - 1.0).max() <= (5 + 8 + 2 * 10.4) * 2.0**-24
+    assert np.array_equal(curvature(-label), -found)
+
+
+def test_formulas_of_draws_have_the_same_bits_compiled():
+    drawn, _ = _balances(np.random.default_rng(1), 2_000)
+    label = np.linspace(-9.5, 9.5, 2_000).astype(np.float32)
+    found = np.empty((2, 2_000), np.float32)
+    _evaluate(tuple(drawn), label, found)
+    assert np.array_equal(found, [balance(*drawn), curvature(label)])
+
+
+_balance, _curvature = compiled(balance), compiled(curvature)
+
+
+@numba.njit
+def _evaluate(drawn, label, found):
+    low, high, up, down, gamma_up, gamma_down = drawn
+    for n in range(len(label)):
+        found[0, n] = _balance(low[n], high[n], up[n], down[n], gamma_up[n], gamma_down[n])
+        found[1, n] = _curvature(label[n])
 
 
 def test_decay_diffusion_and_reset_follow_their_formulas():
