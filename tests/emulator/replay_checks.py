@@ -2,9 +2,9 @@
 
 TRITON_INTERPRET=1 python replay_checks.py retries momentum
 
-The words are kinds of a run, see ``made``. A tape takes the place of a CUDA graph: all operators and launches of
-a step, in order, with the tensors and the numbers that they were given then. Played again it does what a graph
-does, and nothing of Python's.
+The words are kinds of a run, see ``made``. A tape takes the place of a CUDA graph: all operators and
+launches of a step, in order, with the tensors and the numbers that they were given then. Played again it does
+what a graph does, and nothing of Python's.
 """
 
 from __future__ import annotations
