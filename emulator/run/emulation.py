@@ -41,6 +41,7 @@ from ..nn.hooks.batch_axis import BatchAxis
 from ..nn.hooks.listening import Listener
 from ..nn.hooks.turns import TileTurns
 from ..nn.matrix import AnalogMatrix
+from ..replay.steps import CardSteps
 from ..shapes.analog import FirstBatch
 from ..stages.cut import Cut
 from ..stages.orders import Schedule, require_schedule
@@ -58,7 +59,6 @@ from .pipeline import (
     refuse_batch_statistics,
 )
 from .progress import progress_bar
-from .replay import CardSteps
 from .report import RunReport
 from .resume import Resume
 from .specs import is_on_cores, leave_cores, spec_of

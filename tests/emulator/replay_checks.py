@@ -21,7 +21,7 @@ from torch.utils._pytree import tree_leaves
 from triton.runtime.interpreter import GridExecutor
 
 import crossgrid as cg
-from crossgrid.emulator.run.replay import WARM_STEPS, CardSteps, Graph
+from crossgrid.emulator.replay.steps import WARM_STEPS, CardSteps, Graph
 
 LAUNCH = GridExecutor.__call__
 

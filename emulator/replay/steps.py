@@ -24,7 +24,7 @@ from ..hosts.grid import TileGrid
 from ..model.joining import Criterion
 from ..nn.dropout import addressed, dropouts, step_key
 from ..tiles.bank import TileBank
-from ..tiles.repeated import HostCounts, Moves, obstacle, place_of, places, release_memory
+from .counts import HostCounts, Moves, obstacle, place_of, places, release_memory
 
 #: steps of a kind that are computed as usual first: they compile kernels and take what memory lasts
 WARM_STEPS = 2

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from crossgrid.kernels.arrays.single import SingleDeviceCell
 
-from .bank import TileBank, TileStats
+from ..tiles.bank import TileBank, TileStats
 
 
 class Moves(NamedTuple):
