@@ -85,14 +85,18 @@ def interrupted(script: str, after_s: float) -> tuple[int, str]:
     return process.returncode, said
 
 
-@pytest.mark.parametrize("after_s", [0.01, 0.4])
-def test_an_interrupted_import_says_so_in_lines_of_its_own(after_s: float) -> None:
-    """Where Python is in torch or numba then is no matter of the user's."""
-    code, said = interrupted(IMPORTS, after_s)
+def require_few_lines(code: int, said: str) -> None:
+    """A script that Ctrl-C ended says so, and where of its own it was."""
     assert code in (1, 130, -signal.SIGINT)
     assert said.strip().splitlines()[-1].startswith("KeyboardInterrupt")
     assert len(said.splitlines()) <= 12
     assert not [name for name in LIBRARIES if name in said]
+
+
+@pytest.mark.parametrize("after_s", [0.01, 0.4])
+def test_an_interrupted_import_says_so_in_lines_of_its_own(after_s: float) -> None:
+    """Where Python is in torch or numba then is no matter of the user's."""
+    require_few_lines(*interrupted(IMPORTS, after_s))
 
 
 @pytest.mark.parametrize("after_s", [0.01, 0.3])
@@ -105,11 +109,7 @@ def test_an_interrupted_command_is_one_line(after_s: float) -> None:
 )
 def test_an_interrupted_start_of_a_run_and_its_ray_leaves_nothing(after_s: float) -> None:
     """Ray is started for the run: its processes are gone too, whoever knew of them when Ctrl-C came."""
-    code, said = interrupted(STARTS, after_s)
-    assert code in (1, 130, -signal.SIGINT)
-    assert said.strip().splitlines()[-1].startswith("KeyboardInterrupt")
-    assert len(said.splitlines()) <= 12
-    assert not [name for name in LIBRARIES if name in said]
+    require_few_lines(*interrupted(STARTS, after_s))
 
 
 @pytest.fixture
