@@ -160,11 +160,11 @@ def check_obstacles() -> None:
     ]
     for config, net, words in cases:
         model = cg.convert_to_analog(nn.Sequential(nn.Flatten(), net), config)
-        optimizer = cg.AnalogSGD(model.parameters(), lr=0.1)
+        criterion, optimizer = nn.CrossEntropyLoss(), cg.AnalogSGD(model.parameters(), lr=0.1)
         with cg.emulate(model, device="cuda") as running:
             running._steps = CardSteps(model, running._layers, running.executor, [], no_capture)
             for _ in range(WARM_STEPS + 1):
-                assert torch.isfinite(running.train_step(x, y, nn.CrossEntropyLoss(), optimizer))
+                assert torch.isfinite(running.train_step(x, y, criterion, optimizer))
             assert words in " ".join(str(running.report()).split()), words
 
 
