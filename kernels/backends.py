@@ -11,14 +11,15 @@ analog_mvm     reads: ``prepare``, ``ready``, ``scales``, ``threads``, ``attempt
 pulsed_update  updates: ``run`` by pulses, ``update_exactly`` without
 crosspoints    random numbers of a bank's crosspoints: ``words``, ``normals``
 rows           random numbers of some rows of a tile: ``normals``, ``uniforms``
+cells          what cells of several devices do with numbers: ``Numbers``
 transfers      ``fill_buffer``, ``subtract_reference``, ``running_rates``, ``chop``
 modifiers      weights of hardware-aware training: ``empty_like``, ``largest_magnitude``, ``modify``
 patches        of images: ``unfold``, ``fold``
 =============  ===========================================================================================
 
 A family is loaded when it is first asked for: a tile on a processor loads neither torch nor Triton.
-``on_card`` tells whether weights and results are tensors on a card, ``notes_looks`` whether an update can
-note the lines that are looked at between its vectors.
+``on_card`` tells whether weights and results are tensors on a card, ``late`` whether nobody waits for it, and
+``notes_looks`` whether an update can note the lines that are looked at between its vectors.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class Naive:
     """numpy."""
 
     name: BackendName = "naive"
-    on_card = notes_looks = False
+    on_card = notes_looks = late = False
 
     def __repr__(self) -> str:
         return self.name
@@ -70,6 +71,12 @@ class Naive:
         return naive
 
     @cached_property
+    def cells(self) -> ModuleType:
+        from .cells.numbers import host
+
+        return host
+
+    @cached_property
     def transfers(self) -> ModuleType:
         from .cells.transfer.sequential import naive
 
@@ -92,7 +99,7 @@ class Cpu:
     """numba."""
 
     name: BackendName = "cpu"
-    on_card, notes_looks = False, True
+    on_card, notes_looks, late = False, True, False
 
     def __repr__(self) -> str:
         return self.name
@@ -123,6 +130,12 @@ class Cpu:
         from .inference.draws import cpu
 
         return cpu
+
+    @cached_property
+    def cells(self) -> ModuleType:
+        from .cells.numbers import host
+
+        return host
 
     @cached_property
     def transfers(self) -> ModuleType:
@@ -156,6 +169,7 @@ class Cuda(Cpu):
         """The backend of a layer whose kernels note what is wrong and whose updates are made with others."""
         own = Cuda()
         own.updates, own.findings, own.place = updates, updates.findings, updates.findings.place(layer)
+        own.late = True
         return own
 
     def new_updates(self) -> Any:
@@ -183,6 +197,18 @@ class Cuda(Cpu):
         from .pulsed_update.cuda import update
 
         return update
+
+    @cached_property
+    def cells(self) -> ModuleType:
+        from .cells.numbers import cuda
+
+        return cuda
+
+    @cached_property
+    def transfers(self) -> ModuleType:
+        from .cells.transfer.sequential import cuda
+
+        return cuda
 
     @cached_property
     def modifiers(self) -> ModuleType:

@@ -63,9 +63,10 @@ class HostCounts:
 
 def obstacle(bank: TileBank) -> str | None:
     """Why the host must take part in a bank's steps; None: it need not."""
-    if not bank.updates_late:
+    changing = {"diffusion_rates", "decay_scales"}
+    if not bank.takes_masks or not _resident(bank).changing.isdisjoint(changing):
         return (
-            "its updates are partly the host's: those of cells of several devices, of devices that decay or "
+            "the host follows its updates: those of cells of several devices, of devices that decay or "
             "diffuse, and of exact weights"
         )
     if bank.forward_read.whole_read is None or bank.backward_read.whole_read is None:

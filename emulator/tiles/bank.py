@@ -159,19 +159,14 @@ class TileBank:
     ) -> None:
         """Pulse the devices for every vector pair, one after another: w <- w - lr d x^T on average.
 
-        ``none_TBO`` (where ``updates_late``): 1 where a tile's gradient is none.
-
-        Raises:
-            InputError: what kernels found wrong before, where the host computes the update.
+        ``none_TBO`` (where ``takes_masks``): 1 where a tile's gradient is none.
         """
         start = time.perf_counter()
-        if isinstance(self.backend, Cuda) and self.backend.updates is not None and not self.updates_late:
-            self.backend.updates.raise_found()
         order = x_XBI, x_of_tile, d_XBO, d_of_tile, learning_rate, tick
         if none_TBO is None:
             counts = self.cell.update(*order)
         else:
-            assert isinstance(self.cell, SingleDeviceCell)  # see ``updates_late``
+            assert isinstance(self.cell, SingleDeviceCell)  # see ``takes_masks``
             counts = self.cell.update(*order, none_TBO)
         self.updates.add(start, x_XBI.shape[1])
         self.stats.pulses += counts.pulses
@@ -179,7 +174,7 @@ class TileBank:
     def set_weights(self, w_TOI: Sequence[Floats]) -> None:
         """Write every tile's weights; every device clips to its own bounds."""
         if isinstance(self.cell, ExactCell):  # tile by tile: a stack would be one more copy of the layer
-            for held_OI, w_OI in zip(self.cell.host_TOI, w_TOI, strict=True):
+            for held_OI, w_OI in zip(self.cell.to_write(), w_TOI, strict=True):
                 held_OI[...] = w_OI
         else:
             self.cell.set_weights(np.stack(w_TOI))
@@ -197,7 +192,7 @@ class TileBank:
         self.memory.release()
         for k, targets_OI in enumerate(targets_TOI):
             one = slice(k, k + 1)
-            held_TOI = self.cell.host_TOI[one]
+            held_TOI = self.cell.to_write()[one]
             held_TOI[0] = targets_OI  # and then in place: a tile stays in the cache
             state = ProgrammedState.of(
                 held_TOI, self.rpu_config.noise_model, self.keys_T2[one], programmed, self.backend
@@ -213,9 +208,10 @@ class TileBank:
         return isinstance(self.backend, Cuda) and self.backend.updates is not None
 
     @property
-    def updates_late(self) -> bool:
-        """Whether nobody waits for an update; it can be told then which gradients are none."""
-        return isinstance(self.cell, SingleDeviceCell) and self.cell.late
+    def takes_masks(self) -> bool:
+        """Whether an update can be told which gradients are none."""
+        single = isinstance(self.cell, SingleDeviceCell) and not self.cell.parameters.exact
+        return single and self.reports_late
 
     def collect(self) -> None:
         """Bring what a card has counted into the statistics: a wait."""

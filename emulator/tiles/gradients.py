@@ -22,7 +22,11 @@ def seen_by_tiles(d_XBO: Floats, d_of_tile: Index, mask_TBO: Mask | None) -> Gra
     """The gradients that tiles see: none of a result at the ADC's bound, which does not follow its signal."""
     if mask_TBO is None:
         return Gradients(d_XBO, d_of_tile)
-    d_TBO = as_kind_of(d_XBO, mask_TBO)[d_of_tile]
+    d_XBO = as_kind_of(d_XBO, mask_TBO)
+    if isinstance(d_XBO, np.ndarray):
+        d_TBO = d_XBO[d_of_tile]
+    else:  # no index has to come from the host
+        d_TBO = library(d_XBO).stack([d_XBO[k] for k in d_of_tile.tolist()])
     return Gradients(library(d_TBO).where(mask_TBO > 0, 0.0, d_TBO), np.arange(len(d_of_tile)))
 
 

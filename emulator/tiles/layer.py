@@ -248,7 +248,7 @@ class HostedLayer:
         for k, group in enumerate(self.groups):
             x = [kept.x_XBI[k] for kept, _ in applied]
             d_XBO, d_of_tile, none_TBO = joined([kept.gradients[number][k] for kept, number in applied])
-            if not group.bank.updates_late:
+            if not group.bank.takes_masks:
                 d_XBO, d_of_tile, none_TBO = seen_by_tiles(d_XBO, d_of_tile, none_TBO)
             x_XBI = x[0] if len(x) == 1 else library(x[0]).concatenate(x, axis=1)
             group.bank.update(

@@ -107,14 +107,14 @@ class DeviceArray:
 
     @property
     def _changes_alone(self) -> bool:
-        """Whether weights diffuse or decay after every mini-batch: on the host, which must know them."""
+        """Whether weights diffuse or decay after every mini-batch."""
         names = self._population[1].keys() if self._card is None else self._card.changing
         return not names.isdisjoint({"diffusion_rates", "decay_scales"})
 
     @property
     def late(self) -> bool:
         """Whether pulses come when somebody looks at the weights, on a card, and nobody waits for them."""
-        return self._card is not None and self._card.waits and not self._changes_alone
+        return self._card is not None and self._card.waits
 
     @property
     def resident(self) -> Any:
@@ -191,7 +191,7 @@ class DeviceArray:
     def pulse(
         self, vectors: Vectors, parameters: UpdateParameters, learning_rate: float, tick: int, *,
         granularity: float | None = None, train_keys_T2: Keys | None = None, extra: int = 0,
-        side: Side = Side.BOTH, active_TB: NDArray[np.uint8] | None = None, looks: Looks | None = None,
+        side: Side = Side.BOTH, active_TB: Any = None, looks: Looks | None = None,
         mask_TBO: Any = None,
     ) -> NDArray[np.int64]:  # fmt: skip
         """Update with every vector in order; returns the number of pulses of each tile.
@@ -233,9 +233,14 @@ class DeviceArray:
     def _update_exactly(
         self, vectors: Vectors, parameters: UpdateParameters, learning_rate: float, tick: int
     ) -> None:
+        bounded = parameters.pulse_type is PulseType.NONE_WITH_DEVICE
+        if self._card is not None and self.late:
+            rate, last = float(np.float32(learning_rate)), tick + vectors.batch - 1
+            self._card.update_exactly(vectors, rate, bounded, last, _EXACT)
+            return
         x_XBI, d_DBO = vectors.on_host()
         check_finite(x_XBI, d_DBO)
-        bounds = self.p_TOIP if parameters.pulse_type is PulseType.NONE_WITH_DEVICE else None
+        bounds = self.p_TOIP if bounded else None
         with self.on_host():
             self.backend.pulsed_update.update_exactly(
                 self.kept_TOI, bounds, x_XBI, vectors.x_of_T, d_DBO, vectors.d_of_T,
@@ -246,6 +251,9 @@ class DeviceArray:
     def end_of_batch(self, tick: int) -> None:
         """What happens once a mini-batch whose last vector had ``tick``: diffusion, then decay."""
         if not self._changes_alone:
+            return
+        if self._card is not None:
+            self._card.settle(tick, _BATCH)
             return
         changing = self.dynamics
         with self.on_host():
@@ -286,9 +294,16 @@ class DeviceArray:
 
     def reset(
         self, tick: int, columns: slice = slice(None), probability: float = 1.0, extra: int = 0,
-        mask_TOI: NDArray[np.bool_] | None = None,
+        mask_TOI: Any = None,
     ) -> None:  # fmt: skip
-        """Reset devices of ``columns`` (of these the ones in ``mask_TOI``), each with ``probability``."""
+        """Reset devices of ``columns`` (of these the ones in ``mask_TOI``), each with ``probability``.
+
+        A mask that is a tensor on a card stands alone, and nobody waits for the reset; it is none where it
+        has no device.
+        """
+        if self._card is not None and mask_TOI is not None and not isinstance(mask_TOI, np.ndarray):
+            self._card.reset(tick, mask_TOI, extra, _RESET)
+            return
         draws = self.draws(Stream.RESET, tick=tick, extra=extra)
         level = self.dynamics.get("reset_bias", np.float32(self.device.reset))
         after_TOI = level + np.float32(self.device.reset_std) * draws.normal(0)
@@ -378,6 +393,10 @@ class DeviceArray:
             own[name][...] = values
         self.given = True
         self._take(p_TOIP, changing)
+
+    def collected(self) -> dict[str, Any]:
+        """Nothing but devices."""
+        return {}
 
     def populations(self) -> dict[str, Population]:
         """Itself, by the name that a given population has in the state."""

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backends import CPU, CUDA, Backend, Cuda
+from ..backends import CPU, Backend
 from ..devices.base import PulsedDevice
 from ..devices.exact import FloatingPointDevice
 from ..errors import ConfigError
@@ -57,6 +57,4 @@ def build_cell(
     if out_size < 1 or in_size < 1:
         raise ConfigError(f"a tile of {out_size} outputs and {in_size} inputs must have at least one of each")
     keys_T2 = np.ascontiguousarray(keys_T2, np.uint32).reshape(-1, 2)
-    if isinstance(backend, Cuda) and not isinstance(device, PulsedDevice):
-        backend = CUDA  # the host computes with what it knows of several devices: their updates do not wait
     return cell_of(device, update, keys_T2, out_size, in_size, backend)

@@ -94,6 +94,9 @@ class Cell(Protocol):
     def hidden_parameters(self) -> dict[str, Array]:
         """The drawn population, by aihwkit's names, [tiles, out, in] each."""
 
+    def collected(self) -> dict[str, Any]:
+        """Of ``hidden_parameters`` what is no device's, in place: arrays, or tensors on a card."""
+
     def populations(self) -> dict[str, Population]:
         """The populations of devices, by the name that a given one has in the state."""
 
@@ -102,6 +105,26 @@ class Cell(Protocol):
 
     def drift(self, delta_t: float, tick: int) -> None:
         """Let ``delta_t`` pass, in units of the drift's time."""
+
+
+def fetched(values: Any) -> NDArray[Any]:
+    """An array as it is; a copy of a tensor on a card, which is a wait."""
+    if isinstance(values, np.ndarray):
+        return values
+    import torch
+
+    array: NDArray[Any] = values.to(torch.device("cpu"), copy=True).numpy()
+    return array
+
+
+def write(target: Any, values: Any) -> None:
+    """Write an array to another, or to a tensor on a card."""
+    if isinstance(target, np.ndarray):
+        target[...] = values
+    else:
+        import torch
+
+        target.copy_(torch.from_numpy(np.array(values)))
 
 
 def names_in(state: Mapping[str, Any], part: Any, name_of: Callable[[str], str]) -> list[str]:
@@ -130,9 +153,9 @@ def give_hidden(cell: Cell, parameters: Mapping[str, Array]) -> None:
     with ExitStack() as written:
         for population in cell.populations().values():
             written.enter_context(population.on_host())
-        own = cell.hidden_parameters()
+        own = {**cell.hidden_parameters(), **cell.collected()}
         for name, values in left.items():  # what else changes in a cell
-            own[name][...] = values
+            write(own[name], values)
     cell.load_state(cell.state())  # so that it adds up anew what it shows
 
 

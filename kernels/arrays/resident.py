@@ -1,11 +1,13 @@
 """A device array's state on a CUDA card; the host keeps none of it.
 
-Pulses run on the card. The rest (writing, reset, decay, diffusion, drift) is rare and is done on the host, by
-the same code as everywhere, on copies that go back at once.
+Pulses run on the card, and so does what a step of training may do besides: decay, diffusion, the resets of
+transfers and refreshes. The rest (writing, other resets, drift) is rare and is done on the host, by the same
+code as everywhere, on copies that go back at once.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Set
 from typing import Any
 
@@ -15,7 +17,26 @@ from numpy.typing import NDArray
 from ..backends import Cuda
 from ..card import card
 from ..devices.base import Array, PulsedDevice
-from ..pulsed_update.arguments import DrawnAnew, Update
+from ..pulsed_update.arguments import DrawnAnew, Update, Vectors
+
+
+class Paced:
+    """A card's clock of what comes again after equal times, mostly: then nobody has to set it."""
+
+    def __init__(self) -> None:
+        self._last = 0
+
+    @functools.cached_property
+    def clock(self) -> Any:
+        """Where kernels read the tick; most devices do without."""
+        from ..machine.cuda.clock import Clock
+
+        return Clock()
+
+    def since_last(self, tick: int) -> int:
+        """Ticks from the last time, which the next one is expected after."""
+        since, self._last = tick - self._last, tick
+        return since
 
 
 class Resident:
@@ -36,6 +57,7 @@ class Resident:
 
         from ..devices.drawn.cuda import formula_of
         from ..machine.cuda.clock import Clock
+        from ..machine.cuda.kept import Kept
         from ..pulsed_update.cuda.update import Place
 
         shape, where = (len(keys_T2), *size_OI), card()
@@ -54,6 +76,10 @@ class Resident:
         self._saturated_TO = torch.zeros(shape[:2], dtype=torch.int32, device=where)
         self.saturation_known = False  # since the weights were last written by other than pulses
         self._place = Place(Clock(), self._pulses_T, self._saturated_TO, backend.place, {})
+        self._places = {0: self._place}  # by which of several updates within one tick
+        self._settling, self._resetting, self._learning = Paced(), Paced(), Paced()
+        self._findings = backend.findings
+        self._kept = Kept()
 
     @property
     def clock(self) -> Any:
@@ -67,9 +93,82 @@ class Resident:
 
     def pulse_later(self, order: Update, mask_TBO: Any) -> None:
         """Make an update before anybody looks at the weights."""
+        from ..machine.cuda.clock import Clock
         from ..pulsed_update.cuda.update import Waiting, placed
 
-        self._updates.add(Waiting(self.device, placed(order), self._place, mask_TBO))
+        extra = order.pulsing.extra
+        if extra not in self._places:  # refreshes have a time of their own
+            self._places[extra] = self._place._replace(clock=Clock())
+        self._updates.add(Waiting(self.device, placed(order), self._places[extra], mask_TBO))
+        self.saturation_known = True
+
+    def settle(self, tick: int, extra: int) -> None:
+        """Let devices diffuse and decay, after their updates so far; ``extra``: of their write noise."""
+        names = self._dynamics.keys()
+        how = {"diffuses": "diffusion_rates" in names, "decays": "decay_scales" in names}
+        self._change(self._settling, tick, extra, **how)
+
+    def reset(self, tick: int, mask_TOI: Any, of_reset: int, extra: int) -> None:
+        """Reset the devices of the mask, a tensor, after their updates so far; nothing where it has none."""
+        import torch
+
+        mask = mask_TOI.to(torch.uint8).contiguous(), mask_TOI.any().to(torch.int32)
+        self._change(self._resetting, tick, extra, mask=mask, of_reset=of_reset)
+
+    def update_exactly(self, vectors: Vectors, rate: float, bounded: bool, tick: int, extra: int) -> None:
+        """Outer products without pulses, behind the updates so far, where findings are noted."""
+        from ..machine.cuda.findings import Wrong, note_unless_finite
+        from ..pulsed_update.cuda.exact import Outer
+        from ..pulsed_update.cuda.update import on_card
+
+        x_XBI, d_DBO = (on_card(each, self.kept_TOI.device) for each in (vectors.x_XBI, vectors.d_DBO))
+        for values, wrong in ((x_XBI, Wrong.X), (d_DBO, Wrong.D)):
+            note_unless_finite(self._findings.word, values, self._place.finding + wrong)
+        x_of_T, d_of_T = self._kept.of(vectors.x_of_T), self._kept.of(vectors.d_of_T)
+        outer = Outer(x_XBI, x_of_T, d_DBO, d_of_T, rate, vectors.batch, *self.kept_TOI.shape[1:])
+        self._change(self._learning, tick, extra, outer=outer, bounded=bounded)
+
+    def _change(
+        self, time: Paced, tick: int, extra: int, *, diffuses: bool = False, decays: bool = False,
+        mask: Any = None, of_reset: int = 0, outer: Any = None, bounded: bool = False,
+    ) -> None:  # fmt: skip
+        """Launch a change of all devices behind the updates that wait, or now."""
+        from .cuda import Changed, Changing, Sizes, change
+
+        tiles, rows, columns = self.kept_TOI.shape
+        drawn, none, device = isinstance(self.population, DrawnAnew), self.kept_TOI, self.device
+        level_TOI = self._dynamics.get("reset_bias")
+        mask_TOI, some = (none, none) if mask is None else mask
+        own = Changing(
+            self.kept_TOI, self.seen_TOI, self.population.keys_T2 if drawn else self.population, self.keys_T2,
+            self._saturated_TO, self._dynamics.get("diffusion_rates", none),
+            self._dynamics.get("decay_scales", none), none if level_TOI is None else level_TOI, mask_TOI,
+            some, time.clock.now,
+        )  # fmt: skip
+        advance = time.since_last(tick)
+        sizes = Sizes(
+            rows,
+            columns,
+            tiles * rows,
+            advance,
+            of_reset,
+            float(np.float32(device.reset)),
+            float(np.float32(device.reset_std)),
+            float(np.float32(device.write_noise)),
+        )
+        how = Changed(
+            diffuses, decays, mask is not None, level_TOI is not None, outer is not None, bounded,
+            extra if device.write_noise > 0 else -1, drawn,
+        )  # fmt: skip
+
+        def launch(findings: Any) -> None:
+            time.clock.at(tick, advance)
+            change(device, self.population, own, sizes, outer, findings, how)
+
+        if self._updates is None:
+            launch(self._pulses_T.new_zeros(2))  # nothing is noted, whoever calls is told at once
+        else:
+            self._updates.then(self._place, launch)
         self.saturation_known = True
 
     def saturated(self) -> NDArray[np.int64] | None:

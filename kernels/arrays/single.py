@@ -26,11 +26,6 @@ class SingleDeviceCell:
         self.granularity = self.array.granularity
 
     @property
-    def late(self) -> bool:
-        """Whether nobody waits for an update, see ``DeviceArray.late``."""
-        return self.array.late and not self.parameters.exact
-
-    @property
     def weights(self) -> Any:
         """W_TOI float32, what the analog product sees."""
         return self.array.weights
@@ -64,6 +59,10 @@ class SingleDeviceCell:
     def hidden_parameters(self) -> dict[str, Array]:
         """The drawn population by name."""
         return self.array.hidden_parameters()
+
+    def collected(self) -> dict[str, Any]:
+        """Nothing but devices."""
+        return {}
 
     def populations(self) -> dict[str, Population]:
         """The devices, by the name that a given population has in the state."""

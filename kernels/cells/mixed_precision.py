@@ -21,19 +21,20 @@ from ..arrays.cell import (
     UpdateCounts,
     check_finite,
     checked_vectors,
+    fetched,
     member_keys,
     names_in,
+    write,
 )
-from ..backends import Backend
+from ..backends import Backend, Cuda
 from ..config import Config, config, field
 from ..devices import ConstantStepDevice, PulsedDevice
 from ..errors import ConfigError
 from ..pulsed_update.arguments import Vectors
 from ..pulsed_update.parameters import UpdateParameters
 from ..rng import Stream, new_key
-from .draws import line_uniforms
 from .one_sided import OneSidedUnitCell
-from .unit_cell import check_rate, counter, load_counter, part
+from .unit_cell import check_rate, counter, load_counter, numbers_of, part, placed
 from .vector_cell import VectorUnitCell
 
 
@@ -99,23 +100,36 @@ class MixedPrecisionCell:
         else:
             self.target = build_cell(device, self.parameters, keys, out_size, in_size, backend)
         self.granularity = cell.granularity or self.target.granularity
-        self.chi_TOI: Array = np.zeros((len(keys_T2), out_size, in_size), np.float32)
+        self._numbers = numbers = numbers_of(backend)
+        self._tiles_T = np.arange(len(keys_T2))
+        self.chi_TOI: Any = numbers.zeros((len(keys_T2), out_size, in_size))
         self._updates = 0  # vectors so far
         self._rows_written = 0
-        self._next_row_T = np.zeros(len(keys_T2), np.int64)
+        self._next_row_T: Any = numbers.zeros((len(keys_T2),), np.int64)
+        self._rows = out_size if cell.n_rows_per_transfer < 0 else min(cell.n_rows_per_transfer, out_size)
+        self._choices = None
+        if cell.random_row and self._rows < out_size:
+            self._choices = numbers.Choices(keys_T2, Stream.UNIT_CELL, out_size, self._rows, at_random=True)
+        self._draws_x, self._draws_d = (
+            numbers.LineDraws(keys_T2, stream) for stream in (Stream.ROUND_X, Stream.ROUND_D)
+        )
 
     @property
     def weights(self) -> Any:
-        """W_TOI float32, what the analog product sees."""
-        return self.target.seen_TOI if isinstance(self.target, DeviceArray) else self.target.weights
+        """W_TOI float32, what the analog product sees; a tensor where the backend is on a card."""
+        return self.target.weights
 
     def update(
         self, x_XBI: Any, x_of_T: Any, d_DBO: Any, d_of_T: Any, learning_rate: float, tick: int
     ) -> UpdateCounts:
         """Add the outer products to chi, write what is due, then diffusion and decay."""
-        vectors = checked_vectors(x_XBI, x_of_T, d_DBO, d_of_T, self.chi_TOI.shape)
+        vectors = checked_vectors(x_XBI, x_of_T, d_DBO, d_of_T, tuple(self.chi_TOI.shape))
+        vectors = placed(vectors, self._numbers)
         check_rate(learning_rate)
-        check_finite(*vectors.on_host())
+        if isinstance(self.backend, Cuda) and self.backend.late:
+            self._numbers.check(vectors.x_XBI, vectors.d_DBO, self.backend.place)
+        else:
+            check_finite(*vectors.on_host())
         pulses_T = np.zeros(len(self.chi_TOI), np.int64)
         period = self.cell.transfer_every * vectors.batch
         start = 0
@@ -132,50 +146,40 @@ class MixedPrecisionCell:
 
     def _collect(self, vectors: Vectors, learning_rate: float, tick: int) -> None:
         """chi <- chi + rate d x for every vector."""
-        own, tiles = self.cell, np.arange(len(self.chi_TOI))
+        own = self.cell
         x_XBI, x_of_T, d_DBO, d_of_T = vectors.x_XBI, vectors.x_of_T, vectors.d_DBO, vectors.d_of_T
-        ticks_B = tick + np.arange(vectors.batch)
         if own.n_x_bins > 0:
-            x_XBI = self._quantised(x_XBI[x_of_T], own.n_x_bins, own.stoc_round_x, Stream.ROUND_X, ticks_B)
-            x_of_T = tiles
+            x_TBI, draws = self._numbers.of_tiles(x_XBI, x_of_T), self._draws_x
+            x_XBI = self._quantised(x_TBI, own.n_x_bins, draws if own.stoc_round_x else None, tick)
+            x_of_T = self._tiles_T
         if own.n_d_bins > 0:
-            d_DBO = self._quantised(d_DBO[d_of_T], own.n_d_bins, own.stoc_round_d, Stream.ROUND_D, ticks_B)
-            d_of_T = tiles
-        rate = np.float32(-learning_rate)
-        self.backend.pulsed_update.update_exactly(self.chi_TOI, None, x_XBI, x_of_T, d_DBO, d_of_T, rate)
+            d_TBO, draws = self._numbers.of_tiles(d_DBO, d_of_T), self._draws_d
+            d_DBO = self._quantised(d_TBO, own.n_d_bins, draws if own.stoc_round_d else None, tick)
+            d_of_T = self._tiles_T
+        collect = self.backend.pulsed_update.update_exactly
+        if self._numbers.on_card:
+            collect = self._numbers.update_exactly
+        collect(self.chi_TOI, None, x_XBI, x_of_T, d_DBO, d_of_T, np.float32(-learning_rate))
 
-    def _quantised(
-        self, values_TBL: Array, bins: int, stochastic: bool, stream: Stream, ticks_B: NDArray[np.int64]
-    ) -> Array:
-        """Values rounded to steps of max|value| / floor(bins / 2) of their vector."""
-        half = np.float32(bins // 2)
-        step_TB1 = np.abs(values_TBL).max(axis=2, keepdims=True) / half
-        step_TB1[step_TB1 == 0.0] = 1.0
-        level_TBL = values_TBL / step_TB1
-        if stochastic:
-            lines = values_TBL.shape[2]
-            uniform = line_uniforms(self.keys_T2, stream, ticks_B, lines=lines)
-            level_TBL += uniform.reshape(values_TBL.shape) - np.float32(0.5)
-        return np.clip(np.rint(level_TBL), -half, half) * step_TB1
+    def _quantised(self, values_TBL: Any, bins: int, draws: Any, tick: int) -> Any:
+        """Values rounded to steps of max|value| / floor(bins / 2) of their vector, at random with draws."""
+        _, batch, lines = values_TBL.shape
+        uniform = None if draws is None else draws.uniforms(tick, batch, lines=lines)
+        uniform_TBL = None if uniform is None else uniform.reshape(values_TBL.shape)
+        return self._numbers.quantised(values_TBL, np.float32(bins // 2), uniform_TBL)
 
     def _transfer(self) -> NDArray[np.int64]:
         """Write the whole steps of the rows whose turn it is; chi keeps the rest."""
-        tiles, size, _ = self.chi_TOI.shape
-        rows = size if self.cell.n_rows_per_transfer < 0 else min(self.cell.n_rows_per_transfer, size)
-        first_T = self._next_row_T
-        if self.cell.random_row and rows < size:
-            uniform_T = line_uniforms(self.keys_T2, Stream.UNIT_CELL, np.array([self._rows_written]))[:, 0]
-            first_T = np.minimum((uniform_T * np.float32(size)).astype(np.int64), size - 1)
-        row_TR = (first_T[:, None] + np.arange(rows)) % size
-        tile_T1 = np.arange(tiles)[:, None]
-        step = np.float32(self.granularity)
-        chi_TRI = self.chi_TOI[tile_T1, row_TR]
-        steps_TRI = np.trunc(chi_TRI / step)
-        self.chi_TOI[tile_T1, row_TR] = chi_TRI - steps_TRI * step
-        one_hot_TRO = np.zeros((tiles, rows, size), np.float32)
-        one_hot_TRO[tile_T1, np.arange(rows), row_TR] = 1.0
-        self._next_row_T = (first_T + rows) % size
-        vectors = Vectors(steps_TRI, np.arange(tiles), one_hot_TRO, np.arange(tiles))
+        _, size, _ = self.chi_TOI.shape
+        rows, step = self._rows, np.float32(self.granularity)
+        if self._choices is not None:
+            row_TR = self._choices.take(self._rows_written, 1)
+        else:
+            row_TR = self._numbers.rows(self._next_row_T, rows, size)
+        steps_TRI = self._numbers.take_steps(self.chi_TOI, row_TR, step)
+        self._next_row_T = (row_TR[:, 0] + rows) % size
+        one_hot_TRO = self._numbers.one_hot(row_TR, size)
+        vectors = Vectors(steps_TRI, self._tiles_T, one_hot_TRO, self._tiles_T)
         rate = float(step) * self.cell.transfer_lr
         pulses_T = self.target.pulse(vectors, self.parameters, rate, self._rows_written)
         self._rows_written += rows
@@ -184,7 +188,7 @@ class MixedPrecisionCell:
     def set_weights(self, w_TOI: Array) -> None:
         """Write weights; what chi had collected for the old ones is dropped."""
         self.target.set_weights(np.asarray(w_TOI, np.float32))
-        self.chi_TOI.fill(0.0)
+        self.chi_TOI[...] = 0.0
 
     def saturated(self) -> NDArray[np.int64]:
         """Devices at a bound, of each tile."""
@@ -195,18 +199,18 @@ class MixedPrecisionCell:
         tiles = len(self.chi_TOI)
         return {
             **{f"device_{name}": values for name, values in self.target.state().items()},
-            "chi": self.chi_TOI, "updates": counter(tiles, self._updates), "next_row": self._next_row_T,
-            "rows_written": counter(tiles, self._rows_written),
+            "chi": fetched(self.chi_TOI), "updates": counter(tiles, self._updates),
+            "next_row": fetched(self._next_row_T), "rows_written": counter(tiles, self._rows_written),
         }  # fmt: skip
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Restore what ``state`` gave."""
         names = names_in(state, self.target, "device_{}".format)
         self.target.load_state({name: state[f"device_{name}"] for name in names})
-        self.chi_TOI[...] = state["chi"]
+        write(self.chi_TOI, state["chi"])
         self._updates = load_counter("updates", state["updates"])
         self._rows_written = load_counter("rows_written", state["rows_written"])
-        self._next_row_T = np.array(state["next_row"], np.int64)
+        write(self._next_row_T, state["next_row"])
 
     def populations(self) -> dict[str, Population]:
         """Those of what is written to, by the name that a given one has in the state."""
@@ -214,7 +218,11 @@ class MixedPrecisionCell:
 
     def hidden_parameters(self) -> dict[str, Array]:
         """The drawn population and chi."""
-        return {**self.target.hidden_parameters(), "hidden_weights_chi": self.chi_TOI}
+        return {**self.target.hidden_parameters(), "hidden_weights_chi": fetched(self.chi_TOI)}
+
+    def collected(self) -> dict[str, Any]:
+        """What is no device's, in place."""
+        return {**self.target.collected(), "hidden_weights_chi": self.chi_TOI}
 
     def reset(self, tick: int, columns: slice = slice(None), probability: float = 1.0) -> None:
         """Reset devices of ``columns``, each with ``probability``."""

@@ -17,7 +17,17 @@ from ..errors import ConfigError
 from ..pulsed_update.arguments import Side, Vectors
 from ..pulsed_update.parameters import UpdateParameters
 from .reading import ArrayReader
-from .unit_cell import Members, UnitCell, build_members, counter, load_counter, part
+from .unit_cell import (
+    Members,
+    UnitCell,
+    build_members,
+    contiguous,
+    counter,
+    load_counter,
+    numbers_of,
+    part,
+    placed,
+)
 
 _REFRESH = 1  # `extra` of the draws of a refresh
 _READERS = 64  # member numbers of the readers' keys start here
@@ -81,7 +91,7 @@ class OneSidedCell(Members):
         self, cell: OneSidedUnitCell, parameters: UpdateParameters, keys_T2: Keys, out_size: int,
         in_size: int, backend: Backend,
     ) -> None:  # fmt: skip
-        self.cell, self.parameters, self.keys_T2 = cell, parameters, keys_T2
+        self.cell, self.parameters, self.keys_T2, self.backend = cell, parameters, keys_T2, backend
         devices = [cell.unit_cell_devices[0]] * 2
         self.plus, self.minus = build_members(cell, devices, parameters, keys_T2, out_size, in_size, backend)
         self.members = (self.plus, self.minus)
@@ -94,21 +104,18 @@ class OneSidedCell(Members):
                 ArrayReader(cell.refresh_forward, keys_T2, _READERS + k, out_size, in_size, backend)
                 for k in range(2)
             ]
-        self._weights: Array = self.plus.kept_TOI - self.minus.kept_TOI
+        self._numbers = numbers_of(backend)
+        self._show_first()
 
-    @property
-    def weights(self) -> Any:
-        """W_TOI float32, what the analog product sees."""
-        return self._weights
-
-    def _subtract(self) -> None:
-        np.subtract(self.plus.kept_TOI, self.minus.kept_TOI, out=self._weights)
+    def _show(self, w_TOI: Any) -> None:
+        self._numbers.subtract(self.plus.weights, self.minus.weights, w_TOI)  # there is no write noise
 
     def update(
         self, x_XBI: Any, x_of_T: Any, d_DBO: Any, d_of_T: Any, learning_rate: float, tick: int
     ) -> UpdateCounts:
         """Pulse the vectors in order, refresh where it is due, then diffusion and decay."""
         vectors = checked_vectors(x_XBI, x_of_T, d_DBO, d_of_T, self.shape)
+        vectors = placed(vectors, self._numbers)
         pulses_T = self.pulse(vectors, self.parameters, learning_rate, tick)
         self.end_of_batch(tick + max(vectors.batch - 1, 0))
         return UpdateCounts(pulses_T)
@@ -134,7 +141,7 @@ class OneSidedCell(Members):
             if period > 0 and self._updates % period == 0:
                 pulses_T += self._refresh()
             start = stop
-        self._subtract()
+        self._changed()
         return pulses_T
 
     def _refresh(self) -> NDArray[np.int64]:
@@ -143,42 +150,42 @@ class OneSidedCell(Members):
         tick = self._refreshes * self.shape[2]  # the write of a refresh has one vector for each column
         self._refreshes += 1
         plus_TOI, minus_TOI = (
-            reader.read(member.seen_TOI, tick)
+            reader.read(member.weights, tick)
             for reader, member in zip(self._readers, self.members, strict=True)
         )
-        scale = np.float32(1.0 / self.plus.device.w_max)
-        larger, smaller = np.maximum(plus_TOI, minus_TOI), np.minimum(plus_TOI, minus_TOI)
-        due_TOI = (larger * scale > np.float32(own.refresh_upper_thres)) & (
-            smaller * scale > np.float32(own.refresh_lower_thres)
+        scale, upper, lower = (
+            float(np.float32(each))
+            for each in (1.0 / self.plus.device.w_max, own.refresh_upper_thres, own.refresh_lower_thres)
         )
-        if not due_TOI.any():
+        larger, smaller = self._numbers.sorted(plus_TOI, minus_TOI)
+        due_TOI = (larger * scale > upper) & (smaller * scale > lower)
+        if not (self._numbers.on_card or due_TOI.any()):  # a card is not asked: what is none stays as it is
             return np.zeros(self.shape[0], np.int64)
         for member in self.members:
             member.reset(tick, extra=_REFRESH, mask_TOI=due_TOI)
-        difference_TOI = np.where(due_TOI, plus_TOI - minus_TOI, np.float32(0.0))
-        pulses_T = self._write_up(self.plus, np.maximum(difference_TOI, 0.0), tick)
-        return pulses_T + self._write_up(self.minus, np.maximum(-difference_TOI, 0.0), tick)
+        difference_TOI = self._numbers.only(due_TOI, plus_TOI - minus_TOI)
+        pulses_T = self._write_up(self.plus, difference_TOI.clip(0.0), tick)
+        return pulses_T + self._write_up(self.minus, (-difference_TOI).clip(0.0), tick)
 
-    def _write_up(self, member: Any, wanted_TOI: Array, tick: int) -> NDArray[np.int64]:
+    def _write_up(self, member: Any, wanted_TOI: Any, tick: int) -> NDArray[np.int64]:
         """Step ``member`` up by about ``wanted_TOI``, one column after another."""
-        tiles, _, columns = self.shape
-        one_hot_XII = np.eye(columns, dtype=np.float32)[None]
-        d_TIO = np.ascontiguousarray(-wanted_TOI.transpose(0, 2, 1))
-        vectors = Vectors(one_hot_XII, np.zeros(tiles, np.int64), d_TIO, np.arange(tiles))
+        tiles = self.shape[0]
+        d_TIO = contiguous(-wanted_TOI.swapaxes(1, 2))
+        vectors = Vectors(self._readers[0].one_hot_XII, np.zeros(tiles, np.int64), d_TIO, np.arange(tiles))
         return member.pulse(vectors, self.cell.refresh_update, 1.0, tick, extra=_REFRESH)
 
     def end_of_batch(self, tick: int) -> None:
         """Diffusion and decay of both members."""
         for member in self.members:
             member.end_of_batch(tick)
-        self._subtract()
+        self._changed()
 
     def set_weights(self, w_TOI: Array) -> None:
         """Write |w| into one side, 0 into the other."""
         w_TOI = np.asarray(w_TOI, np.float32)
         self.plus.set_weights(np.maximum(w_TOI, 0.0))
         self.minus.set_weights(np.maximum(-w_TOI, 0.0))
-        self._subtract()
+        self._changed()
 
     def state(self) -> dict[str, Any]:
         """Everything that changes."""
@@ -198,19 +205,19 @@ class OneSidedCell(Members):
         self._refreshes = load_counter("refreshes", state["refreshes"])
         for k, reader in enumerate(self._readers):
             reader.load_state({name: state[f"{name}_read_{k}"] for name in reader.state()})
-        self._subtract()
+        self._changed()
 
     def reset(self, tick: int, columns: slice = slice(None), probability: float = 1.0) -> None:
         """Reset devices of ``columns``, each with ``probability``."""
         for member in self.members:
             member.reset(tick, columns, probability)
-        self._subtract()
+        self._changed()
 
     def drift(self, delta_t: float, tick: int) -> None:
         """Let ``delta_t`` pass."""
         for member in self.members:
             member.drift(delta_t, tick)
-        self._subtract()
+        self._changed()
 
 
 @cell_of.register(OneSidedUnitCell)

@@ -6,13 +6,12 @@ import copy
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..analog_mvm.parameters import BoundManagementType, IOParameters, NoiseManagementType
 from ..analog_mvm.reads.make import periphery
-from ..analog_mvm.reads.periphery import on_host
-from ..arrays.cell import Array, Keys, member_keys
+from ..arrays.cell import Keys, member_keys
 from ..backends import Backend
+from .unit_cell import contiguous, numbers_of
 
 LINES_AT_ONCE = 64  # reads that share one call
 
@@ -25,13 +24,14 @@ class ArrayReader:
     ) -> None:
         keys_T2 = member_keys(keys_T2, number)
         self._periphery = periphery(io, keys_T2, out_size, in_size, direction="forward", backend=backend)
-        self._one_hot_XII = np.eye(in_size, dtype=np.float32)[None]
+        self._numbers = numbers_of(backend)
+        self.one_hot_XII = self._numbers.placed(np.eye(in_size, dtype=np.float32)[None])
         self._first_T = np.zeros(len(keys_T2), np.int64)
 
-    def read(self, w_TOI: Array, tick: int) -> Array:
-        """The weights as read; column p has tick + p."""
-        y_TIO, _ = self._periphery.read(w_TOI, self._one_hot_XII, self._first_T, tick)
-        return np.ascontiguousarray(on_host(y_TIO).transpose(0, 2, 1))
+    def read(self, w_TOI: Any, tick: int) -> Any:
+        """The weights as read, where they are; column p has tick + p."""
+        y_TIO, _ = self._periphery.read(w_TOI, self.one_hot_XII, self._first_T, tick)
+        return contiguous(self._numbers.placed(y_TIO).swapaxes(1, 2))
 
     def state(self) -> dict[str, Any]:
         """Everything that changes."""
@@ -58,7 +58,8 @@ class LineReader:
         self.io.noise_management = NoiseManagementType.NONE
         self.io.bound_management = BoundManagementType.NONE
         self.whole = not io.perfect and (io.inp_noise > 0.0 or io.ir_drop != 0.0)
-        self.columns = columns
+        self._numbers = numbers_of(backend)
+        self._one_hot_XII = self._numbers.placed(np.eye(LINES_AT_ONCE, dtype=np.float32)[None])
         self._lines, self._outputs = (in_size, out_size) if columns else (out_size, in_size)
         keys_T2 = member_keys(keys_T2, number)
         self._tiles_T = np.arange(len(keys_T2))
@@ -70,27 +71,25 @@ class LineReader:
         if not self.io.perfect:
             self._periphery = periphery(self.io, keys_T2, *size, direction=direction, backend=backend)
 
-    def read(self, lines_TNM: Array, first: int) -> Array:
+    def read(self, lines_TNM: Any, first: int) -> Any:
         """What is read of single lines; read number n has tick first + n."""
         if self._periphery is None:
-            return lines_TNM * np.float32(self.io.out_scale)
+            return lines_TNM * float(np.float32(self.io.out_scale))
         tiles, reads, outputs = lines_TNM.shape
-        read_TNM = np.empty_like(lines_TNM)
-        one_hot_XII = np.eye(LINES_AT_ONCE, dtype=np.float32)[None]
+        read_TNM = self._numbers.empty(lines_TNM.shape)
         same_T = np.zeros(tiles, np.int64)
-        w_TML = np.zeros((tiles, outputs, LINES_AT_ONCE), np.float32)
+        w_TML = self._numbers.filled((tiles, outputs, LINES_AT_ONCE), 0.0)
         for start in range(0, reads, LINES_AT_ONCE):
             stop = min(start + LINES_AT_ONCE, reads)
-            w_TML[:, :, : stop - start] = lines_TNM[:, start:stop].transpose(0, 2, 1)
-            x_XBI = np.ascontiguousarray(one_hot_XII[:, : stop - start])
+            w_TML[:, :, : stop - start] = lines_TNM[:, start:stop].swapaxes(1, 2)
+            x_XBI = contiguous(self._one_hot_XII[:, : stop - start])
             y_TBM, _ = self._periphery.read(w_TML, x_XBI, same_T, first + start)
-            read_TNM[:, start:stop] = on_host(y_TBM)
+            read_TNM[:, start:stop] = self._numbers.placed(y_TBM)
         return read_TNM
 
-    def read_whole(self, w_TOI: Array, lines_T: NDArray[np.int64], tick: int) -> Array:
+    def read_whole(self, w_TOI: Any, lines_T: Any, tick: int) -> Any:
         """What is read [tiles, outputs] of line lines_T[t] of each tile, the whole array taking part."""
         assert self._periphery is not None
-        x_TBL = np.zeros((len(lines_T), 1, self._lines), np.float32)
-        x_TBL[self._tiles_T, 0, lines_T] = 1.0
+        x_TBL = self._numbers.one_hot(lines_T[:, None], self._lines)
         y_TBM, _ = self._periphery.read(w_TOI, x_TBL, self._tiles_T, tick)
-        return on_host(y_TBM)[:, 0]
+        return self._numbers.placed(y_TBM)[:, 0]

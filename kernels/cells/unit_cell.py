@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..arrays.array import DeviceArray
 from ..arrays.build import build_cell
 from ..arrays.cell import Array, Keys, Population, member_keys, names_in
-from ..backends import Backend
+from ..backends import Backend, Cuda
 from ..config import Config, config, field
 from ..devices import PulsedDevice
 from ..errors import ConfigError, InputError
@@ -77,12 +77,16 @@ class Member(Protocol):
 
     @property
     def seen_TOI(self) -> Array:
-        """The weights that a read sees."""
+        """The weights that a read sees, on the host."""
+
+    @property
+    def weights(self) -> Any:
+        """The same where they are computed: a tensor where the backend is on a card."""
 
     def pulse(
         self, vectors: Vectors, parameters: UpdateParameters, learning_rate: float, tick: int, *,
         granularity: float | None = None, train_keys_T2: Keys | None = None,
-        active_TB: NDArray[np.uint8] | None = None,
+        active_TB: Any = None,
     ) -> NDArray[np.int64]:  # fmt: skip
         """As ``DeviceArray.pulse``."""
 
@@ -97,7 +101,7 @@ class Member(Protocol):
 
     def reset(
         self, tick: int, columns: slice = slice(None), probability: float = 1.0, extra: int = 0,
-        mask_TOI: NDArray[np.bool_] | None = None,
+        mask_TOI: Any = None,
     ) -> None:  # fmt: skip
         """As ``DeviceArray.reset``."""
 
@@ -154,10 +158,52 @@ class Target(Protocol):
         """What happens once a mini-batch."""
 
 
+def numbers_of(backend: Backend) -> Any:
+    """What a cell does with numbers, where the backend computes."""
+    return backend.cells.Numbers(backend.findings if isinstance(backend, Cuda) else None)
+
+
 class Members:
-    """The part that all cells of several members share."""
+    """The part that all cells of several members share.
+
+    The weights that a cell shows are kept up to date on a processor; on a card, where nobody waits for the
+    members' updates, they are worked out when somebody asks.
+    """
 
     members: Sequence[Member]
+    backend: Backend
+    parameters: UpdateParameters
+    _numbers: Any
+    _shown_TOI: Any
+    _stale: bool
+
+    @property
+    def weights(self) -> Any:
+        """W_TOI float32, what the analog product sees; a tensor where the backend is on a card."""
+        if self._stale:
+            self._stale = False
+            self._show(self._shown_TOI)
+        return self._shown_TOI
+
+    def _show_first(self) -> None:
+        """Make room for the weights that are shown, once the members are there."""
+        self._shown_TOI, self._stale = self._numbers.zeros(self.shape), False
+        self._changed()
+
+    def _changed(self) -> None:
+        """What the weights are made of is another."""
+        if self._numbers.on_card:
+            self._stale = True
+        else:
+            self._show(self._shown_TOI)
+
+    def _show(self, w_TOI: Any) -> None:
+        """Write the weights."""
+        raise NotImplementedError
+
+    def collected(self) -> dict[str, Any]:
+        """Nothing but devices."""
+        return {}
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -203,17 +249,20 @@ def part(vectors: Vectors, start: int, stop: int) -> Vectors:
     """Vectors start..stop."""
     if (start, stop) == (0, vectors.batch):
         return vectors
-    x_XBI = np.ascontiguousarray(vectors.x_XBI[:, start:stop])
-    d_DBO = np.ascontiguousarray(vectors.d_DBO[:, start:stop])
+    x_XBI, d_DBO = (contiguous(each[:, start:stop]) for each in (vectors.x_XBI, vectors.d_DBO))
     return Vectors(x_XBI, vectors.x_of_T, d_DBO, vectors.d_of_T)
 
 
-def weighted_sum(weights: Sequence[float], arrays: Sequence[Array], out_TOI: Array) -> None:
-    """out <- sum of weight * array, in order; members of weight 0 are invisible."""
-    out_TOI.fill(0.0)
-    for weight, array in zip(weights, arrays, strict=True):
-        if weight != 0.0:
-            out_TOI += np.float32(weight) * array
+def placed(vectors: Vectors, numbers: Any) -> Vectors:
+    """Vectors where a cell's numbers are."""
+    if not numbers.on_card:
+        return vectors
+    return vectors._replace(x_XBI=numbers.placed(vectors.x_XBI), d_DBO=numbers.placed(vectors.d_DBO))
+
+
+def contiguous(values: Any) -> Any:
+    """An array, or a tensor, whose numbers lie one behind the other."""
+    return np.ascontiguousarray(values) if isinstance(values, np.ndarray) else values.contiguous()
 
 
 def counter(tiles: int, value: int) -> NDArray[np.int64]:

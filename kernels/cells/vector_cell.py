@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..arrays.array import DeviceArray
 from ..arrays.build import cell_of
-from ..arrays.cell import Array, Keys, UpdateCounts, checked_vectors
+from ..arrays.cell import Array, Keys, UpdateCounts, checked_vectors, fetched
 from ..backends import Backend
 from ..config import config, field
 from ..devices import PulsedDevice
@@ -18,8 +18,7 @@ from ..errors import ConfigError
 from ..pulsed_update.arguments import Vectors
 from ..pulsed_update.parameters import UpdateParameters
 from ..rng import Stream
-from .draws import line_uniforms
-from .unit_cell import Members, UnitCell, build_members, counter, load_counter, weighted_sum
+from .unit_cell import Members, UnitCell, build_members, counter, load_counter, numbers_of, placed
 
 
 class VectorUnitCellUpdatePolicy(Enum):
@@ -100,34 +99,34 @@ class VectorCell(Members):
         self, cell: VectorUnitCell, parameters: UpdateParameters, keys_T2: Keys, out_size: int, in_size: int,
         backend: Backend,
     ) -> None:  # fmt: skip
-        self.parameters, self.keys_T2 = parameters, keys_T2
+        self.parameters, self.keys_T2, self.backend = parameters, keys_T2, backend
         devices = cell.members()
         self.members = build_members(cell, devices, parameters, keys_T2, out_size, in_size, backend)
         self.policy, self.fixed = cell.update_policy, cell.first_update_idx
         self.gamma = cell.gamma_vec or [1.0 / len(devices)] * len(devices)
         self.granularity = float(np.mean([member.granularity for member in self.members]))
         self._vectors_seen = 0
-        self._weights: Array = np.zeros(self.shape, np.float32)
-        self._add_up()
-
-    @property
-    def weights(self) -> Any:
-        """W_TOI float32, what the analog product sees."""
-        return self._weights
+        self._numbers = numbers_of(backend)
+        at_random = self.policy is VectorUnitCellUpdatePolicy.SINGLE_RANDOM
+        self._choices = self._numbers.Choices(
+            keys_T2, Stream.UNIT_CELL, len(self.members), at_random=at_random
+        )
+        self._show_first()
 
     @property
     def seen_TOI(self) -> Array:
-        """The weights that a read sees."""
-        return self._weights
+        """The weights that a read sees, on the host."""
+        return fetched(self.weights)
 
-    def _add_up(self) -> None:
-        weighted_sum(self.gamma, [member.seen_TOI for member in self.members], self._weights)
+    def _show(self, w_TOI: Any) -> None:
+        self._numbers.add_up(self.gamma, [member.weights for member in self.members], w_TOI)
 
     def update(
         self, x_XBI: Any, x_of_T: Any, d_DBO: Any, d_of_T: Any, learning_rate: float, tick: int
     ) -> UpdateCounts:
         """Pulse the vectors in order, then diffusion and decay."""
         vectors = checked_vectors(x_XBI, x_of_T, d_DBO, d_of_T, self.shape)
+        vectors = placed(vectors, self._numbers)
         pulses_T = self.pulse(vectors, self.parameters, learning_rate, tick)
         self.end_of_batch(tick + max(vectors.batch - 1, 0))
         return UpdateCounts(pulses_T)
@@ -135,7 +134,7 @@ class VectorCell(Members):
     def pulse(
         self, vectors: Vectors, parameters: UpdateParameters, learning_rate: float, tick: int, *,
         granularity: float | None = None, train_keys_T2: Keys | None = None,
-        active_TB: NDArray[np.uint8] | None = None,
+        active_TB: Any = None,
     ) -> NDArray[np.int64]:  # fmt: skip
         """Pulse every vector into the members that the policy chooses; as ``DeviceArray.pulse``.
 
@@ -150,38 +149,50 @@ class VectorCell(Members):
         for k, member in enumerate(self.members):
             takes_TB = active_TB
             if chosen_TB is not None:
-                takes_TB = (chosen_TB == k).astype(np.uint8)
+                takes_TB = self._numbers.bits(chosen_TB == k)
                 takes_TB = takes_TB if active_TB is None else takes_TB * active_TB
             # a cell among the members takes note of the vectors that pass it by
-            if takes_TB is None or takes_TB.any() or not isinstance(member, DeviceArray):
-                taken = only(vectors, takes_TB) if parameters.exact else vectors
+            if self._reached(k, takes_TB) or not isinstance(member, DeviceArray):
+                taken = self._only(vectors, takes_TB) if parameters.exact else vectors
                 pulses_T += member.pulse(
                     taken, parameters, learning_rate, tick, granularity=granularity,
                     train_keys_T2=keys_T2, active_TB=takes_TB,
                 )  # fmt: skip
         self._vectors_seen += vectors.batch
-        self._add_up()
+        self._changed()
         return pulses_T
 
-    def _chosen(self, vectors: int, tick: int) -> NDArray[np.int64] | None:
+    def _chosen(self, vectors: int, tick: int) -> Any:
         """The member that takes each vector [tiles, vectors], or None for all of them."""
-        tiles, n = self.shape[0], len(self.members)
         if self.policy is VectorUnitCellUpdatePolicy.ALL:
             return None
         if self.policy is VectorUnitCellUpdatePolicy.SINGLE_FIXED:
-            return np.full((tiles, vectors), self.fixed)
+            return self._numbers.filled((self.shape[0], vectors), self.fixed)
         if self.policy is VectorUnitCellUpdatePolicy.SINGLE_SEQUENTIAL:
             # the turn moves on before a vector, not after it
-            turns = self.fixed + self._vectors_seen + 1 + np.arange(vectors)
-            return np.tile(turns % n, (tiles, 1))
-        uniform_TB = line_uniforms(self.keys_T2, Stream.UNIT_CELL, tick + np.arange(vectors))
-        return np.minimum((uniform_TB * np.float32(n)).astype(np.int64), n - 1)
+            return self._choices.take(self.fixed + self._vectors_seen + 1, vectors)
+        return self._choices.take(tick, vectors)
+
+    def _reached(self, k: int, takes_TB: Any) -> bool:
+        """Whether member ``k`` may take any vector; a card is not asked."""
+        if takes_TB is None:
+            return True
+        if self._numbers.on_card:
+            return self.policy is not VectorUnitCellUpdatePolicy.SINGLE_FIXED or k == self.fixed
+        return bool(takes_TB.any())
+
+    def _only(self, vectors: Vectors, active_TB: Any) -> Vectors:
+        """The vectors with d = 0 where a tile does not take part: exact updates know no mask."""
+        if active_TB is None:
+            return vectors
+        d_TBO = self._numbers.of_tiles(vectors.d_DBO, vectors.d_of_T) * active_TB[:, :, None]
+        return Vectors(vectors.x_XBI, vectors.x_of_T, d_TBO, np.arange(len(active_TB)))
 
     def end_of_batch(self, tick: int) -> None:
         """Diffusion and decay of every member."""
         for member in self.members:
             member.end_of_batch(tick)
-        self._add_up()
+        self._changed()
 
     def set_weights(self, w_TOI: Array) -> None:
         """Write the weight itself into every member (into the updated one only, where that is fixed)."""
@@ -191,7 +202,7 @@ class VectorCell(Members):
         else:
             for member in self.members:
                 member.set_weights(w_TOI)
-        self._add_up()
+        self._changed()
 
     def state(self) -> dict[str, Any]:
         """Everything that changes."""
@@ -201,30 +212,22 @@ class VectorCell(Members):
         """Restore what ``state`` gave."""
         self.load_members(state)
         self._vectors_seen = load_counter("vectors_seen", state["vectors_seen"])
-        self._add_up()
+        self._changed()
 
     def reset(
         self, tick: int, columns: slice = slice(None), probability: float = 1.0, extra: int = 0,
-        mask_TOI: NDArray[np.bool_] | None = None,
+        mask_TOI: Any = None,
     ) -> None:  # fmt: skip
         """Reset devices of ``columns`` (of these the ones in ``mask_TOI``), each with ``probability``."""
         for member in self.members:
             member.reset(tick, columns, probability, extra, mask_TOI)
-        self._add_up()
+        self._changed()
 
     def drift(self, delta_t: float, tick: int) -> None:
         """Let ``delta_t`` pass."""
         for member in self.members:
             member.drift(delta_t, tick)
-        self._add_up()
-
-
-def only(vectors: Vectors, active_TB: NDArray[np.uint8] | None) -> Vectors:
-    """The vectors with d = 0 where a tile does not take part: for exact updates, which know no mask."""
-    if active_TB is None:
-        return vectors
-    d_TBO = vectors.d_DBO[vectors.d_of_T] * active_TB[:, :, None].astype(np.float32)
-    return Vectors(vectors.x_XBI, vectors.x_of_T, d_TBO, np.arange(len(active_TB)))
+        self._changed()
 
 
 @cell_of.register(VectorUnitCell)

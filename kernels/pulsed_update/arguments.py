@@ -110,8 +110,13 @@ class Update(NamedTuple):
     vectors: Vectors
     pulsing: Pulsing
     train_keys_T2: Any  # whose trains they are
-    active_TB: NDArray[np.uint8]  # 0 for vectors that a tile does not take part in; empty: in all
+    active_TB: Any  # uint8, 0 for vectors that a tile does not take part in; empty: in all
     pulses_T: NDArray[np.int64]  # the pulses of each tile are added to it
+
+    @property
+    def some_rest(self) -> bool:
+        """Whether there may be vectors that tiles do not take part in."""
+        return len(self.active_TB) > 0
 
 
 def in_parts(order: Update, looks: Looks | None) -> tuple[Update, Looks | None]:
@@ -125,12 +130,12 @@ def in_parts(order: Update, looks: Looks | None) -> tuple[Update, Looks | None]:
     whole = order._replace(
         vectors=repeated,
         pulsing=pulsing._replace(tick=pulsing.tick * parts),
-        active_TB=np.repeat(order.active_TB, parts, axis=1),
+        active_TB=_repeated(order.active_TB, parts),
     )
     return whole, None if looks is None else looks._replace(after_N=looks.after_N * parts)
 
 
-def _repeated(values_NBL: Any, times: int) -> Any:
-    if isinstance(values_NBL, np.ndarray):
-        return np.repeat(values_NBL, times, axis=1)
-    return values_NBL.repeat_interleave(times, dim=1)
+def _repeated(values_NB: Any, times: int) -> Any:
+    if isinstance(values_NB, np.ndarray):
+        return np.repeat(values_NB, times, axis=1)
+    return values_NB.repeat_interleave(times, dim=1)

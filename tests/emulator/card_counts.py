@@ -1,10 +1,11 @@
-"""What LeNet5's training step asks of a card, counted without one. Run as a script for Triton's interpreter:
+"""What a training step asks of a card, counted without one. Run as a script for Triton's interpreter:
 
-TRITON_INTERPRET=1 python card_counts.py
+TRITON_INTERPRET=1 python card_counts.py [others]
 
-It prints the counts as JSON (``> ../golden/card_step.json`` keeps them). Torch's processor stands for the
-card: a tensor there is where the tiles compute. Kernels are counted and not run, as the interpreter would
-take minutes for them; memory that nobody has written is zero.
+It prints the counts as JSON: of LeNet5 (``> ../golden/card_step.json`` keeps them), or with ``others`` of a
+small network (``> ../golden/card_others.json``): devices that decay, cells of several devices, weights of a
+digital trainer. Torch's processor stands for the card: a tensor there is where the tiles compute. Kernels are
+counted and not run, as the interpreter would take minutes for them; memory that nobody has written is zero.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import crossgrid as cg
 
 ROOT = Path(__file__).parents[2]
-sys.path.append(str(ROOT / "examples"))
+sys.path += [str(ROOT / "examples"), str(ROOT / "tests" / "golden")]
 
 BATCH, LEARNING_RATE = 8, 0.01  # of example 4
 
@@ -190,8 +191,92 @@ def lenet5_step() -> tuple[nn.Module, Callable[[], None]]:
     return model, step
 
 
+#: why a step of some configurations waits for a card or copies to it
+REASONS = {
+    "digital trainer": "torch moves the weights: what is no number is refused before it can, and each step "
+    "writes them to the tiles anew, from the host",
+}
+DECAYING = {"lifetime": 100.0, "diffusion": 0.001, "reset": 0.1, "reset_dtod": 0.01}
+
+
+def others() -> dict[str, Any]:
+    """The configurations that are counted besides LeNet5's."""
+    from stored_runs.cells import CELLS, Policy, vector
+
+    exact = cg.UpdateParameters(pulse_type=cg.PulseType.NONE_WITH_DEVICE)
+    modifier = cg.WeightModifierParameter(type=cg.WeightModifierType.ADD_NORMAL, std_dev=0.05)
+    return {
+        "decay and diffusion": cg.SingleRPUConfig(device=cg.ConstantStepDevice(**DECAYING)),
+        "decay, diffusion, write noise": cg.SingleRPUConfig(
+            device=cg.LinearStepDevice(write_noise_std=1.0, **DECAYING)
+        ),
+        **{name: cg.UnitCellRPUConfig(device=make()) for name, make in CELLS.items()},
+        "a cell in a cell": cg.UnitCellRPUConfig(
+            device=cg.TransferCompound(unit_cell_devices=[vector(Policy.ALL), cg.ConstantStepDevice()])
+        ),
+        "no pulses": cg.SingleRPUConfig(device=cg.LinearStepDevice(write_noise_std=1.0), update=exact),
+        "no pulses in a cell": cg.UnitCellRPUConfig(device=vector(Policy.SINGLE_RANDOM), update=exact),
+        "digital weights": cg.FloatingPointRPUConfig(),
+        "digital trainer": cg.InferenceRPUConfig(modifier=modifier),
+    }
+
+
+def small_step(config: Any) -> tuple[nn.Module, Callable[[], None]]:
+    """A network of two layers of four inputs, and a training step on a batch of a multiple of that."""
+    torch.manual_seed(1)
+    model = cg.convert_to_analog(nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 4)), config)
+    kind = torch.optim.SGD if isinstance(config, cg.InferenceRPUConfig) else cg.AnalogSGD
+    optimizer, criterion = kind(model.parameters(), lr=LEARNING_RATE), nn.CrossEntropyLoss()
+    for group in optimizer.param_groups:
+        group["foreach"] = True
+    x, y = torch.rand(BATCH, 4), torch.arange(BATCH) % 4
+
+    def step() -> None:
+        optimizer.zero_grad()
+        criterion(model(x), y).backward()
+        optimizer.step()
+
+    return model, step
+
+
+def counted_others() -> dict[str, Any]:
+    """Of each configuration the third step, by when what is kept is on the card; waits of three steps.
+
+    A cell may write or be refreshed in every second one: a step is compared with the one after the next.
+    """
+    table: dict[str, Any] = {}
+    for name, config in others().items():
+        steps: list[Counted] = []
+        with contextlib.redirect_stdout(sys.stderr), counting():
+            model, step = small_step(config)
+            with cg.emulate(model, device="cuda"):
+                step()
+                step()
+                for _ in range(3):
+                    with counting() as one:
+                        step()
+                    steps.append(one)
+        first, _, third = steps
+        changed = "in all of them"
+        if first.table() == third.table():
+            both = zip(first.numbers, third.numbers, strict=True)
+            changed = ", ".join(sorted({each[0] for each, other in both if each != other})) or "none"
+        found = [sum((getattr(each, kind) for each in steps), Counter()) for kind in ("waits", "copies")]
+        table[name] = {
+            "launches": first.launches.total(), "operators": first.operators.total(),
+            "allocations": first.allocations.total(), "given other numbers": changed,
+            "waits": dict(sorted(found[0].items())), "copies": dict(sorted(found[1].items())),
+        }  # fmt: skip
+        if found[0] or found[1]:
+            table[name]["reason"] = REASONS.get(name, "NONE")
+    return table
+
+
 def main() -> None:
     """The second step; what the third is given in other numbers."""
+    if sys.argv[1:] == ["others"]:
+        print(json.dumps(counted_others(), indent=1))
+        return
     with contextlib.redirect_stdout(sys.stderr), counting():
         model, step = lenet5_step()
         with cg.emulate(model, device="cuda"):

@@ -98,27 +98,51 @@ def check_who_looks_is_told() -> None:
             print("told by", name, number, flush=True)
 
 
+CELLS: dict[str, Callable[[], Any]] = {
+    "vector": lambda: cg.VectorUnitCell(unit_cell_devices=[DEVICE, DEVICE]),
+    "transfer": lambda: cg.TransferCompound(unit_cell_devices=[DEVICE, DEVICE], transfer_every=1.0),
+    "buffered": lambda: cg.BufferedTransferCompound(unit_cell_devices=[DEVICE, DEVICE], thres_scale=0.1),
+    "chopped": lambda: cg.ChoppedTransferCompound(
+        unit_cell_devices=[DEVICE, DEVICE], auto_scale=True, fast_lr=0.5, buffer_granularity=0.1
+    ),
+    "mixed precision": lambda: cg.MixedPrecisionCompound(device=DEVICE),
+    "decaying": lambda: cg.ConstantStepDevice(lifetime=10.0, diffusion=0.01, w_max_dtod=0.0, w_min_dtod=0.0),
+}
+
+
 def check_cells_of_several_devices() -> None:
-    """The host adds their devices up, so they wait: the step itself refuses; each counts as one step."""
-    config = cg.UnitCellRPUConfig(
-        device=cg.TransferCompound(unit_cell_devices=[DEVICE, DEVICE]), update=UPDATE
-    )
-    torch.manual_seed(2)
-    model = cg.convert_to_analog(nn.Sequential(nn.Linear(3, 2)), config, seed=4)
-    optimizer, x = cg.AnalogSGD(model.parameters(), lr=0.1), torch.linspace(-1, 1, 6).reshape(2, 3)
+    """An input or a gradient that is no number moves no device and no sum: training goes on with numbers."""
+    for name, device in CELLS.items():
+        config = cg.UnitCellRPUConfig(device=device(), update=cg.UpdateParameters(desired_bl=3))
+        torch.manual_seed(2)
+        model = cg.convert_to_analog(nn.Sequential(nn.Linear(3, 2)), config, seed=4)
+        optimizer, x = cg.AnalogSGD(model.parameters(), lr=0.1), torch.linspace(-1, 1, 6).reshape(2, 3)
 
-    def step_of(x: torch.Tensor) -> None:
-        optimizer.zero_grad()
-        model(x).sum().backward()
-        optimizer.step()
+        def step_of(
+            x: torch.Tensor, factor: float = 1.0, model: Any = model, optimizer: Any = optimizer
+        ) -> None:
+            optimizer.zero_grad()
+            (model(x).sum() * factor).backward()
+            optimizer.step()
 
-    with cg.emulate(model, device="cuda"):
-        step_of(x)
-        step_of(x)
-        before = weights(model)
-        with pytest.raises(cg.InputError, match="0, step 3 of this run: its input"):
+        with cg.emulate(model, device="cuda") as running:
+            step_of(x)
+            step_of(x)
+            before = weights(model)
             step_of(torch.full_like(x, torch.inf))
-        assert np.array_equal(weights(model), before)
+            with pytest.raises(cg.InputError, match="0, step 3 of this run: its input"):
+                running.record(0.5)
+            assert np.array_equal(weights(model), before), name
+            step_of(x, torch.nan)
+            with pytest.raises(cg.InputError, match="0, step 3 of this run: the gradient of its update"):
+                running.record(0.5)
+            assert np.array_equal(weights(model), before), name
+            for _ in range(3):
+                step_of(x)
+            running.record(0.5)
+            assert np.isfinite(weights(model)).all(), name
+            assert not np.array_equal(weights(model), before), name
+        print("stopped by what was found:", name, flush=True)
 
 
 def check_digital_trainer() -> None:

@@ -13,13 +13,14 @@ import pytest
 pytest.importorskip("triton", reason="Triton is an extra: pip install 'crossgrid[cuda]'")
 
 SCRIPT = Path(__file__).with_name("card_counts.py")
-STORED = Path(__file__).parents[1] / "golden" / "card_step.json"
+GOLDEN = Path(__file__).parents[1] / "golden"
+STORED, OTHERS = GOLDEN / "card_step.json", GOLDEN / "card_others.json"
 
 
-def said(script: Path, *words: str) -> str:
+def said(script: Path, *arguments: str) -> str:
     """What a script prints under Triton's interpreter."""
     done = subprocess.run(
-        [sys.executable, str(script), *words], env={**os.environ, "TRITON_INTERPRET": "1"}, check=False,
+        [sys.executable, str(script), *arguments], env={**os.environ, "TRITON_INTERPRET": "1"}, check=False,
         capture_output=True, text=True, timeout=560,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
@@ -30,6 +31,15 @@ def test_a_training_step_asks_no_more_of_a_card_than_is_stored() -> None:
     """LeNet5 of example 4, the second step; a smaller count is stored too, by the script's own output."""
     found, stored = json.loads(said(SCRIPT)), json.loads(STORED.read_text())
     assert found == stored
+
+
+def test_other_devices_ask_no_more_of_a_card_than_is_stored() -> None:
+    """Decay, cells of several devices: no wait and no copy, but where the table says why."""
+    found, stored = json.loads(said(SCRIPT, "others")), json.loads(OTHERS.read_text())
+    assert found == stored
+    waiting = {name for name, counts in stored.items() if counts["waits"] or counts["copies"]}
+    assert waiting == {"digital trainer"}
+    assert not any(counts["allocations"] for name, counts in stored.items() if name not in waiting)
 
 
 @pytest.mark.slow

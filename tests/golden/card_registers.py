@@ -18,7 +18,8 @@ _KERNELS = Path(__file__).parents[1] / "kernels"
 UPDATES = _KERNELS / "pulsed_update" / "triton_ahead.py"
 READS = _KERNELS / "analog_mvm" / "read_ahead.py"
 MODIFIERS = _KERNELS / "inference" / "modifiers_ahead.py"
-SCRIPTS = (UPDATES, READS, MODIFIERS)
+CELLS = _KERNELS / "cells" / "cells_ahead.py"
+SCRIPTS = (UPDATES, READS, MODIFIERS, CELLS)
 
 # what would give a card other bits than a processor: functions of its own, flushed denormals
 FORBIDDEN = ("ex2.approx", "lg2.approx", "sqrt.approx", "div.full", "div.approx", ".ftz")

@@ -19,6 +19,7 @@ FAMILIES = {
     "pulsed_update": ["run", "update_exactly"],
     "crosspoints": ["words", "normals"],
     "rows": ["normals", "uniforms"],
+    "cells": ["Numbers"],
     "transfers": ["fill_buffer", "subtract_reference", "running_rates", "chop"],
     "modifiers": ["empty_like", "largest_magnitude", "modify"],
     "patches": ["unfold", "fold"],
@@ -32,6 +33,7 @@ def arguments(function: Any) -> list[str]:
 def test_every_family_is_told_of_here() -> None:
     offered = {name for name in dir(type(NAIVE)) if not name.startswith("_")} - {
         "name",
+        "late",
         "on_card",
         "notes_looks",
     }

@@ -30,7 +30,7 @@ def test_every_launch_is_of_a_checked_grid() -> None:
         for path in sorted(KERNELS.rglob("*.py"))
         for launch in re.findall(r"\w+_kernel\[(.*)\]\(", path.read_text())
     ]
-    assert len(launches) == 6
+    assert len(launches) == 11
     for name, launch in launches:
         checked = launch.startswith("programs(") or "grid = programs(" in (
             next(path for path in KERNELS.rglob(name) if f"[{launch}](" in path.read_text()).read_text()

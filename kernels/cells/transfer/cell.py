@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...arrays.array import DeviceArray
-from ...arrays.cell import Array, Keys, UpdateCounts, checked_vectors
+from ...arrays.cell import Array, Keys, UpdateCounts, checked_vectors, fetched
 from ...backends import Backend
 from ...pulsed_update.arguments import Looks, Vectors
 from ...pulsed_update.parameters import UpdateParameters
 from ...rng import Stream
-from ..draws import Purpose, line_uniforms
+from ..numbers.draws import Purpose
 from ..reading import LineReader
-from ..unit_cell import Members, build_members, check_rate, counter, load_counter, part, weighted_sum
+from ..unit_cell import Members, build_members, check_rate, counter, load_counter, numbers_of, part, placed
 from .config import TransferCompound
 from .rules import Reads, Rule
 
@@ -60,7 +60,8 @@ class TransferCell(Members):
         self.hidden = not any(self.gamma[:-1]) and self.gamma[-1] == 1.0
         self.lines, self.others = (in_size, out_size) if compound.transfer_columns else (out_size, in_size)
         self.per_transfer = min(compound.n_reads_per_transfer, self.lines)
-        self.backend, self.kernels = backend, backend.transfers
+        self.backend, self.kernels, self.numbers = backend, backend.transfers, numbers_of(backend)
+        self._numbers = self.numbers
         self.readers = [
             LineReader(
                 compound.transfer_forward, keys_T2, _READERS + k, out_size, in_size,
@@ -68,31 +69,43 @@ class TransferCell(Members):
             )
             for k in range(len(devices) - 1)
         ]  # fmt: skip
+        keys = [member.keys_T2 for member in self.members[:-1]]
+        self._choices = [
+            self.numbers.Choices(
+                key_T2, Stream.TRANSFER, self.lines, self.per_transfer, compound.random_selection
+            )
+            for key_T2 in keys
+        ]
+        self._reset_draws = [self.numbers.LineDraws(each, Stream.TRANSFER, Purpose.RESET) for each in keys]
         self.rule = rule(self)
         self._updates = 0  # vectors so far
         self._reads = [0] * len(self.readers)  # lines read so far, of each array
-        self._weights: Array | None = None if self.hidden else np.zeros(self.shape, np.float32)
-        self._add_up()
+        if not self.hidden:
+            self._show_first()
 
     @property
     def weights(self) -> Any:
-        """W_TOI float32, what the analog product sees."""
-        return self.members[-1].seen_TOI if self._weights is None else self._weights
+        """W_TOI float32, what the analog product sees; a tensor where the backend is on a card."""
+        return self.members[-1].weights if self.hidden else super().weights
 
-    def zeros_TLM(self) -> Array:
+    def zeros_TLM(self) -> Any:
         """A number for each crosspoint: [tiles, lines that are transferred, positions along a line]."""
-        return np.zeros((self.shape[0], self.lines, self.others), np.float32)
+        return self.numbers.zeros((self.shape[0], self.lines, self.others))
 
-    def _add_up(self) -> None:
-        if self._weights is not None:
-            seen = [member.seen_TOI for member in self.members]
-            weighted_sum(self.gamma, [self.rule.visible(seen[0]), *seen[1:]], self._weights)
+    def _changed(self) -> None:
+        if not self.hidden:
+            super()._changed()
+
+    def _show(self, w_TOI: Any) -> None:
+        seen = [member.weights for member in self.members]
+        self.numbers.add_up(self.gamma, [self.rule.visible(seen[0]), *seen[1:]], w_TOI)
 
     def update(
         self, x_XBI: Any, x_of_T: Any, d_DBO: Any, d_of_T: Any, learning_rate: float, tick: int
     ) -> UpdateCounts:
         """Pulse the vectors, transfer where it is due, then diffusion and decay."""
         vectors = checked_vectors(x_XBI, x_of_T, d_DBO, d_of_T, self.shape)
+        vectors = placed(vectors, self.numbers)
         check_rate(learning_rate)
         pulses_T = np.zeros(self.shape[0], np.int64)
         if learning_rate > 0.0 and vectors.batch > 0:
@@ -100,7 +113,7 @@ class TransferCell(Members):
             self._updates += vectors.batch
         for member in self.members:
             member.end_of_batch(tick + max(vectors.batch - 1, 0))
-        self._add_up()
+        self._changed()
         return UpdateCounts(pulses_T)
 
     def _through_the_chain(self, vectors: Vectors, learning_rate: float, tick: int) -> NDArray[np.int64]:
@@ -139,26 +152,21 @@ class TransferCell(Members):
 
     def _choose_lines(self, level: int, after_E: NDArray[np.int64]) -> Reads:
         """Consecutive lines for every transfer, going on where the last one ended unless random."""
-        tiles, n = self.shape[0], self.per_transfer
         first = self._reads[level]
-        start_TE = np.tile(first + n * np.arange(len(after_E)), (tiles, 1))
-        if self.compound.random_selection:
-            uniform_TE = line_uniforms(self.members[level].keys_T2, Stream.TRANSFER, start_TE[0])
-            start_TE = np.minimum((uniform_TE * np.float32(self.lines)).astype(np.int64), self.lines - 1)
-        lines_TEn = (start_TE[:, :, None] + np.arange(n)) % self.lines
-        return Reads(first, np.repeat(after_E, n), np.ascontiguousarray(lines_TEn.reshape(tiles, -1)))
+        lines_TN = self._choices[level].take(first, len(after_E))
+        return Reads(first, np.repeat(after_E, self.per_transfer), lines_TN)
 
     def _pulse_and_read(
         self, level: int, pulses: Pulses, reads: Reads, reader: LineReader
-    ) -> tuple[Array, NDArray[np.int64]]:
+    ) -> tuple[Any, NDArray[np.int64]]:
         """Pulse an array with all its vectors; what was read in between [tiles, reads, line], and pulses."""
-        member, tiles = self.members[level], np.arange(self.shape[0])
-        lines_TNM = np.empty((self.shape[0], reads.count, self.others), np.float32)
+        member, columns = self.members[level], self.compound.transfer_columns
+        lines_TNM = self.numbers.empty((self.shape[0], reads.count, self.others))
         resets_TN = self._resets(level, reads)
         at_once = self.backend.notes_looks and resets_TN is None and not reader.whole
         worth_it = reads.count >= LOOKS_WORTH_A_KERNEL and not pulses.parameters.exact
         if isinstance(member, DeviceArray) and at_once and worth_it:
-            looks = Looks(reads.after_N, reads.lines_TN, self.compound.transfer_columns, lines_TNM)
+            looks = Looks(reads.after_N, reads.lines_TN, columns, lines_TNM)
             fired_T = member.pulse(
                 pulses.vectors, pulses.parameters, pulses.rate, pulses.tick,
                 granularity=pulses.granularity, looks=looks,
@@ -174,36 +182,32 @@ class TransferCell(Members):
                 done = int(after)
             line_T = reads.lines_TN[:, n]
             if reader.whole:
-                lines_TNM[:, n] = reader.read_whole(member.seen_TOI, line_T, reads.first + n)
-            elif self.compound.transfer_columns:
-                lines_TNM[:, n] = member.seen_TOI[tiles, :, line_T]
+                lines_TNM[:, n] = reader.read_whole(member.weights, line_T, reads.first + n)
             else:
-                lines_TNM[:, n] = member.seen_TOI[tiles, line_T]
-            if resets_TN is not None and resets_TN[:, n].any():
-                mask_TOI = np.zeros(self.shape, np.bool_)
-                mask_TOI[tiles, :, line_T] = resets_TN[:, n, None]
-                member.reset(reads.first + n, extra=_TRANSFER, mask_TOI=mask_TOI)
+                lines_TNM[:, n] = self.numbers.line(member.weights, line_T, columns)
+            if resets_TN is not None:
+                mask_TOI = self.numbers.columns_mask(self.shape, line_T, resets_TN[:, n])
+                if mask_TOI is not None:
+                    member.reset(reads.first + n, extra=_TRANSFER, mask_TOI=mask_TOI)
         rest = pulses.part(done, pulses.vectors.batch)
         fired_T += member.pulse(
             rest.vectors, rest.parameters, rest.rate, rest.tick, granularity=rest.granularity
         )
         return lines_TNM if reader.whole else reader.read(lines_TNM, reads.first), fired_T
 
-    def _resets(self, level: int, reads: Reads) -> NDArray[np.bool_] | None:
+    def _resets(self, level: int, reads: Reads) -> Any:
         """Which reads are followed by a reset of their column [tiles, reads]."""
         probability = self.compound.with_reset_prob
         if probability == 0.0:
             return None
-        ticks_N = reads.first + np.arange(reads.count)
-        uniform_TN = line_uniforms(self.members[level].keys_T2, Stream.TRANSFER, ticks_N, Purpose.RESET)
-        return uniform_TN < np.float32(probability)
+        uniform_TN = self._reset_draws[level].uniforms(reads.first, reads.count)
+        return uniform_TN < float(np.float32(probability))
 
-    def _as_pulses(self, wanted_TNM: Array, reads: Reads, rate: float, granularity: float) -> Pulses:
+    def _as_pulses(self, wanted_TNM: Any, reads: Reads, rate: float, granularity: float) -> Pulses:
         """Writing ``wanted`` into the lines that were read: a one-hot line and minus what is wanted."""
         tiles = self.shape[0]
         lines_XN = reads.lines_TN if self.compound.random_selection else reads.lines_TN[:1]
-        one_hot_XNL = np.zeros((*lines_XN.shape, self.lines), np.float32)
-        np.put_along_axis(one_hot_XNL, lines_XN[:, :, None], 1.0, axis=2)
+        one_hot_XNL = self.numbers.one_hot(lines_XN, self.lines)
         of_tile, all_tiles = np.arange(tiles) % len(lines_XN), np.arange(tiles)
         if self.compound.transfer_columns:
             vectors = Vectors(one_hot_XNL, of_tile, -wanted_TNM, all_tiles)
@@ -218,7 +222,7 @@ class TransferCell(Members):
             member.set_weights(np.zeros(self.shape, np.float32))
         self.members[-1].set_weights(w_TOI / np.float32(self.gamma[-1]))
         self.rule.clear()
-        self._add_up()
+        self._changed()
 
     def state(self) -> dict[str, Any]:
         """Everything that changes."""
@@ -233,19 +237,24 @@ class TransferCell(Members):
         self._updates = load_counter("updates", state["updates"])
         self._reads = [load_counter(f"reads_{k}", state[f"reads_{k}"]) for k in range(len(self._reads))]
         self.rule.load_state(state)
-        self._add_up()
+        self._changed()
 
     def hidden_parameters(self) -> dict[str, Array]:
         """The drawn populations, the arrays and what the rule holds."""
-        return {**super().hidden_parameters(), **self.rule.hidden_parameters()}
+        collected = {name: fetched(values) for name, values in self.collected().items()}
+        return {**super().hidden_parameters(), **collected}
+
+    def collected(self) -> dict[str, Any]:
+        """What the rule holds of each crosspoint, in place [tiles, out, in]."""
+        return self.rule.collected()
 
     def reset(self, tick: int, columns: slice = slice(None), probability: float = 1.0) -> None:
         """Reset devices of ``columns`` in the fast array, each with ``probability``."""
         self.members[0].reset(tick, columns, probability)
-        self._add_up()
+        self._changed()
 
     def drift(self, delta_t: float, tick: int) -> None:
         """Let ``delta_t`` pass."""
         for member in self.members:
             member.drift(delta_t, tick)
-        self._add_up()
+        self._changed()

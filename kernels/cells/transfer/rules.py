@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ...arrays.cell import Array
+from ...arrays.cell import fetched, write
 from ...pulsed_update.arguments import Vectors
 from .config import BufferedTransferCompound, TransferCompound
 
@@ -24,7 +24,7 @@ class Reads:
 
     first: int  # reads of this array before this update
     after_N: Index
-    lines_TN: Index
+    lines_TN: Any  # int64, where the cell's numbers are
 
     @property
     def count(self) -> int:
@@ -38,10 +38,10 @@ class Rule(Protocol):
     def fast_update(self, vectors: Vectors, learning_rate: float, reads: Reads) -> tuple[Vectors, float]:
         """The vectors that are pulsed into the fast array, and with which rate."""
 
-    def writes(self, level: int, read_TNM: Array, reads: Reads, learning_rate: float) -> tuple[Array, float]:
+    def writes(self, level: int, read_TNM: Any, reads: Reads, learning_rate: float) -> tuple[Any, float]:
         """What each read writes into array level + 1, in units of the second result, a learning rate."""
 
-    def visible(self, fast_TOI: Array) -> Array:
+    def visible(self, fast_TOI: Any) -> Any:
         """The fast array as the weight sees it."""
 
     def clear(self) -> None:
@@ -53,8 +53,8 @@ class Rule(Protocol):
     def load_state(self, state: dict[str, Any]) -> None:
         """Restore what ``state`` gave."""
 
-    def hidden_parameters(self) -> dict[str, Array]:
-        """What the rule holds of each crosspoint, by name."""
+    def collected(self) -> dict[str, Any]:
+        """What the rule holds of each crosspoint, by name, in place [tiles, out, in]."""
 
 
 def fast_rate(own: TransferCompound, learning_rate: float) -> float:
@@ -87,11 +87,11 @@ class Direct:
         """The gradient as it is."""
         return vectors, fast_rate(self.own, learning_rate)
 
-    def writes(self, level: int, read_TNM: Array, reads: Reads, learning_rate: float) -> tuple[Array, float]:
+    def writes(self, level: int, read_TNM: Any, reads: Reads, learning_rate: float) -> tuple[Any, float]:
         """Each reading, at the transfer's rate."""
         return read_TNM, transfer_rate(self.own, level, learning_rate)
 
-    def visible(self, fast_TOI: Array) -> Array:
+    def visible(self, fast_TOI: Any) -> Any:
         """The fast array itself."""
         return fast_TOI
 
@@ -105,7 +105,7 @@ class Direct:
     def load_state(self, state: dict[str, Any]) -> None:
         """Nothing to restore."""
 
-    def hidden_parameters(self) -> dict[str, Array]:
+    def collected(self) -> dict[str, Any]:
         """Nothing is held."""
         return {}
 
@@ -117,17 +117,18 @@ class Buffered(Direct):
         super().__init__(cell)
         assert isinstance(cell.compound, BufferedTransferCompound)
         self.buffered = cell.compound
-        self.kernels = cell.kernels
+        self.kernels, self.numbers = cell.kernels, cell.numbers
         self.targets = [member.granularity for member in cell.members[1:]]
         self.buffers_KTLM = [cell.zeros_TLM() for _ in self.targets]
 
-    def writes(self, level: int, read_TNM: Array, reads: Reads, learning_rate: float) -> tuple[Array, float]:
+    def writes(self, level: int, read_TNM: Any, reads: Reads, learning_rate: float) -> tuple[Any, float]:
         """The steps that the buffer releases."""
         own, target = self.buffered, self.targets[level]
-        gain_TN = np.full(reads.lines_TN.shape, buffered_rate(own, level, learning_rate), np.float32)
-        steps_TNM = np.empty_like(read_TNM)
+        gain_TN = self.numbers.filled(reads.lines_TN.shape, buffered_rate(own, level, learning_rate))
+        steps_TNM = self.numbers.empty(read_TNM.shape)
         self.kernels.fill_buffer(
-            self.buffers_KTLM[level], read_TNM, reads.lines_TN, gain_TN, np.float32(own.thres_scale * target),
+            self.buffers_KTLM[level], read_TNM, self.numbers.unless_found(reads.lines_TN), gain_TN,
+            np.float32(own.thres_scale * target),
             np.float32(own.momentum), own.forget_buffer, np.float32(0.0),
             np.float32(own.transfer_update.desired_bl), steps_TNM,
         )  # fmt: skip
@@ -136,21 +137,21 @@ class Buffered(Direct):
     def clear(self) -> None:
         """Empty the buffers."""
         for buffer_TLM in self.buffers_KTLM:
-            buffer_TLM.fill(0.0)
+            buffer_TLM[...] = 0.0
 
     def state(self) -> dict[str, Any]:
         """The buffers."""
-        return {f"buffer_{k}": buffer_TLM for k, buffer_TLM in enumerate(self.buffers_KTLM)}
+        return {f"buffer_{k}": fetched(buffer_TLM) for k, buffer_TLM in enumerate(self.buffers_KTLM)}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Restore what ``state`` gave."""
         for k, buffer_TLM in enumerate(self.buffers_KTLM):
-            buffer_TLM[...] = state[f"buffer_{k}"]
+            write(buffer_TLM, state[f"buffer_{k}"])
 
-    def hidden_parameters(self) -> dict[str, Array]:
+    def collected(self) -> dict[str, Any]:
         """The buffers [tiles, out, in]."""
         columns = self.own.transfer_columns
         return {
-            f"buffered_FP_weight_{k}": buffer.transpose(0, 2, 1) if columns else buffer
+            f"buffered_FP_weight_{k}": buffer.swapaxes(1, 2) if columns else buffer
             for k, buffer in enumerate(self.buffers_KTLM)
         }

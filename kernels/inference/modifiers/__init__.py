@@ -6,6 +6,8 @@ weights depend on its key, the tick of the mini-batch and its weights only.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -44,15 +46,28 @@ def modified_weights(
 
 
 def largest_weight(w_TOI: Array, modifier: Plan, backend: Backend = CPU) -> Array:
-    """What the strengths of ``modifier`` are relative to in each tile [T]."""
+    """What the strengths of ``modifier`` are relative to in each tile [T]; a tensor of one on a card.
+
+    Raises:
+        InputError: a weight is not finite; not where nobody waits for a card: its weights were looked at
+            when they were written.
+    """
     columns = w_TOI.shape[2] - modifier.keep_last
-    largest_T: Array = backend.modifiers.largest_magnitude(w_TOI, columns)
+    largest_T: Any = backend.modifiers.largest_magnitude(w_TOI, columns)
+    if not backend.late:
+        _require_finite(largest_T if isinstance(largest_T, np.ndarray) else largest_T.cpu().numpy())
+    if not modifier.relative:
+        return np.full(w_TOI.shape[0], modifier.assumed_wmax, np.float32)
+    if not isinstance(largest_T, np.ndarray):
+        of_card: Array = largest_T.masked_fill((largest_T > 0.0).logical_not(), 1.0)
+        return of_card
+    return np.where(largest_T > 0.0, largest_T, np.float32(1.0))
+
+
+def _require_finite(largest_T: Array) -> None:
     finite_T = np.isfinite(largest_T)
     if not finite_T.all():
         raise InputError(
             f"the weights of tile {int(np.argmin(finite_T))} of {len(finite_T)} hold NaN or infinity: "
             "lower the learning rate or clip the weights"
         )
-    if not modifier.relative:
-        return np.full(w_TOI.shape[0], modifier.assumed_wmax, np.float32)
-    return np.where(largest_T > 0.0, largest_T, np.float32(1.0))

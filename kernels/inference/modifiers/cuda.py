@@ -202,19 +202,24 @@ def _table(device: torch.device) -> torch.Tensor:
     return torch.from_numpy(byte_normals()).to(device)
 
 
+@functools.lru_cache(maxsize=1024)  # of the layers of a large network
+def _kept(numbers: bytes, kind: str, device: torch.device) -> torch.Tensor:
+    return torch.from_numpy(np.frombuffer(numbers, kind).copy()).to(device)
+
+
 def _on_card(array: Any, device: torch.device) -> torch.Tensor:
-    """A small array as a tensor on the card; keys travel as the int32 of the same bits."""
+    """A small array that is the same again and again, on the card; keys as the int32 of the same bits."""
     if isinstance(array, torch.Tensor):
         return array
-    array = np.ascontiguousarray(array)
-    return torch.from_numpy(array.view(np.int32) if array.dtype == np.uint32 else array).to(device)
+    kind = np.dtype(np.int32) if array.dtype == np.uint32 else array.dtype
+    return _kept(array.tobytes(), kind.str, device)
 
 
-def largest_magnitude(w_TOI: torch.Tensor, columns: int) -> Any:
+def largest_magnitude(w_TOI: torch.Tensor, columns: int) -> torch.Tensor:
     """max |w| of the first ``columns`` columns of each tile [T]; NaN or infinity if one of them is."""
     if columns == 0:
-        return np.zeros(len(w_TOI), np.float32)
-    return w_TOI[:, :, :columns].abs().amax(dim=(1, 2)).cpu().numpy()
+        return torch.zeros(len(w_TOI), device=w_TOI.device)
+    return w_TOI[:, :, :columns].abs().amax(dim=(1, 2))
 
 
 def modify(out_TOI: Any, w_TOI: Any, keys_T2: Any, tick: int, plan: Plan, w_max_T: Any) -> None:

@@ -78,6 +78,12 @@ class Findings:
         )
 
 
+def note_unless_finite(word: torch.Tensor, values: torch.Tensor, finding: int) -> None:
+    """Note ``finding``, if it is the first, where a value is NaN or infinite."""
+    right = torch.isfinite(values).all() | (word[0] != 0)
+    word[0].copy_(torch.where(right, word[0], int(finding)))
+
+
 @triton.jit
 def found(word, finding):
     """Note ``finding``, if it is the first."""

@@ -6,6 +6,7 @@ arrays wait for each other and are made in two launches, trains and steps; nobod
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -53,16 +54,26 @@ class Updates:
     def __init__(self, findings: Findings) -> None:
         self.findings, self.pool = findings, Pool()
         self._waiting: list[Waiting] = []
+        self._behind: list[tuple[Place, Callable[[Any], None]]] = []
 
     def add(self, waiting: Waiting) -> None:
         """Make an update later."""
-        if any(each.place is waiting.place for each in self._waiting):
+        if any(place.pulses_T is waiting.place.pulses_T for place in self._places()):
             self.make()  # those of one array are made one after the other
         self._waiting.append(waiting)
 
     def forget(self) -> None:
         """Make nothing of what waits."""
         self._waiting.clear()
+        self._behind.clear()
+
+    def then(self, place: Place, change: Callable[[Any], None]) -> None:
+        """Change an array behind its updates so far, when they are made; ``change`` takes the findings."""
+        self._behind.append((place, change))
+
+    def _places(self) -> list[Place]:
+        """Of all arrays that something is to be done to."""
+        return [*(each.place for each in self._waiting), *(place for place, _ in self._behind)]
 
     def raise_found(self) -> None:
         """Make what waits, wait for the card, and say what its kernels found wrong.
@@ -78,12 +89,17 @@ class Updates:
 
         ``ends_step``: they are the last ones of a step of training, which findings count.
         """
-        if not self._waiting:
-            if ends_step:
-                self.findings.end_step()
-            return
-        self.findings.counts_steps |= ends_step
         waiting, self._waiting = self._waiting, []
+        behind, self._behind = self._behind, []
+        if waiting:
+            self._make_pulses(waiting, ends_step)
+        elif ends_step:
+            self.findings.end_step()
+        for _, change in behind:
+            change(self.findings.word)
+
+    def _make_pulses(self, waiting: list[Waiting], ends_step: bool) -> None:
+        self.findings.counts_steps |= ends_step
         alike: dict[Any, list[Waiting]] = {}
         for each in waiting:
             alike.setdefault(_kind(each), []).append(each)
@@ -105,12 +121,12 @@ class Updates:
             codes = self._codes(tiles, batch, rows, columns, each.order.pulsing.rule.mode)
             clock = each.place.clock.at(each.order.pulsing.tick, batch)
             stop = first + tiles * batch
-            masked, active = each.mask_TBO is not None, each.order.active_TB
+            masked, active = each.mask_TBO is not None, each.order.some_rest
             layers.append(
                 Trains(
                     vectors.x_XBI, _there(each, vectors.x_of_T), vectors.d_DBO, _there(each, vectors.d_of_T),
                     each.mask_TBO if masked else codes.lengths,
-                    _there(each, active) if active.size else codes.lengths,
+                    _there(each, each.order.active_TB) if active else codes.lengths,
                     _there(each, each.order.train_keys_T2), clock, codes,
                     Shape(batch, columns, rows, first, stop), each.order.pulsing.extra, each.place.finding,
                 )
@@ -121,7 +137,7 @@ class Updates:
         one = group[0].order
         how = Trained(
             one.pulsing.rule.scaling, one.pulsing.rule.mode, bool(one.pulsing.rule.jitter),
-            one.active_TB.size > 0, group[0].mask_TBO is not None, one.pulsing.rule.parts,
+            one.some_rest, group[0].mask_TBO is not None, one.pulsing.rule.parts,
         )  # fmt: skip
         train_kernel[programs("trains of an update", first)](  # the second axis is short
             tuple(layers), self.findings.word, _scaling(one.pulsing), BLOCKS=tuple(blocks), HOW=how,
@@ -179,7 +195,7 @@ def _kind(each: Waiting) -> Any:
     formula = devices.p_TOIP.formula if isinstance(devices.p_TOIP, DrawnAnew) else None
     same = (
         pulsing.rule, float(pulsing.rate), float(pulsing.granularity), pulsing.side, pulsing.noisy,
-        each.order.active_TB.size > 0, each.mask_TBO is None,
+        each.order.some_rest, each.mask_TBO is None,
     )  # fmt: skip
     return type(each.device), formula, tuple(devices.c.tolist()), float(devices.write_noise), same
 
@@ -223,8 +239,13 @@ def run(device: Any, order: Update, looks: Looks | None = None) -> Status:
 def placed(order: Update) -> Update:
     """An update of x and d that are tensors on the card: of arrays, which others may write to, copies."""
     vectors, where = order.vectors, order.devices.w_TOI.device
-    x_XBI, d_DBO = (
-        torch.from_numpy(values).to(where, copy=True) if isinstance(values, np.ndarray) else values.to(where)
-        for values in (vectors.x_XBI, vectors.d_DBO)
-    )
+    x_XBI, d_DBO = (on_card(values, where) for values in (vectors.x_XBI, vectors.d_DBO))
     return order._replace(vectors=vectors._replace(x_XBI=x_XBI, d_DBO=d_DBO))
+
+
+def on_card(values: Any, where: Any) -> torch.Tensor:
+    """A tensor on the card: of an array, which others may write to, a copy."""
+    if isinstance(values, np.ndarray):
+        return torch.from_numpy(values).to(where, copy=True)
+    there: torch.Tensor = values.to(where)
+    return there

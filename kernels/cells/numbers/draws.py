@@ -7,10 +7,12 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays.cell import Array, Keys
-from ..rng import Stream
-from ..rng.formulas import unit_interval
-from ..rng.naive import philox4x32
+from ...rng import Stream
+from ...rng.formulas import unit_interval
+from ...rng.naive import philox4x32
+
+Array = NDArray[np.float32]
+Keys = NDArray[np.uint32]
 
 
 class Purpose(IntEnum):

@@ -1,0 +1,58 @@
+"""Outer products without pulses, on a CUDA card, one vector after the other: the bits of ``cpu.exact``."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import triton
+import triton.language as tl
+
+from ...machine.programs import programs
+
+LOOKED_AT = 1024  # columns that a program has
+
+
+class Outer(NamedTuple):
+    """x [X, batch, I] and d [D, batch, O], which block each tile takes, the rate, and the sizes of a tile."""
+
+    x_XBI: Any
+    x_of_T: Any
+    d_DBO: Any
+    d_of_T: Any
+    rate: Any
+    batch: Any
+    rows: Any
+    columns: Any
+
+
+@triton.jit
+def with_products(w_I, low_I, high_I, outer, t, row, column, BOUNDED: tl.constexpr):
+    """w - rate d x for every vector in order, clipped after each if ``BOUNDED``: columns of one row."""
+    here = column < outer.columns
+    x_first, d_first = tl.load(outer.x_of_T + t) * outer.batch, tl.load(outer.d_of_T + t) * outer.batch
+    for b in range(0, outer.batch):
+        scale = outer.rate * tl.load(outer.d_DBO + (d_first + b) * outer.rows + row)
+        x_I = tl.load(outer.x_XBI + (x_first + b) * outer.columns + column, here, 0.0)
+        w_I = tl.where(scale != 0.0, w_I - scale * x_I, w_I)
+        if BOUNDED:
+            w_I = tl.maximum(tl.minimum(w_I, high_I), low_I)
+    return w_I
+
+
+@triton.jit
+def collect_kernel(values, outer, findings, BLOCK: tl.constexpr):
+    """Columns of block b of row r, counted through all tiles; nothing once anything was found wrong."""
+    program = tl.program_id(0)
+    column = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+    at, here = values + program.to(tl.int64) * outer.columns + column, column < outer.columns
+    if tl.load(findings) == 0:
+        v_I = tl.load(at, here, 0.0)
+        t, row = program // outer.rows, program % outer.rows
+        tl.store(at, with_products(v_I, v_I, v_I, outer, t, row, column, False), here)
+
+
+def collect(values_TOI: Any, outer: Outer, findings: Any) -> None:
+    """values <- values - rate d x for every vector, without bounds."""
+    block = min(triton.next_power_of_2(outer.columns), LOOKED_AT)
+    grid = programs("outer products", len(values_TOI) * outer.rows, triton.cdiv(outer.columns, block))
+    collect_kernel[grid](values_TOI, outer, findings, BLOCK=block, enable_fp_fusion=False)
