@@ -190,7 +190,7 @@ def _bytes_on_card(parts: Sequence[Part]) -> int:
 
 def _card_bytes(device: Any) -> int:
     """What a crosspoint takes of a card."""
-    anew = isinstance(device, PulsedDevice) and formula_text(device) is not None
+    anew = isinstance(device, PulsedDevice) and formula_text(device, changes=True) is not None
     return DRAWN_CROSSPOINT_BYTES if anew else CARD_CROSSPOINT_BYTES
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..backends import Backend, Cuda
-from ..devices.base import PulsedDevice, dynamics, has_dynamics
+from ..devices.base import PulsedDevice, dynamics
 from ..errors import ConfigError, InputError, unknown
 from ..pulsed_update.arguments import (
     EVERY_VECTOR,
@@ -135,12 +135,10 @@ class DeviceArray:
 
     def _take_drawn(self) -> None:
         """Have the population that is drawn."""
-        anew = self._card is not None and self._card.draws
-        if anew and not has_dynamics(self.device):
+        if self._card is not None and self._card.draws:
             self._take(None, {})
-            return
-        p_TOIP, changing = self._drawn_population()
-        self._take(None if anew else p_TOIP, changing)
+        else:
+            self._take(*self._drawn_population())
 
     def _take(self, p_TOIP: Array | None, changing: dict[str, Array]) -> None:
         """Have a population; None: one that a card's kernels draw."""

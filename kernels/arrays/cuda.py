@@ -10,11 +10,10 @@ from typing import Any, NamedTuple
 import triton
 import triton.language as tl
 
-from ..devices.base import PulsedDevice, parameters_type
+from ..devices.base import PulsedDevice, changes_type, changing_names
 from ..devices.drawn.cuda import drawn_row
 from ..machine.cuda.clock import move_on
 from ..machine.programs import programs
-from ..pulsed_update.arguments import DrawnAnew
 from ..pulsed_update.cuda.exact import Outer, with_products
 from ..pulsed_update.cuda.steps import saturated, warps_of, write_noise
 from ..rng import Stream
@@ -31,7 +30,7 @@ class Changing(NamedTuple):
     population: Any  # parameters, or the keys that they are drawn from
     keys: Any
     saturated_TO: Any  # devices at a bound, of each row
-    diffusion_TOI: Any
+    diffusion_TOI: Any  # this and the next two: where they are not drawn as well
     decay_TOI: Any
     level_TOI: Any
     mask_TOI: Any  # uint8, 1 where a device is reset
@@ -84,15 +83,18 @@ def change_row(
     own, sizes, outer, program, formula: tl.constexpr, KIND: tl.constexpr, PARAMETERS: tl.constexpr,
     BLOCK: tl.constexpr, HOW: tl.constexpr,
 ):  # fmt: skip
-    """The devices of one row of one tile: outer products, a reset, or diffusion and then decay."""
+    """The devices of one row of one tile: outer products, a reset, or diffusion and then decay.
+
+    A formula gives a ``KIND`` of all that is drawn of a device, see ``changes_type``.
+    """
     t, row = program // sizes.rows, program % sizes.rows
     column = tl.arange(0, BLOCK)
     here = column < sizes.columns
     at = program.to(tl.int64) * sizes.columns + column
     w_I = tl.load(own.w_TOI + at, here, 0.0)
     if HOW.drawn:
-        p_PI = drawn_row(own.population, t, row, column, sizes.columns, formula, KIND)
-        low_I, high_I = p_PI[0], p_PI[1]
+        drawn = drawn_row(own.population, t, row, column, sizes.columns, formula, KIND)
+        low_I, high_I = drawn.min_bound, drawn.max_bound
     else:
         low_I = tl.load(own.population + at * PARAMETERS, here, 0.0)
         high_I = tl.load(own.population + at * PARAMETERS + 1, here, 0.0)
@@ -101,7 +103,7 @@ def change_row(
     tick, row_word = tl.load(own.clock), tl.cast(row, tl.uint32)
     level_I = tl.zeros_like(w_I) + sizes.level
     if HOW.levelled:
-        level_I = tl.load(own.level_TOI + at, here, 0.0)
+        level_I = drawn.reset_bias if HOW.drawn else tl.load(own.level_TOI + at, here, 0.0)
     if HOW.learns:
         w_I = with_products(w_I, low_I, high_I, outer, t, row, column, HOW.bounded)
     if HOW.resets:
@@ -110,10 +112,11 @@ def change_row(
         w_I = clipped(tl.where(chosen, level_I + sizes.std * xi, w_I), low_I, high_I)
     if HOW.diffuses:
         xi = first_normal(k0, k1, column, row_word, tick, 0, DIFFUSION)
-        w_I = clipped(w_I + tl.load(own.diffusion_TOI + at, here, 0.0) * xi, low_I, high_I)
+        rate_I = drawn.diffusion_rates if HOW.drawn else tl.load(own.diffusion_TOI + at, here, 0.0)
+        w_I = clipped(w_I + rate_I * xi, low_I, high_I)
     if HOW.decays:
-        kept_I = (w_I - level_I) * tl.load(own.decay_TOI + at, here, 0.0)
-        w_I = clipped(kept_I + level_I, low_I, high_I)
+        scale_I = drawn.decay_scales if HOW.drawn else tl.load(own.decay_TOI + at, here, 0.0)
+        w_I = clipped((w_I - level_I) * scale_I + level_I, low_I, high_I)
     tl.store(own.w_TOI + at, w_I, here)
     tl.store(own.saturated_TO + program, saturated(w_I, low_I, high_I, here))
     if HOW.write >= 0:
@@ -137,17 +140,15 @@ def change_kernel(
 
 
 def change(
-    device: PulsedDevice, population: Any, own: Changing, sizes: Sizes, outer: Outer | None, findings: Any,
+    device: PulsedDevice, formula: Any, own: Changing, sizes: Sizes, outer: Outer | None, findings: Any,
     how: Changed,
 ) -> None:  # fmt: skip
-    """Launch a change of all devices; ``population``: a tensor, or a ``DrawnAnew``."""
+    """Launch a change of all devices; ``formula``: what draws them and what changes them, or None."""
     none = own.w_TOI
     outer = Outer(none, none, none, none, 0.0, 0, 0, 0) if outer is None else outer
-    kind: Any = type(device)
-    formula = population.formula if isinstance(population, DrawnAnew) else None
     block = triton.next_power_of_2(sizes.columns)
     change_kernel[programs("rows of a change", sizes.programs)](
-        own, sizes, outer, findings, formula=formula, KIND=parameters_type(kind),
-        PARAMETERS=len(kind.parameters), BLOCK=block, HOW=how, enable_fp_fusion=False,
+        own, sizes, outer, findings, formula=formula, KIND=changes_type(changing_names(device)),
+        PARAMETERS=len(device.parameters), BLOCK=block, HOW=how, enable_fp_fusion=False,
         num_warps=warps_of(block),
     )  # fmt: skip

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ..backends import Cuda
 from ..card import card
-from ..devices.base import Array, PulsedDevice
+from ..devices.base import Array, PulsedDevice, changes_type, changing_names, parameters_type
 from ..pulsed_update.arguments import DrawnAnew, Update, Vectors
 
 
@@ -43,7 +43,8 @@ class Resident:
     """Tensors [T, O, I] on the card.
 
     ``kept_TOI`` and ``seen_TOI`` are one tensor where there is no write noise. A population that kernels can
-    draw from its address is not kept: ``population`` is then a ``DrawnAnew``, else a tensor [T, O, I, P].
+    draw from its address is not kept, nor what changes weights outside of pulses: ``population`` is then a
+    ``DrawnAnew``, else a tensor [T, O, I, P].
 
     Where the backend's kernels report what they find, updates wait to be made with those of other arrays,
     before anybody looks at one of them, and their pulses are counted here alone.
@@ -65,7 +66,8 @@ class Resident:
         self.keys_T2 = _on_card(keys_T2.view(np.int32))
         self.kept_TOI = torch.zeros(shape, dtype=torch.float32, device=where)
         self.seen_TOI = self.kept_TOI.clone() if device.write_noise > 0 else self.kept_TOI
-        formula = formula_of(device)
+        self._changes = formula_of(device, changes=True)
+        formula = None if self._changes is None else formula_of(device)
         same = population_keys_T2 is keys_T2
         keys = self.keys_T2 if same else _on_card(population_keys_T2.view(np.int32))
         self._anew = None if formula is None else DrawnAnew(keys, formula)
@@ -104,7 +106,7 @@ class Resident:
 
     def settle(self, tick: int, extra: int) -> None:
         """Let devices diffuse and decay, after their updates so far; ``extra``: of their write noise."""
-        names = self._dynamics.keys()
+        names = self.changing
         how = {"diffuses": "diffusion_rates" in names, "decays": "decay_scales" in names}
         self._change(self._settling, tick, extra, **how)
 
@@ -137,12 +139,12 @@ class Resident:
 
         tiles, rows, columns = self.kept_TOI.shape
         drawn, none, device = isinstance(self.population, DrawnAnew), self.kept_TOI, self.device
-        level_TOI = self._dynamics.get("reset_bias")
+        formula = self._changes if drawn else None
         mask_TOI, some = (none, none) if mask is None else mask
         own = Changing(
             self.kept_TOI, self.seen_TOI, self.population.keys_T2 if drawn else self.population, self.keys_T2,
             self._saturated_TO, self._dynamics.get("diffusion_rates", none),
-            self._dynamics.get("decay_scales", none), none if level_TOI is None else level_TOI, mask_TOI,
+            self._dynamics.get("decay_scales", none), self._dynamics.get("reset_bias", none), mask_TOI,
             some, time.clock.now,
         )  # fmt: skip
         advance = time.since_last(tick)
@@ -157,13 +159,13 @@ class Resident:
             float(np.float32(device.write_noise)),
         )
         how = Changed(
-            diffuses, decays, mask is not None, level_TOI is not None, outer is not None, bounded,
+            diffuses, decays, mask is not None, "reset_bias" in self.changing, outer is not None, bounded,
             extra if device.write_noise > 0 else -1, drawn,
         )  # fmt: skip
 
         def launch(findings: Any) -> None:
             time.clock.at(tick, advance)
-            change(device, self.population, own, sizes, outer, findings, how)
+            change(device, formula, own, sizes, outer, findings, how)
 
         if self._updates is None:
             launch(self._pulses_T.new_zeros(2))  # nothing is noted, whoever calls is told at once
@@ -217,24 +219,36 @@ class Resident:
     @property
     def changing(self) -> Set[str]:
         """Names of what changes weights outside of pulses."""
+        if isinstance(self.population, DrawnAnew):
+            return {*changing_names(self.device)}
         return self._dynamics.keys()
 
     def dynamics(self) -> dict[str, Array]:
         """What changes weights outside of pulses, on the host."""
+        names = changing_names(self.device)
+        if isinstance(self.population, DrawnAnew) and names:
+            drawn_TOIP = self._drawn(self.population.keys_T2, self._changes, changes_type(names))
+            return {name: drawn_TOIP[..., k + 2] for k, name in enumerate(names)}  # behind the bounds
         return {name: _on_host(values) for name, values in self._dynamics.items()}
 
     def parameters(self) -> Array:
         """The population on the host, [T, O, I, P]."""
         if not isinstance(self.population, DrawnAnew):
             return _on_host(self.population)
+        keys_T2, formula = self.population
+        kind: Any = type(self.device)
+        return self._drawn(keys_T2, formula, parameters_type(kind))
+
+    def _drawn(self, keys_T2: Any, formula: Any, kind: Any) -> Array:
+        """What a formula draws, on the host, [T, O, I, fields of ``kind``]."""
         import torch
 
         from ..devices.drawn.cuda import population
 
-        size = (*self.kept_TOI.shape, len(self.device.parameters))
-        p_TOIP = torch.empty(size, dtype=torch.float32, device=self.kept_TOI.device)
-        population(self.device, self.population.formula, self.population.keys_T2, p_TOIP)
-        return _on_host(p_TOIP)
+        size = (*self.kept_TOI.shape, len(kind._fields))
+        drawn_TOIP = torch.empty(size, dtype=torch.float32, device=self.kept_TOI.device)
+        population(kind, formula, keys_T2, drawn_TOIP)
+        return _on_host(drawn_TOIP)
 
     def download(self) -> tuple[Array, Array]:
         """Copies of the kept and of the seen weights; one where they are one."""

@@ -260,9 +260,11 @@ def _has_reset_level(device: PulsedDevice) -> bool:
     return bool(device.reset != 0.0 or device.reset_dtod > 0.0 or shifted)
 
 
-def has_dynamics(device: PulsedDevice) -> bool:
-    """Whether ``dynamics`` has anything."""
-    return device.lifetime > 0.0 or device.diffusion > 0.0 or _has_reset_level(device)
+def changing_names(device: PulsedDevice) -> tuple[str, ...]:
+    """The names of what ``dynamics`` has."""
+    decays, diffuses = device.lifetime > 0.0, device.diffusion > 0.0
+    found = {"decay_scales": decays, "diffusion_rates": diffuses, "reset_bias": _has_reset_level(device)}
+    return tuple(name for name, has in found.items() if has)
 
 
 def dynamics(device: PulsedDevice, draws: Draws, drawn: Population) -> Population:
@@ -286,3 +288,9 @@ def dynamics(device: PulsedDevice, draws: Draws, drawn: Population) -> Populatio
 def parameters_type(kind: Any) -> Any:
     """The named tuple that a device's step takes for ``p``."""
     return namedtuple(f"Of{kind.__name__}", kind.parameters)
+
+
+@functools.cache
+def changes_type(names: tuple[str, ...]) -> Any:
+    """The named tuple of a device's bounds and of what changes its weight outside of pulses."""
+    return namedtuple("Changes", ("min_bound", "max_bound", *names))

@@ -12,13 +12,13 @@ import triton.language as tl
 
 from ...machine.programs import programs
 from ...rng.cuda import jitted, normal_pair, philox4x32, unit_interval
-from ..base import PulsedDevice, parameters_type
+from ..base import PulsedDevice
 from .traced import Traced, formula_text
 
 
-def formula_of(device: PulsedDevice) -> Any:
+def formula_of(device: PulsedDevice, changes: bool = False) -> Any:
     """What draws ``device`` inside a kernel, see ``formula_text``; None where only numpy can."""
-    traced = formula_text(device)
+    traced = formula_text(device, changes)
     return None if traced is None else _formula(traced)
 
 
@@ -59,13 +59,15 @@ def population_kernel(
         tl.store(at + k, p_PI[k], column < columns)
 
 
-def population(device: PulsedDevice, formula: Any, keys_T2: Any, p_TOIP: Any) -> None:
-    """Write the parameters of all devices to the tensor ``p_TOIP``; ``keys_T2``: int32, on the card."""
+def population(kind: Any, formula: Any, keys_T2: Any, p_TOIP: Any) -> None:
+    """Write what ``formula`` draws, a tuple ``kind``, to the tensor ``p_TOIP``.
+
+    ``keys_T2``: int32, on the card.
+    """
     tiles, rows, columns, parameters = p_TOIP.shape
     block = min(triton.next_power_of_2(columns), 256)
-    kind: Any = type(device)
     grid = programs("rows of a population", tiles * rows, triton.cdiv(columns, block))
     population_kernel[grid](
-        p_TOIP, keys_T2, rows, columns, formula=formula, KIND=parameters_type(kind),
+        p_TOIP, keys_T2, rows, columns, formula=formula, KIND=kind,
         PARAMETERS=parameters, BLOCK=block, enable_fp_fusion=False,
     )  # fmt: skip

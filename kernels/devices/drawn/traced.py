@@ -16,7 +16,7 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from ...machine.bind import Formula
 from ...rng import Stream, counter_high
-from ..base import PulsedDevice
+from ..base import PulsedDevice, changes_type, changing_names, dynamics
 
 #: how Triton writes what numpy computes; each is correctly rounded, or exact
 _FORMS: dict[Any, str] = {
@@ -144,15 +144,19 @@ class Text:
         return f"({float(np.float32(value))!r})"
 
 
-def formula_text(device: PulsedDevice) -> Traced | None:
+def formula_text(device: PulsedDevice, changes: bool = False) -> Traced | None:
     """A function of (k0, k1, row, column, columns, KIND) that draws the devices; None if none can.
 
-    The key and ``row`` are uint32, ``column`` int32 [n]; it gives a ``KIND`` of the parameters, float32 [n].
+    The key and ``row`` are uint32, ``column`` int32 [n]; it gives a ``KIND`` of the parameters, float32 [n]:
+    those of a step, or, for ``changes``, of a ``changes_type``.
     """
-    text = Text()
+    text: Any = Text()
+    fields = changes_type(changing_names(device))._fields if changes else device.parameters
     try:
-        drawn = device.draw(text)  # type: ignore[arg-type]
-        values = [drawn[name] for name in device.parameters]
+        drawn = device.draw(text)
+        if changes:
+            drawn = {**drawn, **dynamics(device, text, drawn)}
+        values = [drawn[name] for name in fields]
         names = [(each if isinstance(each, Symbol) else text.filled(each)).name for each in values]
     except (TypeError, AttributeError):  # of whatever else a draw may do to an array
         return None

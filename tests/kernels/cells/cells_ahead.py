@@ -10,7 +10,7 @@ from crossgrid.kernels.arrays import cuda as changes
 from crossgrid.kernels.cells.numbers import cuda as numbers
 from crossgrid.kernels.cells.numbers.draws import Purpose
 from crossgrid.kernels.cells.transfer.sequential import cuda as sequential
-from crossgrid.kernels.devices.base import parameters_type
+from crossgrid.kernels.devices.base import changes_type, changing_names
 from crossgrid.kernels.devices.drawn.cuda import formula_of
 from crossgrid.kernels.pulsed_update.cuda import exact
 from crossgrid.kernels.pulsed_update.cuda.steps import warps_of
@@ -36,13 +36,13 @@ CHANGES = {
 def change(name: str, how: tuple[bool, bool, bool, bool], architecture: int) -> Usage:
     """A change of all devices outside of pulses."""
     device: Any = DEVICES[name]
-    formula = formula_of(device)
+    formula = formula_of(device, changes=True)
     of_kernel = changes.Changed(
         *how, name == "linear", True, 251 if device.write_noise > 0 else -1, formula is not None
     )
     constants = {
-        "formula": formula, "KIND": parameters_type(type(device)), "PARAMETERS": len(device.parameters),
-        "BLOCK": TILE, "HOW": of_kernel,
+        "formula": formula, "KIND": changes_type(changing_names(device)), "HOW": of_kernel,
+        "PARAMETERS": len(device.parameters), "BLOCK": TILE,
     }  # fmt: skip
     population = "*fp32" if formula is None else "*i32"
     own = changes.Changing(

@@ -40,6 +40,16 @@ OTHERS: dict[str, Any] = {
     "symmetry_points_far_out": devices.PowStepReferenceDevice(
         subtract_symmetry_point=True, enforce_consistency=False, dw_min_dtod=2.0, pow_gamma_dtod=1.0
     ),
+    "all_that_changes": devices.SoftBoundsReferenceDevice(
+        write_noise_std=0.1,
+        reset=0.1,
+        reset_dtod=0.05,
+        lifetime=50.0,
+        lifetime_dtod=0.3,
+        diffusion=0.01,
+        diffusion_dtod=0.2,
+        subtract_symmetry_point=True,
+    ),
     "labels_of_both_signs": devices.NeuroSimDevice(d2d_vari=5.0, nonlinearity_ltp=-4.0),
     "long": devices.PowStepReferenceDevice(subtract_symmetry_point=True, n_estimation_steps=100),
 }
@@ -132,19 +142,19 @@ def check_bytes() -> None:
     """A device takes 4 bytes of a card, 8 with write noise; the host keeps what is one a tile or kind.
 
     A tile takes its key and its pulses, and a number of saturated devices for each row; a bank the time.
-
-    Where resets lead elsewhere than to 0 that level is kept, 4 bytes more.
     """
     rows, columns = 2, 16
-    for name, device in {**DEVICES, **{name: OTHERS[name] for name in ("log_normal", *KEPT)}}.items():
+    for name, device in {
+        **DEVICES,
+        **{name: OTHERS[name] for name in ("log_normal", "all_that_changes", *KEPT)},
+    }.items():
         bank = TileBank(1, [0, 1], rows, columns, SingleRPUConfig(device=device), "cuda")
         bank.set_weights([np.zeros((rows, columns), np.float32)] * 2)
         bank.look()
         card, host = held_bytes(bank.cell)
         a_device = 4 if device.write_noise == 0 else 8
         if name in KEPT:
-            a_device += 4 * len(device.parameters)
-        a_device += 4 * len(bank.cell.array.dynamics)
+            a_device += 4 * (len(device.parameters) + len(bank.cell.array.dynamics))
         assert a_device <= 8 or name in KEPT, name
         a_tile, a_bank, a_kind = 16 + 4 * rows, 16, 4 * len(device.constants())
         assert card == 2 * (rows * columns * a_device + a_tile) + a_bank, (name, card)
