@@ -14,7 +14,7 @@ import ray
 import torch
 from ray.util.placement_group import placement_group_table
 from test_killed_actors import pulsed, step
-from test_left_behind import press
+from test_left_behind import interrupted
 
 import crossgrid as cg
 from crossgrid.emulator.actors.directory import abandoned
@@ -67,7 +67,7 @@ print("left", flush=True)
 LIBRARIES = ("numba/", "scipy/", "torch/", "ray/", "Stack trace", "terminate called")
 
 
-def interrupted(script: str, after_s: float) -> tuple[int, str]:
+def ends_with_ctrl_c(script: str, after_s: float) -> tuple[int, str]:
     """How a script ends that gets Ctrl-C so long after it began, and what it says; nothing of it is left."""
     command = [sys.executable, "-c", HEARS + script]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -96,12 +96,12 @@ def require_few_lines(code: int, said: str) -> None:
 @pytest.mark.parametrize("after_s", [0.01, 0.4])
 def test_an_interrupted_import_says_so_in_lines_of_its_own(after_s: float) -> None:
     """Where Python is in torch or numba then is no matter of the user's."""
-    require_few_lines(*interrupted(IMPORTS, after_s))
+    require_few_lines(*ends_with_ctrl_c(IMPORTS, after_s))
 
 
 @pytest.mark.parametrize("after_s", [0.01, 0.3])
 def test_an_interrupted_command_is_one_line(after_s: float) -> None:
-    assert interrupted(COMMAND, after_s) == (130, "crossgrid: interrupted\n")
+    assert ends_with_ctrl_c(COMMAND, after_s) == (130, "crossgrid: interrupted\n")
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_an_interrupted_command_is_one_line(after_s: float) -> None:
 )
 def test_an_interrupted_start_of_a_run_and_its_ray_leaves_nothing(after_s: float) -> None:
     """Ray is started for the run: its processes are gone too, whoever knew of them when Ctrl-C came."""
-    require_few_lines(*interrupted(STARTS, after_s))
+    require_few_lines(*ends_with_ctrl_c(STARTS, after_s))
 
 
 @pytest.fixture
@@ -127,16 +127,8 @@ def test_an_interrupted_start_of_actors_leaves_them_to_nobody() -> None:
     model, optimizer = pulsed()
     before = cg.weights_sha256(model)
     for after_s in (0.02, 0.3, 1.5):
-        noticed = threading.Event()
-        pressing = threading.Thread(target=press, args=(after_s, noticed))
         emulation = cg.emulate(model, backend="ray")
-        try:
-            pressing.start()
-            emulation.__enter__()
-            pressing.join()
-        except KeyboardInterrupt:
-            noticed.set()
-            pressing.join()
+        interrupted(emulation.__enter__, after_s)
         if emulation.executor is not None:
             emulation.__exit__(None, None, None)
         assert cg.weights_sha256(model) == before

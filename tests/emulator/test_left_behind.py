@@ -8,8 +8,9 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -133,7 +134,24 @@ def press(after_s: float, caught: threading.Event) -> None:
         after_s = 10.0
 
 
-def interrupted(times: int, seed: int) -> None:
+def interrupted(do: Callable[[], Any], after_s: float) -> bool:
+    """Whether Ctrl-C, pressed after that time, came before ``do`` was done."""
+    noticed = threading.Event()
+    pressing = threading.Thread(target=press, args=(after_s, noticed))
+    try:
+        pressing.start()
+        do()
+        signal.signal(signal.SIGINT, lambda *_: None)  # what comes from here on is late and ends nothing
+        return False
+    except KeyboardInterrupt:
+        return True
+    finally:  # whatever ends this: none is pressed in a test that comes later
+        noticed.set()
+        pressing.join()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def trains_interrupted(times: int, seed: int) -> None:
     """Ctrl-C at random moments of training; afterwards every tile answers and the model trains on."""
     model, optimizer = pulsed()
     drawn, caught, number = random.Random(seed), 0, 0
@@ -162,7 +180,7 @@ def interrupted(times: int, seed: int) -> None:
 @pytest.mark.usefixtures("ray_session", "ctrl_c")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of one that was dropped
 def test_interrupts_leave_a_model_that_trains_on() -> None:
-    interrupted(25, seed=0)
+    trains_interrupted(25, seed=0)
 
 
 @pytest.mark.slow
@@ -170,5 +188,5 @@ def test_interrupts_leave_a_model_that_trains_on() -> None:
 @pytest.mark.usefixtures("ray_session", "ctrl_c")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of one that was dropped
 def test_four_hundred_interrupts() -> None:
-    interrupted(400, seed=1)
+    trains_interrupted(400, seed=1)
     Tally("Ctrl-C in a step, an actor a tile", 400, 400).note()
