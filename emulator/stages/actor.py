@@ -74,8 +74,8 @@ class StageActor:
         """Listen in ``directory`` on the driver's node, or, without one, on this node's address."""
         import numba  # here: the driver knows this class and computes nothing
 
-        torch.set_num_threads(threads)
         numba.set_num_threads(min(threads, numba.get_num_threads()))
+        torch.set_num_threads(threads)  # behind numba, which lets OpenMP have all processors
         self.stage, self.links = stage, Links(stage, directory)
 
     def where(self) -> ActorAddress:
