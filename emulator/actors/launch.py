@@ -8,8 +8,9 @@ import logging
 import os
 import secrets
 import signal
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -171,6 +172,21 @@ def _forget_ray() -> None:
 os.register_at_fork(after_in_child=_forget_ray)
 
 
+@contextlib.contextmanager
+def _without_pyarrow() -> Iterator[None]:
+    """Within it pyarrow looks as if it were not installed, where nobody has loaded it.
+
+    Ray loads it to write tables of it in a way of its own: some 25 MB of a driver that has none. Who gives
+    this Ray one all the same finds it written by pickle.
+    """
+    hidden = sys.modules.setdefault("pyarrow", None) is None  # type: ignore[arg-type]
+    try:
+        yield
+    finally:
+        if hidden:
+            del sys.modules["pyarrow"]
+
+
 def start_ray() -> None:
     """Start Ray on this machine, for this run alone."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -178,6 +194,8 @@ def start_ray() -> None:
     try:
         with Uninterrupted():  # or Ray's processes stay that it has not told anybody of
             ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+            with _without_pyarrow():
+                ray.get(ray.put(None))  # Ray learns here how to write values
     except Exception as error:
         raise BackendError(
             f"Ray does not start: {error}; run `crossgrid doctor`, or use backend='local'"

@@ -167,6 +167,9 @@ class LocalExecutor:
     """
 
     def __init__(self, device: BackendName = "cpu") -> None:
+        import torch  # here: tile actors know this module, and load no torch
+
+        self._threads, self._set_threads = torch.get_num_threads, torch.set_num_threads
         self.worker = TileWorker(device, late=True)
         self.on_card = self.worker.updates is not None
         self.recovered = Recovered()
@@ -183,8 +186,11 @@ class LocalExecutor:
         assert host == 0
         if isinstance(message, Stats) and self.worker.counts_alone(message.layer):
             return Answered(cast(Answer, self.worker.handle(message)))
+        threads = self._threads()
         with self.lock:
             reply: Any = self.worker.handle(message)
+        if self._threads() != threads:  # numba's began, and OpenMP gave torch as many: its sums follow them
+            self._set_threads(threads)
         return Answered(cast(Answer, reply))
 
     def glance(self, host: int, message: Message[Answer]) -> Answered[Answer]:

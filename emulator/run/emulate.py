@@ -28,6 +28,7 @@ from ..model.deferred import make_room, require_numbers
 from ..model.filling import Filling
 from ..nn.matrix import AnalogMatrix
 from ..stages.cut import Cut, Stages, cut_model
+from ..stages.path import path_of
 from .emulation import Emulation
 from .manifest import read_run
 from .metrics import check_port
@@ -95,8 +96,9 @@ def emulate(
             all nodes see; what stays in files all the time is there on leaving too, and the model deferred.
         stages: for large models with backend "ray": consecutive modules form stages, each a process that
             runs its torch modules beside their tiles and hands its values on to the next. A number of stages
-            of about equal weights, "auto": one a processor, or the names of the modules that further stages
-            begin with. Same bits; train with ``train_step``, and read outputs with ``infer``.
+            of about equal weights, which begin where the path of ``example_input`` does not come back,
+            "auto": one a processor, or the names of the modules that further stages begin with. Same bits;
+            train with ``train_step``, and read outputs with ``infer``.
         mapping: where the blocks are, beside ``strategy``:
             plan: a ``MappingPlan`` or the file of a saved one, from whichever mapper: what it says is what
             runs, cut by cut and tile by tile, and what the report costs. Its chip needs no name where it is a
@@ -154,7 +156,7 @@ def _made(
     if not isinstance(numbers, Resume):
         require_numbers(model, given=numbers is not None)
         filling = None if numbers is None else Filling(model, numbers)
-    cut = None if stages is None else _cut(model, stages, backend, device)
+    cut = None if stages is None else _cut(model, stages, backend, device, example_input)
     wanted = Wanted.of(strategy, mapping)
     if wanted.reprogram and cut is not None:
         raise ConfigError("reprogram=True does not work with stages, which keep their tiles: leave one out")
@@ -177,11 +179,11 @@ def _made(
     return emulation
 
 
-def _cut(model: nn.Module, stages: Stages, backend: str, device: str) -> Cut:
+def _cut(model: nn.Module, stages: Stages, backend: str, device: str, example_input: Any) -> Cut:
     """Where the model is cut into stages.
 
     Raises:
-        ConfigError: stages need processes, and processors.
+        ConfigError: stages need processes, and processors; or there is no such cut.
     """
     if backend != "ray":
         raise ConfigError(
@@ -191,7 +193,11 @@ def _cut(model: nn.Module, stages: Stages, backend: str, device: str) -> Cut:
         raise ConfigError(
             f"stages = {stages!r} with device = {device!r}: stages run on processors; use 'cpu'"
         )
-    return cut_model(model, stages, os.cpu_count() or 1)
+    processors = os.cpu_count() or 1
+    cut = cut_model(model, stages, processors)
+    if cut.count == 1 or not isinstance(stages, (int, str)):
+        return cut
+    return cut_model(model, stages, processors, path_of(model, example_input))
 
 
 def _require_device(device: str, backend: str) -> None:

@@ -439,7 +439,9 @@ class Emulation:
             return self._start_stages(self.cut, specs)
         from ..actors.executor import RayExecutor
 
+        threads = torch.get_num_threads()
         warm_kernels(specs)
+        torch.set_num_threads(threads)  # numba's began, and with OpenMP torch has as many then
         executor = RayExecutor(specs, self.tiles_per_actor, self.timeout_s, self.device, self.recovery)
         self.totals.actors = len(executor.hosts)
         return executor, executor.hostings

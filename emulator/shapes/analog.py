@@ -51,7 +51,7 @@ def traced_shapes(model: nn.Module, layers: Layers, example: Any) -> ModelShapes
     inputs = example_of(model, example, "meta" if on_meta else None)
     watcher = _Watcher(inputs.tensors)
     try:
-        with _undisturbed(model), BatchAxis(model) as axis, contextlib.ExitStack() as stack, torch.no_grad():
+        with undisturbed(model), BatchAxis(model) as axis, contextlib.ExitStack() as stack, torch.no_grad():
             for name, layer in layers:
                 stack.enter_context(watcher.watching(name, layer))
             for name, module in model.named_modules():
@@ -161,7 +161,7 @@ def _rows(layer: AnalogMatrix, x: Tensor) -> int:
 
 
 @contextlib.contextmanager
-def _undisturbed(model: nn.Module) -> Iterator[None]:
+def undisturbed(model: nn.Module) -> Iterator[None]:
     """Inside, the model is in evaluation mode; random numbers and the modes are then as they were."""
     modes = [(module, module.training) for module in model.modules()]
     try:

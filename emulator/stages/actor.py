@@ -70,12 +70,19 @@ def moved(before: Clocks, moves: Moves) -> Clocks:
 class StageActor:
     """One stage of a model."""
 
-    def __init__(self, stage: int, threads: int, directory: str | None) -> None:
-        """Listen in ``directory`` on the driver's node, or, without one, on this node's address."""
+    def __init__(
+        self, stage: int, threads: int, directory: str | None, beside: Sequence[int], processors: int
+    ) -> None:
+        """Listen in ``directory`` on the driver's node, or, without one, on this node's address.
+
+        ``beside``: the stages on this node, with this one, which share its ``processors``.
+        """
         import numba  # here: the driver knows this class and computes nothing
 
-        torch.set_num_threads(threads)
-        numba.set_num_threads(min(threads, numba.get_num_threads()))
+        self._beside, self._processors, self._threads = beside, processors, threads
+        self._most, self._set_threads = numba.get_num_threads(), numba.set_num_threads
+        self._set_threads(min(threads, self._most))
+        torch.set_num_threads(threads)  # behind numba, which lets OpenMP have all processors
         self.stage, self.links = stage, Links(stage, directory)
 
     def where(self) -> ActorAddress:
@@ -120,14 +127,27 @@ class StageActor:
             CrossgridError: this stage failed.
         """
         number, batches, wanted = told  # in one piece: Ray has some 100 bytes for each argument
-        with contextlib.suppress(Abandoned):
-            self.links.begin(number)
-            return self._infer(batches, wanted)
-        return None
+        try:
+            with contextlib.suppress(Abandoned):
+                self.links.begin(number)
+                return self._infer(batches, wanted)
+            return None
+        finally:
+            self._set_threads(min(self._threads, self._most))
+
+    def _take_processors(self, batch: int, batches: int) -> None:
+        """Let the kernels have those of stages that have no micro-batch yet, or none any more.
+
+        Their results are the same in any number of threads; torch's are not, and it keeps its own.
+        """
+        moment = batch + self.stage
+        working = sum(0 <= moment - stage < batches for stage in self._beside)
+        self._set_threads(max(1, min(self._processors // working, self._most)))
 
     def _infer(self, batches: int, wanted: Sequence[str]) -> Moves:
         self.model.eval()
         for batch in range(batches):
+            self._take_processors(batch, batches)
             received = self.links.take(batch).tensors()
             x = received.pop(INPUT)
             found = self.passages.run(x, received, frozenset(wanted))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 from torch import nn
@@ -41,10 +42,19 @@ class Cut:
         return self.stage_of.get(name.rpartition(".")[0])
 
 
-def cut_model(model: nn.Module, stages: Stages, processors: int) -> Cut:
+@dataclass(frozen=True, slots=True)
+class Path:
+    """The modules that a stage can begin with, in the order in which a pass calls them."""
+
+    calls: tuple[str, ...]
+    sure: bool  # whether a user's input takes it; or else one that was tried, and theirs may take another
+
+
+def cut_model(model: nn.Module, stages: Stages, processors: int, path: Path | None = None) -> Cut:
     """Cut ``model`` into a number of stages of about equal weights, or before modules that are named.
 
-    "auto": a stage for each of ``processors``, as far as there are modules for them.
+    "auto": a stage for each of ``processors``, as far as there are modules for them. A ``path`` says where
+    a pass does not go back; without one it is taken to call the modules in the order of registration.
 
     Raises:
         ConfigError: there are no such modules, or not as many.
@@ -56,16 +66,60 @@ def cut_model(model: nn.Module, stages: Stages, processors: int) -> Cut:
         raise ConfigError(f"stages = {stages!r} must be a number of at least 1, 'auto', or a list of names")
     if not isinstance(stages, (int, str)):
         return _cut_before(model, names, tuple(stages))
-    units = list(_units("", model))
-    sizes = _sizes(model)
-    heavy = [unit for unit in units if _weight(sizes, unit)]
-    wanted = min(processors, len(heavy)) if stages == "auto" else int(stages)
-    if wanted > len(heavy):
+    sizes, units = _sizes(model), units_of(model)
+    wanted = min(processors, len(units)) if stages == "auto" else int(stages)
+    if wanted > len(units):
         raise ConfigError(
-            f"stages = {stages}: the model has {len(heavy)} parts with weights that a stage can begin with "
-            f"({', '.join(heavy[:4])}{', ...' if len(heavy) > 4 else ''}); use at most as many"
+            f"stages = {stages}: the model has {len(units)} parts with weights that a stage can begin with "
+            f"({', '.join(units[:4])}{', ...' if len(units) > 4 else ''}); use at most as many"
         )
-    return _cut_before(model, names, _balanced(heavy, [_weight(sizes, unit) for unit in heavy], wanted))
+    places = [*range(len(units))] if path is None else _places(units, path.calls)
+    if wanted > len(places) and path is not None:
+        if stages == "auto":
+            wanted = len(places)
+        elif path.sure:
+            raise ConfigError(f"stages = {stages}: {way_out(units, path.calls)}")
+        else:
+            places = [*range(len(units))]  # the user's own input will tell
+    weights = [_weight(sizes, unit) for unit in units]
+    joined = [sum(weights[a:b]) for a, b in pairwise([*places, len(units)])]
+    return _cut_before(model, names, _balanced([units[place] for place in places], joined, wanted))
+
+
+def units_of(model: nn.Module) -> list[str]:
+    """The modules with weights that a stage can begin with, in the order of registration."""
+    sizes = _sizes(model)
+    return [unit for unit in _units("", model) if _weight(sizes, unit)]
+
+
+def apart(model: nn.Module) -> Cut:
+    """Each module that a stage can begin with in a stage of its own, whatever a pass does."""
+    return _cut_before(model, [name for name, _ in model.named_modules()], tuple(units_of(model)[1:]))
+
+
+def way_out(units: Sequence[str], calls: Sequence[str]) -> str:
+    """What a user can do whose pass calls modules so, and goes back to an earlier stage."""
+    starts = [units[place] for place in _places(units, calls)[1:]]
+    if not starts:
+        return "this input's path comes back to its first modules: no cut is possible, leave stages= out"
+    shown = ", ".join(starts[:8]) + (", ..." if len(starts) > 8 else "")
+    return (
+        f"this input's path comes back to modules: at most {len(starts) + 1} stages are possible, which "
+        f"can begin with {shown} (stages=[names], or a number with example_input=)"
+    )
+
+
+def _places(units: Sequence[str], calls: Sequence[str]) -> list[int]:
+    """The numbers of the units that a stage can begin with: what is before was called for the last time."""
+    moments: dict[str, list[int]] = {unit: [] for unit in units}
+    for moment, unit in enumerate(calls):
+        moments[unit].append(moment)
+    places, last = [0], -1
+    for number, unit in enumerate(units[:-1], 1):
+        last = max([last, *moments[unit]])
+        if all(moment > last for later in units[number:] for moment in moments[later]):
+            places.append(number)
+    return places
 
 
 def _cut_before(model: nn.Module, names: list[str], starts: tuple[str, ...]) -> Cut:

@@ -39,11 +39,12 @@ from ..tiles.bank import Floats
 from ..tiles.layer_spec import LayerSpec
 from ..tiles.messages import Answer, Message, ReadState, ReadWeights, Stats
 from .actor import moved
-from .cut import Cut
+from .cut import Cut, units_of, way_out
 from .launch import Stage, StageGone, StageLauncher, answers, given, require_pace
 from .links import LETTERS, Abandon, Values
 from .packing import SavedStage
-from .passing import Passages
+from .passing import Branches, Passages
+from .path import calls_of
 from .revival import Revival, unsure_within
 from .trainer import StageTrainer
 from .training import INPUT
@@ -271,6 +272,9 @@ class StageExecutor:
             try:
                 with addressed(self.model, 0):
                     needs, output = passages.find_needs(x)
+            except Branches as error:
+                passages.remove()
+                raise self._ways_out(x, error) from None
             finally:
                 passages.remove()
             leaves, back = flatten(output)
@@ -290,6 +294,12 @@ class StageExecutor:
                 [found[str(n)] if isinstance(leaf, Tensor) else leaf for n, leaf in enumerate(leaves)]
             )
         return self.known[key]
+
+    def _ways_out(self, x: Tensor, error: Branches) -> ConfigError:
+        """The error with where stages can begin for this input."""
+        calls = calls_of(self.model, x)
+        where = "begin the stages elsewhere (stages=[names])"
+        return ConfigError(f"{error}; {where if calls is None else way_out(units_of(self.model), calls)}")
 
     def _round(self, parts: Sequence[Tensor], depth: int, skip: int) -> Iterator[dict[str, Tensor]]:
         """The outputs of micro-batches from ``skip`` on; fewer where a stage died and was replaced."""

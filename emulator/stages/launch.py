@@ -65,6 +65,7 @@ class Stage:
     specs: dict[str, LayerSpec]  # of its analog matrices, by name
     layers: list[int]  # their numbers
     pulses: Pulses
+    beside: range  # the numbers of the stages on its node, which share its processors
     clocks: Clocks = field(default_factory=dict)  # of its layers, when the last round ended
     packed: Any = None  # its part of the model, in Ray's store: as it began, or at the last snapshot
     states: Any = None  # of its optimizers at the last snapshot; None: there was none
@@ -160,11 +161,12 @@ class StageLauncher:
         stages = []
         for number, node in enumerate(homes):
             layers = [k for k, stage in enumerate(of_layer) if stage == number]
+            beside = range(homes.index(node), homes.index(node) + homes.count(node))
             stage = Stage(
-                number, node, max(1, int(node.processors) // homes.count(node)),
-                {specs[k].name: specs[k] for k in layers}, layers, self.pulses,
+                number, node, max(1, int(node.processors) // len(beside)),
+                {specs[k].name: specs[k] for k in layers}, layers, self.pulses, beside,
             )  # fmt: skip
-            _require_room(stage, model, self.cut, homes.count(node))
+            _require_room(stage, model, self.cut, len(beside))
             stage.packed = ray.put(packed(model, self.cut, number, {id(grids[k]) for k in layers}))
             stages.append(stage)
         return stages
@@ -185,7 +187,8 @@ class StageLauncher:
             # Ray would report each call to its head, a third of what the call itself takes
             options = made.options(num_cpus=0, scheduling_strategy=placed, enable_task_events=False)
             stage.lost, stage.address = "did not start", None  # whatever breaks this off
-            stage.actor = options.remote(stage.number, stage.threads, self.at)
+            processors = max(1, int(stage.node.processors))
+            stage.actor = options.remote(stage.number, stage.threads, self.at, stage.beside, processors)
         try:
             addresses = given([stage.actor.where.remote() for stage in stages], START_SECONDS)
             for stage, address in zip(stages, addresses, strict=True):

@@ -50,6 +50,10 @@ class HandOver(Exception):
     """A module of the next stage was called: this stage is done with the pass."""
 
 
+class Branches(ConfigError):
+    """A module of an earlier stage was called: no stage gives back what it handed on."""
+
+
 @dataclass(slots=True)
 class Needs:
     """Which values each stage is handed: found by a pass on shapes alone."""
@@ -146,25 +150,29 @@ class Pass(TorchFunctionMode):
 
         Raises:
             HandOver: it is in the next stage.
-            ConfigError: it is in an earlier one.
+            Branches: it is in an earlier one.
         """
         if self.within:
             self.within += 1
             return values
+        self.reach(name)
+        values = self.taken(values)
+        self.within += 1
+        return values
+
+    def reach(self, name: str) -> None:
+        """The pass is at the module ``name`` now; raises as ``enter``."""
         stage = self.cut.parts[name]
         if stage < self.now:
-            raise ConfigError(
+            raise Branches(
                 f"{name} is in stage {stage} of the model and is called after modules of stage {self.now}: "
-                "its path branches across stages; begin the stages elsewhere (stages=[names])"
+                "its path branches across stages"
             )
         self.now = stage
         if self.stage is not None:
             if stage > self.stage:
                 raise HandOver
             self.live = stage == self.stage
-        values = self.taken(values)
-        self.within += 1
-        return values
 
     def leave(self, output: Any) -> None:
         """It is done."""
@@ -262,11 +270,12 @@ class Passages:
         """What stages hand over, and an output: shapes alone.
 
         Raises:
-            ConfigError: the path of a pass depends on numbers, or branches across stages.
+            ConfigError: the path of a pass depends on numbers.
+            Branches: or it goes back to an earlier stage.
         """
         passing = Pass(self.cut, None, {})
         try:
-            output = self._run(passing, x)
+            output = self.run_on_shapes(passing, x)
         except ConfigError:
             raise
         except Exception as error:
@@ -277,6 +286,10 @@ class Passages:
         passing.now = self.cut.count - 1
         passing.taken(output)
         return passing.needs, output
+
+    def run_on_shapes(self, passing: Pass, x: Tensor) -> Any:
+        """The output of a pass in which nobody computes."""
+        return self._run(passing, x)
 
     def run(
         self, x: Tensor, received: Mapping[str, Tensor], wanted: frozenset[str], learns: bool = False

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from torch import nn
@@ -138,3 +141,17 @@ def test_an_error_in_one_micro_batch_ends_all() -> None:
 def test_sizes_are_checked(name: str) -> None:
     with cg.emulate(built()) as running, pytest.raises(cg.ConfigError, match=f"{name} = 0 must be"):
         running.infer(X, **{name: 0})
+
+
+def test_the_first_read_leaves_torch_its_threads() -> None:
+    """Torch's sums follow its threads: the first run of a process has the bits of the second."""
+    program = """
+import torch
+import crossgrid as cg
+torch.set_num_threads(1)
+model = cg.convert_to_analog(torch.nn.Linear(8, 4), cg.InferenceRPUConfig())
+with cg.emulate(model) as running:
+    running.infer(torch.rand(3, 8))
+    assert torch.get_num_threads() == 1, torch.get_num_threads()
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)

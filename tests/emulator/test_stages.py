@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import os
 import signal
 import sys
@@ -19,6 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 import crossgrid as cg
+from crossgrid.emulator.stages.actor import StageActor
 from crossgrid.emulator.stages.cut import cut_model
 from crossgrid.emulator.stages.passing import Passages
 
@@ -305,7 +307,7 @@ class Choosing(nn.Module):
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (Back, "first is in stage 0 .* called after modules of stage 1"),
+        (Back, "first is in stage 0 .* after modules of stage 1: .* no cut is possible, leave stages= out"),
         (Choosing, "does not pass through the stages"),
     ],
 )
@@ -363,3 +365,16 @@ def test_models_of_other_people_pass_through_stages() -> None:
                 wanted = frozenset(needs.crossing(stage + 1)) if stage + 1 < count else frozenset[str]()
                 handed = Passages(copy.deepcopy(model), cut, stage).run(tokens(), handed, wanted)
             assert torch.equal(handed.logits, expected), (name, count)
+
+
+def test_kernels_take_the_processors_of_stages_that_wait() -> None:
+    """Of each micro-batch: at any moment the stages at work have all processors, and no more."""
+    taken: dict[tuple[int, int], int] = {}
+    for stage in range(3):
+        actor: Any = StageActor.__new__(StageActor)
+        actor.stage, actor._beside, actor._processors, actor._most = stage, range(3), 6, 6
+        for batch in range(4):
+            actor._set_threads = functools.partial(taken.__setitem__, (batch + stage, stage))
+            actor._take_processors(batch, 4)
+    moments = [sorted(n for (moment, _), n in taken.items() if moment == at) for at in range(6)]
+    assert moments == [[6], [3, 3], [2, 2, 2], [2, 2, 2], [3, 3], [6]]
