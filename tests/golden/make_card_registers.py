@@ -1,4 +1,4 @@
-"""Stores what a thread of every kernel for a card takes, by the pinned Triton, in two minutes.
+"""Stores what a thread of every kernel for a card takes, by the Triton that is installed, in two minutes.
 
 A larger number may be right, where a kernel does more; a spill in the default read or step is not.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 
-from card_registers import SCRIPTS, TABLE, Usage, compiled_by
+from card_registers import SCRIPTS, TABLES, Usage, compiled_by
 
 ARCHITECTURES = (80, 90, 100)
 
@@ -22,8 +22,9 @@ def main() -> None:
             for name, taken in compiled_by(script, architecture, "every", seconds=1800).items():
                 kernels.setdefault(name, {})[str(architecture)] = taken
     rows = ",\n".join(f"  {json.dumps(name)}: {json.dumps(kernels[name])}" for name in sorted(kernels))
-    head = {"columns": Usage._fields, "triton": triton.__version__}
-    TABLE.write_text(f'{json.dumps(head)[:-1]}, "kernels": {{\n{rows}\n}}}}\n')
+    head = {"columns": Usage._fields}
+    table = TABLES / f"{triton.__version__}.json"
+    table.write_text(f'{json.dumps(head)[:-1]}, "kernels": {{\n{rows}\n}}}}\n')
 
 
 if __name__ == "__main__":

@@ -79,7 +79,7 @@ class Stepped(NamedTuple):
 def vectors_of(blocks: Sequence[int], batch: int) -> int:
     """Vectors that a row looks at, at a time, for those in which it fires; of layers of these blocks.
 
-    Of wide rows and of several layers fewer fit the registers (``tests/golden/card_registers.json``).
+    Of wide rows and of several layers fewer fit the registers (``tests/golden/card_registers``).
     """
     most = 64 if len(blocks) == 1 and blocks[0] <= 512 else 32
     return min(most, triton.next_power_of_2(batch))

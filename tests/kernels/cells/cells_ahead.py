@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,10 @@ CHANGES = {
 
 def change(name: str, how: tuple[bool, bool, bool, bool], architecture: int) -> Usage:
     """A change of all devices outside of pulses."""
-    device: Any = DEVICES[name]
+    diffuses, decays, _, levelled = how
+    device: Any = dataclasses.replace(
+        DEVICES[name], diffusion=0.01 * diffuses, lifetime=100.0 * decays, reset=0.1 * levelled
+    )
     formula = formula_of(device, changes=True)
     of_kernel = changes.Changed(
         *how, name == "linear", True, 251 if device.write_noise > 0 else -1, formula is not None

@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import pytest
-from card_registers import MODIFIERS, compiled
+from card_registers import MODIFIERS, compiled, stored
 
 from crossgrid.kernels.inference import WeightModifierType
 from crossgrid.kernels.inference.modifiers.plan import Kind
@@ -63,4 +63,5 @@ def test_triton_and_numba_agree(kinds: list[str]) -> None:
 def test_the_modifiers_compile_ahead_without_a_card(kinds: int, flags: tuple[str, ...]) -> None:
     found = compiled(MODIFIERS, 90, *flags)
     assert len(found) == kinds
-    assert all(taken.spilled_bytes == 0 for taken in found.values())
+    held = stored(90)
+    assert all(held[name].spilled_bytes == 0 for name in found)
