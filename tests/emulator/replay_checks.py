@@ -163,7 +163,7 @@ def check_obstacles() -> None:
         criterion, optimizer = nn.CrossEntropyLoss(), cg.AnalogSGD(model.parameters(), lr=0.1)
         with cg.emulate(model, device="cuda") as running:
             running._steps = CardSteps(model, running._layers, running.executor, [], no_capture)
-            for _ in range(WARM_STEPS + 1):
+            for _ in range(WARM_STEPS + 1 if "capture" in words else 1):
                 assert torch.isfinite(running.train_step(x, y, criterion, optimizer))
             assert words in " ".join(str(running.report()).split()), words
 
