@@ -27,8 +27,8 @@ from ..model.analog_model import require_analog
 from ..model.deferred import make_room, require_numbers
 from ..model.filling import Filling
 from ..nn.matrix import AnalogMatrix
-from ..stages.cut import Cut, Stages, cut_model
-from ..stages.path import path_of
+from ..stages.passes.cut import Cut, Stages, cut_model
+from ..stages.passes.path import path_of
 from .emulation import Emulation
 from .manifest import read_run
 from .metrics import check_port

@@ -43,8 +43,8 @@ from ..nn.hooks.turns import TileTurns
 from ..nn.matrix import AnalogMatrix
 from ..replay.steps import CardSteps
 from ..shapes.analog import FirstBatch
-from ..stages.cut import Cut
 from ..stages.orders import Schedule, require_schedule
+from ..stages.passes.cut import Cut
 from ..summary.summary import analog_summary
 from ..tiles.layer_spec import LayerSpec
 from ..tiles.messages import ReadWeights

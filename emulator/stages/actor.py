@@ -32,11 +32,11 @@ from ..tiles.bank import Floats
 from ..tiles.layer import HostedLayer
 from ..tiles.layer_spec import LayerSpec
 from ..tiles.messages import Message
-from .cut import Cut
 from .links import Abandoned, Links
 from .optimizers import States
 from .packing import SavedStage, packed, saved_stage
-from .passing import Passages
+from .passes.cut import Cut
+from .passes.passing import Passages
 from .training import INPUT, Passed, StageTraining
 
 #: of layers, by their numbers, what every read moves: the logical time, and running averages of inputs

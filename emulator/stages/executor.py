@@ -39,12 +39,12 @@ from ..tiles.bank import Floats
 from ..tiles.layer_spec import LayerSpec
 from ..tiles.messages import Answer, Message, ReadState, ReadWeights, Stats
 from .actor import moved
-from .cut import Cut, units_of, way_out
 from .launch import Stage, StageGone, StageLauncher, answers, given, require_pace
 from .links import LETTERS, Abandon, Values
 from .packing import SavedStage
-from .passing import Branches, Passages
-from .path import calls_of
+from .passes.cut import Cut, units_of, way_out
+from .passes.passing import Branches, Passages
+from .passes.path import calls_of
 from .revival import Revival, unsure_within
 from .trainer import StageTrainer
 from .training import INPUT

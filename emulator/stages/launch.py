@@ -29,9 +29,9 @@ from ..hosts.room import Room
 from ..hosts.warm import warm_kernels
 from ..tiles.layer_spec import LayerSpec
 from .actor import Clocks, StageActor
-from .cut import Cut
 from .links import FLOW, Abandoned
 from .packing import packed
+from .passes.cut import Cut
 from .training import Manner
 
 #: seconds that a stage may take to start, on a busy machine

@@ -23,7 +23,7 @@ from ..hosts.saved import Saving
 from ..model.analog_model import analog_matrices
 from ..nn.matrix import AnalogMatrix
 from ..nn.state import Arrays, StoredTensor
-from .cut import Cut
+from .passes.cut import Cut
 
 
 class _Packer(cloudpickle.CloudPickler):  # type: ignore[misc]

@@ -21,11 +21,11 @@ from ..analog_matrix.mini_batch import mini_batch
 from ..analog_matrix.weights import AnalogContext, plain
 from ..model.joining import Criterion, Judged, add_gradients, flatten, judge, norm_of
 from ..nn.dropout import addressed, of_micro_batch
-from .cut import Cut
 from .links import Links, Values
 from .optimizers import Options, Recipe, States, built, set_options, state_of
 from .orders import order
-from .passing import Passages
+from .passes.cut import Cut
+from .passes.passing import Passages
 
 #: the name of a micro-batch's input among its values
 INPUT = "x"

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 import crossgrid as cg
-from crossgrid.emulator.stages.cut import Path, cut_model
-from crossgrid.emulator.stages.passing import Branches, Passages
-from crossgrid.emulator.stages.path import path_of
+from crossgrid.emulator.stages.passes.cut import Path, cut_model
+from crossgrid.emulator.stages.passes.passing import Branches, Passages
+from crossgrid.emulator.stages.passes.path import path_of
 
 INFERENCE = cg.InferenceRPUConfig()
 

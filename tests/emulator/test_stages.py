@@ -21,8 +21,8 @@ from torch import Tensor, nn
 
 import crossgrid as cg
 from crossgrid.emulator.stages.actor import StageActor
-from crossgrid.emulator.stages.cut import cut_model
-from crossgrid.emulator.stages.passing import Passages
+from crossgrid.emulator.stages.passes.cut import cut_model
+from crossgrid.emulator.stages.passes.passing import Passages
 
 ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # Ray's processes cannot import it
 

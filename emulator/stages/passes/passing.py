@@ -22,8 +22,8 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from crossgrid.kernels.errors import ConfigError
 
-from ..nn.base import AnalogLayer
-from ..nn.matrix import AnalogMatrix
+from ...nn.base import AnalogLayer
+from ...nn.matrix import AnalogMatrix
 from .cut import Cut
 
 #: what asks a tensor for no numbers

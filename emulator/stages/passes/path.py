@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..shapes.analog import undisturbed
-from ..shapes.attempts import attempt
-from ..shapes.example import example_of
+from ...shapes.analog import undisturbed
+from ...shapes.attempts import attempt
+from ...shapes.example import example_of
 from .cut import Cut, Path, apart, units_of
 from .passing import Pass, Passages
 
