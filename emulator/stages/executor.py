@@ -253,11 +253,17 @@ class StageExecutor:
             if not batch:
                 return
             backs = [self.path(part) for part in batch]
-            done = 0
-            while done < len(batch):
-                for leaves in self._round(batch, depth, done):
-                    yield backs[done](leaves), len(batch[done])
-                    done += 1
+            done, ended = 0, False
+            while not ended:
+                try:
+                    for leaves in self._round(batch, depth, done):
+                        yield backs[done](leaves), len(batch[done])
+                        done += 1
+                    ended = True
+                except StageGone:  # behind the last output too: the clocks have not moved then
+                    with self.turn:
+                        self.require_open()
+                        self.revival.revive()
 
     def path(self, x: Tensor) -> Any:
         """What puts the tensors of an output into its place, for an input of that shape.
@@ -302,7 +308,11 @@ class StageExecutor:
         return ConfigError(f"{error}; {where if calls is None else way_out(units_of(self.model), calls)}")
 
     def _round(self, parts: Sequence[Tensor], depth: int, skip: int) -> Iterator[dict[str, Tensor]]:
-        """The outputs of micro-batches from ``skip`` on; fewer where a stage died and was replaced."""
+        """The outputs of micro-batches from ``skip`` on.
+
+        Raises:
+            StageGone: one died, and the others have left the round.
+        """
         wanted = (*self.wanted[self.model.training], ())
         promises: dict[int, Any] = {}
         sent = got = 0
@@ -341,11 +351,6 @@ class StageExecutor:
                     for stage, moves in zip(self.stages, ended, strict=True):
                         stage.note_reads(moved(stage.clocks, moves))
                     promises.clear()
-        except StageGone:
-            with self.turn:
-                self.give_up(promises)
-                self.require_open()
-                self.revival.revive()
         finally:
             self.give_up(promises)  # of an inference nothing stays but the clocks
 

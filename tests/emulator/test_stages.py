@@ -149,6 +149,24 @@ def test_numbers_in_files_go_to_the_stages_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("ray_session")
+def test_a_stage_that_dies_behind_the_last_output_has_lost_no_time_of_its_devices() -> None:
+    """Before it could say how far its clocks are: the noise of what follows is that of the local run."""
+    expected, model = made(chain, INFERENCE), made(chain, INFERENCE)
+    with cg.emulate(expected) as running:
+        wanted = [running.infer(floats(), micro_batch=4) for _ in range(4)]
+    emulation = cg.emulate(model, backend="ray", stages=2)
+    emulation.recovery = cg.Recovery(restarts=100)
+    with emulation as running:
+        for number, output in enumerate(wanted):
+            found = []
+            for each, _ in running.stages.infer(iter(floats().split(4)), depth=1):
+                found.append(each)
+                if sum(map(len, found)) == len(floats()) and number < 3:
+                    os.kill(running.stages.stages[1].address.pid, signal.SIGKILL)
+            assert torch.equal(torch.cat(found), output), number
+
+
+@pytest.mark.usefixtures("ray_session")
 @pytest.mark.parametrize("kills", [2, pytest.param(20, marks=[pytest.mark.slow, pytest.mark.chaos])])
 def test_a_stage_that_is_killed_costs_time_alone(kills: int) -> None:
     """Kills while the others wait or work: all hear of it within a second, and a new one joins."""
