@@ -177,9 +177,9 @@ def test_an_error_on_its_way_is_not_replaced_by_a_failed_update() -> None:
 
 def test_who_has_the_processors_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Another emulation of the same Ray, or actors of the user's own."""
-    monkeypatch.setattr(launch, "FREED_SECONDS", 0.0)
     model = two_layers()
-    with cg.emulate(two_layers(), backend="ray"):
+    with cg.emulate(two_layers(), backend="ray"):  # what ended before it may still have to give back its own
+        monkeypatch.setattr(launch, "FREED_SECONDS", 0.0)
         said = (
             rf"reserved there are .* by 'crossgrid, chip 0, process {os.getpid()} on .*ray start --num-cpus"
         )
