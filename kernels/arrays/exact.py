@@ -70,19 +70,12 @@ class ExactCell:
 
     def _update_there(self, vectors: Vectors, learning_rate: float, backend: Cuda) -> None:
         """The same on a card, which notes what is not finite; nobody waits for it."""
-        from ..machine.cuda.findings import Wrong, note_unless_finite
         from ..machine.cuda.kept import Kept
-        from ..pulsed_update.cuda.exact import Outer, collect
-        from ..pulsed_update.cuda.update import on_card
+        from ..pulsed_update.cuda.exact import collect, outer_products
 
-        w_TOI, word = self.weights, backend.findings.word
-        x_XBI, d_DBO = (on_card(each, w_TOI.device) for each in (vectors.x_XBI, vectors.d_DBO))
-        for values, wrong in ((x_XBI, Wrong.X), (d_DBO, Wrong.D)):
-            note_unless_finite(word, values, backend.place + wrong)
+        w_TOI, word, rate = self.weights, backend.findings.word, float(np.float32(learning_rate))
         self._kept = self._kept or Kept()
-        x_of_T, d_of_T = self._kept.of(vectors.x_of_T), self._kept.of(vectors.d_of_T)
-        rate = float(np.float32(learning_rate))
-        collect(w_TOI, Outer(x_XBI, x_of_T, d_DBO, d_of_T, rate, vectors.batch, *w_TOI.shape[1:]), word)
+        collect(w_TOI, outer_products(vectors, rate, w_TOI, self._kept, word, backend.place), word)
         self._newer_there = True
 
     def set_weights(self, w_TOI: Array) -> None:

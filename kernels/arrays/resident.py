@@ -18,6 +18,7 @@ from ..backends import Cuda
 from ..card import card
 from ..devices.base import Array, PulsedDevice, changes_type, changing_names, parameters_type
 from ..pulsed_update.arguments import DrawnAnew, Update, Vectors
+from .cell import fetched
 
 
 class Paced:
@@ -119,15 +120,10 @@ class Resident:
 
     def update_exactly(self, vectors: Vectors, rate: float, bounded: bool, tick: int, extra: int) -> None:
         """Outer products without pulses, behind the updates so far, where findings are noted."""
-        from ..machine.cuda.findings import Wrong, note_unless_finite
-        from ..pulsed_update.cuda.exact import Outer
-        from ..pulsed_update.cuda.update import on_card
+        from ..pulsed_update.cuda.exact import outer_products
 
-        x_XBI, d_DBO = (on_card(each, self.kept_TOI.device) for each in (vectors.x_XBI, vectors.d_DBO))
-        for values, wrong in ((x_XBI, Wrong.X), (d_DBO, Wrong.D)):
-            note_unless_finite(self._findings.word, values, self._place.finding + wrong)
-        x_of_T, d_of_T = self._kept.of(vectors.x_of_T), self._kept.of(vectors.d_of_T)
-        outer = Outer(x_XBI, x_of_T, d_DBO, d_of_T, rate, vectors.batch, *self.kept_TOI.shape[1:])
+        word, place = self._findings.word, self._place.finding
+        outer = outer_products(vectors, rate, self.kept_TOI, self._kept, word, place)
         self._change(self._learning, tick, extra, outer=outer, bounded=bounded)
 
     def _change(
@@ -229,12 +225,12 @@ class Resident:
         if isinstance(self.population, DrawnAnew) and names:
             drawn_TOIP = self._drawn(self.population.keys_T2, self._changes, changes_type(names))
             return {name: drawn_TOIP[..., k + 2] for k, name in enumerate(names)}  # behind the bounds
-        return {name: _on_host(values) for name, values in self._dynamics.items()}
+        return {name: fetched(values) for name, values in self._dynamics.items()}
 
     def parameters(self) -> Array:
         """The population on the host, [T, O, I, P]."""
         if not isinstance(self.population, DrawnAnew):
-            return _on_host(self.population)
+            return fetched(self.population)
         keys_T2, formula = self.population
         kind: Any = type(self.device)
         return self._drawn(keys_T2, formula, parameters_type(kind))
@@ -248,13 +244,13 @@ class Resident:
         size = (*self.kept_TOI.shape, len(kind._fields))
         drawn_TOIP = torch.empty(size, dtype=torch.float32, device=self.kept_TOI.device)
         population(kind, formula, keys_T2, drawn_TOIP)
-        return _on_host(drawn_TOIP)
+        return fetched(drawn_TOIP)
 
     def download(self) -> tuple[Array, Array]:
         """Copies of the kept and of the seen weights; one where they are one."""
         self.make_updates()
-        kept_TOI = _on_host(self.kept_TOI)
-        return kept_TOI, kept_TOI if self.seen_TOI is self.kept_TOI else _on_host(self.seen_TOI)
+        kept_TOI = fetched(self.kept_TOI)
+        return kept_TOI, kept_TOI if self.seen_TOI is self.kept_TOI else fetched(self.seen_TOI)
 
     def upload(self, kept_TOI: Array, seen_TOI: Array) -> None:
         """Take over weights from the host."""
@@ -270,11 +266,3 @@ def _on_card(array: Any) -> Any:
     import torch
 
     return torch.from_numpy(np.ascontiguousarray(array)).to(card(), copy=True)
-
-
-def _on_host(tensor: Any) -> Array:
-    """A copy, also where the card is the host, under the interpreter."""
-    import torch
-
-    copied: Array = tensor.to(torch.device("cpu"), copy=True).numpy()
-    return copied

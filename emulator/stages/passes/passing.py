@@ -275,7 +275,7 @@ class Passages:
         """
         passing = Pass(self.cut, None, {})
         try:
-            output = self.run_on_shapes(passing, x)
+            output = self.through(passing, x)
         except ConfigError:
             raise
         except Exception as error:
@@ -287,10 +287,6 @@ class Passages:
         passing.taken(output)
         return passing.needs, output
 
-    def run_on_shapes(self, passing: Pass, x: Tensor) -> Any:
-        """The output of a pass in which nobody computes."""
-        return self._run(passing, x)
-
     def run(
         self, x: Tensor, received: Mapping[str, Tensor], wanted: frozenset[str], learns: bool = False
     ) -> Any:
@@ -300,12 +296,13 @@ class Passages:
         """
         passing = Pass(self.cut, self.stage, received, wanted)
         try:
-            output = self._run(passing, x, learns)
+            output = self.through(passing, x, learns)
         except HandOver:
             return passing.held
         return passing.taken(output)
 
-    def _run(self, passing: Pass, x: Tensor, learns: bool = False) -> Any:
+    def through(self, passing: Pass, x: Tensor, learns: bool = False) -> Any:
+        """The model's output of a pass; one of no stage is on shapes alone."""
         self._pass = passing
         try:
             passing.name(x)

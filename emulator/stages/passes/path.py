@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from crossgrid.kernels.errors import CrossgridError
+
 from ...shapes.analog import undisturbed
 from ...shapes.attempts import attempt
 from ...shapes.example import example_of
@@ -53,11 +55,12 @@ def path_of(model: nn.Module, example: Any = None) -> Path | None:
 def calls_of(model: nn.Module, x: Tensor) -> tuple[str, ...] | None:
     """The modules that a stage can begin with in the order in which ``x`` calls them; None: it fails."""
     units = units_of(model)
-    passages, passing = Passages(model, cut := apart(model), None), _Calls(cut)
+    cut = apart(model)
+    passages, passing = Passages(model, cut, None), _Calls(cut)
     try:
         with undisturbed(model):
-            attempt(lambda: passages.run_on_shapes(passing, x), "", "")
-    except Exception:  # also what Ctrl-C is not: whoever computes with the model is told in its own words
+            attempt(lambda: passages.through(passing, x), "", "")
+    except CrossgridError:  # whoever computes with the model is told, in its own words
         return None
     finally:
         passages.remove()

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ...card import card
 from ...machine.cuda.clock import Clock, move_on
-from ...machine.cuda.findings import Findings, Wrong, note_unless_finite
+from ...machine.cuda.findings import Findings, note_update
 from ...machine.cuda.kept import Kept
 from ...machine.cuda.pool import Pool
 from ...machine.programs import programs
@@ -245,8 +245,7 @@ class Numbers:
 
     def check(self, x_XBI: Tensor, d_DBO: Tensor, place: int) -> None:
         """Note where x or d of an update is not finite, as the trains of an update do."""
-        for values, wrong in ((x_XBI, Wrong.X), (d_DBO, Wrong.D)):
-            note_unless_finite(self.findings.word, values, place + wrong)
+        note_update(self.findings.word, x_XBI, d_DBO, place)
 
     def update_exactly(
         self, values_TOI: Tensor, bounds: None, x_XBI: Tensor, x_of_T: Index, d_DBO: Tensor, d_of_T: Index,

@@ -84,6 +84,12 @@ def note_unless_finite(word: torch.Tensor, values: torch.Tensor, finding: int) -
     word[0].copy_(torch.where(right, word[0], int(finding)))
 
 
+def note_update(word: torch.Tensor, x_XBI: torch.Tensor, d_DBO: torch.Tensor, place: int) -> None:
+    """Note where x or d of an update at ``place`` is not finite, as the trains of an update do."""
+    for values, wrong in ((x_XBI, Wrong.X), (d_DBO, Wrong.D)):
+        note_unless_finite(word, values, place + wrong)
+
+
 @triton.jit
 def found(word, finding):
     """Note ``finding``, if it is the first."""

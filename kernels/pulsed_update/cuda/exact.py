@@ -7,7 +7,11 @@ from typing import Any, NamedTuple
 import triton
 import triton.language as tl
 
+from ...machine.cuda.findings import note_update
+from ...machine.cuda.kept import Kept
 from ...machine.programs import programs
+from ..arguments import Vectors
+from .update import on_card
 
 LOOKED_AT = 1024  # columns that a program has
 
@@ -23,6 +27,14 @@ class Outer(NamedTuple):
     batch: Any
     rows: Any
     columns: Any
+
+
+def outer_products(vectors: Vectors, rate: float, w_TOI: Any, kept: Kept, word: Any, place: int) -> Outer:
+    """Those of an update of ``w_TOI``, on its card; what of them is not finite is noted in ``word``."""
+    x_XBI, d_DBO = (on_card(each, w_TOI.device) for each in (vectors.x_XBI, vectors.d_DBO))
+    note_update(word, x_XBI, d_DBO, place)
+    x_of_T, d_of_T = kept.of(vectors.x_of_T), kept.of(vectors.d_of_T)
+    return Outer(x_XBI, x_of_T, d_DBO, d_of_T, rate, vectors.batch, *w_TOI.shape[1:])
 
 
 @triton.jit
