@@ -104,12 +104,12 @@ class RayExecutor:
         self, specs: Sequence[LayerSpec], tiles_per_actor: int | Literal["auto"], timeout_s: float,
         device: BackendName = "cpu", recovery: Recovery | None = None,
     ) -> None:  # fmt: skip
-        """Start the actors of these layers' tiles and connect to them.
+        """Nothing runs yet: whoever has it closes it, however far ``start`` came.
 
         Raises:
-            ConfigError: the nodes cannot bear so many actors.
-            BackendError: Ray or the actors do not start.
+            ConfigError: this machine, where Ray is to be started on it, cannot bear so many actors.
         """
+        self.specs, self.tiles_per_actor = specs, tiles_per_actor
         self.timeout_s, self.device, self.recovery = timeout_s, device, recovery
         self.keeper: Keeper | None = None  # the front-end keeps the weights that are trained digitally
         self.owner, self.owns_ray = os.getpid(), not ray.is_initialized()
@@ -121,19 +121,23 @@ class RayExecutor:
         self.pulses, self.patient = Pulses(), False
         self.mailbox: Mailbox | None = None
         self.recovered = Recovered()
-        try:
-            if self.owns_ray:
-                start_ray()
-            plans = plan_actors(specs, tiles_per_actor, nodes(), device == "cuda")
-            self._start_actors(plans)
-        except BaseException:
-            self.close()
-            raise
         self.hostings: list[Hosting] = [{} for _ in specs]
+
+    def start(self) -> None:
+        """Start the actors of these layers' tiles and connect to them.
+
+        Raises:
+            ConfigError: the nodes cannot bear so many actors.
+            BackendError: Ray or the actors do not start.
+        """
+        if self.owns_ray:
+            start_ray()
+        plans = plan_actors(self.specs, self.tiles_per_actor, nodes(), self.device == "cuda")
+        self._start_actors(plans)
         for number, plan in enumerate(plans):
             for layer, _, blocks in plan.parts:
                 self.hostings[layer][number] = blocks
-        self.adders = Adders(self, specs)
+        self.adders = Adders(self, self.specs)
 
     def _start_actors(self, plans: Sequence[ActorPlan]) -> None:
         here = ray.get_runtime_context().get_node_id()

@@ -81,8 +81,11 @@ class Launcher:
             node = {"ray.io/node-id": actors[0].node}
             whose = f"process {os.getpid()} on {os.uname().nodename}"
             name = f"crossgrid, chip {chip}, {whose}, {secrets.token_hex(4)}"  # Ray takes a name once
-            group = placement_group([bundle], strategy="STRICT_PACK", name=name, bundle_label_selector=[node])
-            self.groups[chip], self.homes[chip] = group, actors[0].node
+            with Uninterrupted():  # or it is reserved, and nobody knows by whom
+                self.homes[chip] = actors[0].node
+                self.groups[chip] = group = placement_group(
+                    [bundle], strategy="STRICT_PACK", name=name, bundle_label_selector=[node]
+                )
             if not self._is_reserved(group, self._seconds(len(actors))):
                 raise BackendError(
                     f"Ray cannot reserve {bundle} on node {actors[0].node[:8]} for the {len(actors)} actors "
@@ -97,8 +100,7 @@ class Launcher:
         while time.monotonic() - since < seconds:
             if group.wait(1):
                 return True
-            state = placement_group_table(group).get("stats", {}).get("scheduling_state")
-            if state == "NO_RESOURCES" and time.monotonic() - since > FREED_SECONDS:
+            if _progress(group) == "NO_RESOURCES" and time.monotonic() - since > FREED_SECONDS:
                 return False
         return False
 
@@ -147,10 +149,22 @@ class Launcher:
         return max(self.timeout_s, START_SECONDS + START_SECONDS_EACH * actors)
 
     def close(self) -> None:
-        """Give back what was reserved."""
+        """Give back what was reserved.
+
+        Ray keeps what it is about to reserve for a group that is removed meanwhile, for ever (#64693).
+        """
         for group in self.groups.values():
+            deadline = time.monotonic() + FREED_SECONDS
+            while _progress(group) in ("QUEUED", "SCHEDULING_STARTED") and time.monotonic() < deadline:
+                time.sleep(0.002)
             remove_placement_group(group)
         self.groups.clear()
+
+
+def _progress(group: Any) -> str | None:
+    """How far Ray is with reserving what a group needs; None where it does not know the group any more."""
+    state: str | None = placement_group_table(group).get("stats", {}).get("scheduling_state")
+    return state
 
 
 def _holders(node: str) -> str:

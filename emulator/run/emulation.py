@@ -125,34 +125,39 @@ class Emulation:
             self.resume.load(self)
         homes = [layer.grid for _, layer in self._layers]
         try:
-            self.executor, hostings = self._place(specs)
-            self.totals.recovered = self.executor.recovered
-            self._move_in(specs, hostings)
-            if self.filling is not None and self.cut is None:
-                self.filling.let_hosts_read()
-                self.filling.end()
-            self.filling = None if self.cut is None else self.filling
-            if self.resume is not None and self.cut is None:
-                self.resume.load(self)
-            if self.reprogram and self.plan is not None:
-                self._turns = TileTurns(self.plan, self._layers)
-            self._glances = Glances(self._look)
-            collector = RunCollector(self.totals, self._scraped)
-            self._server = MetricsServer.start(collector, self.metrics_port)
+            self._start(specs)
         except BaseException:
-            for (_, layer), home in zip(self._layers, homes, strict=True):
-                if is_in_file(layer):
-                    leave_in_file(layer)
-                layer.analog_tile.grid = home
-            self._stop()
+            with Uninterrupted():
+                for (_, layer), home in zip(self._layers, homes, strict=True):
+                    if is_in_file(layer):
+                        leave_in_file(layer)
+                    layer.analog_tile.grid = home
+                self._stop()
             raise
-        self._axis = BatchAxis(self.model)
-        self._hook = self.model.register_forward_hook(Listener(self._count_samples), with_kwargs=True)
-        if self.plan is not None and not self.reuse_known:
-            self._first_batch = FirstBatch(self.model, self._grids(), self._axis, self._learn_reuse)
+
+    def _start(self, specs: list[LayerSpec]) -> None:
+        hostings = self._place(specs)
+        assert self.executor is not None
+        self.totals.recovered = self.executor.recovered
+        self._move_in(specs, hostings)
+        if self.filling is not None and self.cut is None:
+            self.filling.let_hosts_read()
+            self.filling.end()
+        self.filling = None if self.cut is None else self.filling
+        if self.resume is not None and self.cut is None:
+            self.resume.load(self)
+        if self.reprogram and self.plan is not None:
+            self._turns = TileTurns(self.plan, self._layers)
         self.totals.update_delay = self.update_delay
         self.totals.utilization = self.plan.utilization if self.plan else 1.0
         self.totals.tiles = len({tile.label for spec in specs for tile in spec.tiles})
+        with Uninterrupted():  # whatever has begun is known to ``_stop``
+            self._glances = Glances(self._look)
+            self._server = MetricsServer.start(RunCollector(self.totals, self._scraped), self.metrics_port)
+            self._axis = BatchAxis(self.model)
+            self._hook = self.model.register_forward_hook(Listener(self._count_samples), with_kwargs=True)
+            if self.plan is not None and not self.reuse_known:
+                self._first_batch = FirstBatch(self.model, self._grids(), self._axis, self._learn_reuse)
         print(f"metrics: {self._server.url}", flush=True)
 
     def __exit__(
@@ -160,14 +165,15 @@ class Emulation:
     ) -> None:
         if os.getpid() != self._owner:
             return  # a process that was forked off; what is here belongs to its parent
-        try:
-            self._move_out()
-        except CrossgridError:
-            # the error that is on its way, usually the same one, says more
-            if error is None:
-                raise
-        finally:
-            self._stop()
+        with Uninterrupted():  # tiles on their way home would be lost
+            try:
+                self._move_out()
+            except CrossgridError:
+                # the error that is on its way, usually the same one, says more
+                if error is None:
+                    raise
+            finally:
+                self._stop()
 
     @property
     def metrics_url(self) -> str | None:
@@ -430,11 +436,12 @@ class Emulation:
         self._glances.take()
         return self._last_samples
 
-    def _place(self, specs: list[LayerSpec]) -> tuple[Executor, list[Hosting]]:
+    def _place(self, specs: list[LayerSpec]) -> list[Hosting]:
+        """Start what hosts the tiles; ``executor`` is known before it starts anything, however that ends."""
         if self.backend == "local":
-            local = LocalExecutor(self.device)
+            self.executor = local = LocalExecutor(self.device)
             self.totals.actors = 1
-            return local, [local.place(number, spec) for number, spec in enumerate(specs)]
+            return [local.place(number, spec) for number, spec in enumerate(specs)]
         if self.cut is not None:
             return self._start_stages(self.cut, specs)
         from ..actors.executor import RayExecutor
@@ -442,20 +449,26 @@ class Emulation:
         threads = torch.get_num_threads()
         warm_kernels(specs)
         torch.set_num_threads(threads)  # numba's began, and with OpenMP torch has as many then
-        executor = RayExecutor(specs, self.tiles_per_actor, self.timeout_s, self.device, self.recovery)
+        with Uninterrupted():
+            self.executor = executor = RayExecutor(
+                specs, self.tiles_per_actor, self.timeout_s, self.device, self.recovery
+            )
+        executor.start()
         self.totals.actors = len(executor.hosts)
-        return executor, executor.hostings
+        return executor.hostings
 
-    def _start_stages(self, cut: Cut, specs: list[LayerSpec]) -> tuple[Executor, list[Hosting]]:
+    def _start_stages(self, cut: Cut, specs: list[LayerSpec]) -> list[Hosting]:
         """Whole layers in the processes of stages; numbers in files go there at once."""
         from ..stages.executor import StageExecutor
 
         weights = None if self.filling is None else str(self.filling.files.path.resolve())
-        stages = StageExecutor(
-            self.model, cut, specs, self._grids(), weights, self.timeout_s, self.recovery, self.update_delay
-        )  # fmt: skip
-        self.stages, self.totals.actors, self.totals.traffic = stages, cut.count, stages.traffic
-        return stages, stages.hostings
+        with Uninterrupted():
+            self.executor = self.stages = stages = StageExecutor(
+                self.model, cut, weights, self.timeout_s, self.recovery, self.update_delay
+            )
+        stages.start(specs, self._grids())
+        self.totals.actors, self.totals.traffic = cut.count, stages.traffic
+        return stages.hostings
 
     def _move_in(self, specs: list[LayerSpec], hostings: list[Hosting]) -> None:
         assert self.executor is not None
@@ -517,8 +530,7 @@ class Emulation:
             self._server = None
         if self.executor is not None:
             executor, self.executor, self.stages = self.executor, None, None
-            with contextlib.suppress(KeyboardInterrupt), Uninterrupted():
-                executor.close()
+            executor.close()
         if self._glances is not None:
             self._glances.close()
 

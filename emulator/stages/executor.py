@@ -65,19 +65,14 @@ class StageExecutor:
     on_card = False  # of this process
 
     def __init__(
-        self, model: nn.Module, cut: Cut, specs: Sequence[LayerSpec], grids: Sequence[TileGrid],
+        self, model: nn.Module, cut: Cut,
         weights: str | None, timeout_s: float, recovery: Recovery | None, update_delay: int = 0,
     ) -> None:  # fmt: skip
-        """Start the stages.
+        """Nothing runs yet: whoever has it closes it, however far ``start`` came.
 
         Args:
-            specs, grids: of all analog matrices, in the model's order: where their tiles are to be, and are.
             weights: files with the numbers of a model that has none.
             update_delay: steps that pulsed updates are late by.
-
-        Raises:
-            ConfigError: a stage is too large for its node.
-            BackendError: Ray or a stage does not start.
         """
         self.model, self.cut, self.brings_home = model, cut, weights is None
         self.timeout_s, self.recovery = timeout_s, recovery
@@ -93,23 +88,30 @@ class StageExecutor:
         self.launcher = StageLauncher(cut, weights, self.directory.path, update_delay, timeout_s)
         self.trainer, self.revival = StageTrainer(self), Revival(self)
         self.lent = Lent()
+
+    def start(self, specs: Sequence[LayerSpec], grids: Sequence[TileGrid]) -> None:
+        """Start the stages.
+
+        Args:
+            specs, grids: of all analog matrices, in the model's order: where their tiles are to be, and are.
+
+        Raises:
+            ConfigError: a stage is too large for its node.
+            BackendError: Ray or a stage does not start.
+        """
+        if self.owns_ray:
+            start_ray()
+        self.stages = self.launcher.place(self.model, specs, grids)
+        self.stage_of_layer = {layer: stage for stage in self.stages for layer in stage.layers}
         try:
-            if self.owns_ray:
-                start_ray()
-            self.stages = self.launcher.place(model, specs, grids)
-            self.stage_of_layer = {layer: stage for stage in self.stages for layer in stage.layers}
             self.launcher.start(self.stages)
-            self.launcher.connect(self.stages, range(cut.count))
+            self.launcher.connect(self.stages, range(self.cut.count))
             for stage, clocks in zip(self.stages, self.tell_all("clocks"), strict=True):
                 stage.clocks = clocks
         except StageGone as error:
-            self.close()
             raise BackendError(
                 "a stage of the model died while it started; see Ray's logs (memory?)"
             ) from error
-        except BaseException:
-            self.close()
-            raise
 
     @property
     def hostings(self) -> list[Hosting]:

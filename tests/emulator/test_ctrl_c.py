@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Any
 
 import psutil
 import pytest
@@ -15,9 +18,10 @@ import torch
 from ray.util.placement_group import placement_group_table
 from test_killed_actors import pulsed, step
 from test_left_behind import interrupted
+from torch.nn import CrossEntropyLoss
 
 import crossgrid as cg
-from crossgrid.emulator.actors.directory import abandoned
+from crossgrid.emulator.actors.directory import OWNER, abandoned
 
 #: also where a shell that started these tests in the background has Ctrl-C ignored
 HEARS = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
@@ -120,6 +124,16 @@ def ctrl_c() -> Iterator[None]:
     signal.signal(signal.SIGINT, before)
 
 
+def actors_of_ray() -> list[psutil.Process]:
+    """The processes of tiles and stages that are still there."""
+    found = []
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):  # it ends just now
+            if process.name().startswith(("ray::TileActor", "ray::StageActor")):
+                found.append(process)
+    return found
+
+
 @pytest.mark.usefixtures("ray_session", "ctrl_c")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of one that was dropped
 def test_an_interrupted_start_of_actors_leaves_them_to_nobody() -> None:
@@ -134,11 +148,92 @@ def test_an_interrupted_start_of_actors_leaves_them_to_nobody() -> None:
         assert cg.weights_sha256(model) == before
     groups = placement_group_table().values()
     assert not [group for group in groups if group["state"] not in ("REMOVED", "INFEASIBLE")]
-    actors = [each for each in psutil.Process().children(recursive=True) if "ray::TileActor" in each.name()]
-    assert not psutil.wait_procs(actors, 40)[1]
+    assert not psutil.wait_procs(actors_of_ray(), 40)[1]
     assert ray.is_initialized()
     with cg.emulate(model, backend="ray"):
         assert torch.isfinite(step(model, optimizer, 0))
+
+
+#: where a start of the project's own is: what it begins, and what of that it knows
+STARTING = tuple(
+    f"crossgrid/emulator/{file}.py"
+    for file in ("run/emulation", "actors/executor", "actors/launch", "stages/executor", "stages/launch")
+)
+
+
+def at_line(number: int, do: Callable[[], Any]) -> int:
+    """Ctrl-C where the project begins with its line of that number, counted; how many it went through."""
+    passed = 0
+
+    def line(frame: FrameType, event: str, _: Any) -> Any:
+        nonlocal passed
+        if event == "line":
+            passed += 1
+            if passed == number:
+                signal.raise_signal(signal.SIGINT)
+        return line
+
+    def call(frame: FrameType, event: str, _: Any) -> Any:
+        return line if frame.f_code.co_filename.endswith(STARTING) else None
+
+    with contextlib.suppress(KeyboardInterrupt):
+        try:
+            sys.settrace(call)
+            do()
+        finally:
+            sys.settrace(None)
+    return passed
+
+
+@pytest.mark.usefixtures("ray_session", "ctrl_c")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of one that was dropped
+@pytest.mark.timeout(2000)
+@pytest.mark.parametrize(
+    ("where", "parts"),
+    [
+        pytest.param({}, 12, id="an actor a tile"),
+        pytest.param({"stages": 2}, 4, id="stages"),
+        pytest.param({}, 200, id="an actor a tile, often", marks=pytest.mark.slow),
+        pytest.param({"stages": 2}, 100, id="stages, often", marks=pytest.mark.slow),
+    ],
+)
+def test_ctrl_c_at_any_line_of_a_start_leaves_nothing(where: dict[str, int], parts: int) -> None:
+    """In a Ray of the user's: no actor, nothing reserved, no directory, and the model is as it was."""
+    torch.manual_seed(0)
+    model = cg.convert_to_analog(torch.nn.Linear(6, 8), cg.InferenceRPUConfig())
+    model = torch.nn.Sequential(model, cg.convert_to_analog(torch.nn.Linear(8, 3), cg.InferenceRPUConfig()))
+    before = cg.weights_sha256(model)
+    running = cg.emulate(model, backend="ray", **where)
+    lines = at_line(0, running.__enter__)
+    running.__exit__(None, None, None)
+    for number in range(1, lines, lines // parts):
+        running = cg.emulate(model, backend="ray", **where)
+        at_line(number, running.__enter__)
+        if running.executor is not None:  # after the last line of its start
+            running.__exit__(None, None, None)
+        assert cg.weights_sha256(model) == before
+        held = [group["name"] for group in placement_group_table().values() if group["state"] == "CREATED"]
+        assert (number, held) == (number, [])
+        assert not [file for file in psutil.Process().open_files() if file.path.endswith(f"/{OWNER}")]
+    assert not psutil.wait_procs(actors_of_ray(), 40)[1]
+
+
+@pytest.mark.usefixtures("ray_session", "ctrl_c")
+@pytest.mark.parametrize("where", [{}, {"stages": 2}], ids=["an actor a tile", "stages"])
+def test_ctrl_c_while_tiles_come_home_loses_none(where: dict[str, int]) -> None:
+    """What they learnt is in the model then, and nothing of the run is left."""
+    model, optimizer = pulsed()
+    running = cg.emulate(model, backend="ray", **where)
+    running.__enter__()
+    if where:
+        running.train_step(torch.rand(4, 6), torch.zeros(4, dtype=torch.long), CrossEntropyLoss(), optimizer)
+    else:
+        step(model, optimizer, 0)
+    held = cg.weights_sha256(model)
+    assert at_line(30, lambda: running.__exit__(None, None, None)) > 30
+    assert running.executor is None
+    assert cg.weights_sha256(model) == held
+    assert torch.isfinite(step(model, optimizer, 1))
 
 
 def test_a_daemon_that_computes_while_the_process_ends_is_no_crash() -> None:
