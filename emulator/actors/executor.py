@@ -98,7 +98,7 @@ class Waiting:
 class RayExecutor:
     """Tile actors, each with a socket of its own, and the mailbox that all of them answer to."""
 
-    on_card = False  # of this process
+    on_card, findings = False, None  # of this process
 
     def __init__(
         self, specs: Sequence[LayerSpec], tiles_per_actor: int | Literal["auto"], timeout_s: float,

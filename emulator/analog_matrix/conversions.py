@@ -32,13 +32,17 @@ def as_array(x: Tensor) -> np.ndarray:
     return x.contiguous().numpy()
 
 
+def is_there(x: Tensor, takes_tensors: bool) -> bool:
+    """Whether a tensor is where tiles of this process's card take it as it is; see ``as_values``."""
+    return takes_tensors and not x.is_meta and x.device.type == _card().type
+
+
 def as_values(x: Tensor, takes_tensors: bool) -> Any:
     """What tiles are given to read: the tensor itself where it is on a card, else its values as an array.
 
     ``takes_tensors``: whether the tiles compute on this process's card.
     """
-    here = takes_tensors and not x.is_meta and x.device.type == _card().type
-    if not (here or x.is_cuda):
+    if not (is_there(x, takes_tensors) or x.is_cuda):
         return as_array(x)
     x = x.detach().to(torch.float32)
     return x if x.dim() > 2 else x.contiguous()

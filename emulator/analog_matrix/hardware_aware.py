@@ -30,14 +30,14 @@ from ..hosts.ending import stay_if_ending
 from ..hosts.grid import TileGrid
 from ..hosts.stored import StoredWeight
 from ..tiles.bank import Floats
-from .conversions import as_array, each_output, require_numbers
+from .conversions import as_array, each_output, is_there, require_numbers
 from .input_range import InputRange, require_managed
 from .joined import Join, JoinedWeight, Seen
 from .mini_batch import current_mini_batch, recomputes
 from .output_scale import OutputScale
 from .product import HardwareAwareProduct, Reading
 from .tiles_module import require_movable, tiles_text
-from .weights import TrainedWeight, digest_of, matrix_of, weight_of
+from .weights import TrainedWeight, digest_of, matrix_of, plain, weight_of
 
 
 @dataclass(slots=True)
@@ -298,7 +298,9 @@ class HardwareAwareTiles(nn.Module):
             if self.stored is not None:
                 self.stored.put_on(self.grid, self._mapping())
             else:
-                self.grid.set_weights(self.tidied(weight))
+                self.grid.set_weights(
+                    self.held_there(weight) if self.stays_there(weight) else self.tidied(weight)
+                )
             self.on_tiles = Seen.of(weight)
 
     def _mapping(self) -> Floats | None:
@@ -333,12 +335,29 @@ class HardwareAwareTiles(nn.Module):
                 )
         return self.compared[1]
 
+    def stays_there(self, weight: Tensor) -> bool:
+        """Whether a weight goes to tiles on this process's card without coming to the host.
+
+        Clipping and remapping look for the largest and the spread of weights, on the host.
+        """
+        changed = (
+            self.config.clip.type is not WeightClipType.NONE
+            or self.config.remap.type is not WeightRemapType.NONE
+        )
+        return is_there(weight, self.grid.takes_tensors) and not changed
+
+    def held_there(self, weight: Tensor) -> Tensor:
+        """What tiles on a card hold of a weight there: W / a."""
+        w_OI: Tensor = self.grid.spec.matrix(plain(weight).to(torch.float32))
+        return w_OI if self.out_scale is None else self.out_scale.divide(w_OI)
+
     def held(self, weight: Tensor) -> Floats:
         """What the tiles hold of a weight as it is: W / a."""
         return self._held(matrix_of(self.grid.spec, weight))
 
     def _held(self, w_OI: Floats) -> Floats:
-        return w_OI if self.out_scale is None else self.out_scale.divide(w_OI)
+        divided: Floats = w_OI if self.out_scale is None else self.out_scale.divide(w_OI)
+        return divided
 
     def tidied(self, weight: Tensor) -> Floats:
         """What the tiles hold, after clipping and remapping the weight as configured.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -61,8 +63,10 @@ class OutputScale(nn.Module):
         """Take over a for each output; a layer with one for all takes the first."""
         self.mapping.copy_(torch.from_numpy(scales_O[: len(self.mapping)]))
 
-    def divide(self, w_OI: Floats) -> Floats:
-        """W / a: what the tiles hold of a weight."""
+    def divide(self, w_OI: Any) -> Any:
+        """W / a: what the tiles hold of a weight, an array or a tensor."""
+        if isinstance(w_OI, Tensor):
+            return w_OI / self.mapping.to(w_OI).reshape(-1, 1)
         divided: Floats = (w_OI / as_array(self.mapping).reshape(-1, 1)).astype(np.float32)
         return divided
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -19,7 +20,7 @@ from ..hosts.records import Record
 from ..tiles.bank import Mask
 from ..tiles.layer_spec import LayerSpec
 from .autograd import once, raise_forward_mode
-from .conversions import as_array, as_tensor, as_values, each_output
+from .conversions import as_array, as_tensor, as_values, each_output, is_there
 from .input_range import range_gradient
 
 FEW_VECTORS = 32  # of more, a BLAS is the faster one
@@ -49,7 +50,8 @@ class HardwareAwareProduct(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, r: Tensor | None, reading: Reading) -> Tensor:
-        ctx.r = None if r is None else r.item()
+        ctx.there = is_there(x, reading.grid.takes_tensors)
+        ctx.r = None if r is None else r.detach().clone().to(x) if ctx.there else r.item()
         seen = x if ctx.r is None else _clipped(x, ctx.r) / ctx.r
         of_input, of_weight, of_range, _ = ctx.needs_input_grad
         keep = reading.keep and (of_input or of_weight or of_range)
@@ -75,20 +77,33 @@ class HardwareAwareProduct(torch.autograd.Function):
             clipped, masks = x if ctx.r is None else _clipped(x, ctx.r), _at_bound(ctx.records, len(d))
             of_w = of_r = None
             if of_weight:
-                of_w = _shaped(_weight_gradient(ctx.reading, masks, clipped, d), weight, ctx.reading.grid)
+                gradient = _weight_gradient(ctx.reading, masks, clipped, d, ctx.there)
+                of_w = _shaped(gradient, weight, ctx.reading.grid)
             if of_range and z is not None:
                 within = _within(masks, len(d), ctx.reading.grid)
                 of_r = range_gradient(x, z, ctx.r, ctx.reading.input_range, within).to(weight.dtype)
+            if ctx.there:
+                of_w, of_r = _learnt_there(ctx.reading.grid, d, z is not None, (of_w, of_r))
         z, of_w, of_r = (None if g is None else once(g, d, weight) for g in (z, of_w, of_r))
         return z if of_input else None, of_w, of_r, None
 
 
-def _clipped(x: Tensor, r: float) -> Tensor:
+def _learnt_there(
+    grid: TileGrid, d: Tensor, read: bool, gradients: Sequence[Tensor | None]
+) -> list[Tensor | None]:
+    """Gradients on a card: zeros from when kernels found something wrong until somebody is told."""
+    findings = grid.executor.findings
+    if not read:  # by no kernel
+        findings.note(grid.spec.name, "GRADIENT", d)
+    return [None if each is None else findings.withheld(each) for each in gradients]
+
+
+def _clipped(x: Tensor, r: Any) -> Tensor:
     return torch.clamp(x, -r, r)
 
 
 def _read_forward(
-    reading: Reading, x: Tensor, keep: bool, constant: float
+    reading: Reading, x: Tensor, keep: bool, constant: Any
 ) -> tuple[Tensor, list[Record | None]]:
     """y of one pass, or of a pass for each sample, and what the tiles remember of each."""
     grid, draw = reading.grid, reading.modify
@@ -105,7 +120,10 @@ def _read_forward(
 def _read_backward(ctx: Any, d: Tensor) -> Tensor:
     """z = W~^T d, shaped like the input."""
     grid, scale = ctx.reading.grid, ctx.reading.scale
-    scale_O = None if scale is None else each_output(scale, grid.spec.out_size)
+    scale_O: Any = None
+    if scale is not None:
+        size = grid.spec.out_size
+        scale_O = scale.to(d.device).expand(size) if ctx.there else each_output(scale, size)
     shape = (ctx.shape[0] // len(ctx.records), *ctx.shape[1:])
     passes = zip(ctx.records, d.chunk(len(ctx.records)), strict=True)
     parts = [
@@ -123,20 +141,26 @@ def _at_bound(records: list[Record], vectors: int) -> dict[int, Mask]:
     rows = vectors // len(records)
     for n, record in enumerate(records):
         for block, mask in record.at_bound.items():
-            whole = found.setdefault(block, np.zeros((vectors, mask.shape[1]), mask.dtype))
+            zeros = np.zeros if isinstance(mask, np.ndarray) else mask.new_zeros
+            whole = found.setdefault(block, zeros((vectors, mask.shape[1]), dtype=mask.dtype))
             whole[n * rows : (n + 1) * rows] = mask
     return found
 
 
-def _within(masks: dict[int, Mask], vectors: int, grid: TileGrid) -> float:
-    """The fraction of all tiles' results that were within the ADC's bound."""
+def _within(masks: dict[int, Mask], vectors: int, grid: TileGrid) -> Any:
+    """The fraction of all tiles' results that were within the ADC's bound; of masks on a card a tensor."""
     results = vectors * sum(tile.shape[0] for tile in grid.spec.tiles)
-    return 1.0 - sum(int(mask.sum()) for mask in masks.values()) / max(results, 1)
+    return 1.0 - sum(mask.sum() for mask in masks.values()) / max(results, 1)
 
 
-def _weight_gradient(reading: Reading, at_bound: dict[int, Mask], x: Tensor, d_BO: Tensor) -> Tensor:
-    """dL/dW[out, in], without the results that stood at an ADC's bound: of each block on its own."""
-    spec, memory = reading.grid.spec, reading.memory
+def _weight_gradient(
+    reading: Reading, at_bound: dict[int, Mask], x: Tensor, d_BO: Tensor, there: bool
+) -> Tensor:
+    """dL/dW[out, in], without the results that stood at an ADC's bound: of each block on its own.
+
+    ``there``: on this process's card, by torch alone.
+    """
+    spec, memory = reading.grid.spec, None if there else reading.memory
     if not at_bound:
         return _gradient(x, d_BO, spec, memory)
     columns = {tile.column % spec.columns: slice(tile.in_start, tile.in_stop) for tile in spec.tiles}
@@ -145,7 +169,7 @@ def _weight_gradient(reading: Reading, at_bound: dict[int, Mask], x: Tensor, d_B
         seen_BO = d_BO.clone()
         for tile in spec.tiles:
             if tile.column % spec.columns == column and tile.block in at_bound:
-                mask_BO = torch.from_numpy(at_bound[tile.block].astype(bool)).to(d_BO.device)
+                mask_BO = as_tensor(at_bound[tile.block], seen_BO).bool()
                 seen_BO[:, tile.out_start : tile.out_stop].masked_fill_(mask_BO, 0.0)
         of_weight[:, inputs] = _gradient(x, seen_BO, spec, memory)[:, inputs]
     return of_weight
@@ -157,7 +181,7 @@ def _shaped(gradient_OI: Tensor, weight: Tensor, grid: TileGrid) -> Tensor:
     return gradient.to(weight.dtype)
 
 
-def _gradient(x: Tensor, d_BO: Tensor, spec: LayerSpec, memory: Recycled) -> Tensor:
+def _gradient(x: Tensor, d_BO: Tensor, spec: LayerSpec, memory: Recycled | None) -> Tensor:
     if spec.patches is None:
         of_weight = _matrix_gradient(x, d_BO, memory)
     else:
@@ -167,12 +191,14 @@ def _gradient(x: Tensor, d_BO: Tensor, spec: LayerSpec, memory: Recycled) -> Ten
     return torch.cat([of_weight, d_BO.sum(0).unsqueeze(1).to(of_weight)], dim=1)
 
 
-def _matrix_gradient(x_BI: Tensor, d_BO: Tensor, memory: Recycled) -> Tensor:
+def _matrix_gradient(x_BI: Tensor, d_BO: Tensor, memory: Recycled | None) -> Tensor:
     """dL/dW[out, in] of a linear layer.
 
-    Of few vectors on a processor a BLAS spends most of its time on writing, and the system on fresh pages.
+    Of few vectors on a processor a BLAS spends most of its time on writing, and the system on fresh pages,
+    unless there is a ``memory`` for them.
     """
-    if len(x_BI) > FEW_VECTORS or x_BI.device.type != "cpu" or x_BI.dtype != torch.float32:
+    few = len(x_BI) <= FEW_VECTORS and x_BI.device.type == "cpu" and x_BI.dtype == torch.float32
+    if memory is None or not few:
         return d_BO.t() @ x_BI
     from crossgrid.kernels.analog_mvm.cpu.gradient import weight_gradient  # with numba
 

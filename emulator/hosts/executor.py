@@ -105,6 +105,7 @@ class Executor(Protocol):
     recovered: Recovered
     keeper: Keeper | None  # of whole layers; None: the front-end keeps what tiles do not
     on_card: bool  # whether tensors of this process's card are read as they are, and nobody waits for it
+    findings: Any  # what kernels there find wrong (``Findings``), where nobody waits for it
 
     def submit(self, host: int, message: Message[Answer], wanted: bool = True) -> Ticket[Answer]:
         """Send a message to a host. Messages to one host are obeyed in order.
@@ -171,7 +172,8 @@ class LocalExecutor:
 
         self._threads, self._set_threads = torch.get_num_threads, torch.set_num_threads
         self.worker = TileWorker(device, late=True)
-        self.on_card = self.worker.updates is not None
+        self.findings = None if self.worker.updates is None else self.worker.updates.findings
+        self.on_card = self.findings is not None
         self.recovered = Recovered()
         self.keeper: Keeper | None = None
         self.lock = threading.Lock()
@@ -226,7 +228,7 @@ class LocalExecutor:
 class Absent:
     """No host at all: of layers whose numbers are in a file still."""
 
-    on_card = False
+    on_card, findings = False, None
 
     def __init__(self) -> None:
         self.recovered = Recovered()

@@ -122,18 +122,15 @@ class TileGrid:
         """Whether the tiles read tensors of this process's card as they are, and look at them there."""
         return self.executor.on_card
 
-    def _require_finite(self, what: str, values: Floats, trains: bool) -> None:
-        """Refuse NaN and infinity, unless kernels look and say so later.
-
-        What ``trains`` weights that no kernel moves is refused at once: a digital trainer would have learnt
-        from it by then.
-        """
-        at_once = isinstance(values, np.ndarray) or not self.takes_tensors
-        if at_once or (trains and not self.spec.learns):
+    def _require_finite(self, what: str, values: Floats, looked_at: bool = True) -> None:
+        """Refuse NaN and infinity; on a card they are noted, by the kernels where these look at them."""
+        if isinstance(values, np.ndarray) or not self.takes_tensors:
             require_finite(self.spec.name, what, values)
+        elif not looked_at:
+            self.executor.findings.note(self.spec.name, what.upper(), values)
 
     def forward(
-        self, x: Floats, keep: bool, modify: int | None = None, learn: bool = False, constant: float = 1.0
+        self, x: Floats, keep: bool, modify: int | None = None, learn: bool = False, constant: Any = 1.0
     ) -> tuple[Floats, Record | None]:
         """y[vectors, out] of features x[B, in] or images x[B, channels, ...]; kept to go backward or not.
 
@@ -141,7 +138,7 @@ class TileGrid:
         ``learn`` says that the tiles keep the inputs too, for a pulsed update; ``constant`` is the input of
         a bias's column.
         """
-        self._require_finite("input", x, keep)
+        self._require_finite("input", x)
         vectors = self._vectors(x)
         with self.executor.adding(self.layer, vectors, True) as adding:
             with self._turn("forward"):
@@ -188,7 +185,7 @@ class TileGrid:
         record: Record,
         d_BO: Floats,
         image_shape: tuple[int, ...] | None,
-        scale_O: Floats | None = None,
+        scale_O: Any = None,
         keep: bool = False,
     ) -> tuple[Floats | None, BackwardPass | None]:
         """z = W^T d, shaped like the layer's input ``image_shape`` (not computed where that is None).
@@ -196,7 +193,7 @@ class TileGrid:
         Where outputs are scaled by a, y = a W x, the tiles read a d, and keep d / a for an update: it moves
         a W by the learning rate times d x^T, whatever a is. They keep it if asked to.
         """
-        self._require_finite("gradient", d_BO, True)
+        self._require_finite("gradient", d_BO)
         if record.applied or record.dropped is not self._dropped:
             why = "whose update was already applied" if record.applied else "of before its tiles moved"
             raise InputError(
@@ -272,15 +269,20 @@ class TileGrid:
                 self.spec.take(block, values, w_OI)
         return w_OI
 
-    def set_weights(self, w_OI: Floats) -> None:
-        """Write the weight matrix [out, in]; every device clips to its own bounds."""
+    def set_weights(self, w_OI: Any) -> None:
+        """Write the weight matrix [out, in]; every device clips to its own bounds.
+
+        Digital weights that are a tensor on this process's card stay there, and nobody waits.
+        """
         wanted = (self.spec.out_size, self.spec.in_size)
         if tuple(w_OI.shape) != wanted:
             raise InputError(
                 f"{self.spec.name}: weights of shape {tuple(w_OI.shape)} cannot be set, "
                 f"the layer holds {wanted}"
             )
-        require_finite(self.spec.name, "weight", w_OI)
+        there = self.takes_tensors and not self.spec.learns
+        w_OI = w_OI if there else as_array(w_OI)
+        self._require_finite("weight", w_OI, looked_at=False)
         self._write(w_OI, lambda blocks, w: WriteWeights(self.layer, blocks, w))
 
     def program(self, targets_OI: Floats, programmed: int, drifted: tuple[float, int] | None) -> None:
@@ -293,7 +295,6 @@ class TileGrid:
 
     def _write(self, w_OI: Floats, message: Callable[[tuple[int, ...], list[Floats]], Message[Done]]) -> None:
         """Send every host the matrices of its blocks, and wait until they are written."""
-        w_OI = as_array(w_OI)
         tickets = [
             self.executor.submit(host, message(tuple(blocks), [self.spec.held(b, w_OI) for b in blocks]))
             for host, blocks in self.hosting.items()

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
 from ..errors import ProtocolError
 from ..tiles.bank import Floats
 from ..tiles.layer_spec import LayerSpec
 from ..tiles.messages import Sums
-from ..tiles.values import as_kind_of, library
+from ..tiles.values import library, zeros_beside
 
 
 def add_rows(spec: LayerSpec, replies: Sequence[Sums], rows: int) -> Floats:
@@ -32,7 +30,7 @@ def add_columns(
     _require_lines(spec, "columns", totals, columns)
     if len(totals) == 1:
         return totals[0].reshape(image_shape)
-    z = as_kind_of(np.zeros(image_shape, np.float32), totals[0])
+    z = zeros_beside(totals[0], image_shape)
     for column, total in sorted(totals.items()):
         z[:, slice(*spec.channels(column))] += total
     return z

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from crossgrid.kernels.errors import ConfigError
 
@@ -102,6 +103,22 @@ class AnalogSGD(PulsedSteps, torch.optim.SGD):
         super().__init__(params, lr, momentum, dampening, weight_decay, nesterov)
         for group in self.param_groups:
             _check_rate(group["lr"])
+
+
+def end_digital_steps(model: nn.Module, executor: Executor) -> Any:
+    """Let an executor know of every step of an optimizer that trains the model digitally alone.
+
+    ``PulsedSteps`` tells of its own. Returns torch's handle, whose ``remove`` ends it.
+    """
+
+    def stepped(optimizer: torch.optim.Optimizer, *_: Any) -> None:
+        trained = [p for group in optimizer.param_groups for p in group["params"]]
+        own = set(map(id, model.parameters()))
+        pulsed = any(isinstance(p, AnalogContext) for p in trained)
+        if not pulsed and any(id(p) in own for p in trained):
+            executor.make_updates()
+
+    return register_optimizer_step_post_hook(stepped)
 
 
 def _pulses(context: AnalogContext) -> PulsesWaiting:

@@ -58,7 +58,7 @@ class Kind(NamedTuple):
     """What must be equal for a step to repeat another."""
 
     batch: tuple[Any, ...]  # shapes and types of inputs and targets
-    rules: tuple[int, int]  # which criterion and which optimizer
+    rules: tuple[Any, int]  # which criterion and which optimizer
     settings: tuple[Any, ...]  # of the optimizer
     modes: tuple[bool, ...]  # of modules and parameters
     places: tuple[int, ...]  # of everything that lasts, in the card's memory
@@ -134,6 +134,12 @@ class CardSteps:
         """How the steps were made, for a report."""
         if self.obstacle is not None:
             return f"training steps are not replayed as one CUDA graph: {self.obstacle}"
+        if not self.replays and len(self._steps) == MOST_KINDS:
+            return (
+                "training steps are not replayed as one CUDA graph: each is of another kind; give them "
+                "batches of one shape, one criterion (a function that is not made anew) and one optimizer, "
+                "whose learning rate stays for some steps"
+            )
         return (
             f"{self.replays:,} training steps were replayed as one CUDA graph each; the seconds are those of "
             "the others"
@@ -215,11 +221,26 @@ class CardSteps:
         ]
         return Kind(
             (tuple(x.shape), x.dtype, tuple(y.shape), y.dtype),
-            (id(criterion), id(optimizer)),
+            (_rule_of(criterion), id(optimizer)),
             _settings(optimizer),
             (*modes, *(each.requires_grad for each in self.model.parameters())),
             (*(each.data_ptr() for each in lasting), *(p for bank in self._banks() for p in places(bank))),
         )
+
+
+def _rule_of(criterion: Criterion) -> Any:
+    """What a criterion computes: one of torch's that is made anew for each step is the same one.
+
+    Tensors of it are those of one address; it is kept with the step that was captured, and so are they.
+    """
+    if not (isinstance(criterion, nn.Module) and type(criterion).__module__ == "torch.nn.modules.loss"):
+        return id(criterion)
+    own = {name: value for name, value in vars(criterion).items() if not name.startswith("_")}
+    hooked = any(value for name, value in vars(criterion).items() if name.endswith("_hooks"))
+    if hooked or not all(isinstance(value, (int, float, str, type(None))) for value in own.values()):
+        return id(criterion)
+    tensors = [*criterion.buffers(), *criterion.parameters()]
+    return type(criterion), repr(sorted(own.items())), tuple(each.data_ptr() for each in tensors)
 
 
 def _settings(optimizer: torch.optim.Optimizer) -> tuple[Any, ...]:

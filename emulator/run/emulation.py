@@ -36,6 +36,7 @@ from ..hosts.warm import warm_kernels
 from ..model.analog_model import analog_weights, require_analog
 from ..model.filling import Filling, is_in_file, leave_in_file
 from ..model.joining import Criterion, flatten, join
+from ..model.optim import end_digital_steps
 from ..nn.dropout import addressed, step_key
 from ..nn.hooks.batch_axis import BatchAxis
 from ..nn.hooks.listening import Listener
@@ -94,7 +95,7 @@ class Emulation:
     _layers: list[tuple[str, AnalogMatrix]] = field(default_factory=list, init=False)
     _server: MetricsServer | None = field(default=None, init=False)
     _glances: Glances | None = field(default=None, init=False)  # at the tiles' counters
-    _hook: Any = field(default=None, init=False)
+    _hooks: list[Any] = field(default_factory=list, init=False)  # of torch, while the emulation runs
     _turns: TileTurns | None = field(default=None, init=False)
     _owner: int = field(default=0, init=False)  # the process that entered
     _first_batch: FirstBatch | None = field(default=None, init=False)
@@ -155,7 +156,9 @@ class Emulation:
             self._glances = Glances(self._look)
             self._server = MetricsServer.start(RunCollector(self.totals, self._scraped), self.metrics_port)
             self._axis = BatchAxis(self.model)
-            self._hook = self.model.register_forward_hook(Listener(self._count_samples), with_kwargs=True)
+            self._hooks = [self.model.register_forward_hook(Listener(self._count_samples), with_kwargs=True)]
+            if self._on_this_card():
+                self._hooks.append(end_digital_steps(self.model, self.executor))
             if self.plan is not None and not self.reuse_known:
                 self._first_batch = FirstBatch(self.model, self._grids(), self._axis, self._learn_reuse)
         print(f"metrics: {self._server.url}", flush=True)
@@ -515,9 +518,8 @@ class Emulation:
 
     def _stop(self) -> None:
         self._steps = None
-        if self._hook is not None:
-            self._hook.remove()
-            self._hook = None
+        while self._hooks:
+            self._hooks.pop().remove()
         if self._axis is not None:
             self._axis.stop()
         if self._turns is not None:

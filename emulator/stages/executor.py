@@ -62,7 +62,7 @@ ROUND = 64
 class StageExecutor:
     """A model in stages: each whole layer is at one of them."""
 
-    on_card = False  # of this process
+    on_card, findings = False, None  # of this process
 
     def __init__(
         self, model: nn.Module, cut: Cut,

@@ -174,7 +174,8 @@ class TileBank:
     def set_weights(self, w_TOI: Sequence[Floats]) -> None:
         """Write every tile's weights; every device clips to its own bounds."""
         if isinstance(self.cell, ExactCell):  # tile by tile: a stack would be one more copy of the layer
-            for held_OI, w_OI in zip(self.cell.to_write(), w_TOI, strict=True):
+            here = all(isinstance(w_OI, np.ndarray) for w_OI in w_TOI)
+            for held_OI, w_OI in zip(self.cell.to_write(here), w_TOI, strict=True):
                 held_OI[...] = w_OI
         else:
             self.cell.set_weights(np.stack(w_TOI))

@@ -6,14 +6,20 @@ from typing import Any
 
 import numpy as np
 
-from .values import as_kind_of, library
+from .values import library
 
 
-def with_constants(x_BI: Any, groups: int, constant: float) -> Any:
-    """[x_1 c x_2 c ...] of inputs [x_1 x_2 ...] of ``groups`` equally wide groups; a copy."""
+def with_constants(x_BI: Any, groups: int, constant: Any) -> Any:
+    """[x_1 c x_2 c ...] of inputs [x_1 x_2 ...] of ``groups`` equally wide groups; a copy.
+
+    c is a number, or, of tensors, a tensor of one.
+    """
     batch, width = x_BI.shape
     x_BGI = x_BI.reshape(batch, groups, width // groups)
-    behind_BG1 = as_kind_of(np.full((batch, groups, 1), constant, np.float32), x_BI)
+    if isinstance(x_BI, np.ndarray):
+        behind_BG1: Any = np.full((batch, groups, 1), constant, np.float32)
+    else:
+        behind_BG1 = x_BI.new_ones(batch, groups, 1) * constant
     return library(x_BI).concatenate([x_BGI, behind_BG1], axis=2).reshape(batch, width + groups)
 
 

@@ -40,7 +40,7 @@ from .messages import (
 )
 from .stored import read_blocks
 from .sums import partial_sums
-from .values import as_array, as_kind_of, library, lined_up, require_widths, stacked
+from .values import as_array, as_kind_of, library, lined_up, require_widths, stacked, zeros_beside
 
 
 def _versions(gradients: Sequence[Gradients]) -> list[int]:
@@ -157,15 +157,19 @@ class HostedLayer:
         return self.backend.analog_mvm.ready(values, values.dtype) if self.backend.on_card else values
 
     def _masks(self, kept: Kept) -> tuple[tuple[int, ...], list[Mask]]:
-        """The blocks with results at the ADC's bound, and which: the digital trainer asks for them."""
+        """The blocks with results at the ADC's bound, and which: the digital trainer asks for them.
+
+        Where nobody waits for a card also blocks without any.
+        """
         found = [
             (tile.block, mask_BO)
             for group, mask_TBO in zip(self.groups, kept.at_bound_TBO, strict=False)
             if mask_TBO is not None
             for tile, mask_BO in zip(group.tiles, mask_TBO, strict=True)
-            if mask_BO.any()
+            if self.backend.late or mask_BO.any()
         ]
-        return tuple(block for block, _ in found), [as_array(mask_BO) for _, mask_BO in found]
+        masks = [mask_BO if self.backend.late else as_array(mask_BO) for _, mask_BO in found]
+        return tuple(block for block, _ in found), masks
 
     def backward(self, message: Backward) -> Sums:
         """Read all tiles backward where asked for; keep the gradients of each hosted row for an update.
@@ -330,7 +334,7 @@ class HostedLayer:
                 f"{what} of {self.spec.name}: blocks {[*given]!r:.80}, of shapes {wrong!r:.80}, do not fit; "
                 f"hosted are {shapes!r:.200}"
             )
-        return {block: as_array(w_OI) for block, w_OI in given.items()}
+        return given
 
     def state(self) -> State:
         """Everything that changes in the tiles."""
@@ -423,7 +427,7 @@ class HostedLayer:
         assert patches is not None
         if not images.shape[1]:  # the block is a bias alone
             positions = math.prod(patches.output_size(tuple(images.shape[2:])))
-            return self.placed(np.empty((images.shape[0] * positions, 0), np.float32))
+            return zeros_beside(images, (images.shape[0] * positions, 0))
         return self.backend.patches.unfold(images, patches)[:, self.spec.features(column)]
 
     def _input_gradient(self, tile: TileSpec, z_BI: Floats, kept: Kept) -> Floats:
@@ -435,9 +439,9 @@ class HostedLayer:
             return z_BI
         first, last = self.spec.channels(tile.column)
         if first == last:
-            return self.placed(np.empty((kept.image_shape[0], 0, *kept.image_shape[2:]), np.float32))
+            return zeros_beside(z_BI, (kept.image_shape[0], 0, *kept.image_shape[2:]))
         if z_BI.shape[1] != (last - first) * patches.size:
-            full = self.placed(np.zeros((z_BI.shape[0], (last - first) * patches.size), np.float32))
+            full = zeros_beside(z_BI, (z_BI.shape[0], (last - first) * patches.size))
             full[:, self.spec.features(tile.column)] = z_BI
             z_BI = full
         batch, _, *size = kept.image_shape

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from crossgrid.kernels.patches.unfold import Window
 
 from ..config.rpu import InferenceRPUConfig, RPUConfig
+from .values import zeros_beside
 
 if TYPE_CHECKING:  # a tile actor reads specifications and knows no chips
     from crossgrid.chip import LayerShape, MappingPlan
@@ -144,13 +145,16 @@ class LayerSpec:
         """What a mapper places for the layer ``name``: its matrix, block-diagonal where it has groups."""
         return _layer_shape(name, self.out_size, self.in_size, self.groups, self.rpu_config)
 
-    def held(self, block: int, w_OI: NDArray) -> NDArray:
-        """What tile ``block`` holds of a weight ``w_OI``; between groups that share the tile, zeros."""
+    def held(self, block: int, w_OI: Any) -> Any:
+        """What tile ``block`` holds of a weight ``w_OI``, an array or a tensor.
+
+        Between groups that share the tile it is zero.
+        """
         tile, width = self.tiles[block], self.in_size
         rows_OI = w_OI[tile.out_start : tile.out_stop]
         if tile.in_stop <= width:
             return rows_OI[:, tile.in_start : tile.in_stop]
-        held_OI = np.zeros(tile.shape, w_OI.dtype)
+        held_OI = zeros_beside(w_OI, tile.shape)
         for group, (outs, ins) in enumerate(self._diagonal(tile)):
             height = outs.stop - outs.start
             held_OI[outs, ins] = rows_OI[group * height : (group + 1) * height]

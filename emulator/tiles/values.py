@@ -37,6 +37,13 @@ def as_kind_of(values: NDArray[Any], other: Any) -> Any:
     return values if isinstance(other, np.ndarray) else library(other).as_tensor(values, device=other.device)
 
 
+def zeros_beside(other: Any, shape: tuple[int, ...]) -> Any:
+    """Zeros, float32, of the kind of ``other`` and where it is: on a card nothing is copied."""
+    if isinstance(other, np.ndarray):
+        return np.zeros(shape, np.float32)
+    return other.new_zeros(shape, dtype=library(other).float32)
+
+
 def lined_up(blocks: list[Any]) -> Any:
     """Equal blocks, one after the other, along a new first axis: of one tensor a view."""
     if len(blocks) == 1 and not isinstance(blocks[0], np.ndarray):

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from crossgrid.kernels.backends import BackendName, Cuda, backend_of
 
 from ..disk.arrays import read_arrays, write_arrays
@@ -118,6 +120,8 @@ class TileWorker:
             case Update():
                 layer.update(message)
                 self.clock.add(start)
+            case WriteWeights(w=w) if not all(isinstance(w_OI, np.ndarray) for w_OI in w):
+                layer.set_weights(message)  # of a digital trainer on a card, in every step
             case Forget(passes=passes):
                 layer.forget(passes)
             case Stats():

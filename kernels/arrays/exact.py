@@ -47,8 +47,11 @@ class ExactCell:
             self._host_TOI[...], self._newer_there = fetched(self._there), False
         return self._host_TOI
 
-    def to_write(self) -> Array:
-        """The weights on the host, for whoever writes to them before anybody reads again."""
+    def to_write(self, here: bool = True) -> Any:
+        """The weights for whoever writes to them before anybody reads again: on the host, or on the card."""
+        if not here:
+            there, self._newer_there = self.weights, True
+            return there
         host_TOI, self._there = self.host_TOI, None
         return host_TOI
 

@@ -191,11 +191,6 @@ def lenet5_step() -> tuple[nn.Module, Callable[[], None]]:
     return model, step
 
 
-#: why a step of some configurations waits for a card or copies to it
-REASONS = {
-    "digital trainer": "torch moves the weights: what is no number is refused before it can, and each step "
-    "writes them to the tiles anew, from the host",
-}
 DECAYING = {"lifetime": 100.0, "diffusion": 0.001, "reset": 0.1, "reset_dtod": 0.01}
 
 
@@ -218,6 +213,18 @@ def others() -> dict[str, Any]:
         "no pulses in a cell": cg.UnitCellRPUConfig(device=vector(Policy.SINGLE_RANDOM), update=exact),
         "digital weights": cg.FloatingPointRPUConfig(),
         "digital trainer": cg.InferenceRPUConfig(modifier=modifier),
+        "digital trainer, scaled, with ranges": cg.InferenceRPUConfig(
+            mapping=cg.MappingParameter(
+                digital_bias=False,
+                weight_scaling_omega=0.6,
+                weight_scaling_columnwise=True,
+                learn_out_scaling=True,
+                max_input_size=2,
+            ),
+            pre_post=cg.PrePostProcessingParameter(
+                input_range=cg.InputRangeParameter(enable=True, init_from_data=0)
+            ),
+        ),
     }
 
 
@@ -267,8 +274,6 @@ def counted_others() -> dict[str, Any]:
             "allocations": first.allocations.total(), "given other numbers": changed,
             "waits": dict(sorted(found[0].items())), "copies": dict(sorted(found[1].items())),
         }  # fmt: skip
-        if found[0] or found[1]:
-            table[name]["reason"] = REASONS.get(name, "NONE")
     return table
 
 

@@ -145,17 +145,93 @@ def check_cells_of_several_devices() -> None:
         print("stopped by what was found:", name, flush=True)
 
 
-def check_digital_trainer() -> None:
-    """Weights that torch moves are not moved by what is no number: it is refused at once, without a step."""
+def digital(config: Any, **layer: Any) -> tuple[nn.Module, torch.optim.Optimizer]:
+    """A layer that torch trains through its tiles, without a bias of torch's alone."""
     torch.manual_seed(2)
-    model = cg.convert_to_analog(nn.Sequential(nn.Linear(3, 2)), cg.InferenceRPUConfig(), seed=4)
-    bad = torch.tensor([[0.0, torch.nan, 1.0]])
+    model = cg.convert_to_analog(nn.Sequential(nn.Linear(3, 3, **layer)), config, seed=4)
+    return model, torch.optim.SGD(model.parameters(), lr=0.1)
+
+
+def check_digital_trainer() -> None:
+    """What is no number gives weights that torch moves a gradient of zeros; who looks is told of the step."""
+    model, optimizer = digital(cg.InferenceRPUConfig(), bias=False)
+    x = torch.linspace(-1, 1, 6).reshape(2, 3)
+
+    def step_of(x: torch.Tensor, factor: float = 1.0) -> None:
+        optimizer.zero_grad()
+        (model(x).sum() * factor).backward()
+        optimizer.step()
+
+    def write_nan() -> None:
+        with torch.no_grad():
+            model[0].weight[1, 2] = torch.nan
+        step_of(x)
+
+    wrong: dict[str, Callable[[], object]] = {
+        "step 3 of this run: its input": lambda: step_of(torch.full_like(x, torch.inf)),
+        "step 4 of this run: its gradient": lambda: step_of(x, torch.nan),
+        "step 5 of this run: its weight": write_nan,
+    }
     with cg.emulate(model, device="cuda") as running:
-        with pytest.raises(cg.InputError, match="1 of 3 entries of the input"):
-            model(bad).sum()
+        for _ in range(2):
+            step_of(x)
+        for said, do in wrong.items():
+            held = model[0].weight.detach().clone()
+            do()
+            step_of(x)
+            running.tile_samples()
+            with pytest.raises(cg.InputError, match=f"0, {said}"):
+                running.record(0.5)
+            if do is write_nan:
+                break
+            assert torch.equal(model[0].weight, held), said
+            step_of(x)
+            running.record(0.5)
+            assert not torch.equal(model[0].weight, held), said
+        with torch.no_grad():
+            model[0].weight.fill_(0.25)
         model.eval()
-        with pytest.raises(cg.InputError, match="0: its input has NaN"):
-            running.infer(bad)
+        with pytest.raises(cg.InputError, match=r"0, step .* of this run: its input"):
+            running.infer(x * torch.nan)
+
+
+def check_digital_steps() -> None:
+    """A digital trainer's steps on a card are those on a processor, but for the order of sums of products."""
+    modifier = cg.WeightModifierParameter(type=cg.WeightModifierType.ADD_NORMAL, std_dev=0.05)
+    scaled = cg.MappingParameter(
+        digital_bias=False, weight_scaling_omega=0.6, weight_scaling_columnwise=True, learn_out_scaling=True,
+        max_input_size=2,
+    )  # fmt: skip
+    clipping = cg.IOParameters(
+        out_bound=0.15, noise_management=cg.NoiseManagementType.NONE,
+        bound_management=cg.BoundManagementType.NONE,
+    )  # fmt: skip
+    ranged = cg.PrePostProcessingParameter(
+        input_range=cg.InputRangeParameter(
+            enable=True, init_from_data=1, manage_output_clipping=True, decay=0.01, gradient_relative=False
+        )
+    )
+    configs = {
+        "modified": cg.InferenceRPUConfig(modifier=modifier),
+        "scaled, on two tiles with its bias": cg.InferenceRPUConfig(modifier=modifier, mapping=scaled),
+        "clipped by converters, with a range": cg.InferenceRPUConfig(forward=clipping, pre_post=ranged),
+        "with a range and its bias": cg.InferenceRPUConfig(
+            mapping=cg.MappingParameter(digital_bias=False), pre_post=ranged, forward=clipping
+        ),
+    }
+    x = torch.rand(40, 3, generator=torch.Generator().manual_seed(1)) - 0.5
+    for name, config in configs.items():
+        found = []
+        for device in ("cpu", "cuda"):
+            model, optimizer = digital(config)
+            with cg.emulate(model, device=device):
+                for _ in range(3):
+                    step(model, optimizer, x)
+            found.append(torch.cat([p.detach().ravel() for p in model.parameters()]))
+        start = torch.cat([p.detach().ravel() for p in digital(config)[0].parameters()])
+        assert (found[0] - start).abs().max() > 1e-3, name
+        assert (found[0] - found[1]).abs().max() < 1e-6, (name, found)
+        print("learns the same digitally:", name, flush=True)
 
 
 def check_gradient_written_to() -> None:
@@ -198,6 +274,7 @@ def main() -> None:
     check_who_looks_is_told()
     check_cells_of_several_devices()
     check_digital_trainer()
+    check_digital_steps()
     check_gradient_written_to()
     check_counters()
     print("agrees")

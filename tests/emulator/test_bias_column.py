@@ -17,6 +17,7 @@ from torch_contract import BEHAVIOURS, LAYERS, WITHIN
 import crossgrid as cg
 
 PERFECT = cg.IOParameters(is_perfect=True)
+SMALL = torch.tensor([0.01, 0.02, 0.03])  # within every device's bounds
 
 
 def on_tiles(**more: Any) -> cg.MappingParameter:
@@ -166,8 +167,8 @@ def test_devices_clip_it_and_it_keeps_when_the_weight_is_written() -> None:
     with torch.no_grad():
         layer.weight.zero_()
     assert torch.equal(layer.bias.detach(), held)
-    layer.set_weights(torch.zeros(3, 2), torch.tensor([0.1, 0.2, 0.3]))
-    torch.testing.assert_close(layer.get_weights()[1], torch.tensor([0.1, 0.2, 0.3]))
+    layer.set_weights(torch.zeros(3, 2), SMALL)
+    torch.testing.assert_close(layer.get_weights()[1], SMALL)
 
 
 def test_pulses_move_both_or_neither() -> None:
@@ -201,8 +202,8 @@ def test_another_tensor_in_its_place_is_refused() -> None:
 def test_a_checkpoint_of_the_bias_alone(config: Callable[[], Any]) -> None:
     layer = cg.AnalogLinear(2, 3, rpu_config=config())
     before = layer.weight.detach().clone()
-    layer.load_state_dict({"bias": torch.tensor([0.1, 0.2, 0.3])}, strict=False)
-    torch.testing.assert_close(layer.bias.detach().clone(), torch.tensor([0.1, 0.2, 0.3]))
+    layer.load_state_dict({"bias": SMALL}, strict=False)
+    torch.testing.assert_close(layer.bias.detach().clone(), SMALL)
     assert torch.equal(layer.weight.detach(), before)
     with pytest.raises(RuntimeError, match="size mismatch for bias"):
         layer.load_state_dict({**layer.state_dict(), "bias": torch.zeros(2)})

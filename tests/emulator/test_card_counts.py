@@ -34,12 +34,12 @@ def test_a_training_step_asks_no_more_of_a_card_than_is_stored() -> None:
 
 
 def test_other_devices_ask_no_more_of_a_card_than_is_stored() -> None:
-    """Decay, cells of several devices: no wait and no copy, but where the table says why."""
+    """Decay, cells of several devices, a digital trainer: no wait and no copy."""
     found, stored = json.loads(said(SCRIPT, "others")), json.loads(OTHERS.read_text())
     assert found == stored
-    waiting = {name for name, counts in stored.items() if counts["waits"] or counts["copies"]}
-    assert waiting == {"digital trainer"}
-    assert not any(counts["allocations"] for name, counts in stored.items() if name not in waiting)
+    assert not [name for name, counts in stored.items() if counts["waits"] or counts["copies"]]
+    asking = {name for name, counts in stored.items() if counts["allocations"]}
+    assert asking == {"digital trainer", "digital trainer, scaled, with ranges"}  # for torch's gradients
 
 
 @pytest.mark.slow

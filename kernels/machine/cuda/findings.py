@@ -23,6 +23,7 @@ class Wrong(IntEnum):
     TOO_LONG = 3
     INPUT = 4  # of a read forward
     GRADIENT = 5  # of a read backward
+    WEIGHT = 6  # that a digital trainer wrote to tiles
 
 
 KINDS = 8
@@ -37,6 +38,8 @@ _SAID = {
     "data and lower the learning rate",
     Wrong.GRADIENT: "its gradient has NaN or infinite entries; a tile's converters need finite numbers: "
     "check the data and lower the learning rate",
+    Wrong.WEIGHT: "its weight, which is trained digitally, has NaN or infinite entries: lower the learning "
+    "rate or clip the weights",
 }
 
 
@@ -53,6 +56,14 @@ class Findings:
         if name not in self._names:
             self._names.append(name)
         return self._names.index(name) * KINDS
+
+    def note(self, name: str, wrong: str, values: torch.Tensor) -> None:
+        """Note where values of a layer that no kernel looks at are not finite; ``wrong``: of ``Wrong``."""
+        note_unless_finite(self.word, values, self.place(name) + Wrong[wrong])
+
+    def withheld(self, gradient: torch.Tensor) -> torch.Tensor:
+        """A gradient that a digital trainer takes: zeros once anything was found wrong."""
+        return gradient.masked_fill(self.word[0] != 0, 0.0)
 
     def end_step(self) -> None:
         """A step of training ends that launched nothing which could count it."""
@@ -74,7 +85,8 @@ class Findings:
         if not self.counts_steps:
             raise InputError(f"{name}: {said}")
         raise InputError(
-            f"{name}, step {steps + 1} of this run: {said}. No device was moved from that step on"
+            f"{name}, step {steps + 1} of this run: {said}. From that step on no device was moved, and "
+            "gradients of weights that are trained digitally were zero"
         )
 
 
