@@ -211,7 +211,8 @@ def test_a_stopped_stage_is_replaced_after_its_time_and_does_not_answer_for_its_
         wanted = [running.infer(floats(), micro_batch=1)]
         cg.program_analog_weights(expected)
         wanted += [running.infer(floats(), micro_batch=1) for _ in range(2)]
-    with cg.emulate(model, backend="ray", stages=2, timeout_s=3.0) as running:
+    patience_s = 6.0  # a stage that begins loads its kernels first: 3 s on a busy machine
+    with cg.emulate(model, backend="ray", stages=2, timeout_s=patience_s) as running:
         stopped = []
 
         def stop(stage: int) -> float:
@@ -224,10 +225,10 @@ def test_a_stopped_stage_is_replaced_after_its_time_and_does_not_answer_for_its_
             found.append(each)
             if len(found) == 3:
                 began = stop(1)
-        assert time.monotonic() - began > 3.0
+        assert time.monotonic() - began > patience_s
         began = stop(0)
         cg.program_analog_weights(model)
-        assert time.monotonic() - began > 3.0
+        assert time.monotonic() - began > patience_s
         outputs = [torch.cat(found), running.infer(floats(), micro_batch=1)]
         stop(0)
         outputs.append(running.infer(floats(), micro_batch=1))
