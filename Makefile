@@ -32,7 +32,7 @@ demo: $(STAMP) ## train LeNet5 on the tiles of a described chip, every tile a Ra
 
 test: $(STAMP) ## run the tests
 	@echo "== test"
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-slow: $(STAMP) ## run the long tests
 	@echo "== test-slow"

@@ -19,28 +19,8 @@ settings.register_profile("repeatable", derandomize=True)
 settings.load_profile("repeatable")
 
 
-#: files that take longest: first, where files are shared out to processes, so that these end together; one of
-#: many actors is beside one of a single process
-LONGEST = (
-    "emulator/test_stage_training", "kernels/pulsed_update/test_triton", "emulator/test_card_counts",
-    "kernels/devices/test_drawn_anew", "emulator/test_stages", "kernels/cells/test_cells_triton",
-    "test_typed_face", "chip/test_screenshots", "chip/test_chip_tables", "test_card",
-    "emulator/test_killed_actors", "test_examples", "emulator/test_ctrl_c", "emulator/test_cli_outputs",
-    "emulator/test_saved_by_hosts", "emulator/test_sensitivity", "emulator/test_stage_files",
-    "emulator/test_adding", "emulator/test_sweep", "emulator/test_faults", "emulator/test_stored",
-    "emulator/test_stage_bytes", "emulator/test_scrapes", "emulator/test_interrupted_stages",
-    "emulator/test_checkpoint_bytes",
-)  # fmt: skip
-
-
-def _place(item: pytest.Item) -> int:
-    name = item.path.relative_to(Path(__file__).parent).with_suffix("").as_posix()
-    return LONGEST.index(name) if name in LONGEST else len(LONGEST)
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests for a card are skipped where there is none; they fail where torch cannot use one."""
-    items.sort(key=_place)
     of_a_card = [item for item in items if item.get_closest_marker("gpu")]
     if of_a_card and shutil.which("nvidia-smi") is None and not Path("/proc/driver/nvidia").exists():
         for item in of_a_card:
