@@ -34,6 +34,9 @@ START_SECONDS, START_SECONDS_EACH = 120.0, 4.0
 #: seconds within which Ray hears that somebody who ended has given back what he had reserved
 FREED_SECONDS = 10.0
 
+#: seconds that Ray may be in the middle of reserving what somebody wants to give back
+RESERVING_SECONDS = 10.0
+
 
 @dataclass(frozen=True, slots=True)
 class Running:
@@ -154,7 +157,7 @@ class Launcher:
         Ray keeps what it is about to reserve for a group that is removed meanwhile, for ever (#64693).
         """
         for group in self.groups.values():
-            deadline = time.monotonic() + FREED_SECONDS
+            deadline = time.monotonic() + RESERVING_SECONDS
             while _progress(group) in ("QUEUED", "SCHEDULING_STARTED") and time.monotonic() < deadline:
                 time.sleep(0.002)
             remove_placement_group(group)

@@ -113,9 +113,10 @@ def end_digital_steps(model: nn.Module, executor: Executor) -> Any:
 
     def stepped(optimizer: torch.optim.Optimizer, *_: Any) -> None:
         trained = [p for group in optimizer.param_groups for p in group["params"]]
+        if any(isinstance(p, AnalogContext) for p in trained):
+            return
         own = set(map(id, model.parameters()))
-        pulsed = any(isinstance(p, AnalogContext) for p in trained)
-        if not pulsed and any(id(p) in own for p in trained):
+        if any(id(p) in own for p in trained):
             executor.make_updates()
 
     return register_optimizer_step_post_hook(stepped)

@@ -25,6 +25,7 @@ from crossgrid.kernels.machine.pages import Recycled
 from crossgrid.kernels.rng import tile_key
 
 from ..config.rpu import InferenceRPUConfig, RPUConfig, periphery_of, update_of
+from .values import are_arrays
 
 Floats = NDArray[np.float32]
 Index = NDArray[np.intp]
@@ -174,8 +175,7 @@ class TileBank:
     def set_weights(self, w_TOI: Sequence[Floats]) -> None:
         """Write every tile's weights; every device clips to its own bounds."""
         if isinstance(self.cell, ExactCell):  # tile by tile: a stack would be one more copy of the layer
-            here = all(isinstance(w_OI, np.ndarray) for w_OI in w_TOI)
-            for held_OI, w_OI in zip(self.cell.to_write(here), w_TOI, strict=True):
+            for held_OI, w_OI in zip(self.cell.to_write(are_arrays(w_TOI)), w_TOI, strict=True):
                 held_OI[...] = w_OI
         else:
             self.cell.set_weights(np.stack(w_TOI))

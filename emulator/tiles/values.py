@@ -24,6 +24,11 @@ def library(values: Any) -> Any:
     return np if isinstance(values, np.ndarray) else sys.modules["torch"]
 
 
+def are_arrays(values: Sequence[Any]) -> bool:
+    """Whether all of them are numpy's."""
+    return all(isinstance(each, np.ndarray) for each in values)
+
+
 def as_array(values: Any) -> NDArray[Any]:
     """The values as an array: of a tensor on this host without a copy."""
     if isinstance(values, np.ndarray):

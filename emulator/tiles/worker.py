@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from crossgrid.kernels.backends import BackendName, Cuda, backend_of
 
 from ..disk.arrays import read_arrays, write_arrays
@@ -45,7 +43,7 @@ from .messages import (
     WriteWeights,
 )
 from .snapshot import load_snapshot, snapshot_of
-from .values import as_array
+from .values import are_arrays, as_array
 
 DONE = Done()
 
@@ -120,7 +118,7 @@ class TileWorker:
             case Update():
                 layer.update(message)
                 self.clock.add(start)
-            case WriteWeights(w=w) if not all(isinstance(w_OI, np.ndarray) for w_OI in w):
+            case WriteWeights(w=w) if not are_arrays(w):
                 layer.set_weights(message)  # of a digital trainer on a card, in every step
             case Forget(passes=passes):
                 layer.forget(passes)
