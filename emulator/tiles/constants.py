@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
-from .values import library
+from .values import library, zeros_beside
 
 
 def with_constants(x_BI: Any, groups: int, constant: Any) -> Any:
@@ -16,10 +14,7 @@ def with_constants(x_BI: Any, groups: int, constant: Any) -> Any:
     """
     batch, width = x_BI.shape
     x_BGI = x_BI.reshape(batch, groups, width // groups)
-    if isinstance(x_BI, np.ndarray):
-        behind_BG1: Any = np.full((batch, groups, 1), constant, np.float32)
-    else:
-        behind_BG1 = x_BI.new_ones(batch, groups, 1) * constant
+    behind_BG1 = zeros_beside(x_BI, (batch, groups, 1)) + constant
     return library(x_BI).concatenate([x_BGI, behind_BG1], axis=2).reshape(batch, width + groups)
 
 
