@@ -9,7 +9,7 @@ from torch import Tensor
 
 from crossgrid.kernels.errors import ConfigError
 
-from .conversions import as_tensor, as_values, each_output
+from .conversions import as_images, as_rows, as_tensor, as_values, each_output
 from .waiting import OneMatrix, PulsesWaiting
 from .weights import AnalogContext
 
@@ -21,7 +21,7 @@ class AnalogProduct(torch.autograd.Function):
     floating type, on any device, and y is of the same.
 
     The bias b and the factor a, of all outputs or of each, are digital. To compute with them here takes half
-    as long as in nodes of their own in torch's graph.
+    as long as in nodes of their own in torch's graph; so does to make images y[B, out, *positions] of rows.
     """
 
     @staticmethod
@@ -32,21 +32,26 @@ class AnalogProduct(torch.autograd.Function):
         tiles: OneMatrix,
         bias: Tensor | None,
         scale: Tensor | None,
+        positions: tuple[int, ...] | None,
         keep: bool,
     ) -> Tensor:
-        of_input, learn, _, _, _, _ = ctx.needs_input_grad
+        of_input, learn, *_ = ctx.needs_input_grad
         y_BO, record = tiles.grid.forward(
             as_values(x, tiles.grid.takes_tensors), keep and (of_input or learn), learn=keep and learn
         )
         ctx.record, ctx.context, ctx.tiles, ctx.shape = record, context, tiles, tuple(x.shape)
         ctx.scale_O = None if scale is None else each_output(scale, tiles.grid.spec.out_size)
-        return _outputs(y_BO, x, bias, scale)
+        ctx.images = positions is not None
+        return _outputs(y_BO, x, bias, scale, positions)
 
     @staticmethod
-    def read(x: Tensor, tiles: OneMatrix, bias: Tensor | None, scale: Tensor | None) -> Tensor:
+    def read(
+        x: Tensor, tiles: OneMatrix, bias: Tensor | None, scale: Tensor | None,
+        positions: tuple[int, ...] | None,
+    ) -> Tensor:  # fmt: skip
         """The same product where nobody differentiates, in two thirds of the time."""
         y_BO, _ = tiles.grid.forward(as_values(x, tiles.grid.takes_tensors), keep=False)
-        return _outputs(y_BO, x, bias, scale)
+        return _outputs(y_BO, x, bias, scale, positions)
 
     @staticmethod
     def jvp(ctx: Any, *_: Any) -> NoReturn:
@@ -56,7 +61,8 @@ class AnalogProduct(torch.autograd.Function):
     def backward(ctx: Any, d: Tensor) -> Any:
         context: AnalogContext = ctx.context
         tiles: OneMatrix = ctx.tiles
-        of_input, learns, _, of_bias, _, _ = ctx.needs_input_grad
+        of_input, learns, _, of_bias, *_ = ctx.needs_input_grad
+        d = as_rows(d) if ctx.images else d
         gradient = z = None
         if ctx.record is not None:
             shape = ctx.shape if of_input else None
@@ -64,15 +70,20 @@ class AnalogProduct(torch.autograd.Function):
             z_array, kept = tiles.grid.backward(ctx.record, d_BO, shape, ctx.scale_O, keep=learns)
             gradient = None if kept is None else PulsesWaiting([(tiles, kept)], context)
             z = None if z_array is None else once(as_tensor(z_array, d), d, context)
-        return z, gradient, None, d.sum(0) if of_bias else None, None, None
+        return z, gradient, None, d.sum(0) if of_bias else None, None, None, None
 
 
-def _outputs(y_BO: Any, x: Tensor, bias: Tensor | None, scale: Tensor | None) -> Tensor:
-    """a y + b as a tensor like ``x``, in the memory of y."""
+def _outputs(
+    y_BO: Any, x: Tensor, bias: Tensor | None, scale: Tensor | None, positions: tuple[int, ...] | None
+) -> Tensor:
+    """a y + b as a tensor like ``x``, in the memory of y; as images of ``positions``, if any."""
     y = as_tensor(y_BO, x)
     if scale is not None:
         y = y.mul_(scale.to(y))
-    return y if bias is None else y.add_(bias if bias.dtype is y.dtype else bias.to(y.dtype))
+    if bias is not None:
+        y = y.add_(bias if bias.dtype is y.dtype else bias.to(y.dtype))
+    # detached it is no view: what a function makes must be none, or nobody may write to it in place
+    return y if positions is None else as_images(y, positions).detach()
 
 
 class Once(torch.autograd.Function):

@@ -54,6 +54,16 @@ def as_tensor(values: Any, like: Tensor) -> Tensor:
     return x if like.dtype is torch.float32 and like.device == x.device else x.to(like.device, like.dtype)
 
 
+def as_images(rows: Tensor, positions: tuple[int, ...]) -> Tensor:
+    """Images y[B, out, *positions] of rows y[B x positions, out]: a view."""
+    return rows.reshape(-1, *positions, rows.shape[1]).movedim(-1, 1)
+
+
+def as_rows(images: Tensor) -> Tensor:
+    """Rows y[B x positions, out] of images y[B, out, *positions]: a view where channels are stored last."""
+    return images.movedim(1, -1).reshape(-1, images.shape[1])
+
+
 def require_numbers(x: Tensor) -> None:
     """An error for a tensor that has a shape only."""
     if x.is_meta:

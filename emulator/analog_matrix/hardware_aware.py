@@ -30,7 +30,7 @@ from ..hosts.ending import stay_if_ending
 from ..hosts.grid import TileGrid
 from ..hosts.stored import StoredWeight
 from ..tiles.bank import Floats
-from .conversions import as_array, each_output, is_there, require_numbers
+from .conversions import as_array, as_images, each_output, is_there, require_numbers
 from .input_range import InputRange, require_managed
 from .joined import Join, JoinedWeight, Seen
 from .mini_batch import current_mini_batch, recomputes
@@ -110,8 +110,10 @@ class HardwareAwareTiles(nn.Module):
         device = "meta" if self.grid.is_absent else None
         return TrainedWeight.of(torch.zeros(self.grid.spec.weight_shape, device=device))
 
-    def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-        """y[vectors, out] = W x + b of features x[B, in] or of the patches of images x[B, channels, ...]."""
+    def forward(
+        self, x: Tensor, weight: Tensor, bias: Tensor | None = None, positions: tuple[int, ...] | None = None
+    ) -> Tensor:
+        """As of ``PulsedTiles``."""
         stay_if_ending()
         require_numbers(x)
         if self.training or torch.is_grad_enabled():
@@ -134,7 +136,8 @@ class HardwareAwareTiles(nn.Module):
             y = y * self.out_scale.learned.to(y)
         if not self.training and self.holds(held):
             y = y * self.alpha.to(y)
-        return y if bias is None else y + bias.to(y.dtype)
+        y = y if bias is None else y + bias.to(y.dtype)
+        return y if positions is None else as_images(y, positions)
 
     def trained(self, weight: Tensor, bias: Tensor | None) -> Tensor:
         """What of a layer's parameters the tiles hold: the weight; [W b] where the bias is on them too.

@@ -21,7 +21,7 @@ from ..hosts.ending import stay_if_ending
 from ..hosts.grid import TileGrid
 from ..tiles.bank import Floats
 from .autograd import AnalogProduct
-from .conversions import as_array
+from .conversions import as_array, as_images
 from .output_scale import OutputScale
 from .tiles_module import require_movable, tiles_text
 from .weights import AnalogContext, matrix_of, weight_of
@@ -40,8 +40,13 @@ class PulsedTiles(nn.Module):
         """The parameter that stands for the weight."""
         return AnalogContext(self)
 
-    def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-        """y[vectors, out] = W x + b of features x[B, in] or of the patches of images x[B, channels, ...]."""
+    def forward(
+        self, x: Tensor, weight: Tensor, bias: Tensor | None = None, positions: tuple[int, ...] | None = None
+    ) -> Tensor:
+        """y[vectors, out] = W x + b of features x[B, in] or of the patches of images x[B, channels, ...].
+
+        With the ``positions`` of patches in an image it is images y[B, out, *positions].
+        """
         stay_if_ending()
         if not isinstance(weight, AnalogContext) or not self.holds(weight):
             raise ConfigError(
@@ -56,16 +61,17 @@ class PulsedTiles(nn.Module):
         scale, grad = self.out_scale, torch.is_grad_enabled()
         mapping = None if scale is None else scale.mapping
         learned = None if scale is None else scale.learned
-        own_bias = bias if learned is None else None
+        own_bias, own_positions = (bias, positions) if learned is None else (None, None)
         y: Tensor
         if grad or forward_ad._current_level >= 0:
-            y = AnalogProduct.apply(x, weight, self, own_bias, mapping, grad)
+            y = AnalogProduct.apply(x, weight, self, own_bias, mapping, own_positions, grad)
         else:
-            y = AnalogProduct.read(x, self, own_bias, mapping)
+            y = AnalogProduct.read(x, self, own_bias, mapping, own_positions)
         if learned is None:
             return y
         y = y * learned.to(y)
-        return y if bias is None else y + bias.to(y.dtype)
+        y = y if bias is None else y + bias.to(y.dtype)
+        return y if positions is None else as_images(y, positions)
 
     def holds(self, weight: AnalogContext) -> bool:
         """Whether a parameter stands for these tiles, or for a stack with them."""

@@ -71,6 +71,7 @@ def weight_of(spec: LayerSpec, w_OI: Floats) -> Tensor:
     return weight.contiguous()
 
 
+_GRAD: Any = torch._C.TensorBase.grad  # type: ignore[attr-defined]
 #: a step from a weight to a part of it
 View = Callable[[Any], Any]
 
@@ -213,6 +214,21 @@ class AnalogContext(LazyWeight, nn.Parameter):
         made.register_hook(functools.partial(_refuse_gradient, tiles))
         made.requires_grad_(requires_grad)
         return made
+
+    @property
+    def grad(self) -> Tensor | None:  # type: ignore[override]
+        """The pulses that wait, or None: asked for past the class's functions, in a third of the time."""
+        with torch._C.DisableTorchFunctionSubclass():
+            return cast("Tensor | None", _GRAD.__get__(self))
+
+    @grad.setter
+    def grad(self, gradient: Tensor | None) -> None:
+        with torch._C.DisableTorchFunctionSubclass():
+            _GRAD.__set__(self, gradient)
+
+    @grad.deleter
+    def grad(self) -> None:
+        self.grad = None
 
     def take_type(self, convert: Callable[[Tensor], Tensor]) -> None:
         """Be of the type and on the device that ``convert``, as ``Module.to`` has it, gives tensors."""

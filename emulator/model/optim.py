@@ -43,14 +43,11 @@ class PulsedSteps(torch.optim.Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        with torch._C.DisableTorchFunctionSubclass():  # asked for a gradient, a context's own is slow
-            waiting = [
-                (context, _pulses(context), lr)
-                for context, lr in self._contexts()
-                if context.grad is not None
-            ]
-            for context, _, _ in waiting:
-                context.grad = None  # torch's rule is for numbers
+        waiting = [
+            (context, _pulses(context), lr) for context, lr in self._contexts() if context.grad is not None
+        ]
+        for context, _, _ in waiting:
+            context.grad = None  # torch's rule is for numbers
         super().step()
         with Uninterrupted():  # or some layers would have learnt, and others not
             on_cards: dict[Executor, None] = {}  # in the order of their layers

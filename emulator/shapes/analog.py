@@ -89,17 +89,20 @@ class _Watcher:
     def watching(self, name: str, layer: AnalogMatrix) -> Iterator[None]:
         """Inside, ``layer`` gives zeros and is watched."""
 
-        def stand_in(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        def stand_in(
+            x: Tensor, weight: Tensor, bias: Tensor | None = None, positions: tuple[int, ...] | None = None
+        ) -> Tensor:
             self._count(name, layer, x)
-            rows = _rows(layer, x)
-            return torch.zeros(rows, layer.grid.spec.out_size, dtype=torch.float32, device=x.device)
+            outputs = layer.grid.spec.out_size
+            shape = (_rows(layer, x), outputs) if positions is None else (len(x), outputs, *positions)
+            return torch.zeros(shape, dtype=torch.float32, device=x.device)
 
         def before(module: nn.Module, args: Any) -> None:
             self._reading.append(self.trace.enter(args[0], layer.grid.spec.patches is not None))
 
         def after(module: nn.Module, args: Any, output: Any) -> None:
             self.trace.reads(name, self._reading.pop())
-            self.trace.leave(output, (name,))
+            self.trace.leave(output, (name,), channels_second=output.dim() > 2)
 
         tiles = layer.analog_tile
         handles = (tiles.register_forward_pre_hook(before), tiles.register_forward_hook(after))

@@ -7,8 +7,9 @@ something is read: a driver that only sends holds no kernels.
 
 from __future__ import annotations
 
+import functools
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -69,13 +70,12 @@ def require_finite(owner: str, what: str, values: Any) -> None:
     Raises:
         InputError: how many entries of the ``what`` of ``owner`` are not finite.
     """
-    if getattr(values, "is_cuda", False):
+    if isinstance(values, np.ndarray):
+        finite = _all_finite()(np.asarray(values, np.float32).ravel("K"))
+    elif values.is_cuda:
         finite = bool(library(values).isfinite(values).all())
     else:
-        from crossgrid.kernels.finite import all_finite
-
-        values = as_array(values)
-        finite = all_finite(np.asarray(values, np.float32).ravel("K"))
+        finite = _all_finite()(np.asarray(as_array(values), np.float32).ravel("K"))
     if not finite:
         host = as_array(values)
         bad = int(host.size - np.isfinite(host).sum())
@@ -83,6 +83,13 @@ def require_finite(owner: str, what: str, values: Any) -> None:
             f"{owner}: {bad} of {host.size} entries of the {what} are NaN or infinite; "
             "a tile's converters need finite numbers: check the data and lower the learning rate"
         )
+
+
+@functools.cache
+def _all_finite() -> Callable[[NDArray[np.float32]], bool]:
+    from crossgrid.kernels.finite import all_finite
+
+    return all_finite
 
 
 def require_widths(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -31,7 +29,7 @@ from .settings import (
 )
 from .spread import Spread, line_normals, line_words
 
-__all__ = ["at_bound", "attempt", "prepare", "ready", "scales", "threads"]
+__all__ = ["at_bound", "attempt", "first_attempt", "prepare", "ready", "scales"]
 
 Array = NDArray[np.float32]
 
@@ -39,11 +37,6 @@ Array = NDArray[np.float32]
 def prepare(settings: Settings) -> Settings:
     """Settings as the other functions take them: as they are."""
     return settings
-
-
-def threads(vectors: int, lines: int, length: int) -> nullcontext[int]:
-    """While an attempt runs: one thread, numpy takes its own."""
-    return nullcontext(1)
 
 
 def scales(prepared: Settings, scaling: int, x_RI: Array) -> tuple[Array, bool]:
@@ -88,7 +81,6 @@ def attempt(
     factor: float,
     tick: int,
     number: int,
-    threads: bool = False,
 ) -> tuple[Array, NDArray[np.bool_], NDArray[np.int64], int, int | None]:
     """Read ``rows`` once: y_NL, whether a row hit the ADC's bound, how many of its values did; of all.
 
@@ -113,6 +105,20 @@ def attempt(
             y, hits_N[n], clips_N[n] = read.output(w, w_negative, u)
             y_NL[n] = y * np.float32(scale * settings.out_scale)
     return y_NL, hits_N, clips_N, int(clips_N.sum()), None
+
+
+def first_attempt(
+    prepared: Settings, spread: Spread, keys_T2: NDArray[np.uint32], w_TOI: Array, x_RI: Array, rows: Rows,
+    tick: int,
+) -> tuple[Array, NDArray[np.bool_], NDArray[np.int64], int, int | None, Array, bool]:  # fmt: skip
+    """``attempt`` number 0 with the inputs' own ``scales``; also these [input rows], and if all is finite.
+
+    Where not all is, nothing is read.
+    """
+    scale_R, finite = scales(prepared, prepared.scaling, x_RI)
+    scale_M = scale_R[rows.source_M] if finite else np.zeros(len(rows.source_M), np.float32)
+    found = attempt(prepared, spread, keys_T2, w_TOI, x_RI, scale_M, rows, 1.0, tick, 0)
+    return *found, scale_M, finite
 
 
 class _Read:

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Callable
+from typing import TypeVar
 
 import numba
 
@@ -24,6 +26,7 @@ CALM_CALLS = 50  # that were not held up, after which the next sign is a first o
 
 Call = contextlib.AbstractContextManager[int]
 ALONE: Call = contextlib.nullcontext(1)
+Result = TypeVar("Result")
 
 
 class Processors:
@@ -35,7 +38,21 @@ class Processors:
         self._calm = 0
         self._since = SOON  # watched calls since the last one that was held up
         self._unwatched = 0  # further calls that nobody watches
-        self._usual: Call = ALONE  # these
+        self._usual = 1  # threads of these
+
+    def run(self, work: float, worth: float, kernel: Callable[..., Result], *arguments: object) -> Result:
+        """``kernel(*arguments, threads)`` as within ``call``.
+
+        What is around a kernel takes some times as long as when it is measured for itself, since its code and
+        data have left the cache: so the shortest calls are made at once.
+        """
+        if work < worth:
+            return kernel(*arguments, 1)
+        if self._unwatched > 0:
+            self._unwatched -= 1
+            return kernel(*arguments, self._usual)
+        with self.call(work, worth) as threads:
+            return kernel(*arguments, threads)
 
     def call(self, work: float, worth: float) -> Call:
         """The threads for a call, while it runs; ``worth`` is the work that is worth waking others for."""
@@ -43,7 +60,7 @@ class Processors:
             return ALONE
         if self._unwatched > 0:
             self._unwatched -= 1
-            return self._usual
+            return contextlib.nullcontext(self._usual)
         threads = numba.get_num_threads()
         if threads == 1:
             return ALONE
@@ -66,7 +83,7 @@ class Processors:
         elif several:
             self._calm += 1
             if self._since >= SOON:
-                self._unwatched, self._usual = UNWATCHED, contextlib.nullcontext(threads)
+                self._unwatched, self._usual = UNWATCHED, threads
             if self._calm == CALM_CALLS:
                 self._next_pause_s = FIRST_PAUSE_S
 

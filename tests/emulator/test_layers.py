@@ -92,6 +92,20 @@ def test_images_are_taken_and_their_gradients_given_as_they_are_stored(cut: tupl
     assert cut[1] == 4 or grad_last.is_contiguous(memory_format=torch.channels_last)
 
 
+def test_images_that_were_made_may_be_written_to_in_place() -> None:
+    """As torch's own convolution lets them: a ReLU in place may follow."""
+    for rpu_config in (cg.SingleRPUConfig(), ideal(), cg.InferenceRPUConfig()):
+        layer = cg.AnalogConv2d(3, 5, 3, rpu_config=rpu_config, seed=1)
+        x = torch.randn(2, 3, 6, 6, generator=torch.Generator().manual_seed(3)).requires_grad_()
+        y = layer(x)
+        kept = y.detach().clone()
+        torch.relu_(y)
+        assert torch.equal(y, kept.clamp(min=0))
+        y.sum().backward()
+        assert x.grad is not None
+        assert x.grad.abs().sum() > 0
+
+
 def test_volumes_are_taken_and_their_gradients_given_as_they_are_stored() -> None:
     volumes, found = torch.randn(2, 2, 4, 5, 3, generator=torch.Generator().manual_seed(3)), []
     for layout in (torch.contiguous_format, torch.channels_last_3d):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from torch import Tensor, nn
 
@@ -105,9 +105,7 @@ class _AnalogConv(AnalogLayer):
                 f"channels and {self.dimensions} spatial dimensions are needed"
             )
         images = self.border.around(in_autocast_type(images))
-        spatial = patches.output_size(tuple(images.shape[2:]))
-        rows = tiles(images, self.weight, self.bias)  # [B x positions, out]
-        y = rows.reshape(images.shape[0], *spatial, self.out_channels).movedim(-1, 1)
+        y = cast(Tensor, tiles(images, self.weight, self.bias, patches.output_size(tuple(images.shape[2:]))))
         return y if batched else y.squeeze(0)
 
     def extra_repr(self) -> str:

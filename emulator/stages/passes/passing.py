@@ -330,8 +330,12 @@ class _Restored:
 def _shapes_of(matrix: AnalogMatrix) -> Callable[..., Tensor]:
     """What stands for reading the tiles of a matrix: results of their shape."""
 
-    def read(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    def read(
+        x: Tensor, weight: Tensor, bias: Tensor | None = None, positions: tuple[int, ...] | None = None
+    ) -> Tensor:
         spec = matrix.grid.spec
+        if positions is not None:
+            return x.new_empty(x.shape[0], spec.out_size, *positions)
         rows = x.shape[0]
         if spec.patches is not None:
             for size in spec.patches.output_size(tuple(x.shape[2:])):

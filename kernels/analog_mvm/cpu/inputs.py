@@ -40,26 +40,33 @@ def larger_sum(x_RI, r):
     return max(positive, negative)
 
 
+@compiled
+def row_scale(settings, scaling, x_RI, bits_of_all, r):
+    """The scale of row ``r``, and whether it is finite; ``bits_of_all``: of all rows, flat."""
+    length = x_RI.shape[1]
+    bits = largest_bits(bits_of_all, r * length, length)
+    alpha = np.float32(1)
+    if scaling == SCALE_CONSTANT:
+        alpha = settings.largest_scale
+    elif scaling == SCALE_MAX:
+        alpha = min(x_RI[r].max(), settings.largest_scale)
+    elif scaling in (SCALE_ABS_MAX, SCALE_AVERAGE, SCALE_NP_SUM):
+        alpha = min(bits_float(bits), settings.largest_scale)
+    if scaling == SCALE_NP_SUM:
+        sums = larger_sum(x_RI, r)
+        alpha = number_sum_scale(alpha, sums, settings.np_sum_finest, settings.np_sum_factor)
+    return alpha if alpha > 0 else np.float32(settings.unscaled_if_zero), bits < NOT_FINITE
+
+
 @kernel
 def scales_kernel(prepared, scaling, x_RI):
     """See ``naive.scales``."""
     settings = settings_in(prepared)
     alpha_R = np.empty(len(x_RI), np.float32)
-    bits_of_all, length, finite = x_RI.reshape(-1).view(np.int32), x_RI.shape[1], True
+    bits_of_all, finite = x_RI.reshape(-1).view(np.int32), True
     for r in range(len(x_RI)):
-        bits = largest_bits(bits_of_all, r * length, length)
-        finite = finite and bits < NOT_FINITE
-        alpha = np.float32(1)
-        if scaling == SCALE_CONSTANT:
-            alpha = settings.largest_scale
-        elif scaling == SCALE_MAX:
-            alpha = min(x_RI[r].max(), settings.largest_scale)
-        elif scaling in (SCALE_ABS_MAX, SCALE_AVERAGE, SCALE_NP_SUM):
-            alpha = min(bits_float(bits), settings.largest_scale)
-        if scaling == SCALE_NP_SUM:
-            sums = larger_sum(x_RI, r)
-            alpha = number_sum_scale(alpha, sums, settings.np_sum_finest, settings.np_sum_factor)
-        alpha_R[r] = alpha if alpha > 0 else np.float32(settings.unscaled_if_zero)
+        alpha_R[r], of_row = row_scale(settings, scaling, x_RI, bits_of_all, r)
+        finite = finite and of_row
     return alpha_R, finite
 
 
@@ -141,9 +148,17 @@ def only_input(u_MI, m):
 
 @compiled
 def convert_task(task, chunk, settings, rows, operands, turn):
-    """``convert_rows`` for one chunk of input rows, and the only input of each."""
+    """``convert_rows`` for one chunk of input rows, and the only input of each; also scales, if not known."""
     first = task * chunk
     stop = min(first + chunk, len(operands.scale_M))
+    if not operands.scaled:
+        x_RI, finite = operands.x_RI, True
+        bits_of_all = x_RI.reshape(-1).view(np.int32)
+        for m in range(first, stop):
+            scale, of_row = row_scale(settings, settings.scaling, x_RI, bits_of_all, rows.source_M[m])
+            operands.scale_M[m] = scale
+            finite = finite and of_row
+        operands.finite_C[task] = finite
     convert_rows(settings, rows, operands, turn, first, stop)
     long = operands.u_MI.shape[1] >= LONG_ROW
     for m in range(first, stop):

@@ -21,32 +21,41 @@ class View(NamedTuple):
     step: int
 
 
+def _dot_lines(lines, magnitude):
+    """The product for ``lines`` lines of w and all vectors: three at a time, or two, as one alone waits."""
+    three, two, one = (dot_block(lines, vectors, magnitude) for vectors in (3, 2, 1))
+
+    @numba.njit(error_model="numpy")
+    def lines_of_all(w, w_at, w_step, u, u_first, u_step, y, y_at, y_step, rows, length):
+        rest = rows % 3
+        pairs = 1 if rest == 2 else 2 if rest == 1 and rows > 1 else 0
+        v = 0
+        while v + 3 <= rows - 2 * pairs:
+            three(w, w_at, w_step, u, u_first + v * u_step, u_step, length, y, y_at + v * y_step, y_step)
+            v += 3
+        while v + 2 <= rows:
+            two(w, w_at, w_step, u, u_first + v * u_step, u_step, length, y, y_at + v * y_step, y_step)
+            v += 2
+        if v < rows:
+            one(w, w_at, w_step, u, u_first + v * u_step, u_step, length, y, y_at + v * y_step, y_step)
+
+    return lines_of_all
+
+
 def _dot_product(magnitude):
     """y[v, l] = sum over i of w[l, i] u[v, i]; with ``magnitude`` of |w[l, i]|."""
-    block_4x3, block_4x1 = dot_block(4, 3, magnitude), dot_block(4, 1, magnitude)
-    block_1x3, block_1x1 = dot_block(1, 3, magnitude), dot_block(1, 1, magnitude)
+    four_lines, one_line = _dot_lines(4, magnitude), _dot_lines(1, magnitude)
 
     @numba.njit(error_model="numpy")
     def product(w, u, y, lines, rows, length):
         w_data, u_data, y_data = data_of(w.data), data_of(u.data), data_of(y.data)
-        threes = rows - rows % 3
         fours = lines - lines % 4
         for line in range(0, fours, 4):
             w_at, y_at = w.first + line * w.step, y.first + line
-            for v in range(0, threes, 3):
-                u_at, out = u.first + v * u.step, y_at + v * y.step
-                block_4x3(w_data, w_at, w.step, u_data, u_at, u.step, length, y_data, out, y.step)
-            for v in range(threes, rows):
-                u_at, out = u.first + v * u.step, y_at + v * y.step
-                block_4x1(w_data, w_at, w.step, u_data, u_at, u.step, length, y_data, out, y.step)
+            four_lines(w_data, w_at, w.step, u_data, u.first, u.step, y_data, y_at, y.step, rows, length)
         for line in range(fours, lines):
             w_at, y_at = w.first + line * w.step, y.first + line
-            for v in range(0, threes, 3):
-                u_at, out = u.first + v * u.step, y_at + v * y.step
-                block_1x3(w_data, w_at, w.step, u_data, u_at, u.step, length, y_data, out, y.step)
-            for v in range(threes, rows):
-                u_at, out = u.first + v * u.step, y_at + v * y.step
-                block_1x1(w_data, w_at, w.step, u_data, u_at, u.step, length, y_data, out, y.step)
+            one_line(w_data, w_at, w.step, u_data, u.first, u.step, y_data, y_at, y.step, rows, length)
 
     return product
 

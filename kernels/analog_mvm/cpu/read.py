@@ -19,7 +19,7 @@ from .lines import Place
 from .product import View
 from .stages import Block, converted_output, line_signal, settings_in, stage, unsigned
 
-__all__ = ["at_bound", "attempt", "prepare", "ready", "scales"]
+__all__ = ["at_bound", "attempt", "first_attempt", "prepare", "ready", "scales"]
 
 LINE_BLOCK = 64
 WIDE_BLOCK, MANY_LINES = 512, 4096  # columns of w that are read together where there are many: whole rows
@@ -28,6 +28,7 @@ BLOCK_WORK = 1 << 17  # multiply-adds that a block holds at least, where there a
 SERIAL_WORK = 400_000  # below this many multiply-adds a second thread costs more than it saves
 NEAR = np.float32(1 - 2**-19)  # of the bound: whatever a factor's rounding may bring to it
 LINE_WORK = 60  # multiply-adds that take as long as the noise and conversion of one value
+NOT_SCALED = np.zeros(0, np.float32)  # in place of scales that are to be worked out
 
 compiled = numba.njit(error_model="numpy")
 
@@ -103,7 +104,9 @@ class Operands(NamedTuple):
     keys_T2: Any
     w_TOI: Any
     x_RI: Any
+    scaled: bool  # whether scale_M is known, or else worked out, and finite_C with it
     scale_M: Any
+    finite_C: Any  # of each chunk of inputs: whether all of them are
     u_MI: Any
     only_M: Any  # the only input of a row that is not zero, or SEVERAL
 
@@ -197,7 +200,7 @@ def read_task(task, cut, settings, spread, rows, operands, turn, out):
 
 @numba.njit(error_model="numpy", parallel=True)
 def attempt_in_parallel(tasks, chunk, cut, settings, spread, rows, operands, turn, out):
-    chunks = (len(operands.scale_M) + chunk - 1) // chunk
+    chunks = len(operands.finite_C)
     if chunks == 1:  # to wake threads for it would take longer
         convert_task(0, chunk, settings, rows, operands, turn)
     else:
@@ -210,15 +213,15 @@ def attempt_in_parallel(tasks, chunk, cut, settings, spread, rows, operands, tur
 @compiled
 def attempt_in_sequence(tasks, chunk, cut, settings, spread, rows, operands, turn, out):
     spread, rows, operands, out = borrowed((spread, rows, operands, out))
-    for task in range((len(operands.scale_M) + chunk - 1) // chunk):
+    for task in range(len(operands.finite_C)):
         convert_task(task, chunk, settings, rows, operands, turn)
     for task in range(tasks):
         read_task(task, cut, settings, spread, rows, operands, turn, out)
 
 
 @kernel
-def attempt(prepared, spread, keys_T2, w_TOI, x_RI, scale_M, rows, factor, tick, number, threads):
-    """One attempt at ``rows``; see ``naive.attempt``."""
+def attempt_kernel(prepared, spread, keys_T2, w_TOI, x_RI, known_M, rows, factor, tick, number, threads):
+    """One attempt at ``rows`` with known scales, or NOT_SCALED; see ``naive.first_attempt``."""
     settings = settings_in(prepared)
     tiles, out_size, in_size = w_TOI.shape
     lines, length = (in_size, out_size) if settings.transposed else (out_size, in_size)
@@ -233,14 +236,17 @@ def attempt(prepared, spread, keys_T2, w_TOI, x_RI, scale_M, rows, factor, tick,
     above_KN = np.empty((line_blocks, len(y_NL)), np.int32)
     below_KN = np.empty((line_blocks, len(y_NL)), np.int32)
     near_KN = np.empty((line_blocks, len(y_NL)), np.int32)
-    u_MI = np.empty((len(scale_M), length), np.float32)
-    only_M = np.empty(len(scale_M), np.int64)
-    operands = Operands(keys_T2, w_TOI, x_RI, scale_M, u_MI, only_M)
+    inputs, scaled = len(rows.source_M), len(known_M) > 0
+    scale_M = known_M if scaled else np.empty(inputs, np.float32)
+    u_MI = np.empty((inputs, length), np.float32)
+    only_M = np.empty(inputs, np.int64)
+    chunk = max(CHUNK // length, 1)
+    finite_C = np.ones((inputs + chunk - 1) // chunk, np.bool_)
+    operands = Operands(keys_T2, w_TOI, x_RI, scaled, scale_M, finite_C, u_MI, only_M)
     out = Outputs(y_NL, above_KN, below_KN, near_KN)
     turn = Turn(np.float32(factor), tick, number)
-    chunk = max(CHUNK // length, 1)
     tasks = tiles * line_blocks * cut.row_blocks
-    if threads:
+    if threads > 1:
         attempt_in_parallel(tasks, chunk, cut, settings, spread, rows, operands, turn, out)
     else:
         attempt_in_sequence(tasks, chunk, cut, settings, spread, rows, operands, turn, out)
@@ -256,7 +262,30 @@ def attempt(prepared, spread, keys_T2, w_TOI, x_RI, scale_M, rows, factor, tick,
         hits_N[n] = above > 0 or (settings.bm_test_negative_bound and below > 0)
         clips_N[n] = above + below
         total += above + below
-    return y_NL, hits_N, clips_N, total, near
+    return y_NL, hits_N, clips_N, total, near, scale_M, finite_C.all()
+
+
+def attempt(prepared, spread, keys_T2, w_TOI, x_RI, scale_M, rows, factor, tick, number):
+    """One attempt at ``rows``; see ``naive.attempt``."""
+    return PROCESSORS.run(
+        work_of(w_TOI, x_RI, rows), SERIAL_WORK, attempt_kernel,
+        prepared, spread, keys_T2, w_TOI, x_RI, scale_M, rows, factor, tick, number,
+    )[:5]  # fmt: skip
+
+
+def first_attempt(prepared, spread, keys_T2, w_TOI, x_RI, rows, tick):
+    """See ``naive.first_attempt``."""
+    return PROCESSORS.run(
+        work_of(w_TOI, x_RI, rows), SERIAL_WORK, attempt_kernel,
+        prepared, spread, keys_T2, w_TOI, x_RI, NOT_SCALED, rows, 1.0, tick, 0,
+    )  # fmt: skip
+
+
+def work_of(w_TOI, x_RI, rows):
+    """How much an attempt has to do, in multiply-adds."""
+    _, out_size, in_size = w_TOI.shape
+    products = out_size * in_size
+    return len(rows.vector_N) * (products + products // x_RI.shape[1] * LINE_WORK)
 
 
 @kernel
@@ -283,11 +312,6 @@ def at_bound(y_TBL, limit_M, first_T):
 def prepare(settings):
     """Settings as the kernels take them."""
     return settings.packed()
-
-
-def threads(vectors, lines, length):
-    """While an attempt at so many vectors runs: how many threads it takes."""
-    return PROCESSORS.call(vectors * lines * (length + LINE_WORK), SERIAL_WORK)
 
 
 scales = scales_kernel

@@ -7,7 +7,6 @@ so results may differ from theirs in the last bits, and by a converter's step wh
 from __future__ import annotations
 
 import functools
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -97,11 +96,6 @@ def prepare(settings: Settings) -> Prepared:
     return Prepared(settings, settings.numbers)
 
 
-def threads(vectors: int, lines: int, length: int) -> nullcontext[int]:
-    """While an attempt runs: one thread, a card has its own."""
-    return nullcontext(1)
-
-
 def scales(prepared: Prepared, scaling: int, x_RI: Tensor) -> tuple[Tensor, bool]:
     """See ``naive.scales``: of reads whose digits the host cuts."""
     alpha_R, finite = naive.scales(prepared.settings, scaling, x_RI.cpu().numpy())
@@ -118,7 +112,7 @@ def at_bound(y_TBL: Tensor, limit_M: Any, first_T: NDArray[np.int64]) -> tuple[i
 
 def attempt(
     prepared: Prepared, spread: Spread, keys_T2: NDArray[np.uint32], w_TOI: Any, x_RI: Any,
-    scale_M: Any, rows: Rows, factor: float, tick: int, number: int, threads: bool = False,
+    scale_M: Any, rows: Rows, factor: float, tick: int, number: int,
 ) -> tuple[Tensor, NDArray[np.bool_], NDArray[np.int64], int, int | None]:  # fmt: skip
     """One attempt at ``rows``, see ``naive.attempt``; results stay on the card, counts do not."""
     w_TOI, x_RI, scale_M = ready(w_TOI), ready(x_RI), ready(scale_M)

@@ -13,7 +13,7 @@ from ...backends import CPU, Backend, Cuda
 from ...errors import InputError, unknown
 from ...rng import Stream
 from ..parameters import IOParameters, NoiseManagementType
-from ..rows import NO_BLOCK, Rows, all_rows, ready, some_rows
+from ..rows import INT64, NO_BLOCK, Rows, all_rows, ready, some_rows
 from ..settings import (
     AVERAGE_DECAY,
     DIGITAL_SUM,
@@ -75,6 +75,11 @@ class Periphery:
         self._attempt: Callable[..., Any] = functools.partial(
             self._kernels.attempt, prepared, self.spread, self.keys_T2
         )
+        self._first_attempt: Callable[..., Any] = self._scale_and_attempt
+        if not backend.on_card and self.settings.scaling != SCALE_AVERAGE:
+            self._first_attempt = functools.partial(
+                self._kernels.first_attempt, prepared, self.spread, self.keys_T2
+            )
         self._all_rows: tuple[Any, Rows, Count] | None = None
         self._whole: Any = None  # a read that is one launch on a card
         if isinstance(backend, Cuda):
@@ -107,14 +112,9 @@ class Periphery:
         if self._whole is not None:
             bounded = bounded and self.has_bound
             return self._read_whole(w_TOI, x_RI, rows, tile_Q, tick, batch, bounded, none_TBI)
-        scale_R, finite = self._scales(self.settings.scaling, x_RI)
+        y_NL, hits_N, clips_N, clips, near, scale_M, finite = self._first_attempt(w_TOI, x_RI, rows, tick)
         if not finite:
             raise _not_finite(x_RI)
-        scale_M = scale_R if rows.shared else self._scales_by_tile(scale_R[rows.source_M], tile_Q, batch)
-        with self._kernels.threads(len(tile_Q) * batch, self.lines, self.length) as threads:
-            y_NL, hits_N, clips_N, clips, near = self._attempt(
-                w_TOI, x_RI, scale_M, rows, 1.0, tick, 0, threads > 1
-            )
         y_QBL = y_NL.reshape(len(tile_Q), batch, self.lines)
         bounded, last_N = bounded and near != 0 and self.has_bound, None
         counts = _undisturbed(len(w_TOI), batch, self.conversions_a_vector)
@@ -239,10 +239,7 @@ class Periphery:
             if uses_np_sum(self.io, number):
                 scale_P, _ = self._scales(SCALE_NP_SUM, x_RI[rows.source_M])
             factor = self.factors[number]
-            with self._kernels.threads(len(pending), self.lines, self.length) as threads:
-                y_PL, hits_P, clips_P, _, _ = self._attempt(
-                    w_TOI, x_RI, scale_P, rows, factor, tick, number, threads > 1
-                )
+            y_PL, hits_P, clips_P, _, _ = self._attempt(w_TOI, x_RI, scale_P, rows, factor, tick, number)
             y_NL[pending], clips_N[pending] = y_PL, clips_P
             if last_N is not None:
                 last_N[pending] = on_host(scale_P) * np.float32(factor)
@@ -251,6 +248,18 @@ class Periphery:
             if len(pending) == 0:
                 break
         return retries_Q
+
+    def _scale_and_attempt(self, w_TOI: Array, x_RI: Array, rows: Rows, tick: int) -> Any:
+        """As ``naive.first_attempt``, where scales are worked out for themselves."""
+        scale_R, finite = self._scales(self.settings.scaling, x_RI)
+        if not finite:
+            raise _not_finite(x_RI)
+        scale_M = scale_R
+        if not rows.shared:
+            tile_Q = np.flatnonzero(np.diff(rows.first_T1))
+            batch = len(rows.vector_N) // max(len(tile_Q), 1)
+            scale_M = self._scales_by_tile(scale_R[rows.source_M], tile_Q, batch)
+        return *self._attempt(w_TOI, x_RI, scale_M, rows, 1.0, tick, 0), scale_M, finite
 
     def _scales_by_tile(self, scale_N: Array, tile_Q: Count, batch: int) -> Array:
         """Scales of rows that tiles do not share; a running average advances from vector to vector."""
@@ -285,9 +294,9 @@ class Periphery:
         self, w_TOI: Array, x_XBI: Array, x_of_tile: NDArray[np.integer]
     ) -> tuple[Array, Array, Count]:
         """The arrays as the kernels need them: float32, C-contiguous and writable, of matching shapes."""
-        w_TOI, x_XBI = self._kernels.ready(w_TOI, np.float32), self._kernels.ready(x_XBI, np.float32)
-        block_of_tile: Count = ready(x_of_tile, np.int64)
-        if tuple(w_TOI.shape) != self.shape:
+        w_TOI, x_XBI = self._kernels.ready(w_TOI), self._kernels.ready(x_XBI)
+        block_of_tile: Count = ready(x_of_tile, INT64)
+        if w_TOI.shape != self.shape:
             raise InputError(f"weights have shape {tuple(w_TOI.shape)}; these tiles hold {self.shape}")
         if x_XBI.ndim != 3 or x_XBI.shape[2] != self.length:
             raise InputError(

@@ -163,7 +163,8 @@ class SlicedPeriphery(Periphery):
         backend: Backend = CPU,
     ) -> None:
         super().__init__(io, keys_T2, out_size, in_size, direction, backend)
-        self._attempt, self._whole = self._attempt_slices, None
+        self._attempt, self._first_attempt = self._attempt_slices, self._scale_and_attempt
+        self._whole = None
         column_io = self._column_io()
         settings = settings_of(column_io, self.settings.transposed, self.settings.stream, self.length)
         settings = settings._replace(out_step=np.float32(io.adc_step), out_bound=np.float32(io.adc_limit))
@@ -247,7 +248,6 @@ class SlicedPeriphery(Periphery):
         factor: float,
         tick: int,
         number: int,
-        _threads: bool,
     ) -> tuple[Array, NDArray[np.bool_], Count, int, int | None]:
         """One attempt at ``rows``, as ``naive.attempt``.
 
@@ -263,15 +263,13 @@ class SlicedPeriphery(Periphery):
         hits_N, clips_N = np.zeros(count, bool), np.zeros(count, np.int64)
         stacked_TOI, stacked_rows = parts_VTOI.reshape(-1, *w_TOI.shape[1:]), _stacked(rows, len(parts_VTOI))
         ones_M = np.ones(len(codes_MI), np.float32)
-        threads = self._kernels.threads(len(stacked_rows.vector_N), self.lines, self.length)
         for keys_V2, (driven_MI, weight) in zip(
             self._columns.keys_PV2, self._reads(codes_MI, rows, tick, number), strict=True
         ):
-            with threads as many:
-                y_KL, hits_K, clips_K, _, _ = self._kernels.attempt(
-                    self._columns.prepared, self._columns.spread, keys_V2, stacked_TOI,
-                    driven_MI, ones_M, stacked_rows, 1.0, tick, number, many > 1,
-                )  # fmt: skip
+            y_KL, hits_K, clips_K, _, _ = self._kernels.attempt(
+                self._columns.prepared, self._columns.spread, keys_V2, stacked_TOI,
+                driven_MI, ones_M, stacked_rows, 1.0, tick, number,
+            )  # fmt: skip
             y_VNL = on_host(y_KL).reshape(len(part_factors), count, self.lines)
             for part_factor, y_NL in zip(part_factors, y_VNL, strict=True):
                 total_NL += (weight * part_factor) * y_NL.astype(np.float64)

@@ -110,7 +110,7 @@ class TimedPeriphery(Periphery):
         super().__init__(IOParameters(**plain), keys_T2, out_size, in_size, direction, backend)
         self.timed, self.passes = io, passes_of(io)
         _rows(io, in_size)
-        self._attempt = self._attempt_in_time
+        self._attempt, self._first_attempt = self._attempt_in_time, self._scale_and_attempt
         self._seen_TOI = np.full(self.shape, np.nan, np.float32)  # NaN, which equals nothing
         self._lines: list[Lines | None] = [None] * len(self.keys_T2)
 
@@ -140,7 +140,6 @@ class TimedPeriphery(Periphery):
         factor: float,
         tick: int,
         number: int,
-        _threads: bool,
     ) -> tuple[Array, NDArray[np.bool_], Count, int, int | None]:
         """One attempt at ``rows``, as ``naive.attempt``."""
         w_TOI, scale_M = on_host(w_TOI), on_host(scale_M) * np.float32(factor)

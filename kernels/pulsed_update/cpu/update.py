@@ -72,11 +72,12 @@ def step_chunk(apply, may_turn, devices, trains, lengths_TB, vectors, chunk, loo
         pulses_T[task // blocks] += pulses_K[task]
 
 
-def update(applier_address, may_turn, order, looks, tasks):
+def update(applier_address, may_turn, order, looks, threads):
     """Pulse all vectors of ``order`` into every tile; adds to its pulses, returns DONE or what is wrong.
 
-    ``tasks``: how many parts to cut rows into, in threads of their own if there are several.
+    Rows are cut into parts where there are several ``threads``.
     """
+    tasks = TASKS_A_THREAD * threads if threads > 1 else 1
     apply = applier_at(applier_address)
     devices, vectors, pulsing, train_keys_T2 = (
         order.devices,
@@ -131,6 +132,5 @@ def run(device: Any, order: Update, looks: Looks | None = None) -> int:
     apply = applier(kind)
     if looks is None:
         looks = no_looks(len(devices.w_TOI))
-    with PROCESSORS.call(devices.w_TOI.size * order.vectors.batch, SERIAL_WORK) as threads:
-        tasks = TASKS_A_THREAD * threads if threads > 1 else 1
-        return update_kernel()(apply.address, kind.blockwise, order, looks, tasks)
+    work = devices.w_TOI.size * order.vectors.batch
+    return PROCESSORS.run(work, SERIAL_WORK, update_kernel(), apply.address, kind.blockwise, order, looks)

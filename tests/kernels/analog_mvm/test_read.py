@@ -117,6 +117,18 @@ def test_bits_do_not_depend_on_batch_stack_or_threads(io: IOParameters, directio
             np.testing.assert_array_equal(one[0, 0], whole[t, b])
 
 
+@pytest.mark.parametrize("batch", range(1, 14))
+def test_bits_do_not_depend_on_how_many_vectors_a_block_takes(batch: int) -> None:
+    """Vectors are multiplied by threes and pairs, what is left alone."""
+    keys, w = bank(1)
+    x, one_tile = vectors(IN, blocks=1, batch=batch), np.zeros(1, int)
+    reader = Periphery(IOParameters(), keys, OUT, IN)
+    together, _ = reader.read(w, x, one_tile, 0)
+    for b in range(batch):
+        alone, _ = reader.read(w, x[:, b : b + 1], one_tile, b)
+        np.testing.assert_array_equal(alone[:, 0], together[:, b])
+
+
 def test_bits_do_not_depend_on_how_many_columns_are_read_together() -> None:
     tiles, columns = 8, 523
     assert tiles * columns >= MANY_LINES
