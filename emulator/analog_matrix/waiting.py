@@ -69,8 +69,8 @@ class PulsesWaiting(torch.Tensor):
     def __torch_dispatch__(  # type: ignore[override]
         cls, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        if func is DETACH:  # at once: torch's engine does it to every gradient
-            return args[0]._same()
+        if func is DETACH:  # torch's engine does it to every gradient, of which it then keeps nothing else
+            return args[0]
         name = func.overloadpacket.__name__
         waiting = list(_markers([*args, *(kwargs or {}).values()]))
         if name in SAME:

@@ -12,8 +12,9 @@ import numpy as np
 
 from ...machine.jit import borrowed, kernel
 from ...machine.threads import PROCESSORS
-from ..rows import ready
+from ..rows import Rows, ready
 from ..settings import ANALOG_SUM, DIGITAL_SUM, ONE_PASS, SECOND_PASS
+from ..spread import Spread
 from .inputs import SEVERAL, convert_task, scales_kernel
 from .lines import Place
 from .product import View
@@ -221,8 +222,12 @@ def attempt_in_sequence(tasks, chunk, cut, settings, spread, rows, operands, tur
 
 @kernel
 def attempt_kernel(prepared, spread, keys_T2, w_TOI, x_RI, known_M, rows, factor, tick, number, threads):
-    """One attempt at ``rows`` with known scales, or NOT_SCALED; see ``naive.first_attempt``."""
-    settings = settings_in(prepared)
+    """One attempt at ``rows`` with known scales, or NOT_SCALED; see ``naive.first_attempt``.
+
+    ``spread`` and ``rows`` come as plain tuples: numba looks a named one's class up anew in every call, which
+    takes longer than all its arrays.
+    """
+    settings, spread, rows = settings_in(prepared), Spread(*spread), Rows(*rows)
     tiles, out_size, in_size = w_TOI.shape
     lines, length = (in_size, out_size) if settings.transposed else (out_size, in_size)
     line_block = WIDE_BLOCK if settings.transposed and tiles * lines >= MANY_LINES else LINE_BLOCK
@@ -269,7 +274,7 @@ def attempt(prepared, spread, keys_T2, w_TOI, x_RI, scale_M, rows, factor, tick,
     """One attempt at ``rows``; see ``naive.attempt``."""
     return PROCESSORS.run(
         work_of(w_TOI, x_RI, rows), SERIAL_WORK, attempt_kernel,
-        prepared, spread, keys_T2, w_TOI, x_RI, scale_M, rows, factor, tick, number,
+        prepared, tuple(spread), keys_T2, w_TOI, x_RI, scale_M, tuple(rows), factor, tick, number,
     )[:5]  # fmt: skip
 
 
@@ -277,7 +282,7 @@ def first_attempt(prepared, spread, keys_T2, w_TOI, x_RI, rows, tick):
     """See ``naive.first_attempt``."""
     return PROCESSORS.run(
         work_of(w_TOI, x_RI, rows), SERIAL_WORK, attempt_kernel,
-        prepared, spread, keys_T2, w_TOI, x_RI, NOT_SCALED, rows, 1.0, tick, 0,
+        prepared, tuple(spread), keys_T2, w_TOI, x_RI, NOT_SCALED, tuple(rows), 1.0, tick, 0,
     )  # fmt: skip
 
 

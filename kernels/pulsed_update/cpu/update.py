@@ -18,7 +18,8 @@ from numba import prange
 
 from ...machine.jit import kernel
 from ...machine.threads import PROCESSORS
-from ..arguments import Looks, Update, no_looks
+from ..arguments import Devices, Looks, Pulsing, Update, Vectors, no_looks
+from ..rule import Rule
 from .exact import update_exactly
 from .plan import DONE, Plan, plan_all
 from .rows import Chunk, pulse_rows
@@ -75,21 +76,21 @@ def step_chunk(apply, may_turn, devices, trains, lengths_TB, vectors, chunk, loo
 def update(applier_address, may_turn, order, looks, threads):
     """Pulse all vectors of ``order`` into every tile; adds to its pulses, returns DONE or what is wrong.
 
+    ``order`` and ``looks`` are an ``Update`` and ``Looks`` as plain tuples (``as_tuples``): numba looks a
+    named one's class up anew in every call, which takes three times as long as all their arrays.
     Rows are cut into parts where there are several ``threads``.
     """
     tasks = TASKS_A_THREAD * threads if threads > 1 else 1
     apply = applier_at(applier_address)
-    devices, vectors, pulsing, train_keys_T2 = (
-        order.devices,
-        order.vectors,
-        order.pulsing,
-        order.train_keys_T2,
-    )
-    rule, tick, extra = pulsing.rule, pulsing.tick, pulsing.extra
+    of_devices, of_vectors, of_pulses, train_keys_T2, active_TB, pulses_T = order
+    devices, vectors, looks = Devices(*of_devices), Vectors(*of_vectors), Looks(*looks)
+    of_rule, rate, granularity, tick, extra, side, noisy, aggregates = of_pulses
+    rule = Rule(*of_rule)
+    pulsing = Pulsing(rule, rate, granularity, tick, extra, side, noisy, aggregates)
     tiles, rows, columns = devices.w_TOI.shape
     batch = vectors.x_XBI.shape[1]
     plan = Plan(np.empty((tiles, batch), np.int32), np.empty((2, tiles, batch), np.float32))
-    status, longest = plan_all(vectors, order.active_TB, pulsing, plan, tasks > 1)
+    status, longest = plan_all(vectors, active_TB, pulsing, plan, tasks > 1)
     if status != DONE:
         return status
     widest = max(rows, columns)
@@ -113,7 +114,7 @@ def update(applier_address, may_turn, order, looks, threads):
         )  # fmt: skip
         step_chunk(
             apply, may_turn, devices, trains, plan.lengths_TB[:, start:stop], stop - start, chunk,
-            looks_of_chunk, order.pulses_T, tasks,
+            looks_of_chunk, pulses_T, tasks,
         )  # fmt: skip
         start = stop
     return DONE
@@ -133,4 +134,12 @@ def run(device: Any, order: Update, looks: Looks | None = None) -> int:
     if looks is None:
         looks = no_looks(len(devices.w_TOI))
     work = devices.w_TOI.size * order.vectors.batch
-    return PROCESSORS.run(work, SERIAL_WORK, update_kernel(), apply.address, kind.blockwise, order, looks)
+    return PROCESSORS.run(
+        work, SERIAL_WORK, update_kernel(), apply.address, kind.blockwise, as_tuples(order), tuple(looks)
+    )
+
+
+def as_tuples(order: Update) -> tuple[Any, ...]:
+    """An order whose parts have no names, which the compiled kernel takes."""
+    devices, vectors, (rule, *how), *rest = order
+    return tuple(devices), tuple(vectors), (tuple(rule), *how), *rest
