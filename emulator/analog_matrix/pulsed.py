@@ -48,7 +48,7 @@ class PulsedTiles(nn.Module):
         With the ``positions`` of patches in an image it is images y[B, out, *positions].
         """
         stay_if_ending()
-        if not isinstance(weight, AnalogContext) or not self.holds(weight):
+        if not (isinstance(weight, AnalogContext) and (weight.tiles is self or self.holds(weight))):
             raise ConfigError(
                 f"{self.grid.spec.name}: another tensor stands in the place of its weight (pruning, a "
                 "parametrization, functional_call or an assignment put it there), but pulsed tiles read "

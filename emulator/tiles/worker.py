@@ -106,7 +106,9 @@ class TileWorker:
             InputError: kernels on a card found something wrong before, and nobody was told.
         """
         start = time.perf_counter()
-        layer = self._hosted(message)
+        layer = self.layers.get(getattr(message, "layer", -1))
+        if layer is None:
+            raise self._not_hosted(message)
         reply: Reply = DONE
         match message:
             case Forward():
@@ -129,13 +131,11 @@ class TileWorker:
                 reply = _outside_of_steps(layer, message)
         return reply
 
-    def _hosted(self, message: Any) -> HostedLayer:
+    def _not_hosted(self, message: Any) -> ProtocolError:
         number = getattr(message, "layer", None)
-        if number not in self.layers:
-            raise ProtocolError(
-                f"{type(message).__name__}: layer {number} is not hosted here; hosted are {[*self.layers]}"
-            )
-        return self.layers[number]
+        return ProtocolError(
+            f"{type(message).__name__}: layer {number} is not hosted here; hosted are {[*self.layers]}"
+        )
 
 
 def _outside_of_steps(layer: HostedLayer, message: Message[Any]) -> Reply:

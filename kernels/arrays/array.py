@@ -80,7 +80,10 @@ class DeviceArray:
     @property
     def weights(self) -> Any:
         """What the analog product sees, where it is computed: a tensor where the backend is on a card."""
-        return self._card.weights if self._card is not None else self._weights_on_host()[1]
+        if self._card is not None:
+            return self._card.weights
+        assert self._host is not None
+        return self._host[1]
 
     @contextmanager
     def on_host(self) -> Iterator[None]:

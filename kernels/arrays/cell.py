@@ -182,9 +182,9 @@ def not_finite(name: str) -> InputError:
 
 def _as_float32(values: Any) -> Any:
     """A contiguous float32 array; a tensor stays where it is."""
-    if hasattr(values, "data_ptr"):
-        return values.detach().float().contiguous()
-    return np.ascontiguousarray(values, np.float32)
+    if isinstance(values, np.ndarray) or not hasattr(values, "data_ptr"):
+        return np.ascontiguousarray(values, np.float32)
+    return values.detach().float().contiguous()
 
 
 def checked_vectors(x_XBI: Any, x_of_T: Any, d_DBO: Any, d_of_T: Any, shape: tuple[int, int, int]) -> Vectors:
