@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numba
 import numpy as np
 
+from ...machine.intrinsics import wide_vectors
 from ...rng.cpu import normal_pair, philox4x32, unit_interval
 
 compiled = numba.njit(error_model="numpy")
@@ -59,6 +60,7 @@ def addresses(place, group):
 @compiled
 def block_normals(k0, k1, purpose, place):
     """Normals of a block's lines: vector r's begin at r padded(lines, NORMALS)."""
+    wide_vectors()
     c1, c2, c3 = addresses(place, NORMALS)
     out = np.empty(NORMALS * c1.size, np.float32)
     for i in range(c1.size):
@@ -73,6 +75,7 @@ def block_normals(k0, k1, purpose, place):
 @compiled
 def block_uniforms(k0, k1, purpose, place):
     """Uniform numbers in [0, 1) of a block's lines: vector r's begin at r padded(lines, UNIFORMS)."""
+    wide_vectors()
     c1, c2, c3 = addresses(place, UNIFORMS)
     out = np.empty(UNIFORMS * c1.size, np.float32)
     for i in range(c1.size):

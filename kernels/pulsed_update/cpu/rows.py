@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numba
 import numpy as np
 
-from ...machine.intrinsics import popcount, prefetch
+from ...machine.intrinsics import popcount, prefetch, wide_vectors
 from ...machine.jit import data_of
 from ...rng import Stream
 from ...rng.cpu import normal_pair, philox4x32
@@ -97,6 +97,7 @@ def gather(columns_L, trains_L, n_columns, d_level, length, mode, at, events_E, 
 @numba.njit(error_model="numpy")
 def draw_noise(k0, k1, calls_4N, c3, n, words, noise):
     """Two standard normals a word: of each call as many words as calls_4N[3] says, one after the other."""
+    wide_vectors()
     for i in range(n):
         a, b, c, d = philox4x32(k0, k1, calls_4N[0, i], calls_4N[1, i], calls_4N[2, i], c3)
         words[4 * i], words[4 * i + 1], words[4 * i + 2], words[4 * i + 3] = a, b, c, d

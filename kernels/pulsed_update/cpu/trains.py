@@ -8,7 +8,7 @@ import numba
 import numpy as np
 from numba import prange
 
-from ...machine.intrinsics import EIGHT, fire_eight_by, popcount, put_eight, signs_of_eight
+from ...machine.intrinsics import EIGHT, fire_eight_by, popcount, put_eight, signs_of_eight, wide_vectors
 from ...rng import Stream
 from ...rng.cpu import compiled, philox4x32, unit_interval
 from .. import formulas
@@ -98,6 +98,7 @@ def line_levels(values_L, scale, step, jitter, k0, k1, tick, extra, round_stream
 @numba.njit(error_model="numpy")
 def random_words(k0, k1, c0_N, c1_N, after_N, low, c3, n, words):
     """The words of ``n`` calls, four a call; counter word 2 is ``low`` plus ``after_N``."""
+    wide_vectors()
     for i in range(n):
         a, b, c, d = philox4x32(k0, k1, c0_N[i], c1_N[i], low + after_N[i], c3)
         words[4 * i] = a
