@@ -204,17 +204,25 @@ def numbers(kind: Any) -> Any:
     return read
 
 
+@functools.cache
+def takes_wide_vectors() -> bool:
+    """Whether this processor has vectors of 512 bits and hardly slows down where they are used.
+
+    The first ones that had them do; those since Ice Lake, which have VBMI2 too, do not.
+    """
+    return bool(get_host_cpu_features().get("avx512vbmi2"))
+
+
 @intrinsic
 def wide_vectors(typing_context: Any) -> Any:
-    """Let loops of the function that calls it be vectorised as widely as the processor can.
+    """Let loops of the function that calls it be vectorised as widely as ``takes_wide_vectors`` says.
 
-    LLVM takes half of AVX-512's width unless a function asks for all: the first processors that had it slow
-    down where it is used. Those since Ice Lake, which have VBMI2 too, hardly do: random numbers come in half
-    the time. It says nothing of the functions that this one calls. Each lane computes as ever: no bit changes.
+    LLVM takes half of AVX-512's width unless a function asks for all; random numbers come in half the time.
+    It says nothing of the functions that this one calls. Each lane computes as ever: no bit changes.
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        if get_host_cpu_features().get("avx512vbmi2"):
+        if takes_wide_vectors():
             attributes: set[str] = builder.function.attributes
             set.add(attributes, '"prefer-vector-width"="512"')  # llvmlite's own takes names alone
         return context.get_dummy_value()

@@ -19,9 +19,12 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
+from .intrinsics import takes_wide_vectors
+
 LANES = 8
+#: of ``axpy_block``, whose lanes are never added: as many as are worth it, see ``wide_vectors``
+WIDE_LANES = 16 if takes_wide_vectors() else LANES
 _FLOAT = ir.FloatType()
-_VECTOR = ir.VectorType(_FLOAT, LANES)
 _INDEX = ir.IntType(64)
 _LANE = ir.IntType(32)
 
@@ -29,29 +32,30 @@ _LANE = ir.IntType(32)
 class _Emitter:
     """A few vector instructions over flat float32 memory."""
 
-    def __init__(self, builder: Any, magnitude: bool = False) -> None:
+    def __init__(self, builder: Any, magnitude: bool = False, lanes: int = LANES) -> None:
         self.builder = builder
         self.module = builder.module
         self.magnitude = magnitude
+        self.lanes, self.vector = lanes, ir.VectorType(_FLOAT, lanes)
 
     def declared(self, name: str, result: Any, arguments: list[Any]) -> Any:
         return cgutils.get_or_insert_function(self.module, ir.FunctionType(result, arguments), name)
 
     def address(self, base: Any, index: Any) -> Any:
         element = self.builder.gep(base, [index])
-        return self.builder.bitcast(element, _VECTOR.as_pointer())
+        return self.builder.bitcast(element, self.vector.as_pointer())
 
     def load(self, base: Any, index: Any, mask: Any = None) -> Any:
-        """Eight floats; 0 in lanes that ``mask`` excludes, which are not touched in memory."""
+        """A vector of floats; 0 in lanes that ``mask`` excludes, which are not touched in memory."""
         pointer = self.address(base, index)
         if mask is None:
             return self.builder.load(pointer, align=4)
         load = self.declared(
-            "llvm.masked.load.v8f32.p0",
-            _VECTOR,
-            [pointer.type, _LANE, mask.type, _VECTOR],
+            f"llvm.masked.load.v{self.lanes}f32.p0",
+            self.vector,
+            [pointer.type, _LANE, mask.type, self.vector],
         )
-        return self.builder.call(load, [pointer, _LANE(4), mask, _VECTOR([0.0] * LANES)])
+        return self.builder.call(load, [pointer, _LANE(4), mask, self.vector([0.0] * self.lanes)])
 
     def store(self, base: Any, index: Any, value: Any, mask: Any = None) -> None:
         pointer = self.address(base, index)
@@ -59,42 +63,42 @@ class _Emitter:
             self.builder.store(value, pointer, align=4)
             return
         store = self.declared(
-            "llvm.masked.store.v8f32.p0",
+            f"llvm.masked.store.v{self.lanes}f32.p0",
             ir.VoidType(),
-            [_VECTOR, pointer.type, _LANE, mask.type],
+            [self.vector, pointer.type, _LANE, mask.type],
         )
         self.builder.call(store, [value, pointer, _LANE(4), mask])
 
     def weights(self, base: Any, index: Any, mask: Any = None) -> Any:
-        """Eight weights, or their magnitudes."""
+        """A vector of weights, or their magnitudes."""
         value = self.load(base, index, mask)
         if not self.magnitude:
             return value
-        fabs = self.declared("llvm.fabs.v8f32", _VECTOR, [_VECTOR])
+        fabs = self.declared(f"llvm.fabs.v{self.lanes}f32", self.vector, [self.vector])
         return self.builder.call(fabs, [value])
 
     def fma(self, a: Any, b: Any, c: Any) -> Any:
-        fma = self.declared("llvm.fma.v8f32", _VECTOR, [_VECTOR] * 3)
+        fma = self.declared(f"llvm.fma.v{self.lanes}f32", self.vector, [self.vector] * 3)
         return self.builder.call(fma, [a, b, c])
 
     def splat(self, value: Any) -> Any:
-        undefined = ir.Constant(_VECTOR, ir.Undefined)
+        undefined = ir.Constant(self.vector, ir.Undefined)
         first = self.builder.insert_element(undefined, value, _LANE(0))
-        zeros = ir.Constant(ir.VectorType(_LANE, LANES), [0] * LANES)
+        zeros = ir.Constant(ir.VectorType(_LANE, self.lanes), [0] * self.lanes)
         return self.builder.shuffle_vector(first, undefined, zeros)
 
     def mask_below(self, count: Any) -> Any:
         """Lanes 0 .. count-1."""
-        wide = ir.VectorType(_LANE, LANES)
+        wide = ir.VectorType(_LANE, self.lanes)
         limit = self.builder.trunc(count, _LANE)
         undefined = ir.Constant(wide, ir.Undefined)
         first = self.builder.insert_element(undefined, limit, _LANE(0))
-        limits = self.builder.shuffle_vector(first, undefined, ir.Constant(wide, [0] * LANES))
-        return self.builder.icmp_signed("<", ir.Constant(wide, list(range(LANES))), limits)
+        limits = self.builder.shuffle_vector(first, undefined, ir.Constant(wide, [0] * self.lanes))
+        return self.builder.icmp_signed("<", ir.Constant(wide, list(range(self.lanes))), limits)
 
     def lane_sum(self, value: Any) -> Any:
         """((l0+l4)+(l2+l6)) + ((l1+l5)+(l3+l7))."""
-        width = LANES // 2
+        width = self.lanes // 2
         while width:
             low = ir.Constant(ir.VectorType(_LANE, width), list(range(width)))
             high = ir.Constant(ir.VectorType(_LANE, width), list(range(width, 2 * width)))
@@ -106,9 +110,10 @@ class _Emitter:
         return self.builder.extract_element(value, _LANE(0))
 
 
-def _accumulators(builder: Any, count: int) -> list[Any]:
-    zero = _VECTOR([0.0] * LANES)
-    slots = [cgutils.alloca_once(builder, _VECTOR) for _ in range(count)]
+def _accumulators(builder: Any, count: int, lanes: int) -> list[Any]:
+    vector = ir.VectorType(_FLOAT, lanes)
+    zero = vector([0.0] * lanes)
+    slots = [cgutils.alloca_once(builder, vector) for _ in range(count)]
     for slot in slots:
         builder.store(zero, slot)
     return slots
@@ -125,7 +130,7 @@ def dot_block(rows: int, vectors: int, magnitude: bool = False) -> Any:
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         w, w_first, w_step, u, u_first, u_step, length, y, y_first, y_step = arguments
         code = _Emitter(builder, magnitude)
-        sums = _accumulators(builder, rows * vectors)
+        sums = _accumulators(builder, rows * vectors, LANES)
         w_rows = [builder.add(w_first, builder.mul(w_step, _INDEX(r))) for r in range(rows)]
         u_rows = [builder.add(u_first, builder.mul(u_step, _INDEX(v))) for v in range(vectors)]
 
@@ -157,8 +162,10 @@ def dot_block(rows: int, vectors: int, magnitude: bool = False) -> Any:
 
 
 @functools.cache
-def axpy_block(vectors: int, chunks: int, masked: bool = False, magnitude: bool = False) -> Any:
-    """A micro-kernel for numba: z[v, c] += sum over o of d[v, o] w[o, c], for vectors and 8 * chunks c.
+def axpy_block(
+    vectors: int, chunks: int, masked: bool = False, magnitude: bool = False, lanes: int = WIDE_LANES
+) -> Any:
+    """A micro-kernel for numba: z[v, c] += sum over o of d[v, o] w[o, c], for vectors and lanes * chunks c.
 
     Arguments as of ``dot_block``, with d for u and z for y, then the number of columns left in the last
     chunk, which is used when ``masked``.
@@ -166,22 +173,22 @@ def axpy_block(vectors: int, chunks: int, masked: bool = False, magnitude: bool 
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         w, w_first, w_step, d, d_first, d_step, length, z, z_first, z_step, left = arguments
-        code = _Emitter(builder, magnitude)
+        code = _Emitter(builder, magnitude, lanes)
         last = code.mask_below(left) if masked else None
         masks = [None] * (chunks - 1) + [last]
         d_rows = [builder.add(d_first, builder.mul(d_step, _INDEX(v))) for v in range(vectors)]
         z_rows = [builder.add(z_first, builder.mul(z_step, _INDEX(v))) for v in range(vectors)]
-        sums = _accumulators(builder, vectors * chunks)
+        sums = _accumulators(builder, vectors * chunks, lanes)
         for v, row in enumerate(z_rows):
             for c in range(chunks):
-                value = code.load(z, builder.add(row, _INDEX(LANES * c)), masks[c])
+                value = code.load(z, builder.add(row, _INDEX(lanes * c)), masks[c])
                 builder.store(value, sums[v * chunks + c])
         w_place = cgutils.alloca_once(builder, _INDEX)
         builder.store(w_first, w_place)
         with cgutils.for_range(builder, length) as loop:
             place = builder.load(w_place)
             w_values = [
-                code.weights(w, builder.add(place, _INDEX(LANES * c)), masks[c]) for c in range(chunks)
+                code.weights(w, builder.add(place, _INDEX(lanes * c)), masks[c]) for c in range(chunks)
             ]
             for v, row in enumerate(d_rows):
                 factor = code.splat(builder.load(builder.gep(d, [builder.add(row, loop.index)])))
@@ -191,7 +198,7 @@ def axpy_block(vectors: int, chunks: int, masked: bool = False, magnitude: bool 
             builder.store(builder.add(place, w_step), w_place)
         for v, row in enumerate(z_rows):
             for c in range(chunks):
-                where = builder.add(row, _INDEX(LANES * c))
+                where = builder.add(row, _INDEX(lanes * c))
                 code.store(z, where, builder.load(sums[v * chunks + c]), masks[c])
         return context.get_dummy_value()
 

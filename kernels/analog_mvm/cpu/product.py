@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numba
 
 from ...machine.jit import data_of
-from ...machine.lanes import LANES, axpy_block, dot_block
+from ...machine.lanes import WIDE_LANES, axpy_block, dot_block
 
 SUM_BLOCK = 64  # rows of w that a pass of the transposed product reads, so that they stay in the cache
 
@@ -69,12 +69,12 @@ def _columns(vectors, wide, magnitude):
     @numba.njit(error_model="numpy")
     def columns(w, w_at, w_step, d, d_at, d_step, z, z_at, z_step, lines, length):
         c = 0
-        while c + wide * LANES <= lines:
+        while c + wide * WIDE_LANES <= lines:
             block(w, w_at + c, w_step, d, d_at, d_step, length, z, z_at + c, z_step, 0)
-            c += wide * LANES
-        while c + LANES <= lines:
+            c += wide * WIDE_LANES
+        while c + WIDE_LANES <= lines:
             single(w, w_at + c, w_step, d, d_at, d_step, length, z, z_at + c, z_step, 0)
-            c += LANES
+            c += WIDE_LANES
         if c < lines:
             masked(w, w_at + c, w_step, d, d_at, d_step, length, z, z_at + c, z_step, lines - c)
 
