@@ -81,6 +81,11 @@ class _Emitter:
         fma = self.declared(f"llvm.fma.v{self.lanes}f32", self.vector, [self.vector] * 3)
         return self.builder.call(fma, [a, b, c])
 
+    def shuffled(self, one: Any, other: Any, places: range) -> Any:
+        """The elements of two vectors, one behind the other, at ``places``."""
+        chosen = ir.Constant(ir.VectorType(_LANE, len(places)), [*places])
+        return self.builder.shuffle_vector(one, other, chosen)
+
     def splat(self, value: Any) -> Any:
         undefined = ir.Constant(self.vector, ir.Undefined)
         first = self.builder.insert_element(undefined, value, _LANE(0))
@@ -100,12 +105,8 @@ class _Emitter:
         """((l0+l4)+(l2+l6)) + ((l1+l5)+(l3+l7))."""
         width = self.lanes // 2
         while width:
-            low = ir.Constant(ir.VectorType(_LANE, width), list(range(width)))
-            high = ir.Constant(ir.VectorType(_LANE, width), list(range(width, 2 * width)))
-            value = self.builder.fadd(
-                self.builder.shuffle_vector(value, value, low),
-                self.builder.shuffle_vector(value, value, high),
-            )
+            low = self.shuffled(value, value, range(width))
+            value = self.builder.fadd(low, self.shuffled(value, value, range(width, 2 * width)))
             width //= 2
         return self.builder.extract_element(value, _LANE(0))
 
@@ -120,27 +121,35 @@ def _accumulators(builder: Any, count: int, lanes: int) -> list[Any]:
 
 
 @functools.cache
-def dot_block(rows: int, vectors: int, magnitude: bool = False) -> Any:
+def dot_block(rows: int, vectors: int, magnitude: bool = False, wide: bool = WIDE_LANES > LANES) -> Any:
     """A micro-kernel for numba: y[v, r] = sum over i of w[r, i] u[v, i], for a block of rows and vectors.
 
     Arguments: w, first element of w, distance of w's rows, u, its first, its distance, the length of
     the sum, y, its first, the distance of its vectors; matrices are pointers to float32, indices flat.
+    ``wide``: rows two by two in a vector of twice the lanes, where their number is even.
     """
+    together = 2 if wide and rows % 2 == 0 else 1
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         w, w_first, w_step, u, u_first, u_step, length, y, y_first, y_step = arguments
-        code = _Emitter(builder, magnitude)
-        sums = _accumulators(builder, rows * vectors, LANES)
+        code, joined = _Emitter(builder, magnitude), _Emitter(builder, lanes=together * LANES)
+        sums = _accumulators(builder, rows * vectors // together, together * LANES)
         w_rows = [builder.add(w_first, builder.mul(w_step, _INDEX(r))) for r in range(rows)]
         u_rows = [builder.add(u_first, builder.mul(u_step, _INDEX(v))) for v in range(vectors)]
 
+        def join(values: list[Any]) -> Any:
+            """Values of so many rows, one behind the other."""
+            return values[0] if together == 1 else code.shuffled(*values, range(2 * LANES))
+
         def step(position: Any, mask: Any) -> None:
             u_values = [code.load(u, builder.add(row, position), mask) for row in u_rows]
-            for r, row in enumerate(w_rows):
-                w_value = code.weights(w, builder.add(row, position), mask)
+            u_values = [join([value] * together) for value in u_values]
+            w_values = [code.weights(w, builder.add(row, position), mask) for row in w_rows]
+            for r in range(0, rows, together):
+                w_value = join(w_values[r : r + together])
                 for v, u_value in enumerate(u_values):
-                    slot = sums[r * vectors + v]
-                    builder.store(code.fma(w_value, u_value, builder.load(slot)), slot)
+                    slot = sums[r // together * vectors + v]
+                    builder.store(joined.fma(w_value, u_value, builder.load(slot)), slot)
 
         whole = builder.and_(length, _INDEX(-LANES))
         with cgutils.for_range_slice(builder, _INDEX(0), whole, _INDEX(LANES)) as (position, _):
@@ -151,7 +160,9 @@ def dot_block(rows: int, vectors: int, magnitude: bool = False) -> Any:
         for v in range(vectors):
             first = builder.add(y_first, builder.mul(y_step, _INDEX(v)))
             for r in range(rows):
-                total = code.lane_sum(builder.load(sums[r * vectors + v]))
+                both = builder.load(sums[r // together * vectors + v])
+                own = r % together * LANES
+                total = code.lane_sum(code.shuffled(both, both, range(own, own + LANES)))
                 builder.store(total, builder.gep(y, [builder.add(first, _INDEX(r))]))
         return context.get_dummy_value()
 

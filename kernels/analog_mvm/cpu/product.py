@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numba
 
 from ...machine.jit import data_of
-from ...machine.lanes import WIDE_LANES, axpy_block, dot_block
+from ...machine.lanes import LANES, WIDE_LANES, axpy_block, dot_block
 
 SUM_BLOCK = 64  # rows of w that a pass of the transposed product reads, so that they stay in the cache
 
@@ -83,7 +83,8 @@ def _columns(vectors, wide, magnitude):
 
 def _transposed_product(magnitude):
     """z[v, c] = sum over o of w[o, c] d[v, o]; with ``magnitude`` of |w[o, c]|."""
-    four_vectors, one_vector = _columns(4, 3, magnitude), _columns(1, 8, magnitude)
+    four_vectors = _columns(4, 4 if WIDE_LANES > LANES else 3, magnitude)  # AVX-512 has twice the registers
+    one_vector = _columns(1, 8, magnitude)
 
     @numba.njit(error_model="numpy")
     def product(w, d, z, lines, rows, length):
