@@ -139,7 +139,7 @@ def dot_block(rows: int, vectors: int, magnitude: bool = False, wide: bool = WID
 
         def join(values: list[Any]) -> Any:
             """Values of so many rows, one behind the other."""
-            return values[0] if together == 1 else code.shuffled(*values, range(2 * LANES))
+            return values[0] if together == 1 else code.shuffled(values[0], values[1], range(2 * LANES))
 
         def step(position: Any, mask: Any) -> None:
             u_values = [code.load(u, builder.add(row, position), mask) for row in u_rows]
