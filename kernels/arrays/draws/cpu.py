@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ...machine.intrinsics import wide_vectors
 from ...machine.jit import kernel
 from ...rng.cpu import normal_pair, philox4x32
 
@@ -11,6 +12,7 @@ from ...rng.cpu import normal_pair, philox4x32
 @kernel
 def words(keys_T2, row_start, row_stop, columns, c2, c3):
     """Words [4, tiles, rows, columns]."""
+    wide_vectors()
     tiles = keys_T2.shape[0]
     drawn = np.empty((4, tiles, row_stop - row_start, columns), np.uint32)
     for t in range(tiles):
@@ -30,6 +32,7 @@ def words(keys_T2, row_start, row_stop, columns, c2, c3):
 @kernel
 def normals(keys_T2, row_start, row_stop, columns, c2, c3):
     """Standard normals [4, tiles, rows, columns]."""
+    wide_vectors()
     drawn = words(keys_T2, row_start, row_stop, columns, c2, c3).reshape(4, -1)
     out = np.empty(drawn.shape, np.float32)
     for i in range(drawn.shape[1]):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ...machine.intrinsics import wide_vectors
 from ...machine.jit import kernel
 from ...rng.cpu import normal_pair, philox4x32, unit_interval
 
@@ -11,6 +12,7 @@ from ...rng.cpu import normal_pair, philox4x32, unit_interval
 @kernel
 def row_words(words, counters, k0, k1, row, low, high):
     """Words of the counters (0 ..., row, low, high): plane k of ``words`` holds word k of each."""
+    wide_vectors()
     for j in range(counters):
         w0, w1, w2, w3 = philox4x32(k0, k1, np.uint32(j), row, low, high)
         words[j] = w0
@@ -22,6 +24,7 @@ def row_words(words, counters, k0, k1, row, low, high):
 @kernel
 def row_normals(drawn, words, k0, k1, row, low, high):
     """Fill ``drawn`` [8 counters] with the normals of a row; ``words`` has room for half as many."""
+    wide_vectors()
     counters = len(drawn) // 8
     row_words(words, counters, k0, k1, row, low, high)
     for k in range(4):

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numba
 import numpy as np
 
+from ...machine.intrinsics import wide_vectors
 from ...machine.jit import named_copy
 from ...machine.threads import PROCESSORS
 from ...rng import Stream
@@ -82,6 +83,7 @@ def high_word(extra, tick):
 @fused
 def row_normals(xi, columns, own, extra):
     """Fast normals of one row; ``xi`` has room for whole counters of 16."""
+    wide_vectors()
     counters = (columns + 15) // 16
     words, low = own.words, np.uint32(own.tick & 0xFFFFFFFF)
     row_words(words, counters, own.k0, own.k1, own.row, low, high_word(extra, own.tick))
@@ -128,6 +130,7 @@ def _row_poly(out, w, columns, values, scale, w_max, xi):
 @fused
 def row_with_normals(out, w, columns, kind, stochastic, values, w_max, own, scratch):
     """One row of the types that need a normal for each weight, or nothing."""
+    wide_vectors()
     if kind == KEEP:
         for j in range(columns):
             out[j] = w[j]

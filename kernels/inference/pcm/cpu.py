@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numba
 import numpy as np
 
+from ...machine.intrinsics import wide_vectors
 from ...machine.jit import kernel
 from ...machine.threads import PROCESSORS
 from ...rng import numpy_alike
@@ -133,6 +134,7 @@ def leave_rows(task, w_TOI, ratio_T, keys_T2, law, std_P, words_322):
 def _leave(w_TOI, ratio_T, keys_T2, law, std_P, words_322):
     tasks = len(w_TOI) * ((w_TOI.shape[1] + ROWS_A_TASK - 1) // ROWS_A_TASK)
     for task in numba.prange(tasks):
+        wide_vectors()
         leave_rows(np.int64(task), w_TOI, ratio_T, keys_T2, law, std_P, words_322)
 
 
