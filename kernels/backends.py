@@ -7,7 +7,8 @@
 An attribute is one family of kernels: a module with the same functions, of the same arguments, in every one.
 
 =============  ===========================================================================================
-analog_mvm     reads: ``prepare``, ``ready``, ``scales``, ``attempt``, ``first_attempt``, ``at_bound``
+analog_mvm     reads: ``prepare``, ``ready``, ``passed``, ``scales``, ``threads``, ``watched``,
+               ``attempt``, ``at_bound``
 pulsed_update  updates: ``run`` by pulses, ``update_exactly`` without
 crosspoints    random numbers of a bank's crosspoints: ``words``, ``normals``
 rows           random numbers of some rows of a tile: ``normals``, ``uniforms``

@@ -217,7 +217,7 @@ class AnalogContext(LazyWeight, nn.Parameter):
 
     @property
     def grad(self) -> Tensor | None:  # type: ignore[override]
-        """The pulses that wait, or None: asked for past the class's functions, in a third of the time."""
+        """The pulses that wait, or None: asked for past the functions of the class, which take longer."""
         with torch._C.DisableTorchFunctionSubclass():
             return cast("Tensor | None", _GRAD.__get__(self))
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from ..rng.formulas import unit_interval
 from . import formulas
-from .rows import Rows, ready
+from .rows import NOT_SCALED, Attempt, Rows, ready
 from .settings import (
     ADDITIVE_NOISE,
     ANALOG_SUM,
@@ -29,7 +32,7 @@ from .settings import (
 )
 from .spread import Spread, line_normals, line_words
 
-__all__ = ["at_bound", "attempt", "first_attempt", "prepare", "ready", "scales"]
+__all__ = ["NOT_SCALED", "at_bound", "attempt", "passed", "prepare", "ready", "scales", "threads", "watched"]
 
 Array = NDArray[np.float32]
 
@@ -37,6 +40,21 @@ Array = NDArray[np.float32]
 def prepare(settings: Settings) -> Settings:
     """Settings as the other functions take them: as they are."""
     return settings
+
+
+def passed(named: Any) -> Any:
+    """A named tuple as ``attempt`` takes it: as it is."""
+    return named
+
+
+def threads(vectors: int, lines: int, length: int) -> int:
+    """How many threads an attempt at so many vectors takes; 0: as many as ``watched`` says while it runs."""
+    return 1
+
+
+def watched(vectors: int, lines: int, length: int) -> AbstractContextManager[int]:
+    """While an attempt runs: its threads. Numpy takes its own."""
+    return nullcontext(1)
 
 
 def scales(prepared: Settings, scaling: int, x_RI: Array) -> tuple[Array, bool]:
@@ -81,12 +99,18 @@ def attempt(
     factor: float,
     tick: int,
     number: int,
-) -> tuple[Array, NDArray[np.bool_], NDArray[np.int64], int, int | None]:
-    """Read ``rows`` once: y_NL, whether a row hit the ADC's bound, how many of its values did; of all.
+    threads: int = 1,
+) -> Attempt:
+    """Read ``rows`` once, with the scales of the inputs, or NOT_SCALED: ``scales`` of all of them then.
 
-    Last is how many results may stand at the bound, at least those that do; None where nobody counted.
+    Gives y_NL, whether a row hit the ADC's bound, how many of its values did, and of all; how many results
+    may stand at the bound, at least those that do (None where nobody counted); the scales, and whether all
+    inputs are finite, if it looked at them: where they are not, nothing is read.
     """
-    settings = prepared
+    settings, finite = prepared, True
+    if not len(scale_M):
+        scale_R, finite = scales(settings, settings.scaling, x_RI)
+        scale_M = scale_R[rows.source_M] if finite else np.zeros(len(rows.source_M), np.float32)
     tiles, lines = len(w_TOI), w_TOI.shape[2 if settings.transposed else 1]
     y_NL = np.zeros((len(rows.vector_N), lines), np.float32)
     hits_N = np.zeros(len(y_NL), bool)
@@ -104,21 +128,7 @@ def attempt(
             u = read.converted_input(x_RI[rows.source_M[at]], scale)
             y, hits_N[n], clips_N[n] = read.output(w, w_negative, u)
             y_NL[n] = y * np.float32(scale * settings.out_scale)
-    return y_NL, hits_N, clips_N, int(clips_N.sum()), None
-
-
-def first_attempt(
-    prepared: Settings, spread: Spread, keys_T2: NDArray[np.uint32], w_TOI: Array, x_RI: Array, rows: Rows,
-    tick: int,
-) -> tuple[Array, NDArray[np.bool_], NDArray[np.int64], int, int | None, Array, bool]:  # fmt: skip
-    """``attempt`` number 0 with the inputs' own ``scales``; also these [input rows], and if all is finite.
-
-    Where not all is, nothing is read.
-    """
-    scale_R, finite = scales(prepared, prepared.scaling, x_RI)
-    scale_M = scale_R[rows.source_M] if finite else np.zeros(len(rows.source_M), np.float32)
-    found = attempt(prepared, spread, keys_T2, w_TOI, x_RI, scale_M, rows, 1.0, tick, 0)
-    return *found, scale_M, finite
+    return y_NL, hits_N, clips_N, int(clips_N.sum()), None, scale_M, finite
 
 
 class _Read:

@@ -11,6 +11,11 @@ Index = NDArray[np.int64]
 FLOAT32, INT64 = np.dtype(np.float32), np.dtype(np.int64)  # what an array's own is, which is asked at once
 
 
+NOT_SCALED = np.zeros(0, np.float32)  # in place of scales that an attempt is to work out of its inputs
+#: what ``naive.attempt`` gives
+Attempt = tuple[Any, NDArray[np.bool_], Index, int, "int | None", Any, bool]
+
+
 class Rows(NamedTuple):
     """Rows of one attempt.
 

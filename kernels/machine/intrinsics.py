@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+import numba
 from llvmlite import ir
 from llvmlite.binding import get_host_cpu_features
 from numba import types
@@ -208,8 +209,12 @@ def numbers(kind: Any) -> Any:
 def takes_wide_vectors() -> bool:
     """Whether this processor has vectors of 512 bits and hardly slows down where they are used.
 
-    The first ones that had them do; those since Ice Lake, which have VBMI2 too, do not.
+    The first ones that had them do; those since Ice Lake, which have VBMI2 too, do not. Numba's own setting,
+    ``NUMBA_CPU_FEATURES``, is obeyed: without ``+avx512vbmi2`` there, vectors are not wide.
     """
+    asked = getattr(numba.config, "CPU_FEATURES", None)
+    if asked is not None:
+        return "+avx512vbmi2" in asked.split(",")
     return bool(get_host_cpu_features().get("avx512vbmi2"))
 
 

@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
-from typing import TypeVar
 
 import numba
 
@@ -26,7 +24,6 @@ CALM_CALLS = 50  # that were not held up, after which the next sign is a first o
 
 Call = contextlib.AbstractContextManager[int]
 ALONE: Call = contextlib.nullcontext(1)
-Result = TypeVar("Result")
 
 
 class Processors:
@@ -40,19 +37,18 @@ class Processors:
         self._unwatched = 0  # further calls that nobody watches
         self._usual = 1  # threads of these
 
-    def run(self, work: float, worth: float, kernel: Callable[..., Result], *arguments: object) -> Result:
-        """``kernel(*arguments, threads)`` as within ``call``.
+    def unwatched(self, work: float, worth: float) -> int:
+        """The threads of a call that nobody watches; 0: take ``call``.
 
         What is around a kernel takes some times as long as when it is measured for itself, since its code and
-        data have left the cache: so the shortest calls are made at once.
+        data have left the cache: so short calls have no context around them.
         """
         if work < worth:
-            return kernel(*arguments, 1)
+            return 1
         if self._unwatched > 0:
             self._unwatched -= 1
-            return kernel(*arguments, self._usual)
-        with self.call(work, worth) as threads:
-            return kernel(*arguments, threads)
+            return self._usual
+        return 0
 
     def call(self, work: float, worth: float) -> Call:
         """The threads for a call, while it runs; ``worth`` is the work that is worth waking others for."""

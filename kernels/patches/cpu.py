@@ -50,14 +50,6 @@ _UNFOLD = kernel(unfold_images), kernel(unfold_images, parallel=True)
 _FOLD = kernel(fold_images), kernel(fold_images, parallel=True)
 
 
-def _unfold(images_BV, base_P, tap_J, patches, threads):
-    _UNFOLD[threads > 1](images_BV, base_P, tap_J, patches)
-
-
-def _fold(patches, base_P, tap_J, images_BV, threads):
-    _FOLD[threads > 1](patches, base_P, tap_J, images_BV)
-
-
 def unfold(images: Array, moves: Window) -> Array:
     """Patches [batch * positions, channels * kernel] of ``images`` [batch, channels, *size]."""
     images = np.asarray(images, np.float32)
@@ -68,7 +60,8 @@ def unfold(images: Array, moves: Window) -> Array:
     base_P, tap_J = addresses(moves, channels, tuple(size), last)
     patches = np.empty((batch * len(base_P), len(tap_J)), np.float32)
     images_BV = in_memory(padded(images, moves.padding, last), last)
-    PROCESSORS.run(patches.size, SERIAL_WORK, _unfold, images_BV, base_P, tap_J, patches)
+    with PROCESSORS.call(patches.size, SERIAL_WORK) as threads:
+        _UNFOLD[threads > 1](images_BV, base_P, tap_J, patches)
     return patches
 
 
@@ -82,7 +75,8 @@ def fold(
     patches = checked_patches(patches, batch, channels, size, moves)
     base_P, tap_J = addresses(moves, channels, tuple(size), last)
     images = zeros(batch, channels, with_padding(size, moves.padding), last)
-    PROCESSORS.run(patches.size, SERIAL_WORK, _fold, patches, base_P, tap_J, in_memory(images, last))
+    with PROCESSORS.call(patches.size, SERIAL_WORK) as threads:
+        _FOLD[threads > 1](patches, base_P, tap_J, in_memory(images, last))
     if not any(moves.padding):
         return images
     inside = zeros(batch, channels, size, last)

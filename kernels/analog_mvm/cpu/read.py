@@ -12,7 +12,7 @@ import numpy as np
 
 from ...machine.jit import borrowed, kernel
 from ...machine.threads import PROCESSORS
-from ..rows import Rows, ready
+from ..rows import NOT_SCALED, Rows, ready
 from ..settings import ANALOG_SUM, DIGITAL_SUM, ONE_PASS, SECOND_PASS
 from ..spread import Spread
 from .inputs import SEVERAL, convert_task, scales_kernel
@@ -20,7 +20,7 @@ from .lines import Place
 from .product import View
 from .stages import Block, converted_output, line_signal, settings_in, stage, unsigned
 
-__all__ = ["at_bound", "attempt", "first_attempt", "prepare", "ready", "scales"]
+__all__ = ["NOT_SCALED", "at_bound", "attempt", "passed", "prepare", "ready", "scales", "threads", "watched"]
 
 LINE_BLOCK = 64
 WIDE_BLOCK, MANY_LINES = 512, 4096  # columns of w that are read together where there are many: whole rows
@@ -29,7 +29,6 @@ BLOCK_WORK = 1 << 17  # multiply-adds that a block holds at least, where there a
 SERIAL_WORK = 400_000  # below this many multiply-adds a second thread costs more than it saves
 NEAR = np.float32(1 - 2**-19)  # of the bound: whatever a factor's rounding may bring to it
 LINE_WORK = 60  # multiply-adds that take as long as the noise and conversion of one value
-NOT_SCALED = np.zeros(0, np.float32)  # in place of scales that are to be worked out
 
 compiled = numba.njit(error_model="numpy")
 
@@ -221,12 +220,8 @@ def attempt_in_sequence(tasks, chunk, cut, settings, spread, rows, operands, tur
 
 
 @kernel
-def attempt_kernel(prepared, spread, keys_T2, w_TOI, x_RI, known_M, rows, factor, tick, number, threads):
-    """One attempt at ``rows`` with known scales, or NOT_SCALED; see ``naive.first_attempt``.
-
-    ``spread`` and ``rows`` come as plain tuples: numba looks a named one's class up anew in every call, which
-    takes longer than all its arrays.
-    """
+def attempt(prepared, spread, keys_T2, w_TOI, x_RI, scale_M, rows, factor, tick, number, threads):
+    """One attempt at ``rows``; see ``naive.attempt``."""
     settings, spread, rows = settings_in(prepared), Spread(*spread), Rows(*rows)
     tiles, out_size, in_size = w_TOI.shape
     lines, length = (in_size, out_size) if settings.transposed else (out_size, in_size)
@@ -241,8 +236,8 @@ def attempt_kernel(prepared, spread, keys_T2, w_TOI, x_RI, known_M, rows, factor
     above_KN = np.empty((line_blocks, len(y_NL)), np.int32)
     below_KN = np.empty((line_blocks, len(y_NL)), np.int32)
     near_KN = np.empty((line_blocks, len(y_NL)), np.int32)
-    inputs, scaled = len(rows.source_M), len(known_M) > 0
-    scale_M = known_M if scaled else np.empty(inputs, np.float32)
+    inputs, scaled = len(rows.source_M), len(scale_M) > 0
+    scale_M = scale_M if scaled else np.empty(inputs, np.float32)
     u_MI = np.empty((inputs, length), np.float32)
     only_M = np.empty(inputs, np.int64)
     chunk = max(CHUNK // length, 1)
@@ -270,29 +265,6 @@ def attempt_kernel(prepared, spread, keys_T2, w_TOI, x_RI, known_M, rows, factor
     return y_NL, hits_N, clips_N, total, near, scale_M, finite_C.all()
 
 
-def attempt(prepared, spread, keys_T2, w_TOI, x_RI, scale_M, rows, factor, tick, number):
-    """One attempt at ``rows``; see ``naive.attempt``."""
-    return PROCESSORS.run(
-        work_of(w_TOI, x_RI, rows), SERIAL_WORK, attempt_kernel,
-        prepared, tuple(spread), keys_T2, w_TOI, x_RI, scale_M, tuple(rows), factor, tick, number,
-    )[:5]  # fmt: skip
-
-
-def first_attempt(prepared, spread, keys_T2, w_TOI, x_RI, rows, tick):
-    """See ``naive.first_attempt``."""
-    return PROCESSORS.run(
-        work_of(w_TOI, x_RI, rows), SERIAL_WORK, attempt_kernel,
-        prepared, tuple(spread), keys_T2, w_TOI, x_RI, NOT_SCALED, tuple(rows), 1.0, tick, 0,
-    )  # fmt: skip
-
-
-def work_of(w_TOI, x_RI, rows):
-    """How much an attempt has to do, in multiply-adds."""
-    _, out_size, in_size = w_TOI.shape
-    products = out_size * in_size
-    return len(rows.vector_N) * (products + products // x_RI.shape[1] * LINE_WORK)
-
-
 @kernel
 def at_bound(y_TBL, limit_M, first_T):
     """See ``naive.at_bound``; where there is none, the mask is empty."""
@@ -317,6 +289,21 @@ def at_bound(y_TBL, limit_M, first_T):
 def prepare(settings):
     """Settings as the kernels take them."""
     return settings.packed()
+
+
+def passed(named):
+    """A plain tuple: numba looks up a named one's class in every call, and that takes long."""
+    return tuple(named)
+
+
+def threads(vectors, lines, length):
+    """See ``naive.threads``."""
+    return PROCESSORS.unwatched(vectors * lines * (length + LINE_WORK), SERIAL_WORK)
+
+
+def watched(vectors, lines, length):
+    """See ``naive.watched``."""
+    return PROCESSORS.call(vectors * lines * (length + LINE_WORK), SERIAL_WORK)
 
 
 scales = scales_kernel

@@ -7,6 +7,7 @@ so results may differ from theirs in the last bits, and by a converter's step wh
 from __future__ import annotations
 
 import functools
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -20,7 +21,7 @@ from ...machine.cuda.clock import Clock
 from ...machine.cuda.findings import Findings
 from ...machine.programs import programs
 from .. import naive
-from ..rows import Rows
+from ..rows import Attempt, Rows
 from ..settings import NO_WEIGHT_NOISE, Settings
 from ..spread import Spread
 from .kernel import read_kernel
@@ -96,6 +97,21 @@ def prepare(settings: Settings) -> Prepared:
     return Prepared(settings, settings.numbers)
 
 
+def passed(named: Any) -> Any:
+    """See ``naive.passed``."""
+    return named
+
+
+def threads(vectors: int, lines: int, length: int) -> int:
+    """See ``naive.threads``: a card has its own."""
+    return 1
+
+
+def watched(vectors: int, lines: int, length: int) -> AbstractContextManager[int]:
+    """See ``naive.watched``."""
+    return nullcontext(1)
+
+
 def scales(prepared: Prepared, scaling: int, x_RI: Tensor) -> tuple[Tensor, bool]:
     """See ``naive.scales``: of reads whose digits the host cuts."""
     alpha_R, finite = naive.scales(prepared.settings, scaling, x_RI.cpu().numpy())
@@ -112,8 +128,8 @@ def at_bound(y_TBL: Tensor, limit_M: Any, first_T: NDArray[np.int64]) -> tuple[i
 
 def attempt(
     prepared: Prepared, spread: Spread, keys_T2: NDArray[np.uint32], w_TOI: Any, x_RI: Any,
-    scale_M: Any, rows: Rows, factor: float, tick: int, number: int,
-) -> tuple[Tensor, NDArray[np.bool_], NDArray[np.int64], int, int | None]:  # fmt: skip
+    scale_M: Any, rows: Rows, factor: float, tick: int, number: int, threads: int = 1,
+) -> Attempt:  # fmt: skip
     """One attempt at ``rows``, see ``naive.attempt``; results stay on the card, counts do not."""
     w_TOI, x_RI, scale_M = ready(w_TOI), ready(x_RI), ready(scale_M)
     there = prepared.placed(rows, keep=number == 0)
@@ -133,10 +149,10 @@ def attempt(
         )  # fmt: skip
     total = int(beyond_2N.sum())
     if total == 0:
-        return y_NL, np.zeros(count, bool), np.zeros(count, np.int64), 0, None
+        return y_NL, np.zeros(count, bool), np.zeros(count, np.int64), 0, None, scale_M, True
     above_N, below_N = beyond_2N.cpu().numpy().astype(np.int64)
     hits_N = (above_N > 0) | (prepared.settings.bm_test_negative_bound & (below_N > 0))
-    return y_NL, hits_N, above_N + below_N, total, None
+    return y_NL, hits_N, above_N + below_N, total, None, scale_M, True
 
 
 def lines_of(prepared: Prepared, w_TOI: Tensor) -> int:

@@ -13,7 +13,7 @@ from ...backends import CPU, Backend, Cuda
 from ...errors import InputError, unknown
 from ...rng import Stream
 from ..parameters import IOParameters, NoiseManagementType
-from ..rows import INT64, NO_BLOCK, Rows, all_rows, ready, some_rows
+from ..rows import INT64, NO_BLOCK, NOT_SCALED, Rows, all_rows, ready, some_rows
 from ..settings import (
     AVERAGE_DECAY,
     DIGITAL_SUM,
@@ -73,14 +73,12 @@ class Periphery:
         # bound here so that a read enters its kernels at once
         self._scales = functools.partial(self._kernels.scales, prepared)
         self._attempt: Callable[..., Any] = functools.partial(
-            self._kernels.attempt, prepared, self.spread, self.keys_T2
+            self._kernels.attempt, prepared, self._kernels.passed(self.spread), self.keys_T2
         )
-        self._first_attempt: Callable[..., Any] = self._scale_and_attempt
-        if not backend.on_card and self.settings.scaling != SCALE_AVERAGE:
-            self._first_attempt = functools.partial(
-                self._kernels.first_attempt, prepared, self.spread, self.keys_T2
-            )
-        self._all_rows: tuple[Any, Rows, Count] | None = None
+        self._passed: Callable[[Rows], Any] = self._kernels.passed
+        # whether attempts work out their inputs' scales
+        self._own_scales = not backend.on_card and self.settings.scaling != SCALE_AVERAGE
+        self._all_rows: tuple[Any, Rows, Count, Any] | None = None
         self._whole: Any = None  # a read that is one launch on a card
         if isinstance(backend, Cuda):
             self._whole = backend.whole_reads.WholeRead(
@@ -108,11 +106,18 @@ class Periphery:
         w_TOI, x_XBI, x_of_tile = self._checked(w_TOI, x_XBI, x_of_tile)
         blocks, batch = x_XBI.shape[:2]
         x_RI = x_XBI.reshape(blocks * batch, self.length)
-        rows, tile_Q = self._rows_of_all(batch, x_of_tile, blocks)
+        rows, tile_Q, passed = self._rows_of_all(batch, x_of_tile, blocks)
         if self._whole is not None:
             bounded = bounded and self.has_bound
             return self._read_whole(w_TOI, x_RI, rows, tile_Q, tick, batch, bounded, none_TBI)
-        y_NL, hits_N, clips_N, clips, near, scale_M, finite = self._first_attempt(w_TOI, x_RI, rows, tick)
+        scale_M = NOT_SCALED if self._own_scales else self._scaled(x_RI, rows, tile_Q, batch)
+        size = len(tile_Q) * batch, self.lines, self.length
+        if threads := self._kernels.threads(*size):
+            found = self._attempt(w_TOI, x_RI, scale_M, passed, 1.0, tick, 0, threads)
+        else:
+            with self._kernels.watched(*size) as threads:
+                found = self._attempt(w_TOI, x_RI, scale_M, passed, 1.0, tick, 0, threads)
+        y_NL, hits_N, clips_N, clips, near, scale_M, finite = found
         if not finite:
             raise _not_finite(x_RI)
         y_QBL = y_NL.reshape(len(tile_Q), batch, self.lines)
@@ -239,7 +244,10 @@ class Periphery:
             if uses_np_sum(self.io, number):
                 scale_P, _ = self._scales(SCALE_NP_SUM, x_RI[rows.source_M])
             factor = self.factors[number]
-            y_PL, hits_P, clips_P, _, _ = self._attempt(w_TOI, x_RI, scale_P, rows, factor, tick, number)
+            with self._kernels.watched(len(pending), self.lines, self.length) as threads:
+                y_PL, hits_P, clips_P, *_ = self._attempt(
+                    w_TOI, x_RI, scale_P, self._passed(rows), factor, tick, number, threads
+                )
             y_NL[pending], clips_N[pending] = y_PL, clips_P
             if last_N is not None:
                 last_N[pending] = on_host(scale_P) * np.float32(factor)
@@ -249,17 +257,12 @@ class Periphery:
                 break
         return retries_Q
 
-    def _scale_and_attempt(self, w_TOI: Array, x_RI: Array, rows: Rows, tick: int) -> Any:
-        """As ``naive.first_attempt``, where scales are worked out for themselves."""
+    def _scaled(self, x_RI: Array, rows: Rows, tile_Q: Count, batch: int) -> Array:
+        """The scales of all input rows, where attempts do not work them out themselves."""
         scale_R, finite = self._scales(self.settings.scaling, x_RI)
         if not finite:
             raise _not_finite(x_RI)
-        scale_M = scale_R
-        if not rows.shared:
-            tile_Q = np.flatnonzero(np.diff(rows.first_T1))
-            batch = len(rows.vector_N) // max(len(tile_Q), 1)
-            scale_M = self._scales_by_tile(scale_R[rows.source_M], tile_Q, batch)
-        return *self._attempt(w_TOI, x_RI, scale_M, rows, 1.0, tick, 0), scale_M, finite
+        return scale_R if rows.shared else self._scales_by_tile(scale_R[rows.source_M], tile_Q, batch)
 
     def _scales_by_tile(self, scale_N: Array, tile_Q: Count, batch: int) -> Array:
         """Scales of rows that tiles do not share; a running average advances from vector to vector."""
@@ -275,8 +278,8 @@ class Periphery:
         scale_by_tile: Array = self._kernels.ready(scale_QB.reshape(-1), np.float32)
         return scale_by_tile
 
-    def _rows_of_all(self, batch: int, x_of_tile: Count, blocks: int) -> tuple[Rows, Count]:
-        """The rows of all vectors, and which tiles read."""
+    def _rows_of_all(self, batch: int, x_of_tile: Count, blocks: int) -> tuple[Rows, Count, Any]:
+        """The rows of all vectors, which tiles read, and the rows as attempts take them."""
         key = (batch, blocks, x_of_tile.tobytes())
         if self._all_rows is None or self._all_rows[0] != key:
             if len(x_of_tile) != self.shape[0] or not all(
@@ -287,7 +290,7 @@ class Periphery:
                     f"{blocks} input blocks"
                 )
             rows = all_rows(batch, x_of_tile, blocks, not self.settings.per_tile_inputs)
-            self._all_rows = key, rows, np.flatnonzero(x_of_tile != NO_BLOCK)
+            self._all_rows = key, rows, np.flatnonzero(x_of_tile != NO_BLOCK), self._passed(rows)
         return self._all_rows[1:]
 
     def _checked(

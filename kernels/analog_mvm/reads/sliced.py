@@ -19,8 +19,9 @@ from ...backends import CPU, Backend
 from ...config import config, field
 from ...errors import ConfigError
 from ...rng import Stream
+from .. import naive
 from ..parameters import BoundManagementType, IOParameters, NoiseManagementType
-from ..rows import Rows
+from ..rows import Attempt, Rows
 from ..settings import INPUT_NOISE, INPUT_ROUNDING, settings_of
 from ..spread import Spread, derived_key, draw_spread, row_normals, row_uniforms
 from .periphery import Array, Count, Periphery, on_host
@@ -163,7 +164,7 @@ class SlicedPeriphery(Periphery):
         backend: Backend = CPU,
     ) -> None:
         super().__init__(io, keys_T2, out_size, in_size, direction, backend)
-        self._attempt, self._first_attempt = self._attempt_slices, self._scale_and_attempt
+        self._attempt, self._own_scales, self._passed = self._attempt_slices, False, naive.passed
         self._whole = None
         column_io = self._column_io()
         settings = settings_of(column_io, self.settings.transposed, self.settings.stream, self.length)
@@ -248,7 +249,8 @@ class SlicedPeriphery(Periphery):
         factor: float,
         tick: int,
         number: int,
-    ) -> tuple[Array, NDArray[np.bool_], Count, int, int | None]:
+        _threads: int,
+    ) -> Attempt:
         """One attempt at ``rows``, as ``naive.attempt``.
 
         Digits are cut and results shifted and added in numpy; a card only reads the columns.
@@ -263,13 +265,16 @@ class SlicedPeriphery(Periphery):
         hits_N, clips_N = np.zeros(count, bool), np.zeros(count, np.int64)
         stacked_TOI, stacked_rows = parts_VTOI.reshape(-1, *w_TOI.shape[1:]), _stacked(rows, len(parts_VTOI))
         ones_M = np.ones(len(codes_MI), np.float32)
+        threads = self._kernels.watched(len(stacked_rows.vector_N), self.lines, self.length)
+        stacked, spread = self._kernels.passed(stacked_rows), self._kernels.passed(self._columns.spread)
         for keys_V2, (driven_MI, weight) in zip(
             self._columns.keys_PV2, self._reads(codes_MI, rows, tick, number), strict=True
         ):
-            y_KL, hits_K, clips_K, _, _ = self._kernels.attempt(
-                self._columns.prepared, self._columns.spread, keys_V2, stacked_TOI,
-                driven_MI, ones_M, stacked_rows, 1.0, tick, number,
-            )  # fmt: skip
+            with threads as many:
+                y_KL, hits_K, clips_K, *_ = self._kernels.attempt(
+                    self._columns.prepared, spread, keys_V2, stacked_TOI, driven_MI, ones_M, stacked, 1.0,
+                    tick, number, many,
+                )  # fmt: skip
             y_VNL = on_host(y_KL).reshape(len(part_factors), count, self.lines)
             for part_factor, y_NL in zip(part_factors, y_VNL, strict=True):
                 total_NL += (weight * part_factor) * y_NL.astype(np.float64)
@@ -284,7 +289,7 @@ class SlicedPeriphery(Periphery):
         silent_N = gain_N == 0
         hits_N[silent_N], clips_N[silent_N] = False, 0
         y_NL = (total_NL * gain_N[:, None]).astype(np.float32)
-        return self._kernels.ready(y_NL), hits_N, clips_N, int(clips_N.sum()), None
+        return self._kernels.ready(y_NL), hits_N, clips_N, int(clips_N.sum()), None, scale_M, True
 
     @property
     def _input_bound(self) -> float:

@@ -28,9 +28,9 @@ from ...backends import CPU, Backend
 from ...circuit import Ladders, ladders
 from ...circuit.ladder import READ_VOLTS
 from ...errors import ConfigError
-from .. import formulas
+from .. import formulas, naive
 from ..parameters import AnalogMVType, IOParameters
-from ..rows import Rows
+from ..rows import Attempt, Rows
 from ..settings import INPUT_NOISE, INPUT_ROUNDING, OUTPUT_NOISE, OUTPUT_ROUNDING, WEIGHT_NOISE
 from ..spread import derived_key, row_normals, row_uniforms
 from .periphery import Array, Count, Periphery, on_host
@@ -110,7 +110,7 @@ class TimedPeriphery(Periphery):
         super().__init__(IOParameters(**plain), keys_T2, out_size, in_size, direction, backend)
         self.timed, self.passes = io, passes_of(io)
         _rows(io, in_size)
-        self._attempt, self._first_attempt = self._attempt_in_time, self._scale_and_attempt
+        self._attempt, self._own_scales, self._passed = self._attempt_in_time, False, naive.passed
         self._seen_TOI = np.full(self.shape, np.nan, np.float32)  # NaN, which equals nothing
         self._lines: list[Lines | None] = [None] * len(self.keys_T2)
 
@@ -140,7 +140,8 @@ class TimedPeriphery(Periphery):
         factor: float,
         tick: int,
         number: int,
-    ) -> tuple[Array, NDArray[np.bool_], Count, int, int | None]:
+        _threads: int,
+    ) -> Attempt:
         """One attempt at ``rows``, as ``naive.attempt``."""
         w_TOI, scale_M = on_host(w_TOI), on_host(scale_M) * np.float32(factor)
         steps_MI = self._steps(on_host(x_RI), scale_M, rows, tick, number)
@@ -160,7 +161,8 @@ class TimedPeriphery(Periphery):
                 hits_N[mine] |= over_BL.any(axis=1) & (gain_B > 0)
                 clips_N[mine] += (high_BL | low_BL).sum(axis=1) * (gain_B > 0)
             y_NL[mine] *= gain_B[:, None] * self.io.out_scale
-        return self._kernels.ready(y_NL.astype(np.float32)), hits_N, clips_N, int(clips_N.sum()), None
+        y_NL = y_NL.astype(np.float32)
+        return self._kernels.ready(y_NL), hits_N, clips_N, int(clips_N.sum()), None, scale_M, True
 
     def _steps(self, x_RI: Array, scale_M: Array, rows: Rows, tick: int, number: int) -> Array:
         """The inputs after the DAC, its noise and asymmetry, in steps [M, I]."""

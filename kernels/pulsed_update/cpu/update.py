@@ -134,9 +134,11 @@ def run(device: Any, order: Update, looks: Looks | None = None) -> int:
     if looks is None:
         looks = no_looks(len(devices.w_TOI))
     work = devices.w_TOI.size * order.vectors.batch
-    return PROCESSORS.run(
-        work, SERIAL_WORK, update_kernel(), apply.address, kind.blockwise, as_tuples(order), tuple(looks)
-    )
+    arguments = apply.address, kind.blockwise, as_tuples(order), tuple(looks)
+    if threads := PROCESSORS.unwatched(work, SERIAL_WORK):
+        return update_kernel()(*arguments, threads)
+    with PROCESSORS.call(work, SERIAL_WORK) as threads:
+        return update_kernel()(*arguments, threads)
 
 
 def as_tuples(order: Update) -> tuple[Any, ...]:
