@@ -78,6 +78,16 @@ def test_one_call_in_four_is_watched_and_every_one_after_one_that_was_held_up(
 
 
 @several
+def test_calls_that_nobody_watches_have_no_context(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("crossgrid.kernels.machine.threads.HELD_UP_S", math.inf)
+    processors = Processors()
+    assert processors.unwatched(0.5, 1.0) == 1
+    assert processors.unwatched(2.0, 1.0) == 0  # the first one is to be watched
+    processors.note(False, threads=ALL)
+    assert [processors.unwatched(2.0, 1.0) for _ in range(UNWATCHED + 1)] == [*[ALL] * UNWATCHED, 0]
+
+
+@several
 def test_a_call_alone_that_waits_is_no_sign() -> None:
     processors = Processors()
     for _ in range(3):
