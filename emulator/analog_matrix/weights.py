@@ -71,6 +71,7 @@ def weight_of(spec: LayerSpec, w_OI: Floats) -> Tensor:
     return weight.contiguous()
 
 
+#: torch's own attribute, which ``AnalogContext`` has in its place
 _GRAD: Any = torch._C.TensorBase.grad  # type: ignore[attr-defined]
 #: a step from a weight to a part of it
 View = Callable[[Any], Any]

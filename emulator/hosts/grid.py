@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import itertools
-import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, field, replace
@@ -139,7 +138,7 @@ class TileGrid:
         a bias's column.
         """
         self._require_finite("input", x)
-        vectors = self._vectors(x)
+        vectors = self.spec.vectors(x.shape)
         with self.executor.adding(self.layer, vectors, True) as adding:
             with self._turn("forward"):
                 self._tell_dropped()
@@ -394,12 +393,6 @@ class TileGrid:
 
     def _turn(self, direction: str) -> contextlib.AbstractContextManager[None]:
         return ALONE if self.gate is None else self.gate.turn(direction)
-
-    def _vectors(self, x: Floats) -> int:
-        """How many vectors the tiles read for an input."""
-        if self.spec.patches is None:
-            return x.shape[0]
-        return x.shape[0] * math.prod(self.spec.patches.output_size(tuple(x.shape[2:])))
 
     def _ask_all(self, message: Message[Answer]) -> list[Answer]:
         tickets = [self.executor.submit(host, message) for host in self.hosting]

@@ -7,7 +7,6 @@ ones compute. So nothing changes on a tile, no noise is used up, and the layers'
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -93,8 +92,7 @@ class _Watcher:
             x: Tensor, weight: Tensor, bias: Tensor | None = None, positions: tuple[int, ...] | None = None
         ) -> Tensor:
             self._count(name, layer, x)
-            outputs = layer.grid.spec.out_size
-            shape = (_rows(layer, x), outputs) if positions is None else (len(x), outputs, *positions)
+            shape = layer.grid.spec.output_shape(x.shape, positions)
             return torch.zeros(shape, dtype=torch.float32, device=x.device)
 
         def before(module: nn.Module, args: Any) -> None:
@@ -152,15 +150,8 @@ class _Watcher:
                 spec.patches.output_size(size), spec.patches.dilation,
             )  # fmt: skip
         self.shapes[name] = replace(spec.shape(name), convolution=geometry)
-        self.vectors[name] = self.vectors.get(name, 0) + _rows(layer, x)
+        self.vectors[name] = self.vectors.get(name, 0) + spec.vectors(x.shape)
         self.calls[name] = self.calls.get(name, 0) + 1
-
-
-def _rows(layer: AnalogMatrix, x: Tensor) -> int:
-    """How many vectors the tiles read for an input."""
-    patches = layer.grid.spec.patches
-    positions = 1 if patches is None else math.prod(patches.output_size(tuple(x.shape[2:])))
-    return int(x.shape[0]) * positions
 
 
 @contextlib.contextmanager

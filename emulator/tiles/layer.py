@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
@@ -426,8 +425,7 @@ class HostedLayer:
         patches = self.spec.patches
         assert patches is not None
         if not images.shape[1]:  # the block is a bias alone
-            positions = math.prod(patches.output_size(tuple(images.shape[2:])))
-            return zeros_beside(images, (images.shape[0] * positions, 0))
+            return zeros_beside(images, (self.spec.vectors(images.shape), 0))
         return self.backend.patches.unfold(images, patches)[:, self.spec.features(column)]
 
     def _input_gradient(self, tile: TileSpec, z_BI: Floats, kept: Kept) -> Floats:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -95,6 +96,18 @@ class LayerSpec:
     def learns(self) -> bool:
         """Whether the tiles themselves are trained; if not, their weights are, digitally."""
         return not isinstance(self.rpu_config, InferenceRPUConfig)
+
+    def vectors(self, shape: Sequence[int]) -> int:
+        """How many vectors the tiles read for features or images of a shape."""
+        if self.patches is None:
+            return shape[0]
+        return shape[0] * math.prod(self.patches.output_size(tuple(shape[2:])))
+
+    def output_shape(self, shape: Sequence[int], positions: tuple[int, ...] | None) -> tuple[int, ...]:
+        """What they give for it: rows [vectors, out], or images of ``positions``."""
+        if positions is None:
+            return self.vectors(shape), self.out_size
+        return shape[0], self.out_size, *positions
 
     def channels(self, column: int) -> tuple[int, int]:
         """The input features (of a convolution: channels) that block ``column`` of the inputs needs."""

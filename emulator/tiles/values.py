@@ -70,9 +70,7 @@ def require_finite(owner: str, what: str, values: Any) -> None:
     Raises:
         InputError: how many entries of the ``what`` of ``owner`` are not finite.
     """
-    if isinstance(values, np.ndarray):
-        finite = _all_finite()(np.asarray(values, np.float32).ravel("K"))
-    elif values.is_cuda:
+    if not isinstance(values, np.ndarray) and values.is_cuda:
         finite = bool(library(values).isfinite(values).all())
     else:
         finite = _all_finite()(np.asarray(as_array(values), np.float32).ravel("K"))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..rng.formulas import unit_interval
 from . import formulas
-from .rows import NOT_SCALED, Attempt, Rows, ready
+from .rows import Attempt, Rows, ready
 from .settings import (
     ADDITIVE_NOISE,
     ANALOG_SUM,
@@ -32,7 +32,7 @@ from .settings import (
 )
 from .spread import Spread, line_normals, line_words
 
-__all__ = ["NOT_SCALED", "at_bound", "attempt", "passed", "prepare", "ready", "scales", "threads", "watched"]
+__all__ = ["at_bound", "attempt", "passed", "prepare", "ready", "scales", "threads", "watched"]
 
 Array = NDArray[np.float32]
 
@@ -101,7 +101,7 @@ def attempt(
     number: int,
     threads: int = 1,
 ) -> Attempt:
-    """Read ``rows`` once, with the scales of the inputs, or NOT_SCALED: ``scales`` of all of them then.
+    """Read ``rows`` once, with the scales of the inputs, or ``rows.NOT_SCALED``: their own ``scales`` then.
 
     Gives y_NL, whether a row hit the ADC's bound, how many of its values did, and of all; how many results
     may stand at the bound, at least those that do (None where nobody counted); the scales, and whether all

@@ -52,11 +52,8 @@ class Processors:
 
     def call(self, work: float, worth: float) -> Call:
         """The threads for a call, while it runs; ``worth`` is the work that is worth waking others for."""
-        if work < worth:
-            return ALONE
-        if self._unwatched > 0:
-            self._unwatched -= 1
-            return contextlib.nullcontext(self._usual)
+        if usual := self.unwatched(work, worth):
+            return contextlib.nullcontext(usual)
         threads = numba.get_num_threads()
         if threads == 1:
             return ALONE

@@ -15,7 +15,7 @@ from crossgrid.kernels.backends import BACKENDS, CPU, NAIVE, backend_of
 from crossgrid.kernels.errors import ConfigError
 
 FAMILIES = {
-    "analog_mvm": ["prepare", "ready", "scales", "attempt", "at_bound"],
+    "analog_mvm": ["prepare", "ready", "passed", "scales", "threads", "watched", "attempt", "at_bound"],
     "pulsed_update": ["run", "update_exactly"],
     "crosspoints": ["words", "normals"],
     "rows": ["normals", "uniforms"],

@@ -333,13 +333,6 @@ def _shapes_of(matrix: AnalogMatrix) -> Callable[..., Tensor]:
     def read(
         x: Tensor, weight: Tensor, bias: Tensor | None = None, positions: tuple[int, ...] | None = None
     ) -> Tensor:
-        spec = matrix.grid.spec
-        if positions is not None:
-            return x.new_empty(x.shape[0], spec.out_size, *positions)
-        rows = x.shape[0]
-        if spec.patches is not None:
-            for size in spec.patches.output_size(tuple(x.shape[2:])):
-                rows *= size
-        return x.new_empty(rows, spec.out_size)
+        return x.new_empty(matrix.grid.spec.output_shape(x.shape, positions))
 
     return read

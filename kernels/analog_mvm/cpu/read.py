@@ -12,7 +12,7 @@ import numpy as np
 
 from ...machine.jit import borrowed, kernel
 from ...machine.threads import PROCESSORS
-from ..rows import NOT_SCALED, Rows, ready
+from ..rows import Rows, ready
 from ..settings import ANALOG_SUM, DIGITAL_SUM, ONE_PASS, SECOND_PASS
 from ..spread import Spread
 from .inputs import SEVERAL, convert_task, scales_kernel
@@ -20,7 +20,7 @@ from .lines import Place
 from .product import View
 from .stages import Block, converted_output, line_signal, settings_in, stage, unsigned
 
-__all__ = ["NOT_SCALED", "at_bound", "attempt", "passed", "prepare", "ready", "scales", "threads", "watched"]
+__all__ = ["at_bound", "attempt", "passed", "prepare", "ready", "scales", "threads", "watched"]
 
 LINE_BLOCK = 64
 WIDE_BLOCK, MANY_LINES = 512, 4096  # columns of w that are read together where there are many: whole rows
