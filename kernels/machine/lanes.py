@@ -6,6 +6,8 @@ work is cut (batch, stack, threads) never changes a bit. That excludes a BLAS.
 
 * ``dot_block``: w and u both run along the summed index. Lane l of 8 sums the indices = l mod 8 in
   order; the lanes are then added as ((l0+l4)+(l2+l6)) + ((l1+l5)+(l3+l7)).
+* ``turned_block``: the same sums where w runs along the result: a vector holds one lane of many results,
+  so that lanes are added without a shuffle, which for a short sum takes longer than all its terms.
 * ``axpy_block``: w runs along the result; each element is summed in order.
 """
 # mypy: disallow-untyped-defs=False, check-untyped-defs=False
@@ -168,6 +170,55 @@ def dot_block(rows: int, vectors: int, magnitude: bool = False, wide: bool = WID
 
     def block(typing_context, w, w_first, w_step, u, u_first, u_step, length, y, y_first, y_step):
         return _signature(w, u, y), emit
+
+    return intrinsic(block)
+
+
+@functools.cache
+def turned_block(vectors: int, masked: bool = False, lanes: int = WIDE_LANES) -> Any:
+    """A micro-kernel for numba: y[v, r] = sum over i of w[i, r] u[v, i], for vectors and ``lanes`` rows r.
+
+    Each sum is that of ``dot_block``, whose arguments it has, then the number of rows that are stored
+    when ``masked``; w has all ``lanes`` of them.
+    """
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        w, w_first, w_step, u, u_first, u_step, length, y, y_first, y_step, left = arguments
+        code = _Emitter(builder, lanes=lanes)
+        sums = _accumulators(builder, LANES * vectors, lanes)
+        u_rows = [builder.add(u_first, builder.mul(u_step, _INDEX(v))) for v in range(vectors)]
+
+        def step(position: Any, lane: int) -> None:
+            w_value = code.load(w, builder.add(w_first, builder.mul(position, w_step)))
+            for v, row in enumerate(u_rows):
+                slot = sums[lane * vectors + v]
+                factor = code.splat(builder.load(builder.gep(u, [builder.add(row, position)])))
+                builder.store(code.fma(w_value, factor, builder.load(slot)), slot)
+
+        whole = builder.and_(length, _INDEX(-LANES))
+        with cgutils.for_range_slice(builder, _INDEX(0), whole, _INDEX(LANES)) as (position, _):
+            for lane in range(LANES):
+                step(builder.add(position, _INDEX(lane)), lane)
+        rest = builder.sub(length, whole)
+        for lane in range(LANES - 1):
+            with builder.if_then(builder.icmp_signed(">", rest, _INDEX(lane))):
+                step(builder.add(whole, _INDEX(lane)), lane)
+        mask = code.mask_below(left) if masked else None
+        for v in range(vectors):
+            values = [builder.load(sums[lane * vectors + v]) for lane in range(LANES)]
+            while len(values) > 1:
+                half = len(values) // 2
+                values = [
+                    builder.fadd(low, high) for low, high in zip(values[:half], values[half:], strict=True)
+                ]
+            # the lanes of dot_block that a rest lacks add +0, which makes +0 of a sum of nothing but -0
+            padded = builder.fadd(values[0], code.vector([0.0] * lanes))
+            total = builder.select(builder.icmp_signed(">", rest, _INDEX(0)), padded, values[0])
+            code.store(y, builder.add(y_first, builder.mul(y_step, _INDEX(v))), total, mask)
+        return context.get_dummy_value()
+
+    def block(typing_context, w, w_first, w_step, u, u_first, u_step, length, y, y_first, y_step, left):
+        return _signature(w, u, y, 1), emit
 
     return intrinsic(block)
 

@@ -41,32 +41,38 @@ def larger_sum(x_RI, r):
 
 
 @compiled
-def row_scale(settings, scaling, x_RI, bits_of_all, r):
-    """The scale of row ``r``, and whether it is finite; ``bits_of_all``: of all rows, flat."""
-    length = x_RI.shape[1]
-    bits = largest_bits(bits_of_all, r * length, length)
-    alpha = np.float32(1)
+def scale_rows(settings, scaling, x_RI, source_M, first, stop, scale_M):
+    """The scales of input rows first .. stop, and whether all numbers of these are finite."""
+    length, largest_scale = x_RI.shape[1], settings.largest_scale
+    bits_of_all, most = x_RI.reshape(-1).view(np.int32), np.int32(0)
+    for m in range(first, stop):  # nothing else, so that it stays a loop of few instructions
+        bits = largest_bits(bits_of_all, source_M[m] * length, length)
+        scale_M[m] = bits_float(bits)
+        most = max(most, bits)
     if scaling == SCALE_CONSTANT:
-        alpha = settings.largest_scale
+        scale_M[first:stop] = largest_scale
     elif scaling == SCALE_MAX:
-        alpha = min(x_RI[r].max(), settings.largest_scale)
+        for m in range(first, stop):
+            scale_M[m] = min(x_RI[source_M[m]].max(), largest_scale)
     elif scaling in (SCALE_ABS_MAX, SCALE_AVERAGE, SCALE_NP_SUM):
-        alpha = min(bits_float(bits), settings.largest_scale)
+        for m in range(first, stop):
+            scale_M[m] = min(scale_M[m], largest_scale)
+    else:
+        scale_M[first:stop] = 1
     if scaling == SCALE_NP_SUM:
-        sums = larger_sum(x_RI, r)
-        alpha = number_sum_scale(alpha, sums, settings.np_sum_finest, settings.np_sum_factor)
-    return alpha if alpha > 0 else np.float32(settings.unscaled_if_zero), bits < NOT_FINITE
+        for m in range(first, stop):
+            sums = larger_sum(x_RI, source_M[m])
+            scale_M[m] = number_sum_scale(scale_M[m], sums, settings.np_sum_finest, settings.np_sum_factor)
+    for m in range(first, stop):
+        scale_M[m] = scale_M[m] if scale_M[m] > 0 else np.float32(settings.unscaled_if_zero)
+    return most < NOT_FINITE
 
 
 @kernel
 def scales_kernel(prepared, scaling, x_RI):
     """See ``naive.scales``."""
-    settings = settings_in(prepared)
-    alpha_R = np.empty(len(x_RI), np.float32)
-    bits_of_all, finite = x_RI.reshape(-1).view(np.int32), True
-    for r in range(len(x_RI)):
-        alpha_R[r], of_row = row_scale(settings, scaling, x_RI, bits_of_all, r)
-        finite = finite and of_row
+    alpha_R, rows = np.empty(len(x_RI), np.float32), np.arange(len(x_RI))
+    finite = scale_rows(settings_in(prepared), scaling, x_RI, rows, 0, len(x_RI), alpha_R)
     return alpha_R, finite
 
 
@@ -152,13 +158,9 @@ def convert_task(task, chunk, settings, rows, operands, turn):
     first = task * chunk
     stop = min(first + chunk, len(operands.scale_M))
     if not operands.scaled:
-        x_RI, finite = operands.x_RI, True
-        bits_of_all = x_RI.reshape(-1).view(np.int32)
-        for m in range(first, stop):
-            scale, of_row = row_scale(settings, settings.scaling, x_RI, bits_of_all, rows.source_M[m])
-            operands.scale_M[m] = scale
-            finite = finite and of_row
-        operands.finite_C[task] = finite
+        operands.finite_C[task] = scale_rows(
+            settings, settings.scaling, operands.x_RI, rows.source_M, first, stop, operands.scale_M
+        )
     convert_rows(settings, rows, operands, turn, first, stop)
     long = operands.u_MI.shape[1] >= LONG_ROW
     for m in range(first, stop):

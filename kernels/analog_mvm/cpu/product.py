@@ -6,10 +6,13 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numba
+import numpy as np
 
 from ...machine.jit import data_of
-from ...machine.lanes import LANES, WIDE_LANES, axpy_block, dot_block
+from ...machine.lanes import LANES, WIDE_LANES, axpy_block, dot_block, turned_block
 
+SHORT_SUM, MANY_VECTORS = 4 * WIDE_LANES, 32  # up to which, and from which on, w is worth being turned
+TURNED_VECTORS = 3 if WIDE_LANES > LANES else 1  # eight registers each
 SUM_BLOCK = 64  # rows of w that a pass of the transposed product reads, so that they stay in the cache
 
 
@@ -42,12 +45,64 @@ def _dot_lines(lines, magnitude):
     return lines_of_all
 
 
+def _turned_lines(masked):
+    """The product for WIDE_LANES lines of w, turned so that they are columns, and all vectors."""
+    several, one = (turned_block(vectors, masked) for vectors in (TURNED_VECTORS, 1))
+
+    @numba.njit(error_model="numpy")
+    def lines_of_all(w, w_at, u, u_first, u_step, y, y_at, y_step, rows, length, left):
+        v = 0
+        while v + TURNED_VECTORS <= rows:
+            several(
+                w, w_at, WIDE_LANES, u, u_first + v * u_step, u_step, length, y, y_at + v * y_step, y_step,
+                left,
+            )  # fmt: skip
+            v += TURNED_VECTORS
+        while v < rows:
+            one(
+                w, w_at, WIDE_LANES, u, u_first + v * u_step, u_step, length, y, y_at + v * y_step, y_step,
+                left,
+            )  # fmt: skip
+            v += 1
+
+    return lines_of_all
+
+
+_turned_whole, _turned_rest = _turned_lines(False), _turned_lines(True)
+
+
+@numba.njit(error_model="numpy")
+def _turned_product(w, u, y, lines, rows, length, magnitude):
+    """The product with w turned first: columns of WIDE_LANES lines, those that the last ones lack are 0."""
+    turned = np.zeros(length * WIDE_LANES, np.float32)
+    turned_data, u_data, y_data = data_of(turned), data_of(u.data), data_of(y.data)
+    for line in range(0, lines, WIDE_LANES):
+        left = min(WIDE_LANES, lines - line)
+        if left < WIDE_LANES:
+            turned[:] = 0
+        for i in range(length):
+            for lane in range(left):
+                weight = w.data[np.uint64(w.first + (line + lane) * w.step + i)]
+                turned[np.uint64(i * WIDE_LANES + lane)] = abs(weight) if magnitude else weight
+        if left < WIDE_LANES:
+            _turned_rest(
+                turned_data, 0, u_data, u.first, u.step, y_data, y.first + line, y.step, rows, length, left
+            )
+        else:
+            _turned_whole(
+                turned_data, 0, u_data, u.first, u.step, y_data, y.first + line, y.step, rows, length, left
+            )
+
+
 def _dot_product(magnitude):
     """y[v, l] = sum over i of w[l, i] u[v, i]; with ``magnitude`` of |w[l, i]|."""
     four_lines, one_line = _dot_lines(4, magnitude), _dot_lines(1, magnitude)
 
     @numba.njit(error_model="numpy")
     def product(w, u, y, lines, rows, length):
+        if rows >= MANY_VECTORS and length <= SHORT_SUM:
+            _turned_product(w, u, y, lines, rows, length, magnitude)
+            return
         w_data, u_data, y_data = data_of(w.data), data_of(u.data), data_of(y.data)
         fours = lines - lines % 4
         for line in range(0, fours, 4):

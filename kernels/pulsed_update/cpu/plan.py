@@ -10,6 +10,7 @@ import numpy as np
 from numba import prange
 
 from ...finite import NOT_FINITE, largest_bits
+from ...machine.intrinsics import wide_vectors
 from ...rng.cpu import compiled
 from .. import formulas
 from ..arguments import Status
@@ -40,6 +41,39 @@ def magnitudes(values_XBL, first, out_XB):
 
 
 @numba.njit(error_model="numpy")
+def plan_trains(x_max_B, d_max_B, active_B, first, rule, rate, granularity, slots_B, of_x_B, of_d_B):
+    """Trains of vectors ``first``.. of a tile by their largest magnitudes; returns (DONE or not, the longest).
+
+    Loops of plain arithmetic without a way out, which are vectorised.
+    """
+    wide_vectors()
+    vectors, beyond, longest = len(x_max_B), np.int32(0), np.int32(0)
+    length_B = np.empty(vectors, np.float32)
+    desired, scaling = rule.desired, rule.scaling
+    for b in range(vectors):
+        d_max = d_max_B[b] * rule.grad_scale
+        length_B[b] = train_length(x_max_B[b], d_max, rate, granularity, desired, scaling)
+    if active_B.size > 0:
+        for b in range(vectors):
+            length_B[b] = np.float32(0) if active_B[b] == 0 else length_B[b]
+    for b in range(vectors):
+        d_max, length = d_max_B[b] * rule.grad_scale, length_B[b]
+        of_d_B[b], of_x_B[b] = train_scale(
+            x_max_B[b], d_max, rate, granularity, desired, scaling, length
+        )
+        beyond += np.int32(length > rule.longest)
+    if beyond > 0:
+        return TOO_LONG, longest
+    if rule.parts > 1:
+        for b in range(vectors):
+            length_B[b] = part_length(length_B[b], np.float32((first + b) % rule.parts), rule.parts)
+    for b in range(vectors):
+        slots_B[b] = np.int32(length_B[b])
+        longest = max(longest, slots_B[b])
+    return DONE, longest
+
+
+@numba.njit(error_model="numpy")
 def plan_vectors(vectors, active_TB, rule, rate, granularity, own, plan):
     """``plan_all`` for the vectors in slice ``own``."""
     count = own.stop - own.start
@@ -54,21 +88,14 @@ def plan_vectors(vectors, active_TB, rule, rate, granularity, own, plan):
     longest = 0
     x_top_XB, d_top_DB = x_max_XB.view(np.float32), d_max_DB.view(np.float32)
     for t in range(plan.lengths_TB.shape[0]):
-        for b in range(count):
-            x_max = x_top_XB[vectors.x_of_T[t], b]
-            d_max = d_top_DB[vectors.d_of_T[t], b] * rule.grad_scale
-            length = train_length(x_max, d_max, rate, granularity, rule.desired, rule.scaling)
-            if active_TB.size > 0 and active_TB[t, own.start + b] == 0:
-                length = np.float32(0.0)
-            if length > rule.longest:
-                return TOO_LONG, 0
-            of_d, of_x = train_scale(x_max, d_max, rate, granularity, rule.desired, rule.scaling, length)
-            part = np.float32((own.start + b) % rule.parts)
-            slots = np.int32(part_length(length, part, rule.parts))
-            plan.lengths_TB[t, own.start + b] = slots
-            longest = max(longest, slots)
-            plan.scales_2TB[0, t, own.start + b] = of_x
-            plan.scales_2TB[1, t, own.start + b] = of_d
+        active_B = active_TB[t, own] if active_TB.size > 0 else active_TB.reshape(-1)
+        status, own_longest = plan_trains(
+            x_top_XB[vectors.x_of_T[t]], d_top_DB[vectors.d_of_T[t]], active_B, own.start, rule, rate,
+            granularity, plan.lengths_TB[t, own], plan.scales_2TB[0, t, own], plan.scales_2TB[1, t, own],
+        )  # fmt: skip
+        if status != DONE:
+            return status, 0
+        longest = max(longest, own_longest)
     return DONE, longest
 
 

@@ -121,15 +121,39 @@ def address_noise(normals, row, low, calls_4N, calls, pairs):
     return calls + more, pairs + (normals + 1) // 2
 
 
+class Firing(NamedTuple):
+    """The vectors of a chunk of which a column fires, for each tile."""
+
+    vectors_TB: Any
+    n_T: Any  # how many these are
+    columns_T: Any  # that fire, of all of them
+    vectors: int  # of the chunk
+
+
 @numba.njit(error_model="numpy")
-def find_hits(d_codes_BO, d_second_BO, n_columns_B2, vectors, first, rows, hits_RB, n_hits_R):
-    """For each of ``rows`` rows from ``first``: the vectors in which it fires while a column does."""
+def find_firing(n_columns_TB2, vectors):
+    """``Firing`` of a chunk of so many vectors."""
+    tiles = len(n_columns_TB2)
+    vectors_TB, n_T = np.empty((tiles, vectors + 1), np.int32), np.empty(tiles, np.int64)
+    columns_T = np.empty(tiles, np.int64)
+    for t in range(tiles):
+        n_columns, own, n, columns = n_columns_TB2[t].reshape(-1), vectors_TB[t], np.int64(0), np.int64(0)
+        for b in range(vectors):
+            of_vector = n_columns[np.uint64(2 * b)] + n_columns[np.uint64(2 * b + 1)]
+            own[np.uint64(n)] = b
+            n += np.int64(of_vector > 0)
+            columns += of_vector
+        n_T[t], columns_T[t] = n, columns
+    return Firing(vectors_TB, n_T, columns_T, vectors)
+
+
+@numba.njit(error_model="numpy")
+def find_hits(d_codes_BO, d_second_BO, firing_B, first, rows, hits_RB, n_hits_R):
+    """For each of ``rows`` rows from ``first``: the vectors of ``firing_B`` in which it fires."""
     n_hits_R[:rows] = 0
     hits, n_hits, room = data_of(hits_RB), data_of(n_hits_R), hits_RB.shape[1]
     codes, second, lines = data_of(d_codes_BO), data_of(d_second_BO), d_codes_BO.shape[1]
-    for b in range(vectors):
-        if n_columns_B2[b, 0] + n_columns_B2[b, 1] == 0:
-            continue
+    for b in firing_B:
         at = b * lines + first
         for r in range(rows):
             hits[r * room + n_hits[r]] = b
@@ -283,7 +307,7 @@ def step_segments(apply, w_OI, p_OIP, c, columns_B2I, room, filled, in_turns, ch
 
 
 @numba.njit(error_model="numpy")
-def pulse_rows(apply, may_turn, devices, trains, lengths_TB, vectors, t, first_row, rows, chunk, looks):
+def pulse_rows(apply, may_turn, devices, trains, lengths_TB, firing, t, first_row, rows, chunk, looks):
     """All coincidences of some rows of tile ``t`` with the vectors of a chunk; returns their number.
 
     ``may_turn``: whether the device's steps are worth ``step_in_turns``, where segments are short. Look n is
@@ -299,10 +323,11 @@ def pulse_rows(apply, may_turn, devices, trains, lengths_TB, vectors, t, first_r
     )  # fmt: skip
     tick, extra, remembers = chunk.tick, chunk.extra, write_noise > 0
     in_turns = may_turn and chunk.mode == 0 and chunk.longest == 1
-    in_turns = in_turns and n_columns_B2[:vectors].sum() < 2 * FEW * vectors
-    room = make_room(rows, w_OI.shape[1], p_OIP.shape[2], vectors, chunk, remembers, in_turns)
+    vectors, firing_B = firing.vectors, firing.vectors_TB[t, : firing.n_T[t]]
+    in_turns = in_turns and firing.columns_T[t] < 2 * FEW * vectors
+    room = make_room(rows, w_OI.shape[1], p_OIP.shape[2], len(firing_B), chunk, remembers, in_turns)
     hits_RB, n_hits_R, last_I = room.hits_RB, room.n_hits_R, room.last_I
-    find_hits(fired.d_codes_BO, fired.d_second_BO, n_columns_B2, vectors, first_row, rows, hits_RB, n_hits_R)
+    find_hits(fired.d_codes_BO, fired.d_second_BO, firing_B, first_row, rows, hits_RB, n_hits_R)
     pulses, filled, after_N = 0, Filled(0, 0, 0, 0), looks.after_N
     for r in range(rows):
         row, n_hits, h, n = first_row + r, n_hits_R[r], 0, 0

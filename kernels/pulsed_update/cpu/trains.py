@@ -9,6 +9,7 @@ import numpy as np
 from numba import prange
 
 from ...machine.intrinsics import EIGHT, fire_eight_by, popcount, put_eight, signs_of_eight, wide_vectors
+from ...machine.jit import data_of
 from ...rng import Stream
 from ...rng.cpu import compiled, philox4x32, unit_interval
 from .. import formulas
@@ -21,7 +22,7 @@ CALLS = 512  # Philox calls that are computed in one go
 SET_BITS = np.array(
     [[*(i for i in range(8) if n >> i & 1), *[0] * 8][:8] for n in range(256)], np.int32
 ).ravel()
-LINES = 4096  # whose trains are one task
+LEAST_LINES, MOST_LINES = 4096, 16384  # whose trains are one task: each needs room of its own
 
 quantised = compiled(formulas.quantised)
 train_margin, fires = compiled(formulas.train_margin), compiled(formulas.fires)
@@ -54,7 +55,7 @@ class Trains(NamedTuple):
     columns_TB2I: Any  # that fire, those of positive inputs and those of negative ones apart
     trains_TB2I: Any  # of these, unless all have one slot
     n_columns_TB2: Any  # how many fire
-    d_codes_TBO: Any  # of the rows, in whole eights
+    d_codes_TBO: Any  # of the rows, in whole eights; of vectors whose columns are all silent: anything
     d_second_TBO: Any  # in the pass of the negative inputs, where there is one
 
 
@@ -108,15 +109,32 @@ def random_words(k0, k1, c0_N, c1_N, after_N, low, c3, n, words):
 
 
 @numba.njit(error_model="numpy", forceinline=True)
-def address_calls(calls, length, slot_0, vectors, c0_N, c1_N, after_N):
-    """Call, slot and vector (from the first on) of one Philox call after the other, for some ``vectors``."""
-    n, after = 0, 0
-    while n + calls * length <= c0_N.size and after < vectors:
+def address_calls(calls, length, slot_0, vectors, c0_N, c1_N):
+    """Call and slot of one Philox call after the other, for some ``vectors``."""
+    n = 0
+    while n + calls * length <= c0_N.size and vectors > 0:
         for slot in range(length):
             for call in range(calls):
-                c0_N[n], c1_N[n], after_N[n] = call, slot_0 + slot, after
+                c0_N[n], c1_N[n] = call, slot_0 + slot
                 n += 1
-        after += 1
+        vectors -= 1
+
+
+@numba.njit(error_model="numpy", forceinline=True)
+def equally_long(lengths_B, first, stop, most, own_N):
+    """Put ``first`` and the next vectors with trains as long as its, up to ``most``, into ``own_N``.
+
+    Returns how many these are, and the first vector behind them; those without a train are passed over.
+    """
+    n, b, length = np.int64(0), first, lengths_B[first]
+    while b < stop and n < most:
+        other = (lengths_B[b] != length) & (lengths_B[b] != 0)  # one branch: which is zero is hard to predict
+        if other:
+            break
+        own_N[n] = b
+        n += np.int64(lengths_B[b] == length)
+        b += 1
+    return n, b
 
 
 @numba.njit(error_model="numpy")
@@ -134,6 +152,7 @@ def random_codes(own, start, stop, codes_BL, origin):
     values, codes = values_BL.reshape(-1), codes_BL.reshape(-1)
     top = counter_top(own.stream, extra, tick + start)
     round_stream = ROUND_X if own.stream == PULSE_X else ROUND_D
+    own_N = np.empty(stop - start + 1, np.int64)
     first, addressed = start, 0
     while first < stop:
         length = lengths_B[first]
@@ -141,15 +160,18 @@ def random_codes(own, start, stop, codes_BL, origin):
             first += 1
             continue
         if length != addressed:
-            address_calls(calls, length, slot_0, stop - start, c0, c1, after)
+            address_calls(calls, length, slot_0, stop - start, c0, c1)
             addressed = length
-        last, most = first + 1, min(stop, first + room // (calls * length))
-        while last < most and lengths_B[last] == length:
-            last += 1
+        of_vector = calls * length
+        count, behind = equally_long(lengths_B, first, stop, room // of_vector, own_N)
+        for n in range(count):
+            for i in range(n * of_vector, (n + 1) * of_vector):
+                after[np.uint64(i)] = own_N[n] - first
         low = np.uint32((tick + first) & 0xFFFFFFFF)
-        random_words(k0, k1, c0, c1, after, low, top, (last - first) * calls * length, words)
-        for b in range(first, last):
-            at, low = 8 * calls * length * (b - first), np.uint32((tick + b) & 0xFFFFFFFF)
+        random_words(k0, k1, c0, c1, after, low, top, count * of_vector, words)
+        for n in range(count):
+            b, at = own_N[n], 8 * of_vector * n
+            low = np.uint32((tick + b) & 0xFFFFFFFF)
             if length == 1 and step <= np.float32(0.0):
                 code = (b - origin) * codes_BL.shape[1]
                 if not fire_once(values, b * lines, lines, scales_B[b], halves, at, codes, code):
@@ -160,7 +182,7 @@ def random_codes(own, start, stop, codes_BL, origin):
                 values_BL[b], scales_B[b], step, jitter, k0, k1, tick + b, extra, round_stream, levels
             )
             fire(values_BL[b], levels, halves, at, length, k0, k1, slot_0, low, top, codes_BL[b - origin])
-        first = last
+        first = behind
 
 
 @numba.njit(error_model="numpy", forceinline=True)
@@ -263,6 +285,8 @@ def split(codes, code, lines, once, columns, room, trains, n_columns_B2, b):
     n, m = np.int64(0), np.int64(0)
     for line in range(0, lines, EIGHT):
         bits = signs_of_eight(codes, code + line)
+        if bits == 0:
+            continue
         up, down = bits & np.uint32(255), bits >> np.uint32(EIGHT)
         at, under = first + n, first + room + m
         n += pick(up, line, codes, code + line, once, columns, at, trains, at)
@@ -280,42 +304,69 @@ def make_codes(mode, own, first, stop, codes_BL, origin):
 
 
 @numba.njit(error_model="numpy")
+def where_some_fire(lengths_B, codes_BL, more_BL, first, stop, origin, needed_B):
+    """The trains' lengths of vectors first..stop, 0 where no line of a side fires: the other's meet nothing.
+
+    ``more_BL``: the side's codes in another pass, or the same again.
+    """
+    codes, more, lines = data_of(codes_BL), data_of(more_BL), codes_BL.shape[1]
+    for b in range(first, stop):
+        length, some = lengths_B[b], np.uint32(0)
+        if length > 0:
+            at = (b - origin) * lines
+            for line in range(at, at + lines):
+                some |= codes[line] | more[line]
+        needed_B[b] = length if some & MAGNITUDE else 0
+
+
+@numba.njit(error_model="numpy")
 def make_trains(vectors, t, plan, start, first, stop, rule, keys_T2, tick, extra, trains):
-    """Trains of vectors first..stop of tile ``t``; those of vector ``start`` are the first of ``trains``."""
+    """Trains of vectors first..stop of tile ``t``; those of vector ``start`` are the first of ``trains``.
+
+    The side of fewer lines first: of a vector whose lines there are all silent, the other side's trains meet
+    nothing and are not drawn.
+    """
     x_BI, d_BO = vectors.x_XBI[vectors.x_of_T[t]], vectors.d_DBO[vectors.d_of_T[t]]
     lengths_B, k0, k1 = plan.lengths_TB[t], keys_T2[t, 0], keys_T2[t, 1]
     d_codes_BO, d_second_BO = trains.d_codes_TBO[t], trains.d_second_TBO[t]
     columns_B2I, n_columns_B2 = trains.columns_TB2I[t], trains.n_columns_TB2[t]
     x_codes_BI = np.empty((stop - first, (x_BI.shape[1] + EIGHT - 1) // EIGHT * EIGHT), np.uint32)
     x_codes_BI[:, x_BI.shape[1] :] = 0
+    d_codes_BO[first - start : stop - start, d_BO.shape[1] :] = 0
+    d_second_BO[first - start : stop - start, d_BO.shape[1] :] = 0
     # no plain constants: numba would compile the functions anew for each of them
     of_x, of_d, slot, second_slot = np.int64(PULSE_X), np.int64(PULSE_D), np.int64(0), np.int64(SECOND_PASS)
-    x_lines = Lines(
-        x_BI, lengths_B, plan.scales_2TB[0, t], rule.x_step, rule.jitter, of_x, slot, k0, k1, tick, extra
-    )
-    make_codes(rule.mode, x_lines, first, stop, x_codes_BI, first)
-    d_scales_B = plan.scales_2TB[1, t]
-    d_lines = Lines(d_BO, lengths_B, d_scales_B, rule.d_step, rule.jitter, of_d, slot, k0, k1, tick, extra)
-    make_codes(rule.mode, d_lines, first, stop, d_codes_BO, start)
-    if rule.mode == 1:
-        again = Lines(
-            d_BO, lengths_B, d_scales_B, rule.d_step, rule.jitter, of_d, second_slot, k0, k1, tick, extra
-        )
-        make_codes(rule.mode, again, first, stop, d_second_BO, start)
+    x_scales_B, d_scales_B = plan.scales_2TB[0, t], plan.scales_2TB[1, t]
+    x_step, d_step, jitter = rule.x_step, rule.d_step, rule.jitter
+    d_first, needed_B = d_BO.shape[1] <= x_BI.shape[1], np.empty_like(lengths_B)
+    for side in range(2):
+        lengths = needed_B if side else lengths_B
+        if d_first == (side == 0):
+            own = Lines(d_BO, lengths, d_scales_B, d_step, jitter, of_d, slot, k0, k1, tick, extra)
+            make_codes(rule.mode, own, first, stop, d_codes_BO, start)
+            if rule.mode == 1:
+                again = Lines(
+                    d_BO, lengths, d_scales_B, d_step, jitter, of_d, second_slot, k0, k1, tick, extra
+                )
+                make_codes(rule.mode, again, first, stop, d_second_BO, start)
+        else:
+            own = Lines(x_BI, lengths, x_scales_B, x_step, jitter, of_x, slot, k0, k1, tick, extra)
+            make_codes(rule.mode, own, first, stop, x_codes_BI, first)
+        if side == 0 and d_first:
+            where_some_fire(lengths_B, d_codes_BO, d_second_BO, first, stop, start, needed_B)
+        elif side == 0:
+            where_some_fire(lengths_B, x_codes_BI, x_codes_BI, first, stop, first, needed_B)
     x_codes, columns = x_codes_BI.reshape(-1), columns_B2I.reshape(-1)
     pulses = trains.trains_TB2I[t].reshape(-1)
     for b in range(first, stop):
         at = b - start
-        if lengths_B[b] > 0:
-            once = rule.mode == 0 and lengths_B[b] == 1
+        if needed_B[b] > 0:
+            once = rule.mode == 0 and needed_B[b] == 1
             code = (b - first) * x_codes_BI.shape[1]
             room = columns_B2I.shape[2]
             split(x_codes, code, x_BI.shape[1], once, columns, room, pulses, n_columns_B2, at)
         else:
-            n_columns_B2[at, :] = 0
-            d_codes_BO[at, :] = 0
-            if rule.mode == 1:
-                d_second_BO[at, :] = 0
+            n_columns_B2[at, 0] = n_columns_B2[at, 1] = 0
 
 
 @numba.njit(error_model="numpy")
@@ -337,12 +388,13 @@ def make_in_parallel(tasks, block, blocks, vectors, plan, start, stop, rule, key
 
 
 @numba.njit(error_model="numpy")
-def make_chunk(vectors, plan, start, stop, rule, keys_T2, tick, extra, trains, in_parallel):
-    """The trains of vectors start..stop of every tile."""
+def make_chunk(vectors, plan, start, stop, rule, keys_T2, tick, extra, trains, parts):
+    """The trains of vectors start..stop of every tile, in about as many tasks as ``parts`` says; 1: in order."""
     tiles, n = plan.lengths_TB.shape[0], stop - start
-    block = max(1, LINES // max(vectors.x_XBI.shape[2], vectors.d_DBO.shape[2]))
+    lines = max(vectors.x_XBI.shape[2], vectors.d_DBO.shape[2])
+    block = max(1, min(max(tiles * n * lines // parts, LEAST_LINES), MOST_LINES) // lines)
     blocks = (n + block - 1) // block
-    if in_parallel and tiles * blocks > 1:
+    if parts > 1 and tiles * blocks > 1:
         make_in_parallel(
             tiles * blocks, block, blocks, vectors, plan, start, stop, rule, keys_T2, tick,
             extra, trains,

@@ -22,7 +22,7 @@ from ..arguments import Devices, Looks, Pulsing, Update, Vectors, no_looks
 from ..rule import Rule
 from .exact import update_exactly
 from .plan import DONE, Plan, plan_all
-from .rows import Chunk, pulse_rows
+from .rows import Chunk, find_firing, pulse_rows
 from .steps import applier, applier_at
 from .trains import empty_trains, make_chunk
 
@@ -34,21 +34,21 @@ TASKS_A_THREAD = 4  # parts that the rows are cut into
 
 
 @numba.njit(error_model="numpy")
-def step_task(task, block, blocks, apply, may_turn, devices, trains, lengths_TB, vectors, chunk, looks):
+def step_task(task, block, blocks, apply, may_turn, devices, trains, lengths_TB, firing, chunk, looks):
     """``pulse_rows`` for one of the ``blocks`` blocks of rows of a tile."""
     t = task // blocks
     first = (task - t * blocks) * block
     rows = min(block, devices.w_TOI.shape[1] - first)
-    return pulse_rows(apply, may_turn, devices, trains, lengths_TB, vectors, t, first, rows, chunk, looks)
+    return pulse_rows(apply, may_turn, devices, trains, lengths_TB, firing, t, first, rows, chunk, looks)
 
 
 @numba.njit(error_model="numpy", parallel=True)
 def step_in_parallel(
-    block, blocks, apply, may_turn, devices, trains, lengths_TB, vectors, chunk, looks, pulses_K
+    block, blocks, apply, may_turn, devices, trains, lengths_TB, firing, chunk, looks, pulses_K
 ):
     for task in prange(len(pulses_K)):
         pulses_K[task] = step_task(
-            np.int64(task), block, blocks, apply, may_turn, devices, trains, lengths_TB, vectors, chunk,
+            np.int64(task), block, blocks, apply, may_turn, devices, trains, lengths_TB, firing, chunk,
             looks,
         )  # fmt: skip
 
@@ -60,14 +60,15 @@ def step_chunk(apply, may_turn, devices, trains, lengths_TB, vectors, chunk, loo
     block = max(1, min((rows * tiles + tasks - 1) // tasks, rows))
     blocks = (rows + block - 1) // block
     pulses_K = np.zeros(tiles * blocks, np.int64)
+    firing = find_firing(trains.n_columns_TB2, vectors)
     if tasks > 1:
         step_in_parallel(
-            block, blocks, apply, may_turn, devices, trains, lengths_TB, vectors, chunk, looks, pulses_K
+            block, blocks, apply, may_turn, devices, trains, lengths_TB, firing, chunk, looks, pulses_K
         )
     else:
         for task in range(tiles * blocks):
             pulses_K[task] = step_task(
-                task, block, blocks, apply, may_turn, devices, trains, lengths_TB, vectors, chunk, looks
+                task, block, blocks, apply, may_turn, devices, trains, lengths_TB, firing, chunk, looks
             )
     for task in range(tiles * blocks):
         pulses_T[task // blocks] += pulses_K[task]
@@ -100,7 +101,7 @@ def update(applier_address, may_turn, order, looks, threads):
     while start < batch:
         same_top = ((tick + start) | 0xFFFFFFFF) + 1 - tick
         stop = min(start + size, batch, same_top)
-        make_chunk(vectors, plan, start, stop, rule, train_keys_T2, tick, extra, trains, tasks > 1)
+        make_chunk(vectors, plan, start, stop, rule, train_keys_T2, tick, extra, trains, tasks)
         first = n
         while n < looks.after_N.size and looks.after_N[n] <= stop:
             n += 1
