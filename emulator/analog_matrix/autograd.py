@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -77,13 +78,19 @@ def _outputs(
     y_BO: Any, x: Tensor, bias: Tensor | None, scale: Tensor | None, positions: tuple[int, ...] | None
 ) -> Tensor:
     """a y + b as a tensor like ``x``, in the memory of y; as images of ``positions``, if any."""
-    y = as_tensor(y_BO, x)
+    y = as_tensor(y_BO if positions is None else as_images(y_BO, positions), x)
+    if positions is not None and not isinstance(y_BO, np.ndarray):
+        y = y.detach()  # no view: what a function makes must be none, or nobody may write to it in place
     if scale is not None:
-        y = y.mul_(scale.to(y))
+        y = y.mul_(_along(scale.to(y), positions))
     if bias is not None:
-        y = y.add_(bias if bias.dtype is y.dtype else bias.to(y.dtype))
-    # detached it is no view: what a function makes must be none, or nobody may write to it in place
-    return y if positions is None else as_images(y, positions).detach()
+        y = y.add_(_along(bias if bias.dtype is y.dtype else bias.to(y.dtype), positions))
+    return y
+
+
+def _along(of_output: Tensor, positions: tuple[int, ...] | None) -> Tensor:
+    """A number of each output, or of all, for outputs that have ``positions`` behind them."""
+    return of_output if positions is None else of_output.view(-1, *[1] * len(positions))
 
 
 class Once(torch.autograd.Function):

@@ -54,9 +54,12 @@ def as_tensor(values: Any, like: Tensor) -> Tensor:
     return x if like.dtype is torch.float32 and like.device == x.device else x.to(like.device, like.dtype)
 
 
-def as_images(rows: Tensor, positions: tuple[int, ...]) -> Tensor:
-    """Images y[B, out, *positions] of rows y[B x positions, out]: a view."""
-    return rows.reshape(-1, *positions, rows.shape[1]).movedim(-1, 1)
+def as_images(rows: Any, positions: tuple[int, ...]) -> Any:
+    """Images y[B, out, *positions] of rows y[B x positions, out], an array or a tensor: a view."""
+    images = rows.reshape(-1, *positions, rows.shape[1])
+    if isinstance(rows, np.ndarray):
+        return images.transpose(0, images.ndim - 1, *range(1, images.ndim - 1))
+    return images.movedim(-1, 1)
 
 
 def as_rows(images: Tensor) -> Tensor:

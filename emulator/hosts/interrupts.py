@@ -31,6 +31,8 @@ class Uninterrupted:
         self._handlers: list[tuple[int, Any]] = []
 
     def __enter__(self) -> None:
+        if getattr(_plain.getsignal(DEFERRED[0]), "__func__", None) is Uninterrupted._note:
+            return  # inside another block, or in another thread beside one
         if threading.current_thread() is threading.main_thread():
             for number in DEFERRED:
                 handler = _plain.getsignal(number)

@@ -75,6 +75,8 @@ class HostedLayer:
         # the width of each hosted block: of an input that features or images give, of a vector, of a gradient
         self.feed_widths = [last - first for first, last in map(spec.channels, self.columns)]
         self.in_widths = [spec.tile_in(column).shape[1] for column in self.columns]
+        # what a block reads of the patches of its channels
+        self.features = {c: spec.features(c) for c in self.columns} if spec.patches is not None else {}
         self.out_widths = [spec.tile_out(row).shape[0] for row in self.rows]
         self.kept: dict[int, Kept] = {}
 
@@ -426,7 +428,7 @@ class HostedLayer:
         assert patches is not None
         if not images.shape[1]:  # the block is a bias alone
             return zeros_beside(images, (self.spec.vectors(images.shape), 0))
-        return self.backend.patches.unfold(images, patches)[:, self.spec.features(column)]
+        return self.backend.patches.unfold(images, patches)[:, self.features[column]]
 
     def _input_gradient(self, tile: TileSpec, z_BI: Floats, kept: Kept) -> Floats:
         constants = self.spec.constants(tile.column)
@@ -440,7 +442,7 @@ class HostedLayer:
             return zeros_beside(z_BI, (kept.image_shape[0], 0, *kept.image_shape[2:]))
         if z_BI.shape[1] != (last - first) * patches.size:
             full = zeros_beside(z_BI, (z_BI.shape[0], (last - first) * patches.size))
-            full[:, self.spec.features(tile.column)] = z_BI
+            full[:, self.features[tile.column]] = z_BI
             z_BI = full
         batch, _, *size = kept.image_shape
         return self.backend.patches.fold(

@@ -12,7 +12,7 @@ import pytest
 
 from crossgrid.kernels.machine.intrinsics import takes_wide_vectors
 from crossgrid.kernels.machine.jit import data_of
-from crossgrid.kernels.machine.lanes import LANES, axpy_block, dot_block
+from crossgrid.kernels.machine.lanes import LANES, axpy_block, dot_block, turned_block
 
 ROWS, VECTORS, CHUNKS = 4, 3, 2
 CPUINFO = Path("/proc/cpuinfo")
@@ -46,6 +46,22 @@ def axpy(lanes: int, columns: int, masked: bool, magnitude: bool) -> Callable[..
     return product
 
 
+def turned(lanes: int, rows: int, magnitude: bool) -> Callable[..., Matrix]:
+    """The product of ``dot`` with w turned, its rows side by side in one vector."""
+    block = turned_block(VECTORS, rows < lanes, lanes)
+
+    @numba.njit(error_model="numpy")
+    def product(w: Any, u: Any) -> Any:
+        y, length = np.empty((VECTORS, rows), np.float32), w.shape[1]
+        columns = np.zeros((length, lanes), np.float32)
+        columns[:, :rows] = np.abs(w.T) if magnitude else w.T
+        w_data, u_data, y_data = data_of(columns.reshape(-1)), data_of(u.reshape(-1)), data_of(y.reshape(-1))
+        block(w_data, 0, lanes, u_data, 0, length, length, y_data, 0, rows, rows)
+        return y
+
+    return product
+
+
 def in_lanes(w_I: Matrix, u_I: Matrix) -> np.float32:
     """Lane l sums the indices = l mod 8 by fused multiply-adds, then lanes that are apart are added."""
     lanes = np.zeros(LANES, np.float32)
@@ -68,6 +84,29 @@ def test_rows_two_by_two_have_the_sums_of_each(length: int, rows: int, magnitude
     expected = np.array([[in_lanes(w_I, u_I) for w_I in seen] for u_I in u], np.float32)
     for wide in (False, True):
         np.testing.assert_array_equal(dot(wide, rows, magnitude)(w, u), expected)
+
+
+@pytest.mark.parametrize("magnitude", [False, True])
+@pytest.mark.parametrize("lanes", [LANES, 2 * LANES])
+@pytest.mark.parametrize("length", [1, 7, 8, 25, 64])
+def test_rows_side_by_side_have_the_sums_of_each(length: int, lanes: int, magnitude: bool) -> None:
+    rng = np.random.default_rng(length)
+    for rows in (lanes, 5):
+        w = rng.integers(-1000, 1000, (rows, length)).astype(np.float32)
+        u = rng.integers(-1000, 1000, (VECTORS, length)).astype(np.float32) / 1024
+        seen = np.abs(w) if magnitude else w
+        expected = np.array([[in_lanes(w_I, u_I) for w_I in seen] for u_I in u], np.float32)
+        np.testing.assert_array_equal(turned(lanes, rows, magnitude)(w, u), expected)
+
+
+@pytest.mark.parametrize("length", [3, 8, 9, 16])
+def test_sums_of_vanishing_terms_have_the_same_sign(length: int) -> None:
+    """Products below the smallest float are rounded to -0, of which eight lanes may be full."""
+    w, u = np.full((LANES, length), -1e-30, np.float32), np.full((VECTORS, length), 1e-30, np.float32)
+    expected = dot(False, LANES, False)(w, u)
+    assert not expected.any()
+    assert np.signbit(expected).all() == (length % LANES == 0)
+    np.testing.assert_array_equal(np.signbit(turned(LANES, LANES, False)(w, u)), np.signbit(expected))
 
 
 @pytest.mark.parametrize("magnitude", [False, True])

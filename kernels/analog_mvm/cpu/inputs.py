@@ -103,11 +103,11 @@ def convert_at_random(settings, keys_T2, x, scale, rows, m, turn, u):
 
 
 @compiled
-def convert_short_rows(settings, x_RI, scale_M, factor, rows, first, stop, u_MI):
+def convert_short_rows(settings, x_RI, scale_M, factor, rows, first, stop, u_RI):
     """All rows in one flat loop: each is shorter than what vectorises well."""
     size = x_RI.shape[1]
     scale = np.empty((stop - first) * size, np.float32)
-    x, u = x_RI.reshape(-1), u_MI[first:stop].reshape(-1)
+    x, u = x_RI.reshape(-1), u_RI.reshape(-1)
     for m in range(first, stop):
         at, source, alpha = (m - first) * size, rows.source_M[m] * size, scale_M[m] * factor
         for i in range(size):
@@ -120,32 +120,32 @@ def convert_short_rows(settings, x_RI, scale_M, factor, rows, first, stop, u_MI)
 
 
 @compiled
-def convert_rows(settings, rows, operands, turn, first, stop):
-    """Scaling, DAC, input noise and asymmetry of input rows first .. stop."""
-    x_RI, scale_M, u_MI, factor = operands.x_RI, operands.scale_M, operands.u_MI, turn.factor
+def convert_rows(settings, rows, operands, turn, first, stop, u_RI):
+    """Scaling, DAC, input noise and asymmetry of input rows first .. stop, into u_RI."""
+    x_RI, scale_M, factor = operands.x_RI, operands.scale_M, turn.factor
     size = x_RI.shape[1]
     if settings.inp_random or settings.inp_noise > 0:
         for m in range(first, stop):
-            x = x_RI[rows.source_M[m]]
-            convert_at_random(settings, operands.keys_T2, x, scale_M[m] * factor, rows, m, turn, u_MI[m])
+            x, u = x_RI[rows.source_M[m]], u_RI[m - first]
+            convert_at_random(settings, operands.keys_T2, x, scale_M[m] * factor, rows, m, turn, u)
         return
     if size >= LONG_ROW:
         for m in range(first, stop):
-            x, scale, u = x_RI[rows.source_M[m]], scale_M[m] * factor, u_MI[m]
+            x, scale, u = x_RI[rows.source_M[m]], scale_M[m] * factor, u_RI[m - first]
             for i in range(size):
                 value = clipped(quantised(x[i] / scale, settings.inp_step), settings.inp_bound)
                 u[i] = at_input(value, settings) if scale > 0 else np.float32(0)
         return
-    convert_short_rows(settings, x_RI, scale_M, factor, rows, first, stop, u_MI)
+    convert_short_rows(settings, x_RI, scale_M, factor, rows, first, stop, u_RI)
 
 
 @compiled
-def only_input(u_MI, m):
-    """Which input of row ``m`` alone is not zero, 0 where none is; SEVERAL where several are not."""
+def only_input(u_I):
+    """Which input of a row alone is not zero, 0 where none is; SEVERAL where several are not."""
     only = np.int64(0)
     found = False
-    for i in range(u_MI.shape[1]):
-        if u_MI[m, i] != 0:
+    for i in range(len(u_I)):
+        if u_I[i] != 0:
             if found:
                 return np.int64(SEVERAL)
             only, found = np.int64(i), True
@@ -153,15 +153,24 @@ def only_input(u_MI, m):
 
 
 @compiled
-def convert_task(task, chunk, settings, rows, operands, turn):
-    """``convert_rows`` for one chunk of input rows, and the only input of each; also scales, if not known."""
-    first = task * chunk
-    stop = min(first + chunk, len(operands.scale_M))
+def convert_inputs(settings, rows, operands, turn, first, stop, u_RI, only_R):
+    """``convert_rows``, and the only input of each; also scales, if not known. Whether all are finite."""
+    finite = True
     if not operands.scaled:
-        operands.finite_C[task] = scale_rows(
+        finite = scale_rows(
             settings, settings.scaling, operands.x_RI, rows.source_M, first, stop, operands.scale_M
         )
-    convert_rows(settings, rows, operands, turn, first, stop)
-    long = operands.u_MI.shape[1] >= LONG_ROW
-    for m in range(first, stop):
-        operands.only_M[m] = only_input(operands.u_MI, m) if long else SEVERAL
+    convert_rows(settings, rows, operands, turn, first, stop, u_RI)
+    long = u_RI.shape[1] >= LONG_ROW
+    for r in range(stop - first):
+        only_R[r] = only_input(u_RI[r]) if long else SEVERAL
+    return finite
+
+
+@compiled
+def convert_task(task, chunk, settings, rows, operands, turn):
+    """``convert_inputs`` for one chunk of input rows, for all that read them."""
+    first = task * chunk
+    stop = min(first + chunk, len(operands.scale_M))
+    u_RI, only_R = operands.u_MI[first:stop], operands.only_M[first:stop]
+    operands.finite_C[task] = convert_inputs(settings, rows, operands, turn, first, stop, u_RI, only_R)

@@ -15,7 +15,7 @@ from ...machine.threads import PROCESSORS
 from ..rows import Rows, ready
 from ..settings import ANALOG_SUM, DIGITAL_SUM, ONE_PASS, SECOND_PASS
 from ..spread import Spread
-from .inputs import SEVERAL, convert_task, scales_kernel
+from .inputs import SEVERAL, convert_inputs, convert_task, scales_kernel
 from .lines import Place
 from .product import View
 from .stages import Block, converted_output, line_signal, settings_in, stage, unsigned
@@ -99,14 +99,17 @@ def read_passes(settings, spread, block, w, w_TOI, u, y, above, below):
 
 
 class Operands(NamedTuple):
-    """The arrays that an attempt reads, and the inputs as they drive the lines."""
+    """The arrays that an attempt reads, and the inputs as they drive the lines.
+
+    Of the inputs none are there where each is read by one task alone, which converts it then.
+    """
 
     keys_T2: Any
     w_TOI: Any
     x_RI: Any
     scaled: bool  # whether scale_M is known, or else worked out, and finite_C with it
     scale_M: Any
-    finite_C: Any  # of each chunk of inputs: whether all of them are
+    finite_C: Any  # of each chunk of inputs, or task: whether all of them are
     u_MI: Any
     only_M: Any  # the only input of a row that is not zero, or SEVERAL
 
@@ -155,19 +158,18 @@ def one_input_each(only_R):
 
 
 @compiled
-def read_part(settings, spread, rows, operands, turn, out, part, k):
+def read_part(settings, spread, rows, operands, turn, out, part, k, u_RI, only_R):
     """All stages of one part, whose lines are block ``k``."""
     t, n, count, line, lines = part
-    w_TOI, u_MI, y_NL, key = operands.w_TOI, operands.u_MI, out.y_NL, operands.keys_T2[t]
+    w_TOI, y_NL, key = operands.w_TOI, out.y_NL, operands.keys_T2[t]
     out_size, in_size = w_TOI.shape[1:]
     length = out_size if settings.transposed else in_size
     place = Place(settings.stream, turn.number, turn.tick, rows.vector_N, n, count, line, lines)
     m = rows.input_first_T[t] + n - rows.first_T1[t]
-    only_R = operands.only_M[m : m + count]
     block = Block(t, line, lines, count, length, key[0], key[1], place, only_R, one_input_each(only_R))
     w_first = t * out_size * in_size + (line if settings.transposed else line * in_size)
     w = View(w_TOI.reshape(-1), w_first, in_size)
-    u = View(u_MI.reshape(-1), m * length, length)
+    u = View(u_RI.reshape(-1), 0, length)
     y = View(y_NL.reshape(-1), n * y_NL.shape[1] + line, y_NL.shape[1])
     above, below = out.above_KN[k, n : n + count], out.below_KN[k, n : n + count]
     above[:] = 0
@@ -193,14 +195,28 @@ def read_task(task, cut, settings, spread, rows, operands, turn, out):
     n = rows.first_T1[t] + task % cut.row_blocks * cut.row_block
     count = min(cut.row_block, rows.first_T1[t + 1] - n)
     line = k * cut.line_block
-    if count > 0:
-        part = Part(t, n, count, line, min(cut.line_block, lines - line))
-        read_part(settings, spread, rows, operands, turn, out, part, k)
+    if count <= 0:
+        return
+    first = rows.input_first_T[t] + n - rows.first_T1[t]
+    stop, length = first + count, operands.u_MI.shape[1]
+    if len(operands.u_MI) == 0:
+        u_RI, only_R = np.empty((count, length), np.float32), np.empty(count, np.int64)
+        operands.finite_C[task] = convert_inputs(settings, rows, operands, turn, first, stop, u_RI, only_R)
+    else:
+        u_RI, only_R = operands.u_MI[first:stop], operands.only_M[first:stop]
+    part = Part(t, n, count, line, min(cut.line_block, lines - line))
+    read_part(settings, spread, rows, operands, turn, out, part, k, u_RI, only_R)
+
+
+@compiled
+def chunks_of(operands):
+    """The chunks in which inputs are converted before they are read."""
+    return len(operands.finite_C) if len(operands.u_MI) > 0 else 0
 
 
 @numba.njit(error_model="numpy", parallel=True)
 def attempt_in_parallel(tasks, chunk, cut, settings, spread, rows, operands, turn, out):
-    chunks = len(operands.finite_C)
+    chunks = chunks_of(operands)
     if chunks == 1:  # to wake threads for it would take longer
         convert_task(0, chunk, settings, rows, operands, turn)
     else:
@@ -213,7 +229,7 @@ def attempt_in_parallel(tasks, chunk, cut, settings, spread, rows, operands, tur
 @compiled
 def attempt_in_sequence(tasks, chunk, cut, settings, spread, rows, operands, turn, out):
     spread, rows, operands, out = borrowed((spread, rows, operands, out))
-    for task in range(len(operands.finite_C)):
+    for task in range(chunks_of(operands)):
         convert_task(task, chunk, settings, rows, operands, turn)
     for task in range(tasks):
         read_task(task, cut, settings, spread, rows, operands, turn, out)
@@ -230,22 +246,26 @@ def attempt(prepared, spread, keys_T2, w_TOI, x_RI, scale_M, rows, factor, tick,
     most = 0
     for t in range(tiles):
         most = max(most, rows.first_T1[t + 1] - rows.first_T1[t])
-    cut = Cut((most + row_block - 1) // row_block, row_block, line_block)
     line_blocks = (lines + line_block - 1) // line_block
+    cut = Cut((most + row_block - 1) // row_block, row_block, line_block)
+    if line_blocks == 1 and tiles == 1 and threads > 1:  # so many blocks that all threads have alike
+        blocks = (cut.row_blocks + threads - 1) // threads * threads
+        cut = Cut(blocks, (most + blocks - 1) // blocks, line_block)
     y_NL = np.empty((len(rows.vector_N), lines), np.float32)
     above_KN = np.empty((line_blocks, len(y_NL)), np.int32)
     below_KN = np.empty((line_blocks, len(y_NL)), np.int32)
     near_KN = np.empty((line_blocks, len(y_NL)), np.int32)
     inputs, scaled = len(rows.source_M), len(scale_M) > 0
     scale_M = scale_M if scaled else np.empty(inputs, np.float32)
-    u_MI = np.empty((inputs, length), np.float32)
-    only_M = np.empty(inputs, np.int64)
+    tasks = tiles * line_blocks * cut.row_blocks
+    once = line_blocks == 1 and (tiles == 1 or not rows.shared)  # each input is read by one task
+    u_MI = np.empty((0 if once else inputs, length), np.float32)
+    only_M = np.empty(len(u_MI), np.int64)
     chunk = max(CHUNK // length, 1)
-    finite_C = np.ones((inputs + chunk - 1) // chunk, np.bool_)
+    finite_C = np.ones(tasks if once else (inputs + chunk - 1) // chunk, np.bool_)
     operands = Operands(keys_T2, w_TOI, x_RI, scaled, scale_M, finite_C, u_MI, only_M)
     out = Outputs(y_NL, above_KN, below_KN, near_KN)
     turn = Turn(np.float32(factor), tick, number)
-    tasks = tiles * line_blocks * cut.row_blocks
     if threads > 1:
         attempt_in_parallel(tasks, chunk, cut, settings, spread, rows, operands, turn, out)
     else:

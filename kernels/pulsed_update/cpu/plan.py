@@ -42,7 +42,7 @@ def magnitudes(values_XBL, first, out_XB):
 
 @numba.njit(error_model="numpy")
 def plan_trains(x_max_B, d_max_B, active_B, first, rule, rate, granularity, slots_B, of_x_B, of_d_B):
-    """Trains of vectors ``first``.. of a tile by their largest magnitudes; returns (DONE or not, the longest).
+    """Trains of a tile's vectors from ``first`` on; returns (DONE or TOO_LONG, the longest train's slots).
 
     Loops of plain arithmetic without a way out, which are vectorised.
     """

@@ -16,6 +16,7 @@ from ...machine.intrinsics import popcount, prefetch, wide_vectors
 from ...machine.jit import data_of
 from ...rng import Stream
 from ...rng.cpu import normal_pair, philox4x32
+from .codes import MAGNITUDE, counter_top
 from .steps import (
     COUNT,
     FEW,
@@ -31,7 +32,6 @@ from .steps import (
     Segments,
     inline,
 )  # fmt: skip
-from .trains import MAGNITUDE, counter_top
 
 STEP_NOISE, WRITE_NOISE = int(Stream.STEP_NOISE), int(Stream.WRITE_NOISE)
 PAIRS = 1024  # of normals that are drawn in one go: they stay in the first-level cache

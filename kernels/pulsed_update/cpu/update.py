@@ -1,8 +1,8 @@
 """The pulsed update on the CPU: a chunk of vectors after the other, rows in parallel.
 
-The trains of a chunk's vectors come first (``trains``): for each vector the columns that fire, those of
-positive inputs and those of negative ones apart, and a code for each row. Then blocks of rows take what
-coincides (``rows``).
+The trains of a chunk's vectors come first (``trains``, drawn by ``codes``): for each vector the columns that
+fire, those of positive inputs and those of negative ones apart, and a code for each row. Then blocks of rows
+take what coincides (``rows``).
 """
 # mypy: disallow-untyped-defs=False, check-untyped-defs=False
 

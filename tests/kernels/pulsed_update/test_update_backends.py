@@ -57,6 +57,29 @@ def test_numpy_and_numba_agree_for_every_pulse_type_and_setting(kind, settings):
     assert np.array_equal(naive, compiled)
 
 
+@pytest.mark.parametrize("kind", PULSED, ids=lambda kind: kind.name)
+@pytest.mark.parametrize("desired_bl", [1, 31])
+@pytest.mark.parametrize("shape", [(5, 19), (19, 5)], ids=["fewer rows", "fewer columns"])
+@pytest.mark.parametrize("silent", ["x", "d"])
+def test_numpy_and_numba_agree_where_one_side_is_mostly_silent(kind, desired_bl, shape, silent):
+    """Of a vector without a line that fires on one side the compiled update draws no trains of the other."""
+    (out_size, in_size), batch, index = shape, 60, np.zeros(1, np.int64)
+    x, d = vectors(7, 1, batch, out_size, in_size)
+    faint = np.random.default_rng(8).random(batch) < 0.7
+    side = x if silent == "x" else d
+    side[:, faint, 1:] = 0.0  # one line is left, which seldom fires where the other lines set no scale
+    side[:, faint, 0] *= 1e-3
+    side[:, ::7] = 0.0
+    parameters = UpdateParameters(pulse_type=kind, desired_bl=desired_bl, update_bl_management=False)
+    found = []
+    for backend in ("naive", "cpu"):
+        cell = build_cell(DEVICES["constant"], parameters, keys(1), *shape, backend_of(backend))
+        found.append((cell.update(x, index, d, index, 0.01, CARRY).pulses, np.asarray(cell.weights)))
+    assert found[0][0].sum() > 0
+    assert np.array_equal(found[0][0], found[1][0])
+    assert np.array_equal(found[0][1], found[1][1])
+
+
 @pytest.mark.parametrize("name", ["constant", "linear", "exp"])
 @pytest.mark.parametrize("shape", [(63, 100), (1, 1000), (130, 3)])
 def test_a_batch_equals_batches_of_one(name, shape):
