@@ -58,9 +58,7 @@ def plan_trains(x_max_B, d_max_B, active_B, first, rule, rate, granularity, slot
             length_B[b] = np.float32(0) if active_B[b] == 0 else length_B[b]
     for b in range(vectors):
         d_max, length = d_max_B[b] * rule.grad_scale, length_B[b]
-        of_d_B[b], of_x_B[b] = train_scale(
-            x_max_B[b], d_max, rate, granularity, desired, scaling, length
-        )
+        of_d_B[b], of_x_B[b] = train_scale(x_max_B[b], d_max, rate, granularity, desired, scaling, length)
         beyond += np.int32(length > rule.longest)
     if beyond > 0:
         return TOO_LONG, longest
