@@ -13,6 +13,7 @@ from ...machine.lanes import LANES, WIDE_LANES, axpy_block, dot_block, turned_bl
 
 SHORT_SUM, MANY_VECTORS = 4 * WIDE_LANES, 32  # up to which, and from which on, w is worth being turned
 TURNED_VECTORS = 3 if WIDE_LANES > LANES else 1  # eight registers each
+TOGETHER = 6 if WIDE_LANES > LANES else 3  # vectors: with fewer, sums wait for the one before them
 SUM_BLOCK = 64  # rows of w that a pass of the transposed product reads, so that they stay in the cache
 
 
@@ -25,14 +26,17 @@ class View(NamedTuple):
 
 
 def _dot_lines(lines, magnitude):
-    """The product for ``lines`` lines of w and all vectors: three at a time, or two, as one alone waits."""
-    three, two, one = (dot_block(lines, vectors, magnitude) for vectors in (3, 2, 1))
+    """The product for ``lines`` lines of w and all vectors, six or three at a time, or two: one alone waits."""
+    many, three, two, one = (dot_block(lines, vectors, magnitude) for vectors in (TOGETHER, 3, 2, 1))
 
     @numba.njit(error_model="numpy")
     def lines_of_all(w, w_at, w_step, u, u_first, u_step, y, y_at, y_step, rows, length):
         rest = rows % 3
         pairs = 1 if rest == 2 else 2 if rest == 1 and rows > 1 else 0
         v = 0
+        while v + TOGETHER <= rows - 2 * pairs:
+            many(w, w_at, w_step, u, u_first + v * u_step, u_step, length, y, y_at + v * y_step, y_step)
+            v += TOGETHER
         while v + 3 <= rows - 2 * pairs:
             three(w, w_at, w_step, u, u_first + v * u_step, u_step, length, y, y_at + v * y_step, y_step)
             v += 3
