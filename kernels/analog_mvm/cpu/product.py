@@ -26,7 +26,7 @@ class View(NamedTuple):
 
 
 def _dot_lines(lines, magnitude):
-    """The product for ``lines`` lines of w and all vectors, six or three at a time, or two: one alone waits."""
+    """The product for ``lines`` lines of w and all vectors, six or three at a time, or two; one waits."""
     many, three, two, one = (dot_block(lines, vectors, magnitude) for vectors in (TOGETHER, 3, 2, 1))
 
     @numba.njit(error_model="numpy")
