@@ -169,6 +169,9 @@ def make_chunk(vectors, plan, start, stop, rule, keys_T2, tick, extra, trains, p
     lines = max(vectors.x_XBI.shape[2], vectors.d_DBO.shape[2])
     block = max(1, min(max(tiles * n * lines // parts, LEAST_LINES), MOST_LINES) // lines)
     blocks = (n + block - 1) // block
+    if blocks > parts:  # as many for each thread
+        blocks = (blocks + parts - 1) // parts * parts
+        block = (n + blocks - 1) // blocks
     if parts > 1 and tiles * blocks > 1:
         make_in_parallel(
             tiles * blocks, block, blocks, vectors, plan, start, stop, rule, keys_T2, tick,
