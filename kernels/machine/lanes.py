@@ -175,11 +175,11 @@ def dot_block(rows: int, vectors: int, magnitude: bool = False, wide: bool = WID
 
 
 @functools.cache
-def turned_block(vectors: int, masked: bool = False, lanes: int = WIDE_LANES) -> Any:
+def turned_block(vectors: int, lanes: int = WIDE_LANES) -> Any:
     """A micro-kernel for numba: y[v, r] = sum over i of w[i, r] u[v, i], for vectors and ``lanes`` rows r.
 
-    Each sum is that of ``dot_block``, whose arguments it has, then the number of rows that are stored
-    when ``masked``; w has all ``lanes`` of them.
+    Each sum is that of ``dot_block``, whose arguments it has, then the number of rows that are stored, up to
+    ``lanes``; w has all of them.
     """
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -203,7 +203,7 @@ def turned_block(vectors: int, masked: bool = False, lanes: int = WIDE_LANES) ->
         for lane in range(LANES - 1):
             with builder.if_then(builder.icmp_signed(">", rest, _INDEX(lane))):
                 step(builder.add(whole, _INDEX(lane)), lane)
-        mask = code.mask_below(left) if masked else None
+        mask = code.mask_below(left)
         for v in range(vectors):
             values = [builder.load(sums[lane * vectors + v]) for lane in range(LANES)]
             while len(values) > 1:

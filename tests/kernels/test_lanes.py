@@ -48,7 +48,7 @@ def axpy(lanes: int, columns: int, masked: bool, magnitude: bool) -> Callable[..
 
 def turned(lanes: int, rows: int, magnitude: bool) -> Callable[..., Matrix]:
     """The product of ``dot`` with w turned, its rows side by side in one vector."""
-    block = turned_block(VECTORS, rows < lanes, lanes)
+    block = turned_block(VECTORS, lanes)
 
     @numba.njit(error_model="numpy")
     def product(w: Any, u: Any) -> Any:

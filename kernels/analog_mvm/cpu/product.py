@@ -25,18 +25,19 @@ class View(NamedTuple):
     step: int
 
 
-def _dot_lines(lines, magnitude):
-    """The product for ``lines`` lines of w and all vectors, six or three at a time, or two; one waits."""
-    many, three, two, one = (dot_block(lines, vectors, magnitude) for vectors in (TOGETHER, 3, 2, 1))
+def _dot_lines(lines, most, magnitude):
+    """The product for ``lines`` lines of w: ``most`` or three vectors at a time, or two, as one waits."""
+    many, three, two, one = (dot_block(lines, vectors, magnitude) for vectors in (most, 3, 2, 1))
 
     @numba.njit(error_model="numpy")
     def lines_of_all(w, w_at, w_step, u, u_first, u_step, y, y_at, y_step, rows, length):
         rest = rows % 3
         pairs = 1 if rest == 2 else 2 if rest == 1 and rows > 1 else 0
         v = 0
-        while v + TOGETHER <= rows - 2 * pairs:
-            many(w, w_at, w_step, u, u_first + v * u_step, u_step, length, y, y_at + v * y_step, y_step)
-            v += TOGETHER
+        if most > 3:
+            while v + most <= rows - 2 * pairs:
+                many(w, w_at, w_step, u, u_first + v * u_step, u_step, length, y, y_at + v * y_step, y_step)
+                v += most
         while v + 3 <= rows - 2 * pairs:
             three(w, w_at, w_step, u, u_first + v * u_step, u_step, length, y, y_at + v * y_step, y_step)
             v += 3
@@ -49,58 +50,35 @@ def _dot_lines(lines, magnitude):
     return lines_of_all
 
 
-def _turned_lines(masked):
-    """The product for WIDE_LANES lines of w, turned so that they are columns, and all vectors."""
-    several, one = (turned_block(vectors, masked) for vectors in (TURNED_VECTORS, 1))
-
-    @numba.njit(error_model="numpy")
-    def lines_of_all(w, w_at, u, u_first, u_step, y, y_at, y_step, rows, length, left):
-        v = 0
-        while v + TURNED_VECTORS <= rows:
-            several(
-                w, w_at, WIDE_LANES, u, u_first + v * u_step, u_step, length, y, y_at + v * y_step, y_step,
-                left,
-            )  # fmt: skip
-            v += TURNED_VECTORS
-        while v < rows:
-            one(
-                w, w_at, WIDE_LANES, u, u_first + v * u_step, u_step, length, y, y_at + v * y_step, y_step,
-                left,
-            )  # fmt: skip
-            v += 1
-
-    return lines_of_all
-
-
-_turned_whole, _turned_rest = _turned_lines(False), _turned_lines(True)
+_turned = turned_block(TURNED_VECTORS)
 
 
 @numba.njit(error_model="numpy")
 def _turned_product(w, u, y, lines, rows, length, magnitude):
-    """The product with w turned first: columns of WIDE_LANES lines, those that the last ones lack are 0."""
+    """The product with w turned first: columns of WIDE_LANES lines; what the last ones lack is not stored."""
     turned = np.zeros(length * WIDE_LANES, np.float32)
     turned_data, u_data, y_data = data_of(turned), data_of(u.data), data_of(y.data)
     for line in range(0, lines, WIDE_LANES):
         left = min(WIDE_LANES, lines - line)
-        if left < WIDE_LANES:
-            turned[:] = 0
         for i in range(length):
             for lane in range(left):
                 weight = w.data[np.uint64(w.first + (line + lane) * w.step + i)]
                 turned[np.uint64(i * WIDE_LANES + lane)] = abs(weight) if magnitude else weight
-        if left < WIDE_LANES:
-            _turned_rest(
-                turned_data, 0, u_data, u.first, u.step, y_data, y.first + line, y.step, rows, length, left
-            )
-        else:
-            _turned_whole(
-                turned_data, 0, u_data, u.first, u.step, y_data, y.first + line, y.step, rows, length, left
-            )
+        y_at, v = y.first + line, 0
+        while v < rows:
+            first = min(v, rows - TURNED_VECTORS)  # the last ones, some of them again
+            u_at = u.first + first * u.step
+            _turned(
+                turned_data, 0, WIDE_LANES, u_data, u_at, u.step, length, y_data, y_at + first * y.step,
+                y.step, left,
+            )  # fmt: skip
+            v += TURNED_VECTORS
 
 
 def _dot_product(magnitude):
     """y[v, l] = sum over i of w[l, i] u[v, i]; with ``magnitude`` of |w[l, i]|."""
-    four_lines, one_line = _dot_lines(4, magnitude), _dot_lines(1, magnitude)
+    four_lines = _dot_lines(4, 3 if magnitude else TOGETHER, magnitude)
+    one_line = _dot_lines(1, 3, magnitude)
 
     @numba.njit(error_model="numpy")
     def product(w, u, y, lines, rows, length):
