@@ -54,8 +54,8 @@ def unfold(images: Array, moves: Window) -> Array:
     """Patches [batch * positions, channels * kernel] of ``images`` [batch, channels, *size]."""
     images = np.asarray(images, np.float32)
     last = channels_last(images)
-    if not last and not (images.flags.c_contiguous and images.flags.writeable):
-        images = images.copy()
+    if not last:
+        images = np.require(images, np.float32, ["C", "W"])
     batch, channels, *size = images.shape
     base_P, tap_J = addresses(moves, channels, tuple(size), last)
     patches = np.empty((batch * len(base_P), len(tap_J)), np.float32)

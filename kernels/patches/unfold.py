@@ -92,9 +92,7 @@ def addresses(
 
 def checked_patches(patches: Array, batch: int, channels: int, size: tuple[int, ...], moves: Window) -> Array:
     """``patches`` as kernels take them, if they are those of such images, or an ``InputError``."""
-    patches = np.asarray(patches, np.float32)
-    if not (patches.flags.c_contiguous and patches.flags.writeable):
-        patches = patches.copy()
+    patches = np.require(patches, np.float32, ["C", "W"])
     wanted = batch * math.prod(moves.output_size(size)), channels * moves.size
     if patches.shape != wanted:
         raise InputError(

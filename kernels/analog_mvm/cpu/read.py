@@ -147,6 +147,7 @@ class Part(NamedTuple):
     rows: int
     line: int
     lines: int
+    input_first: int  # the first of their rows of inputs
 
 
 @compiled
@@ -160,12 +161,11 @@ def one_input_each(only_R):
 @compiled
 def read_part(settings, spread, rows, operands, turn, out, part, k, u_RI, only_R):
     """All stages of one part, whose lines are block ``k``."""
-    t, n, count, line, lines = part
+    t, n, count, line, lines, m = part
     w_TOI, y_NL, key = operands.w_TOI, out.y_NL, operands.keys_T2[t]
     out_size, in_size = w_TOI.shape[1:]
     length = out_size if settings.transposed else in_size
     place = Place(settings.stream, turn.number, turn.tick, rows.vector_N, n, count, line, lines)
-    m = rows.input_first_T[t] + n - rows.first_T1[t]
     block = Block(t, line, lines, count, length, key[0], key[1], place, only_R, one_input_each(only_R))
     w_first = t * out_size * in_size + (line if settings.transposed else line * in_size)
     w = View(w_TOI.reshape(-1), w_first, in_size)
@@ -204,7 +204,7 @@ def read_task(task, cut, settings, spread, rows, operands, turn, out):
         operands.finite_C[task] = convert_inputs(settings, rows, operands, turn, first, stop, u_RI, only_R)
     else:
         u_RI, only_R = operands.u_MI[first:stop], operands.only_M[first:stop]
-    part = Part(t, n, count, line, min(cut.line_block, lines - line))
+    part = Part(t, n, count, line, min(cut.line_block, lines - line), first)
     read_part(settings, spread, rows, operands, turn, out, part, k, u_RI, only_R)
 
 
