@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,7 @@ def module_of(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
+@functools.cache
 def modules() -> dict[str, Path]:
     """Every module of the three parts."""
     return {module_of(path): path for part in PARTS for path in sorted((ROOT / part).rglob("*.py"))}
@@ -55,12 +57,14 @@ def imports(path: Path) -> set[str]:
     return found - {module_of(path)}
 
 
+@functools.cache
 def graph_of_files() -> Graph:
     """Module -> modules that it imports from. What a package's ``__init__`` offers counts as the package."""
     return {module: imports(path) for module, path in modules().items()}
 
 
-def graph_of_folders(files: Graph) -> Graph:
+@functools.cache
+def graph_of_folders() -> Graph:
     """Folder -> other folders that its files import from.
 
     Loose modules stand for themselves, and so do faces: an ``__init__`` only offers what its folder holds.
@@ -73,7 +77,7 @@ def graph_of_folders(files: Graph) -> Graph:
         return module if len(module.split(".")) == 2 else module.rpartition(".")[0]
 
     found: Graph = {}
-    for module, used in files.items():
+    for module, used in graph_of_files().items():
         found.setdefault(folder(module), set()).update(folder(each) for each in used)
     return {name: used - {name} for name, used in found.items()}
 

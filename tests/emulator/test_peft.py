@@ -11,7 +11,6 @@ from torch import nn
 
 import crossgrid as cg
 
-peft = pytest.importorskip("peft", reason="the library of adapters: pip install 'crossgrid[models]'")
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.filterwarnings("ignore:Unsupported layer type:UserWarning"),  # said of any custom module
@@ -20,6 +19,11 @@ pytestmark = [
 
 TOKENS = torch.arange(24).reshape(2, 12) * 7 % 100
 ADAPTED = ("q_proj", "v_proj")
+
+
+def peft() -> Any:
+    """The library itself: loading it takes seconds, which collecting these tests should not."""
+    return pytest.importorskip("peft", reason="the library of adapters: pip install 'crossgrid[models]'")
 
 
 def llama() -> nn.Module:
@@ -33,7 +37,7 @@ def llama() -> nn.Module:
 
 
 def lora() -> Any:
-    return peft.LoraConfig(r=4, lora_alpha=8, target_modules=[*ADAPTED], task_type="CAUSAL_LM")
+    return peft().LoraConfig(r=4, lora_alpha=8, target_modules=[*ADAPTED], task_type="CAUSAL_LM")
 
 
 def digital_adapters(name: str, layer: nn.Module, config: Any) -> Any:
@@ -43,15 +47,15 @@ def digital_adapters(name: str, layer: nn.Module, config: Any) -> Any:
 
 def adapted_then_converted(config: Any) -> nn.Module:
     torch.manual_seed(1)
-    model = peft.get_peft_model(llama(), lora())
+    model = peft().get_peft_model(llama(), lora())
     return cg.convert_to_analog(model, config, specific_rpu_config_fun=digital_adapters, seed=1)
 
 
 def converted_then_adapted(config: Any) -> nn.Module:
     model, of_layers = cg.convert_to_analog(llama(), config, seed=1), lora()
-    of_layers._register_custom_module({cg.AnalogLinear: peft.tuners.lora.layer.Linear})
+    of_layers._register_custom_module({cg.AnalogLinear: peft().tuners.lora.layer.Linear})
     torch.manual_seed(1)
-    return peft.get_peft_model(model, of_layers)
+    return peft().get_peft_model(model, of_layers)
 
 
 def train(model: nn.Module, steps: int, kind: Any = torch.optim.AdamW, lr: float = 0.05) -> list[float]:
@@ -84,7 +88,7 @@ def test_adapters_are_digital_and_learn_while_the_base_stays_on_its_tiles(make: 
     assert trained
     assert all("lora_" in name for name in trained)
     before = cg.weights_sha256(model)
-    losses, digital = train(model, 40), train(peft.get_peft_model(llama(), lora()), 40)
+    losses, digital = train(model, 40), train(peft().get_peft_model(llama(), lora()), 40)
     learned = (sum(each[:3]) - sum(each[-3:]) for each in (losses, digital))
     assert next(learned) > 0.5 * next(learned) > 0.3
     assert cg.weights_sha256(model) == before
@@ -96,7 +100,7 @@ def test_adapters_are_digital_and_learn_while_the_base_stays_on_its_tiles(make: 
 @MODES
 def test_with_exact_tiles_training_is_that_of_the_digital_model(make: Any) -> None:
     torch.manual_seed(1)
-    digital = peft.get_peft_model(llama(), lora())
+    digital = peft().get_peft_model(llama(), lora())
     model = make(cg.FloatingPointRPUConfig())
     model.load_state_dict(copy.deepcopy(digital.state_dict()), strict=False)
     sgd = torch.optim.SGD  # Adam makes a step of a rounding error
