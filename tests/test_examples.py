@@ -85,6 +85,7 @@ def test_the_other_image_examples(name: str, flags: list[str], tmp_path: Path) -
         assert (tmp_path / "results" / "drift.png").read_bytes()[:4] == b"\x89PNG"
 
 
+@pytest.mark.slow
 def test_a_student_on_tiles_learns_from_its_teacher(tmp_path: Path) -> None:
     metrics, printed = run("09_distillation", tmp_path / "results", "--epochs", "2")
     assert metrics["loss"][1] < metrics["loss"][0]

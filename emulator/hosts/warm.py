@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from crossgrid import chip, emulator, kernels
+from crossgrid.chip import LayerShape, load_chip, map_layers
 from crossgrid.kernels.analog_mvm import warm as warm_products
 from crossgrid.kernels.arrays.warm import warm as warm_devices
 from crossgrid.kernels.patches.unfold import Window
@@ -67,6 +68,14 @@ def _exercise(spec: LayerSpec) -> None:
     layer.counters({})
 
 
+def warm_schedules() -> None:
+    """Compile the events of a schedule; imported here, since drivers know this module and compile nothing."""
+    from crossgrid.chip.schedule.schedule import schedule
+
+    chip_of_tiles = load_chip("demo-128")
+    schedule(map_layers([LayerShape("warm", 2, 3)], chip_of_tiles), chip_of_tiles)
+
+
 def compile_modules() -> None:
     """Write the modules' bytecode; every actor would make it where PYTHONDONTWRITEBYTECODE is set."""
     for package in (kernels, chip, emulator):
@@ -74,11 +83,15 @@ def compile_modules() -> None:
 
 
 def main() -> None:
-    """Compile what the default configuration needs, for linear and convolution layers."""
+    """Compile what the default configuration needs, for linear and convolution layers, and schedules."""
     compile_modules()
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:  # they compile side by side
-        for done in (pool.submit(warm_products), pool.submit(warm_devices, CONFIG.device, CONFIG.update)):
-            done.result()
+        begun = (
+            pool.submit(warm_products), pool.submit(warm_devices, CONFIG.device, CONFIG.update),
+            pool.submit(warm_schedules),
+        )  # fmt: skip
+        for each in begun:
+            each.result()
     tiles = (TileSpec(0, 0, 0, 0, 2, 0, 3, "warm"),)
     linear = LayerSpec("warm", 0, 2, 3, 1, 1, tiles, None, CONFIG)
     window = Window((3, 3), (1, 1), (0, 0), (1, 1))

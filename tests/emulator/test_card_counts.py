@@ -49,7 +49,11 @@ def test_what_a_card_finds_wrong_is_said_late_by_layer_and_step() -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", ["retries", *(pytest.param(each, marks=pytest.mark.slow) for each in ("momentum", "soft bounds"))]
+    "kind",
+    [
+        "retries",
+        *(pytest.param(each, marks=pytest.mark.slow) for each in ("momentum", "soft bounds", "obstacles")),
+    ],
 )
 def test_a_step_that_a_card_repeats_alone_has_the_bits_of_one_that_the_host_leads(kind: str) -> None:
     assert said(SCRIPT.with_name("replay_checks.py"), kind).splitlines()[-1] == "agrees"

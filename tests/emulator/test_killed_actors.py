@@ -116,10 +116,11 @@ def test_a_kill_at_any_call_changes_no_bit(
 
 
 def test_kills_at_random_moments_change_no_bit(tmp_path: Path) -> None:
-    """Five, while steps are pipelined, inferences run between, and what is there is saved."""
-    disturbed(pulsed, DATA, tmp_path, seed=0, kills=5, seconds=0.8)
+    """Three, while steps are pipelined, inferences run between, and what is there is saved."""
+    disturbed(pulsed, DATA, tmp_path, seed=0, kills=3, seconds=0.8)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings(CHANGED)
 def test_stages_killed_at_random_moments_change_no_bit(tmp_path: Path) -> None:
     """Five, with weights that are modified, programmed and saved between."""

@@ -109,7 +109,7 @@ def llama() -> nn.Module:
 
 
 @pytest.mark.usefixtures("ray_session")
-@pytest.mark.parametrize("stages", [pytest.param(2, marks=pytest.mark.slow), 4])
+@pytest.mark.parametrize("stages", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_a_llama_from_shards_has_the_outputs_of_the_local_run(stages: int, tmp_path: Path) -> None:
     """Built without numbers, programmed, left for an hour, read."""
     shards(numbers_of(llama), tmp_path)

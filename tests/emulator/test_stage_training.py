@@ -31,6 +31,7 @@ PULSED = cg.SingleRPUConfig(mapping=cg.MappingParameter(max_input_size=7, max_ou
 
 
 PROCESSORS = 4  # of the tests' Ray
+STAGES = {"backend": "ray", "stages": 2}
 
 
 @pytest.fixture(autouse=True)
@@ -162,7 +163,7 @@ def test_training_in_stages_has_the_bits_of_the_local_run(
 
 
 @pytest.mark.usefixtures("ray_session")
-@pytest.mark.parametrize("name", ["hardware-aware", "pulsed"])
+@pytest.mark.parametrize("name", [pytest.param("hardware-aware", marks=pytest.mark.slow), "pulsed"])
 def test_what_learnt_comes_home_to_a_model_without_numbers(name: str, tmp_path: Any) -> None:
     """A checkpoint is trained further in stages: afterwards the model computes as after the local run; what
     was frozen is in the file still."""
@@ -212,9 +213,16 @@ class Adapted(nn.Module):
 
 
 @pytest.mark.parametrize(
-    "where", [{}, {"backend": "ray"}, {"backend": "ray", "stages": 2}], ids=["local", "actors", "stages"]
+    ("config", "where"),
+    [
+        pytest.param(INFERENCE, {}, id="hardware-aware-local"),
+        pytest.param(PULSED, {}, id="pulsed-local"),
+        pytest.param(INFERENCE, {"backend": "ray"}, id="hardware-aware-actors"),
+        pytest.param(PULSED, {"backend": "ray"}, id="pulsed-actors", marks=pytest.mark.slow),
+        pytest.param(INFERENCE, STAGES, id="hardware-aware-stages", marks=pytest.mark.slow),
+        pytest.param(PULSED, STAGES, id="pulsed-stages"),
+    ],
 )
-@pytest.mark.parametrize("config", [INFERENCE, PULSED], ids=["hardware-aware", "pulsed"])
 def test_adapters_learn_beside_fixed_weights_in_files(
     config: Any, where: Any, tmp_path: Any, request: Any
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ CPUINFO = Path("/proc/cpuinfo")
 Matrix = np.ndarray
 
 
+@functools.cache
 def dot(wide: bool, rows: int, magnitude: bool) -> Callable[..., Matrix]:
     block = dot_block(rows, VECTORS, magnitude, wide)
 
@@ -33,6 +35,7 @@ def dot(wide: bool, rows: int, magnitude: bool) -> Callable[..., Matrix]:
     return product
 
 
+@functools.cache
 def axpy(lanes: int, columns: int, masked: bool, magnitude: bool) -> Callable[..., Matrix]:
     block = axpy_block(VECTORS, 1 if masked else CHUNKS, masked, magnitude, lanes)
 
@@ -46,6 +49,7 @@ def axpy(lanes: int, columns: int, masked: bool, magnitude: bool) -> Callable[..
     return product
 
 
+@functools.cache
 def turned(lanes: int, rows: int, magnitude: bool) -> Callable[..., Matrix]:
     """The product of ``dot`` with w turned, its rows side by side in one vector."""
     block = turned_block(VECTORS, lanes)

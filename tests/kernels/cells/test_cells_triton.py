@@ -15,10 +15,7 @@ from cell_checks import CASES
 
 pytest.importorskip("triton", reason="Triton is an extra: pip install 'crossgrid[cuda]'")
 
-FEW = (
-    "vector-cell-SingleRandom", "one-sided-cell", "mixed-precision", "chopped-transfer", "decay-to-levels",
-    "no-pulses",
-)  # fmt: skip
+FEW = ("one-sided-cell", "mixed-precision", "chopped-transfer", "decay-to-levels")
 
 
 @pytest.mark.parametrize(

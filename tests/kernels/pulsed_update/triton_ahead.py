@@ -1,4 +1,9 @@
-"""Compiles the Triton kernels of the pulsed update for an architecture, without a card: triton_ahead.py 90"""
+"""Compiles the Triton kernels of the pulsed update for an architecture, without a card:
+
+triton_ahead.py 90         every device
+triton_ahead.py 90 few     devices that differ most
+triton_ahead.py 90 every   every device, and other widths of tiles
+"""
 
 from __future__ import annotations
 
@@ -15,7 +20,7 @@ from crossgrid.kernels.rng.cuda import jitted
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2] / "golden")]
 
 from card_registers import Usage, say, usage  # noqa: E402
-from update_cases import DEVICES  # noqa: E402
+from update_cases import DEVICES, FEW  # noqa: E402
 
 CODES = trains.Codes("*i32", "*i32", "*i32", "*i32")
 SHAPE = trains.Shape("i32", "i32", "i32", "i32", "i32")
@@ -76,7 +81,7 @@ def main() -> None:
             usage(trains.train_kernel, types, {"BLOCKS": (TILE,), "HOW": how}, architecture),
         )
     say(f"step constant in {LAYERS} layers", step("constant", TILE, architecture, layers=LAYERS))
-    for name in DEVICES:
+    for name in FEW if sys.argv[2:] == ["few"] else DEVICES:
         say(f"step {name}", step(name, TILE, architecture))
         if formula_of(DEVICES[name]) is not None:
             say(f"step given {name}", step(name, TILE, architecture, given=True))

@@ -29,6 +29,7 @@ DEVICES: dict[str, Any] = {
     "piecewise": devices.PiecewiseStepDevice(piecewise_up=[1.0, 0.5, 0.2], piecewise_down=[0.3, 0.5, 1.0]),
     "neurosim": devices.NeuroSimDevice(d2d_vari=0.1),
 }
+FEW = ("constant", "linear", "pow_reference", "piecewise")  # that differ most
 PULSED = [kind for kind in PulseType if kind not in (PulseType.NONE, PulseType.NONE_WITH_DEVICE)]
 
 
