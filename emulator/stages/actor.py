@@ -79,6 +79,9 @@ class StageActor:
         """
         import numba  # here: the driver knows this class and computes nothing
 
+        from crossgrid.kernels.machine.lean_numba import load_only
+
+        load_only()
         self._beside, self._processors, self._threads = beside, processors, threads
         self._most, self._set_threads = numba.get_num_threads(), numba.set_num_threads
         self._set_threads(min(threads, self._most))

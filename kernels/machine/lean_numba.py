@@ -1,4 +1,4 @@
-"""numba for processes that load compiled kernels from the disk and compile nothing: tile actors.
+"""numba for processes that load compiled kernels from the disk and compile nothing: tile actors, stages.
 
 Whenever numba loads a kernel it also prepares to compile more: it registers all that it can compile (linear
 algebra, typed containers, random numbers, ...), imports the modules of the functions that were inlined into
