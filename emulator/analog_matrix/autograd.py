@@ -30,12 +30,12 @@ class AnalogProduct(torch.autograd.Function):
         ctx: Any,
         x: Tensor,
         context: AnalogContext,
-        tiles: OneMatrix,
         bias: Tensor | None,
-        scale: Tensor | None,
-        positions: tuple[int, ...] | None,
-        keep: bool,
+        how: tuple[OneMatrix, Tensor | None, tuple[int, ...] | None, bool],
     ) -> Tensor:
+        """``how``: the tiles, the factor, the images' positions and whether to keep what goes backward; torch
+        looks at every argument for itself, and that takes as long as a call."""
+        tiles, scale, positions, keep = how
         of_input, learn, *_ = ctx.needs_input_grad
         y_BO, record = tiles.grid.forward(
             as_values(x, tiles.grid.takes_tensors), keep and (of_input or learn), learn=keep and learn
@@ -62,7 +62,7 @@ class AnalogProduct(torch.autograd.Function):
     def backward(ctx: Any, d: Tensor) -> Any:
         context: AnalogContext = ctx.context
         tiles: OneMatrix = ctx.tiles
-        of_input, learns, _, of_bias, *_ = ctx.needs_input_grad
+        of_input, learns, of_bias, _ = ctx.needs_input_grad
         d = as_rows(d) if ctx.images else d
         gradient = z = None
         if ctx.record is not None:
@@ -71,7 +71,7 @@ class AnalogProduct(torch.autograd.Function):
             z_array, kept = tiles.grid.backward(ctx.record, d_BO, shape, ctx.scale_O, keep=learns)
             gradient = None if kept is None else PulsesWaiting([(tiles, kept)], context)
             z = None if z_array is None else once(as_tensor(z_array, d), d, context)
-        return z, gradient, None, d.sum(0) if of_bias else None, None, None, None
+        return z, gradient, d.sum(0) if of_bias else None, None
 
 
 def _outputs(

@@ -64,7 +64,7 @@ class PulsedTiles(nn.Module):
         own_bias, own_positions = (bias, positions) if learned is None else (None, None)
         y: Tensor
         if grad or forward_ad._current_level >= 0:
-            y = AnalogProduct.apply(x, weight, self, own_bias, mapping, own_positions, grad)
+            y = AnalogProduct.apply(x, weight, own_bias, (self, mapping, own_positions, grad))
         else:
             y = AnalogProduct.read(x, self, own_bias, mapping, own_positions)
         if learned is None:

@@ -220,7 +220,8 @@ class AnalogContext(LazyWeight, nn.Parameter):
     def grad(self) -> Tensor | None:  # type: ignore[override]
         """The pulses that wait, or None: asked for past the functions of the class, which take longer."""
         with torch._C.DisableTorchFunctionSubclass():
-            return cast("Tensor | None", _GRAD.__get__(self))
+            gradient: Tensor | None = _GRAD.__get__(self)
+            return gradient
 
     @grad.setter
     def grad(self, gradient: Tensor | None) -> None:

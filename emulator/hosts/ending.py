@@ -16,6 +16,7 @@ import weakref
 #: seconds that a process, when it ends, waits for a daemon since that last came to a layer
 PATIENCE_S = 3.0
 
+_MAIN = threading.main_thread().ident  # a daemon has another while this one lives
 _ENDING = threading.Event()
 _CAME: weakref.WeakKeyDictionary[threading.Thread, float] = weakref.WeakKeyDictionary()  # when
 _WAITING: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
@@ -23,6 +24,8 @@ _WAITING: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
 
 def stay_if_ending() -> None:
     """A layer begins here: a daemon thread goes no further once the process ends."""
+    if threading.get_ident() == _MAIN:
+        return  # at once: every layer asks
     thread = threading.current_thread()
     if not thread.daemon:
         return

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeVar
 
 from numpy.typing import NDArray
 
@@ -187,13 +187,14 @@ class LocalExecutor:
     def submit(self, host: int, message: Message[Answer], wanted: bool = True) -> Answered[Answer]:
         assert host == 0
         if isinstance(message, Stats) and self.worker.counts_alone(message.layer):
-            return Answered(cast(Answer, self.worker.handle(message)))
+            counters: Any = self.worker.handle(message)
+            return Answered(counters)
         threads = self._threads()
         with self.lock:
             reply: Any = self.worker.handle(message)
         if self._threads() != threads:  # numba's began, and OpenMP gave torch as many: its sums follow them
             self._set_threads(threads)
-        return Answered(cast(Answer, reply))
+        return Answered(reply)
 
     def glance(self, host: int, message: Message[Answer]) -> Answered[Answer]:
         return self.submit(host, message)

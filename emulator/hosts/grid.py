@@ -227,14 +227,18 @@ class TileGrid:
         """
         if not passes:
             return
-        if any(p.record.applied or p.record.dropped is not self._dropped for p in passes):
-            raise InputError(
-                f"{self.spec.name}: a pass that went backward was applied before, or its tiles have moved "
-                "since; call zero_grad() and run the forward and the backward pass again"
-            )
-        numbers = tuple(sorted((p.record.number, p.number) for p in passes))
-        self.late.append(Update(self.layer, self.ticks.update, float(learning_rate), numbers))
-        self.ticks.update += sum(p.vectors for p in passes)
+        numbers, vectors = [], 0
+        for p in passes:
+            if p.record.applied or p.record.dropped is not self._dropped:
+                raise InputError(
+                    f"{self.spec.name}: a pass that went backward was applied before, or its tiles have "
+                    "moved since; call zero_grad() and run the forward and the backward pass again"
+                )
+            numbers.append((p.record.number, p.number))
+            vectors += p.vectors
+        numbers.sort()
+        self.late.append(Update(self.layer, self.ticks.update, float(learning_rate), tuple(numbers)))
+        self.ticks.update += vectors
         for p in passes:
             p.record.applied = True
         # all hosts are told, or an interrupt would leave tiles of one layer that learnt different things

@@ -44,7 +44,9 @@ class PulsedSteps(torch.optim.Optimizer):
             with torch.enable_grad():
                 loss = closure()
         waiting = [
-            (context, _pulses(context), lr) for context, lr in self._contexts() if context.grad is not None
+            (context, _pulses(context, gradient), lr)
+            for context, lr in self._contexts()
+            if (gradient := context.grad) is not None
         ]
         for context, _, _ in waiting:
             context.grad = None  # torch's rule is for numbers
@@ -119,9 +121,8 @@ def end_digital_steps(model: nn.Module, executor: Executor) -> Any:
     return register_optimizer_step_post_hook(stepped)
 
 
-def _pulses(context: AnalogContext) -> PulsesWaiting:
+def _pulses(context: AnalogContext, gradient: Tensor) -> PulsesWaiting:
     """The passes that wait to be applied; an error where some are gone, or where it is no such gradient."""
-    gradient = context.grad
     if not isinstance(gradient, PulsesWaiting):
         raise ConfigError(
             f"{context.tiles.label}: the gradient of analog weights was replaced by numbers, which cannot be "

@@ -6,6 +6,7 @@ addressed by the tile's key and by ticks that the caller counts, so a tile behav
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
 from collections.abc import Sequence
@@ -203,12 +204,12 @@ class TileBank:
             else:
                 weights_at(state, *drifted, out_TOI=held_TOI)
 
-    @property
+    @functools.cached_property
     def reports_late(self) -> bool:
         """Whether nobody waits for the bank's kernels: what they count and find is on a card."""
         return isinstance(self.backend, Cuda) and self.backend.updates is not None
 
-    @property
+    @functools.cached_property
     def takes_masks(self) -> bool:
         """Whether an update can be told which gradients are none."""
         single = isinstance(self.cell, SingleDeviceCell) and not self.cell.parameters.exact

@@ -238,12 +238,12 @@ class HostedLayer:
 
     def update(self, message: Update) -> None:
         """Apply kept passes in order and forget their records."""
-        applied = [(self._kept(record), number) for record, number in message.passes]
-        missing = [
-            p
-            for p, (kept, number) in zip(message.passes, applied, strict=True)
-            if number not in kept.gradients
-        ]
+        applied, missing = [], []
+        for record, number in message.passes:
+            kept = self._kept(record)
+            applied.append((kept, number))
+            if number not in kept.gradients:
+                missing.append((record, number))
         if missing or not applied:
             raise ProtocolError(
                 f"Update of {self.spec.name}: of its passes {missing!r:.80} are not kept, or there are none"
@@ -259,8 +259,8 @@ class HostedLayer:
             group.bank.update(
                 x_XBI, group.x_of_tile, d_XBO, d_of_tile, message.learning_rate, message.tick, none_TBO
             )
-        for record in {record for record, _ in message.passes}:
-            del self.kept[record]
+        for record, _ in message.passes:
+            self.kept.pop(record, None)  # of several passes, too
 
     def forget(self, passes: Sequence[tuple[int, int | None]]) -> None:
         """Drop whole records (record, None), or one pass's gradients (record, number)."""

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..machine.ready import ready
 from ..rng.formulas import unit_interval
 from . import formulas
-from .rows import Attempt, Rows, ready
+from .rows import Attempt, Rows
 from .settings import (
     ADDITIVE_NOISE,
     ANALOG_SUM,

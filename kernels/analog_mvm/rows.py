@@ -8,9 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 Index = NDArray[np.int64]
-FLOAT32, INT64 = np.dtype(np.float32), np.dtype(np.int64)  # what an array's own is, which is asked at once
-
-
 NOT_SCALED = np.zeros(0, np.float32)  # in place of scales that an attempt is to work out of its inputs
 #: what ``naive.attempt`` gives
 Attempt = tuple[Any, NDArray[np.bool_], Index, int, "int | None", Any, bool]
@@ -53,11 +50,3 @@ def some_rows(tile_N: Index, vector_N: Index, tiles: int, batch: int, x_of_tile:
     """The listed vectors, which are sorted by tile; each has its own input row."""
     first = np.searchsorted(tile_N, np.arange(tiles + 1))
     return Rows(first, vector_N, first[:-1], x_of_tile[tile_N] * batch + vector_N, tile_N, vector_N, False)
-
-
-def ready(values: Any, dtype: Any = FLOAT32) -> NDArray[Any]:
-    """``values`` as kernels take them: of ``dtype``, C-contiguous and writable; not copied where they are."""
-    flags = values.flags
-    if (values.dtype is dtype or values.dtype == dtype) and flags.c_contiguous and flags.writeable:
-        return values
-    return np.array(values, dtype, order="C")

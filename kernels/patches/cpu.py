@@ -7,6 +7,7 @@ import numpy as np
 from numba import prange
 
 from ..machine.jit import kernel
+from ..machine.ready import ready
 from ..machine.threads import PROCESSORS
 from .unfold import (
     Array,
@@ -55,7 +56,7 @@ def unfold(images: Array, moves: Window) -> Array:
     images = np.asarray(images, np.float32)
     last = channels_last(images)
     if not last:
-        images = np.require(images, np.float32, ["C", "W"])
+        images = ready(images)
     batch, channels, *size = images.shape
     base_P, tap_J = addresses(moves, channels, tuple(size), last)
     patches = np.empty((batch * len(base_P), len(tap_J)), np.float32)

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from ..machine.ready import ready
 
 Array = NDArray[np.float32]
 
@@ -92,7 +93,7 @@ def addresses(
 
 def checked_patches(patches: Array, batch: int, channels: int, size: tuple[int, ...], moves: Window) -> Array:
     """``patches`` as kernels take them, if they are those of such images, or an ``InputError``."""
-    patches = np.require(patches, np.float32, ["C", "W"])
+    patches = ready(patches)
     wanted = batch * math.prod(moves.output_size(size)), channels * moves.size
     if patches.shape != wanted:
         raise InputError(

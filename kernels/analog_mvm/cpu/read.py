@@ -11,8 +11,9 @@ import numba
 import numpy as np
 
 from ...machine.jit import borrowed, kernel
+from ...machine.ready import ready
 from ...machine.threads import PROCESSORS
-from ..rows import Rows, ready
+from ..rows import Rows
 from ..settings import ANALOG_SUM, DIGITAL_SUM, ONE_PASS, SECOND_PASS
 from ..spread import Spread
 from .inputs import SEVERAL, convert_inputs, convert_task, scales_kernel

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from ...backends import CPU, Backend, Cuda
 from ...errors import InputError, unknown
+from ...machine.ready import INT64, ready
 from ...rng import Stream
 from ..parameters import IOParameters, NoiseManagementType
-from ..rows import INT64, NO_BLOCK, NOT_SCALED, Rows, all_rows, ready, some_rows
+from ..rows import NO_BLOCK, NOT_SCALED, Rows, all_rows, some_rows
 from ..settings import (
     AVERAGE_DECAY,
     DIGITAL_SUM,
