@@ -149,6 +149,9 @@ def main() -> None:
     parser.add_argument("--rows", default="", help="only cases whose work, device or shape has this in it")
     parser.add_argument("--json", type=Path, help="where the figures are written")
     options = parser.parse_args()
+    names = [f"{case.kind} {case.device} {case.row.name}" for case in CASES]
+    if not any(options.rows in name for name in names):
+        sys.exit(f"--rows {options.rows!r} is in none of these: {', '.join(names)}")
 
     import numba
     import torch

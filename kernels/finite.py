@@ -1,4 +1,4 @@
-"""Whether numbers are finite, in one pass that allocates nothing."""
+"""Passes over many numbers that allocate nothing as large: whether they are finite, how large they are."""
 # mypy: disallow-untyped-defs=False, check-untyped-defs=False
 
 from __future__ import annotations
@@ -31,6 +31,17 @@ def largest_of_lines(values_BL):
         for line in range(len(largest_L)):
             largest_L[line] = max(largest_L[line], bits_BL[b, line] & np.int32(0x7FFFFFFF))
     return largest_L
+
+
+@kernel
+def add_magnitudes(values_BL, total_L):
+    """Adds to the float64 total of each line the magnitudes of its values, in order."""
+    sums_L = np.zeros(len(total_L))
+    for b in range(len(values_BL)):
+        for line in range(len(sums_L)):
+            sums_L[line] += np.float64(abs(values_BL[b, line]))
+    for line in range(len(sums_L)):
+        total_L[line] += sums_L[line]
 
 
 @kernel

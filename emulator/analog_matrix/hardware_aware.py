@@ -37,7 +37,7 @@ from .mini_batch import current_mini_batch, recomputes
 from .output_scale import OutputScale
 from .product import HardwareAwareProduct, Reading
 from .tiles_module import require_movable, tiles_text
-from .weights import TrainedWeight, digest_of, matrix_of, plain, weight_of
+from .weights import TrainedWeight, digest_of, is_digest_of, matrix_of, plain, weight_of
 
 
 @dataclass(slots=True)
@@ -328,7 +328,7 @@ class HardwareAwareTiles(nn.Module):
         if self.programmed is None or self.is_digital:
             return False
         if self.compared is None or not self.compared[0].is_(weight):
-            same = self.programmed.digest == digest_of(matrix_of(self.grid.spec, weight))
+            same = is_digest_of(self.programmed.digest, matrix_of(self.grid.spec, weight))
             self.compared = Seen.of(weight), same
             if not (same or self.training):
                 warnings.warn(

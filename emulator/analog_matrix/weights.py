@@ -14,6 +14,7 @@ import hashlib
 import sys
 import weakref
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
@@ -61,8 +62,22 @@ def matrix_of(spec: LayerSpec, weight: Tensor) -> Floats:
 
 
 def digest_of(w_OI: Floats) -> bytes:
-    """SHA-256 of a weight matrix: equal for equal numbers."""
-    return hashlib.sha256(np.ascontiguousarray(w_OI).data).digest()
+    """SHA-256 of a weight matrix, of a large one that of its pieces' digests: equal for equal numbers."""
+    values = np.ascontiguousarray(w_OI).reshape(-1).view(np.uint8)
+    if len(values) <= PIECE:
+        return _sha256(values)
+    pieces = [values[first : first + PIECE] for first in range(0, len(values), PIECE)]
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:  # to hash takes as long as to program
+        return _sha256(b"".join(pool.map(_sha256, pieces)))
+
+
+def is_digest_of(digest: bytes, w_OI: Floats) -> bool:
+    """Whether a matrix is the one with this digest; saved runs may have SHA-256 of the whole."""
+    return digest == digest_of(w_OI) or digest == _sha256(np.ascontiguousarray(w_OI))
+
+
+def _sha256(values: Any) -> bytes:
+    return hashlib.sha256(values).digest()
 
 
 def weight_of(spec: LayerSpec, w_OI: Floats) -> Tensor:
@@ -70,6 +85,8 @@ def weight_of(spec: LayerSpec, w_OI: Floats) -> Tensor:
     weight: Tensor = spec.weight(torch.from_numpy(w_OI))
     return weight.contiguous()
 
+
+PIECE = 4 << 20  # bytes of a matrix that one thread hashes
 
 #: torch's own attribute, which ``AnalogContext`` has in its place
 _GRAD: Any = torch._C.TensorBase.grad  # type: ignore[attr-defined]

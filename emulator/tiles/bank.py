@@ -189,13 +189,15 @@ class TileBank:
         Every random number has an address, so nothing is kept between programming and drift but the
         tick ``programmed`` that the programming took place at.
         """
+        from crossgrid.kernels.machine.copies import copy_into  # with numba
+
         assert isinstance(self.rpu_config, InferenceRPUConfig)
         assert isinstance(self.cell, ExactCell)
         self.memory.release()
         for k, targets_OI in enumerate(targets_TOI):
             one = slice(k, k + 1)
             held_TOI = self.cell.to_write()[one]
-            held_TOI[0] = targets_OI  # and then in place: a tile stays in the cache
+            copy_into(targets_OI, held_TOI[0])  # and then in place: a tile stays in the cache
             state = ProgrammedState.of(
                 held_TOI, self.rpu_config.noise_model, self.keys_T2[one], programmed, self.backend
             )

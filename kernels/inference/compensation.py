@@ -72,8 +72,12 @@ class GlobalDriftCompensationWithExactReference(GlobalDriftCompensation):
 
 def _mean_magnitudes(outputs: Iterator[Array]) -> NDArray[np.float64]:
     """The mean magnitude of each output over all vectors [out]."""
-    total_O, vectors = np.zeros(1), 0
+    from ..finite import add_magnitudes  # with numba, which a driver that computes nothing does not load
+
+    total_O, vectors = np.zeros(0), 0
     for y_BO in outputs:
-        total_O = total_O + np.sum(np.abs(y_BO), axis=0, dtype=np.float64)
+        if not vectors:
+            total_O = np.zeros(y_BO.shape[1])
+        add_magnitudes(np.ascontiguousarray(y_BO, np.float32), total_O)
         vectors += len(y_BO)
     return total_O / vectors
