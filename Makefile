@@ -19,9 +19,8 @@ $(STAMP): pyproject.toml constraints.txt
 	@echo "== setup: a virtual environment in $(VENV), versions pinned by constraints.txt"
 	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 10) else "crossgrid needs Python 3.10 or newer, this is " + sys.version.split()[0] + ": call make PYTHON=python3.x setup")'
 	$(PYTHON) -m venv $(VENV)
-	@# modules are compiled when they are first imported: of torch's and its kind most never are
-	$(BIN)/python -m pip install --no-compile --quiet --disable-pip-version-check --constraint constraints.txt torch
-	$(BIN)/python -m pip install --no-compile --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@echo "== setup: compiling the modules, and the kernels for this processor, once"
 	$(BIN)/python -m crossgrid.emulator.hosts.warm
 	@touch $@
