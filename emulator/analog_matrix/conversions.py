@@ -20,8 +20,7 @@ CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 def as_array(x: Tensor) -> np.ndarray:
     """The tensor's values as a float32 array, without a copy where possible; images' channels may be last."""
-    if x.is_meta:
-        require_numbers(x)
+    require_numbers(x)
     x = x.detach()
     if x.dtype is not torch.float32 or not x.is_cpu:
         x = x.to("cpu", torch.float32)
@@ -43,7 +42,7 @@ def as_values(x: Tensor, takes_tensors: bool) -> Any:
 
     ``takes_tensors``: whether the tiles compute on this process's card.
     """
-    if not (x.is_cuda or (takes_tensors and is_there(x, takes_tensors))):
+    if not (is_there(x, takes_tensors) or x.is_cuda):
         return as_array(x)
     x = x.detach().to(torch.float32)
     return x if x.dim() > 2 else x.contiguous()

@@ -62,18 +62,20 @@ def matrix_of(spec: LayerSpec, weight: Tensor) -> Floats:
 
 
 def digest_of(w_OI: Floats) -> bytes:
-    """SHA-256 of a weight matrix, of a large one that of its pieces' digests: equal for equal numbers."""
+    """SHA-256 of a weight matrix; of a large one that of its pieces' digests, behind ``OF_PIECES``."""
     values = np.ascontiguousarray(w_OI).reshape(-1).view(np.uint8)
     if len(values) <= PIECE:
         return _sha256(values)
     pieces = [values[first : first + PIECE] for first in range(0, len(values), PIECE)]
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:  # to hash takes as long as to program
-        return _sha256(b"".join(pool.map(_sha256, pieces)))
+        return OF_PIECES + _sha256(b"".join(pool.map(_sha256, pieces)))
 
 
 def is_digest_of(digest: bytes, w_OI: Floats) -> bool:
-    """Whether a matrix is the one with this digest; saved runs may have SHA-256 of the whole."""
-    return digest == digest_of(w_OI) or digest == _sha256(np.ascontiguousarray(w_OI))
+    """Whether a matrix is the one with this digest; saved runs may have SHA-256 of a large one's whole."""
+    if digest.startswith(OF_PIECES):
+        return digest == digest_of(w_OI)
+    return digest == _sha256(np.ascontiguousarray(w_OI))
 
 
 def _sha256(values: Any) -> bytes:
@@ -87,6 +89,7 @@ def weight_of(spec: LayerSpec, w_OI: Floats) -> Tensor:
 
 
 PIECE = 4 << 20  # bytes of a matrix that one thread hashes
+OF_PIECES = b"pieces:"
 
 #: torch's own attribute, which ``AnalogContext`` has in its place
 _GRAD: Any = torch._C.TensorBase.grad  # type: ignore[attr-defined]

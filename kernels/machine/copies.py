@@ -22,11 +22,12 @@ _COPY = kernel(_copy_rows, parallel=True)
 
 
 def copy_into(from_OI: NDArray[np.float32], to_OI: NDArray[np.float32]) -> None:
-    """Write a matrix, or a part of a larger one, over another."""
-    if from_OI.flags.c_contiguous or from_OI.size < SERIAL_WORK or from_OI.dtype != to_OI.dtype:
-        to_OI[...] = from_OI
-        return
-    with PROCESSORS.call(from_OI.size, SERIAL_WORK) as threads:
+    """Write a matrix, or a part of a larger one, over another.
+
+    One whose rows follow one another is left to numpy: the kernel would be compiled once more for it.
+    """
+    apart = not from_OI.flags.c_contiguous and from_OI.dtype == to_OI.dtype
+    with PROCESSORS.call(from_OI.size if apart else 0, SERIAL_WORK) as threads:
         if threads > 1:
             _COPY(from_OI, to_OI)
         else:

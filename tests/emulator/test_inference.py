@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 import crossgrid as cg
-from crossgrid.emulator.analog_matrix.weights import PIECE, digest_of, is_digest_of
+from crossgrid.emulator.analog_matrix.weights import OF_PIECES, PIECE, digest_of, is_digest_of
 
 
 def config(**changes: object) -> cg.InferenceRPUConfig:
@@ -26,7 +26,7 @@ def test_a_digest_is_that_of_the_numbers_however_many_hash_them(values: int) -> 
     """SHA-256, or, of more than a piece, SHA-256 of the pieces' digests; saved runs may have the whole's."""
     w_OI = np.arange(values, dtype=np.float32).reshape(1, values)
     whole, parts = w_OI.tobytes(), [w_OI.tobytes()[k : k + PIECE] for k in range(0, 4 * values, PIECE)]
-    pieces = hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).digest()
+    pieces = OF_PIECES + hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).digest()
     digest = digest_of(w_OI)
     assert digest == (pieces if len(parts) > 1 else hashlib.sha256(whole).digest())
     torch.set_num_threads((threads := torch.get_num_threads()) + 1)
