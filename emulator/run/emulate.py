@@ -31,7 +31,7 @@ from ..stages.passes.cut import Cut, Stages, cut_model
 from ..stages.passes.path import path_of
 from .emulation import Emulation
 from .manifest import read_run
-from .metrics import check_port
+from .metrics.server import check_port
 from .planned import DEFAULT_STRATEGY, MappingOptions, Wanted, knows_reuse, planned
 from .resume import Resume
 

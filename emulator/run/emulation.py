@@ -7,12 +7,9 @@ live elsewhere. Leaving it, also by an error, moves the tiles' state into this p
 from __future__ import annotations
 
 import contextlib
-import copy
-import functools
 import math
 import os
-import time
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
@@ -31,10 +28,9 @@ from ..errors import BackendError
 from ..hosts.executor import Executor, Hosting, LocalExecutor
 from ..hosts.grid import TileGrid
 from ..hosts.interrupts import Uninterrupted
-from ..hosts.moving import move
 from ..hosts.warm import warm_kernels
 from ..model.analog_model import analog_weights, require_analog
-from ..model.filling import Filling, is_in_file, leave_in_file
+from ..model.filling import Filling
 from ..model.joining import Criterion, flatten, join
 from ..model.optim import end_digital_steps
 from ..nn.dropout import addressed, step_key
@@ -50,7 +46,9 @@ from ..summary.summary import analog_summary
 from ..tiles.layer_spec import LayerSpec
 from ..tiles.messages import ReadWeights
 from .checkpoint import Generators, save
-from .metrics import Glances, MetricsServer, RunCollector, RunTotals, TileSample
+from .homes import Homes, failure_of
+from .metrics.totals import RunTotals, TileSample
+from .metrics.watch import Watch
 from .pipeline import (
     clip_gradients,
     forward_backward,
@@ -62,7 +60,7 @@ from .pipeline import (
 from .progress import progress_bar
 from .report import RunReport
 from .resume import Resume
-from .specs import is_on_cores, leave_cores, spec_of
+from .specs import spec_of
 
 if TYPE_CHECKING:
     from ..stages.executor import StageExecutor
@@ -93,16 +91,14 @@ class Emulation:
     stages: StageExecutor | None = field(default=None, init=False)  # the same, where it is one
     resume: Resume | None = field(default=None, init=False)  # of a restored run: what entering loads
     _layers: list[tuple[str, AnalogMatrix]] = field(default_factory=list, init=False)
-    _server: MetricsServer | None = field(default=None, init=False)
-    _glances: Glances | None = field(default=None, init=False)  # at the tiles' counters
+    _watch: Watch | None = field(default=None, init=False)
+    _homes: Homes | None = field(default=None, init=False)
     _hooks: list[Any] = field(default_factory=list, init=False)  # of torch, while the emulation runs
     _turns: TileTurns | None = field(default=None, init=False)
     _owner: int = field(default=0, init=False)  # the process that entered
     _first_batch: FirstBatch | None = field(default=None, init=False)
-    _tiles_at_home: dict[str, TileGrid] = field(default_factory=dict, init=False)  # of layers on cores
     _steps: CardSteps | None = field(default=None, init=False)
     _axis: BatchAxis | None = field(default=None, init=False)  # which one counts inputs
-    _last_samples: list[TileSample] = field(default_factory=list, init=False)
 
     def __enter__(self) -> Emulation:
         try:
@@ -124,27 +120,27 @@ class Emulation:
             for (_, layer), spec in zip(self._layers, specs, strict=True):
                 layer.analog_tile.grid = TileGrid.local(spec)
             self.resume.load(self)
-        homes = [layer.grid for _, layer in self._layers]
+        self._homes = homes = Homes(self._layers, specs)
         try:
-            self._start(specs)
+            self._start(homes)
         except BaseException:
             with Uninterrupted():
-                for (_, layer), home in zip(self._layers, homes, strict=True):
-                    if is_in_file(layer):
-                        leave_in_file(layer)
-                    layer.analog_tile.grid = home
+                homes.give_back()
                 self._stop()
             raise
 
-    def _start(self, specs: list[LayerSpec]) -> None:
+    def _start(self, homes: Homes) -> None:
+        specs = homes.specs
         hostings = self._place(specs)
         assert self.executor is not None
         self.totals.recovered = self.executor.recovered
-        self._move_in(specs, hostings)
-        if self.filling is not None and self.cut is None:
-            self.filling.let_hosts_read()
-            self.filling.end()
-        self.filling = None if self.cut is None else self.filling
+        filling = self.filling if self.cut is None else None  # stages read files themselves
+        moves = self.cut is None and self.resume is None
+        homes.move_in(self.executor, hostings, self.update_delay, filling, moves)
+        if filling is not None:
+            filling.let_hosts_read()
+            filling.end()
+            self.filling = None
         if self.resume is not None and self.cut is None:
             self.resume.load(self)
         if self.reprogram and self.plan is not None:
@@ -153,15 +149,15 @@ class Emulation:
         self.totals.utilization = self.plan.utilization if self.plan else 1.0
         self.totals.tiles = len({tile.label for spec in specs for tile in spec.tiles})
         with Uninterrupted():  # whatever has begun is known to ``_stop``
-            self._glances = Glances(self._look)
-            self._server = MetricsServer.start(RunCollector(self.totals, self._scraped), self.metrics_port)
+            self._watch = watch = Watch(self.totals, self._layers)
+            watch.start(self.metrics_port)
             self._axis = BatchAxis(self.model)
             self._hooks = [self.model.register_forward_hook(Listener(self._count_samples), with_kwargs=True)]
             if self._on_this_card():
                 self._hooks.append(end_digital_steps(self.model, self.executor))
             if self.plan is not None and not self.reuse_known:
                 self._first_batch = FirstBatch(self.model, self._grids(), self._axis, self._learn_reuse)
-        print(f"metrics: {self._server.url}", flush=True)
+        print(f"metrics: {watch.url}", flush=True)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -181,7 +177,7 @@ class Emulation:
     @property
     def metrics_url(self) -> str | None:
         """Where Prometheus finds this run, while it runs."""
-        return self._server.url if self._server else None
+        return None if self._watch is None else self._watch.url
 
     @property
     def layers(self) -> list[tuple[str, AnalogMatrix]]:
@@ -411,33 +407,8 @@ class Emulation:
         )  # fmt: skip
 
     def tile_samples(self) -> list[TileSample]:
-        """The counters of every physical tile."""
-        return self._count(glance=False)
-
-    def _count(self, glance: bool) -> list[TileSample]:
-        self.totals.updates_waiting = sum(len(layer.grid.late) for _, layer in self._layers)
-        if self.executor is not None:
-            self._last_samples = [
-                (
-                    {"tile": layer.grid.spec.tiles[block].label, "layer": name},
-                    counters,
-                )
-                for name, layer in self._layers
-                for block, counters in sorted(layer.grid.stats(glance).items())
-            ]
-            self.totals.counted = time.monotonic()
-        return self._last_samples
-
-    def _look(self) -> None:
-        """Learn the present counters for whoever scrapes, if tiles tell them."""
-        with contextlib.suppress(CrossgridError):
-            self._count(glance=True)
-
-    def _scraped(self) -> list[TileSample]:
-        """The counters for whoever scrapes: the last ones where a tile does not answer at once."""
-        assert self._glances is not None
-        self._glances.take()
-        return self._last_samples
+        """The counters of every physical tile; after the run those that were known last."""
+        return [] if self._watch is None else self._watch.count()
 
     def _place(self, specs: list[LayerSpec]) -> list[Hosting]:
         """Start what hosts the tiles; ``executor`` is known before it starts anything, however that ends."""
@@ -473,45 +444,18 @@ class Emulation:
         self.totals.actors, self.totals.traffic = cut.count, stages.traffic
         return stages.hostings
 
-    def _move_in(self, specs: list[LayerSpec], hostings: list[Hosting]) -> None:
-        assert self.executor is not None
-        for number, ((_, layer), spec) in enumerate(zip(self._layers, specs, strict=True)):
-            of_hosts = self.filling is not None and self.filling.is_for_hosts(layer)
-            if self.filling is not None and self.cut is None and not of_hosts:
-                self.filling.fill(layer)
-            old = layer.grid
-            grid = TileGrid(spec, self.executor, number, hostings[number], copy.copy(old.ticks))
-            grid.update_delay = self.update_delay
-            if self.cut is None and not of_hosts and self.resume is None:
-                move(old, grid)
-            layer.analog_tile.grid = grid
-            if is_on_cores(spec, old.spec):
-                self._tiles_at_home[spec.name] = old
-
     def _move_out(self) -> None:
         """Bring every tile home; tiles whose process is gone are named, the others still come."""
-        if self.executor is not None:
-            self.executor.forgive()
-        failures = [_failure(layer.grid.apply_late) for _, layer in self._layers]
-        if self.executor is not None:
-            failures += [self.executor.settle(), _failure(self.executor.raise_found)]
+        assert self.executor is not None
+        assert self._homes is not None
+        self.executor.forgive()
+        failures = [failure_of(layer.grid.apply_late) for _, layer in self._layers]
+        failures += [self.executor.settle(), failure_of(self.executor.raise_found)]
         with contextlib.suppress(BackendError):  # a dead tile has no counters; the report keeps the last ones
             self.tile_samples()
         if self.stages is not None:
-            failures += [_failure(self.stages.apply_late), _failure(self.stages.trainer.bring_home)]
-        for _, layer in self._layers:
-            if self.stages is not None:
-                failures.append(_failure(functools.partial(self.stages.leave, layer)))
-                if failures[-1] is not None:
-                    layer.analog_tile.grid = TileGrid.local(layer.grid.spec)
-            elif is_in_file(layer):
-                leave_in_file(layer)
-            else:
-                layer.analog_tile.grid, lost = layer.grid.rescue()
-                failures.append(lost)
-        for name, layer in self._layers:
-            if name in self._tiles_at_home:
-                leave_cores(layer, self._tiles_at_home.pop(name))
+            failures += [failure_of(self.stages.apply_late), failure_of(self.stages.trainer.bring_home)]
+        failures += self._homes.come_home(self.stages)
         failure = next((each for each in failures if each is not None), None)
         if failure is not None:
             raise failure
@@ -527,14 +471,14 @@ class Emulation:
         if self._first_batch is not None:
             self._first_batch.stop()
             self._first_batch = None
-        if self._server is not None:
-            self._server.close()
-            self._server = None
+        if self._watch is not None:
+            self._watch.stop_serving()
+            self._watch.over = True
         if self.executor is not None:
             executor, self.executor, self.stages = self.executor, None, None
             executor.close()
-        if self._glances is not None:
-            self._glances.close()
+        if self._watch is not None:
+            self._watch.close()
 
     def _learn_reuse(self, reuse: list[int]) -> None:
         """Take over how often an input passes through each layer; where its blocks are stays."""
@@ -548,15 +492,6 @@ class Emulation:
     ) -> None:
         if self._axis is not None and model.training and torch.is_grad_enabled():
             self.totals.samples += self._axis.inputs_of(args, kwargs)
-
-
-def _failure(do: Callable[[], None]) -> CrossgridError | None:
-    """What it fails with."""
-    try:
-        do()
-    except CrossgridError as error:
-        return error
-    return None
 
 
 def _require_positive(name: str, value: Any) -> None:

@@ -23,7 +23,7 @@ from crossgrid.chip.reports.tables import layer_table, mapping_table
 from ..config.rpu import update_of
 from ..hosts.executor import Traffic
 from ..tiles.layer_spec import LayerSpec
-from .metrics import TileSample, busy_share, waiting_share
+from .metrics.totals import TileSample, busy_share, waiting_share
 
 #: a tile's counter -> its heading
 COUNTED = {

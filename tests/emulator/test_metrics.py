@@ -13,6 +13,7 @@ import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 from wsgiref.simple_server import make_server
 
 import pytest
@@ -22,7 +23,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from torch import nn
 
 import crossgrid as cg
-from crossgrid.emulator.run.metrics import MetricsServer
+from crossgrid.emulator.run.metrics.server import MetricsServer
 from crossgrid.emulator.tiles.bank import TileBank
 
 ROOT = Path(__file__).parent.parent.parent
@@ -135,7 +136,8 @@ def test_a_real_prometheus_scrapes_a_run(tmp_path: Path) -> None:
         web = probe.getsockname()[1]
     model, optimizer = small_model()
     with cg.emulate(model) as running:
-        own = f"localhost:{running._server.port}"  # what runs beside these tests is scraped too
+        assert running.metrics_url is not None
+        own = urlsplit(running.metrics_url).netloc  # what runs beside these tests is scraped too
         assert own in targets
         step(model, optimizer)
         server = subprocess.Popen(

@@ -1,0 +1,1 @@
+"""What Prometheus sees of a run, and reports: its totals and its tiles' counters."""
