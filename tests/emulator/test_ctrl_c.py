@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -21,7 +24,7 @@ from test_left_behind import interrupted
 from torch.nn import CrossEntropyLoss
 
 import crossgrid as cg
-from crossgrid.emulator.actors.directory import OWNER, abandoned
+from crossgrid.emulator.actors.directory import OWNER, PREFIX
 
 #: also where a shell that started these tests in the background has Ctrl-C ignored
 HEARS = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
@@ -74,18 +77,22 @@ LIBRARIES = ("numba/", "scipy/", "torch/", "ray/", "Stack trace", "terminate cal
 def ends_with_ctrl_c(script: str, after_s: float) -> tuple[int, str]:
     """How a script ends that gets Ctrl-C so long after it began, and what it says; nothing of it is left."""
     command = [sys.executable, "-c", HEARS + script]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    assert process.stdout.readline().strip() == "begins"
-    known = psutil.Process(process.pid)
-    try:
-        process.wait(after_s)
-    except subprocess.TimeoutExpired:
-        children = known.children(recursive=True)
-        process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=200)
-    assert not psutil.wait_procs(children, 40)[1]
-    assert not list(abandoned())
+    with tempfile.TemporaryDirectory(prefix="own-", ignore_cleanup_errors=True) as own:
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            env={**os.environ, "TMPDIR": own},
+        )  # fmt: skip
+        assert process.stdout is not None
+        assert process.stdout.readline().strip() == "begins"
+        known = psutil.Process(process.pid)
+        try:
+            process.wait(after_s)
+        except subprocess.TimeoutExpired:
+            children = known.children(recursive=True)
+            process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=200)
+        assert not psutil.wait_procs(children, 40)[1]
+        assert not list(Path(own).glob(f"{PREFIX}*"))
     return process.returncode, said
 
 
