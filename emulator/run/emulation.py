@@ -299,7 +299,7 @@ class Emulation:
     def _outputs(self, parts: Iterator[Tensor], depth: int) -> Generator[tuple[Any, int], None, None]:
         """The outputs of micro-batches, and how many samples each has."""
         if self.stages is not None:
-            return self.stages.infer(parts, depth)
+            return self.stages.inference.outputs(parts, depth)
         parts = parts if self._axis is None else self._axis.parts(parts)
         return infer(self.model, self._grids(), parts, 1 if self._turns is not None else depth)
 

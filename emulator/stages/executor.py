@@ -11,52 +11,40 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import ray
 import torch
 import zmq
-from torch import Tensor, nn
+from torch import nn
 
 from crossgrid.kernels.errors import ConfigError, CrossgridError
 
 from ..actors.directory import RunDirectory
 from ..actors.launch import start_ray, wait_until_gone
-from ..actors.lent import Lent
-from ..actors.wire import Letter, bytes_of, decode, receive_frames, send
+from ..actors.wire import Letter, send
 from ..config.recovery import Recovery
-from ..errors import ENDED, BackendError, ProtocolError, TileError
+from ..errors import ENDED, BackendError, TileError
 from ..hosts.executor import HERE, Addition, Answered, Hosting, Keeper, Recovered, Traffic
 from ..hosts.grid import TileGrid
 from ..hosts.interrupts import Uninterrupted
-from ..model.joining import flatten
-from ..nn.dropout import addressed
 from ..nn.matrix import AnalogMatrix
 from ..tiles.bank import Floats
 from ..tiles.layer_spec import LayerSpec
 from ..tiles.messages import Answer, Message, ReadState, ReadWeights, Stats
-from .actor import moved
+from .inference import StageInference
 from .launch import Stage, StageGone, StageLauncher, answers, given, require_pace
-from .links import LETTERS, Abandon, Values
+from .links import Abandon
 from .packing import SavedStage
-from .passes.cut import Cut, units_of, way_out
-from .passes.passing import Branches, Passages
-from .passes.path import calls_of
+from .passes.crossings import Crossings
+from .passes.cut import Cut
 from .revival import Revival, unsure_within
 from .trainer import StageTrainer
-from .training import INPUT
-
-#: seconds that the driver listens before it looks whether the stages live, a millisecond of a processor
-LOOK_SECONDS = 0.1
 
 #: seconds that whoever scrapes waits for its turn, and for a stage
 GLANCE_SECONDS = 0.5
-
-#: micro-batches of a round: what is computed again at most where a stage dies
-ROUND = 64
 
 
 class StageExecutor:
@@ -79,15 +67,14 @@ class StageExecutor:
         self.owner, self.owns_ray = os.getpid(), not ray.is_initialized()
         self.recovered, self.traffic = Recovered(), Traffic()
         self.keeper: Keeper | None = self
-        self.round, self.known, self.busy = 0, dict[Any, Any](), False
+        self.round, self.busy = 0, False
         self.turn = threading.RLock()  # one thread at a time speaks to the stages
         self.leaver: int | None = None  # the thread that brings the model home: no other speaks any more
-        self.wanted: dict[bool, tuple[tuple[str, ...], ...]] = {}  # what stages hand on, training or not
         self.stages: list[Stage] = []
         self.directory = RunDirectory()
         self.launcher = StageLauncher(cut, weights, self.directory.path, update_delay, timeout_s)
-        self.trainer, self.revival = StageTrainer(self), Revival(self)
-        self.lent = Lent()
+        self.crossings = Crossings(model, cut)
+        self.inference, self.trainer, self.revival = StageInference(self), StageTrainer(self), Revival(self)
 
     def start(self, specs: Sequence[LayerSpec], grids: Sequence[TileGrid]) -> None:
         """Start the stages.
@@ -248,114 +235,6 @@ class StageExecutor:
         finally:
             self.turn.release()
 
-    def infer(self, parts: Iterator[Tensor], depth: int) -> Generator[tuple[Any, int], None, None]:
-        """The model's outputs of micro-batches, in order, and how many samples each has."""
-        while True:
-            batch = [part for part, _ in zip(parts, range(ROUND), strict=False)]
-            if not batch:
-                return
-            backs = [self.path(part) for part in batch]
-            done, ended = 0, False
-            while not ended:
-                try:
-                    for leaves in self._round(batch, depth, done):
-                        yield backs[done](leaves), len(batch[done])
-                        done += 1
-                    ended = True
-                except StageGone:  # behind the last output too: the clocks have not moved then
-                    with self.turn:
-                        self.require_open()
-                        self.revival.revive()
-
-    def path(self, x: Tensor) -> Any:
-        """What puts the tensors of an output into its place, for an input of that shape.
-
-        Raises:
-            ConfigError: the stages cannot compute it.
-        """
-        training = self.model.training
-        key = (tuple(x.shape), x.dtype, training)
-        if key not in self.known:
-            passages = Passages(self.model, self.cut, None)
-            try:
-                with addressed(self.model, 0):
-                    needs, output = passages.find_needs(x)
-            except Branches as error:
-                passages.remove()
-                raise self._ways_out(x, error) from None
-            finally:
-                passages.remove()
-            leaves, back = flatten(output)
-            for leaf in leaves:
-                if not isinstance(leaf, (Tensor, bool, int, float, str, type(None))):
-                    raise ConfigError(
-                        f"the model's output holds a {type(leaf).__name__}, which stages cannot hand on; "
-                        "leave it away (of transformers' models: config.use_cache = False)"
-                    )
-            wanted = tuple(needs.crossing(number + 1) for number in range(self.cut.count - 1))
-            if wanted != self.wanted.setdefault(training, wanted):
-                raise ConfigError(
-                    f"an input of shape {key[0]} takes another path through the model than those before; "
-                    "give it to an emulation of its own"
-                )
-            self.known[key] = lambda found: back(
-                [found[str(n)] if isinstance(leaf, Tensor) else leaf for n, leaf in enumerate(leaves)]
-            )
-        return self.known[key]
-
-    def _ways_out(self, x: Tensor, error: Branches) -> ConfigError:
-        """The error with where stages can begin for this input."""
-        calls = calls_of(self.model, x)
-        where = "begin the stages elsewhere (stages=[names])"
-        return ConfigError(f"{error}; {where if calls is None else way_out(units_of(self.model), calls)}")
-
-    def _round(self, parts: Sequence[Tensor], depth: int, skip: int) -> Iterator[dict[str, Tensor]]:
-        """The outputs of micro-batches from ``skip`` on.
-
-        Raises:
-            StageGone: one died, and the others have left the round.
-        """
-        wanted = (*self.wanted[self.model.training], ())
-        promises: dict[int, Any] = {}
-        sent = got = 0
-        try:
-            with self.turn:
-                self.require_open()
-                self.revival.settle()
-                with Uninterrupted():
-                    self.begin_round()
-                    for s in self.stages:
-                        promises[s.number] = s.actor.infer.remote((self.round, len(parts), wanted[s.number]))
-            heard = time.monotonic()
-            while got < len(parts):
-                with self.turn:
-                    self.require_open()
-                    while sent < min(len(parts), got + depth + self.cut.count - 1):
-                        values = Values.of(self.round, sent, {INPUT: parts[sent]})
-                        with Uninterrupted():
-                            self.traffic.sent += send(self.stages[0].socket, Letter(values, sent, False))
-                        sent += 1
-                    found = self._receive()
-                    if found is None:
-                        self._look(promises)
-                        self.require_pace(heard, self.timeout_s, f"gave nothing for {self.timeout_s:g} s")
-                        continue
-                if found.batch != got:
-                    raise ProtocolError(f"the stages gave micro-batch {found.batch} where {got} is next")
-                got += 1
-                if got > skip:
-                    yield found.tensors()
-                heard = time.monotonic()
-            with self.turn:
-                self.require_open()
-                ended = answers([(s, promises[s.number]) for s in self.stages], self.timeout_s)
-                with Uninterrupted():
-                    for stage, moves in zip(self.stages, ended, strict=True):
-                        stage.note_reads(moved(stage.clocks, moves))
-                    promises.clear()
-        finally:
-            self.give_up(promises)  # of an inference nothing stays but the clocks
-
     def begin_round(self) -> None:
         """From now on the stages are in the middle of something."""
         self.round, self.busy = self.round + 1, True
@@ -365,22 +244,6 @@ class StageExecutor:
         """Nobody knows what the stages have done: they are brought back before the next thing is asked."""
         for stage in self.stages:
             stage.sure = False
-
-    def _receive(self) -> Values | None:
-        """What the last stage gave, of this round."""
-        if not self.launcher.replies.poll(int(LOOK_SECONDS * 1e3)):
-            return None
-        with Uninterrupted():
-            frames = receive_frames(self.launcher.replies, self.lent)
-        self.traffic.received += bytes_of(frames)
-        content = decode(frames, LETTERS).content
-        return content if isinstance(content, Values) and content.round == self.round else None
-
-    def _look(self, promises: Mapping[int, Any]) -> None:
-        """Raise what a stage failed with, or that it is gone."""
-        ended, _ = ray.wait(list(promises.values()), num_returns=len(promises), timeout=0)
-        for promise in ended:
-            given([promise], None)
 
     def require_pace(self, began: float, limit_s: float, what: str) -> None:
         """An error where nothing has been heard of the stages since ``began``, for longer than may be.

@@ -89,12 +89,12 @@ class StageTrainer:
         )  # remembered until the next snapshot
         parts = x.chunk(micro_batches)
         for part in parts:
-            self.executor.path(part)
+            self.executor.crossings.path(part)
         manner = Manner(
             schedule,
             tuple(module.training for module in self.model.modules()),
             tuple(parameter.requires_grad for parameter in self.model.parameters()),
-            self.executor.wanted[self.model.training],
+            self.executor.crossings.wanted[self.model.training],
             _packed(criterion),
         )
         step = Step(manner, tuple(len(part) for part in parts), step_key(self.model), y)

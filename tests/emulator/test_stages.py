@@ -157,7 +157,7 @@ def test_a_stage_that_dies_behind_the_last_output_has_lost_no_time_of_its_device
     with cg.emulate(model, backend="ray", stages=2) as running:
         for number, output in enumerate(wanted):
             found = []
-            for each, _ in running.stages.infer(iter(floats().split(4)), depth=1):
+            for each, _ in running.stages.inference.outputs(iter(floats().split(4)), depth=1):
                 found.append(each)
                 if sum(map(len, found)) == len(floats()) and number == 0:
                     os.kill(running.stages.stages[1].address.pid, signal.SIGKILL)
@@ -187,7 +187,7 @@ def test_a_stage_that_is_killed_costs_time_alone(kills: int) -> None:
         running.stages.launcher.start = timed
         for number, output in enumerate(wanted):
             found = []
-            for each, _ in running.stages.infer(iter(floats().split(1)), depth=1):
+            for each, _ in running.stages.inference.outputs(iter(floats().split(1)), depth=1):
                 found.append(each)
                 if len(found) == 1 + number % 5:
                     killed = time.monotonic()
@@ -220,7 +220,7 @@ def test_a_stopped_stage_is_replaced_after_its_time_and_does_not_answer_for_its_
             return time.monotonic()
 
         found: list[Tensor] = []
-        for each, _ in running.stages.infer(iter(floats().split(1)), depth=1):
+        for each, _ in running.stages.inference.outputs(iter(floats().split(1)), depth=1):
             found.append(each)
             if len(found) == 3 and stops > 1:
                 began = stop(1)
