@@ -50,8 +50,8 @@ class Echo:
 
     def serve(self, directory: str) -> None:
         """Answer on a socket until a message is empty, as a tile actor does."""
-        from crossgrid.emulator.actors.lent import Lent
-        from crossgrid.emulator.actors.wire import Letter, receive, send
+        from crossgrid.emulator.wire.lent import Lent
+        from crossgrid.emulator.wire.letters import Letter, receive, send
 
         lent = Lent()
         socket: Any = zmq.Context.instance().socket(zmq.PAIR)
@@ -80,8 +80,8 @@ class Sockets:
 
     def ask(self, x: np.ndarray, back: bool) -> None:
         """Send ``x`` to all, as weights that they shall keep, and wait for all; ``back``: for ``x`` again."""
-        from crossgrid.emulator.actors.lent import Lent
-        from crossgrid.emulator.actors.wire import Letter, receive, send
+        from crossgrid.emulator.wire.lent import Lent
+        from crossgrid.emulator.wire.letters import Letter, receive, send
 
         lent = Lent()
         for socket in self.sockets:
@@ -91,7 +91,7 @@ class Sockets:
 
     def close(self) -> None:
         """End the actors."""
-        from crossgrid.emulator.actors.wire import Letter, send
+        from crossgrid.emulator.wire.letters import Letter, send
 
         for socket in self.sockets:
             send(socket, Letter(Stop(), number=0, wanted=False))

@@ -1,1 +1,1 @@
-"""Tiles in Ray actors: where a process starts, and how messages travel."""
+"""Tiles in Ray actors: where a process starts, what it hosts, and who follows one that dies."""

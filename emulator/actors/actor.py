@@ -33,12 +33,12 @@ from ..tiles.messages import (
     Usage,
 )
 from ..tiles.worker import TileWorker
+from ..wire.addresses import ActorAddress, DriverAddress, Flow, listen
+from ..wire.directory import is_abandoned
+from ..wire.lent import Lent
+from ..wire.letters import Letter, receive, send
 from .adding import Gathering
-from .addresses import ActorAddress, DriverAddress, Flow, listen
-from .directory import is_abandoned
-from .lent import Lent
 from .packing import Part
-from .wire import Letter, receive, send
 
 #: how long an actor listens before it looks whether its driver is still there
 LISTEN_MS = 5000

@@ -21,8 +21,8 @@ from ..hosts.sums import add_in_order
 from ..tiles.layer_spec import LayerSpec
 from ..tiles.messages import Backward, Forward, Parts, Peers, ReadParts, Sums, Totals
 from ..tiles.values import as_array
-from .addresses import Endpoint, Flow
-from .wire import Letter, send
+from ..wire.addresses import Endpoint, Flow
+from ..wire.letters import Letter, send
 
 if TYPE_CHECKING:
     from .executor import RayExecutor

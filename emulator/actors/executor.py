@@ -7,13 +7,10 @@ An actor that dies is started again and told again what its predecessor was told
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
-import threading
 import time
-from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import ray
@@ -27,59 +24,18 @@ from ..errors import BY_NAME, ENDED, BackendError, ProtocolError, TileError
 from ..hosts.executor import Addition, Hosting, Keeper, Recovered, Ticket
 from ..hosts.interrupts import Uninterrupted
 from ..tiles.layer_spec import LayerSpec
-from ..tiles.messages import REQUESTS, Answer, Failed, Message, Process, ReadSnapshot, Stop, answer_to
-from ..tiles.worker import TileWorker
+from ..tiles.messages import Answer, Failed, Message, Process, ReadSnapshot, Stop, answer_to
+from ..wire.cluster import nodes, start_ray, this_machine, wait_until_gone
+from ..wire.directory import RunDirectory
+from ..wire.letters import Letter, encode, send
+from ..wire.pulses import Pulses
 from .adding import Adders
-from .addresses import Flow
-from .directory import RunDirectory
 from .history import History
-from .launch import START_SECONDS, Launcher, Running, nodes, start_ray, this_machine, wait_until_gone
+from .host import Host, sent_whole
+from .launch import Launcher
 from .mailbox import Mailbox, flow_of
 from .packing import ActorPlan, plan_actors
-from .pulses import NOTICE_SECONDS, Pulses
-from .wire import Letter, decode, encode, send, send_frames
-
-LOG = logging.getLogger("crossgrid")
-
-#: seconds that a waiter listens before it looks whether the actor still lives
-LOOK_SECONDS = 0.05
-
-
-@dataclass(slots=True)
-class Host:
-    """The driver's end of one actor, and of those that follow it where it dies."""
-
-    plan: ActorPlan
-    flow: Flow
-    running: Running
-    history: History | None  # None: what dies is lost
-    epoch: int = 0  # how often it was restarted
-    deaths: deque[float] = field(default_factory=deque)  # when it died, of late
-    sent: int = 0
-    dead: bool = False
-    failure: TileError | None = None  # set once the actor is known to be dead or to hang, for good
-    recalled: TileWorker | None = None  # what a dead one held, told again in this process
-    lock: Any = field(default_factory=threading.RLock)  # sockets are not for two threads at once
-
-    @property
-    def address(self) -> Any:
-        """Where the actor listens, and which process it is."""
-        return self.running.address
-
-    @property
-    def socket(self) -> Any:
-        """The way to it."""
-        return self.running.socket
-
-    @property
-    def label(self) -> str:
-        """Which tiles of which layers it hosts, for messages."""
-        return self.plan.label
-
-    @property
-    def where(self) -> str:
-        """The actor's tiles, process and node, for messages."""
-        return f"the actor of {self.label} (process {self.address.pid} on node {self.address.node[:8]})"
+from .revival import LOOK_SECONDS, Revival
 
 
 @dataclass(slots=True)
@@ -120,7 +76,7 @@ class RayExecutor:
         self.launcher = Launcher(timeout_s, device)
         self.pulses, self.patient = Pulses(), False
         self.mailbox: Mailbox | None = None
-        self.recovered = Recovered()
+        self.recovered, self.revival = Recovered(), Revival(self)
         self.hostings: list[Hosting] = [{} for _ in specs]
 
     def start(self) -> None:
@@ -204,7 +160,7 @@ class RayExecutor:
                 frames = host.history.add(host.sent, message, frames)
             while not sent and host.epoch == epoch:  # a successor is told it with all others
                 with Uninterrupted():
-                    sent = _sent(host.socket, frames)
+                    sent = sent_whole(host.socket, frames)
                 if not sent:
                     self._wait_for_room(number, since)
         except BaseException:
@@ -218,7 +174,7 @@ class RayExecutor:
         host = self.host(number)
         assert self.mailbox is not None
         self.mailbox.receive_waiting(LOOK_SECONDS)
-        self._look_after(number, since)
+        self.revival.look_after(number, since)
         if host.failure is not None:
             raise host.failure
 
@@ -230,13 +186,13 @@ class RayExecutor:
         if history is None or host.failure is not None:
             return
         if history.asked:
-            self._take_snapshot(number, history)
+            self.take_snapshot(number, history)
         elif history.due(message):
             history.asked_before = self.adders.begun
             for layer, _, _ in host.plan.parts:
                 self._post(number, ReadSnapshot(layer), True)
 
-    def _take_snapshot(self, number: int, history: History) -> None:
+    def take_snapshot(self, number: int, history: History) -> None:
         """Go on from a snapshot that was asked for, if it is here and no read from before is under way."""
         assert self.mailbox is not None
         if history.asked_before > self.adders.settled:  # parts that actors keep are in no snapshot
@@ -274,7 +230,7 @@ class RayExecutor:
         assert self.mailbox is not None
         since = time.monotonic()
         while (reply := self.mailbox.take(number, message, LOOK_SECONDS)) is None:
-            self._look_after(number, since)
+            self.revival.look_after(number, since)
             if host.failure is not None:
                 raise host.failure
         posted = self.mailbox.failure(number) if failures else None
@@ -292,93 +248,6 @@ class RayExecutor:
         """What an actor failed with, as it is raised here."""
         return BY_NAME.get(failed.error, TileError)(f"{self.host(number).label}: {failed.text}")
 
-    def _look_after(self, number: int, since: float) -> None:
-        """See to an actor that died, or that said nothing for too long while we waited."""
-        host = self.host(number)
-        assert self.mailbox is not None
-        if not host.lock.acquire(blocking=False):
-            return  # who sends to it looks after it
-        try:
-            if host.failure is not None:
-                return
-            missed_s = self.pulses.missed_s(host.address.endpoint)
-            with Uninterrupted():
-                if host.running.ended:
-                    self._lost(number, "died", dead=True)
-                elif missed_s > self.timeout_s:
-                    self._lost(number, f"did not answer within {self.timeout_s:g} s; it is stopped and hangs")
-            silent_s = time.monotonic() - max(since, self.mailbox.heard.get(number, since))
-            slow = silent_s > self.timeout_s + NOTICE_SECONDS and not (missed_s or self.patient)
-            if slow and host.failure is None:
-                raise TileError(
-                    f"{host.where} did not answer within {self.timeout_s:g} s, and is not stopped: it is too "
-                    "slow: raise timeout_s or put fewer tiles into an actor"
-                )
-        finally:
-            host.lock.release()
-
-    def _lost(self, number: int, what: str, dead: bool = False) -> None:
-        """Start a successor of an actor, or note why there is none. The host's lock is held."""
-        host, recovery, began = self.host(number), self.recovery, time.monotonic()
-        if recovery is None or host.history is None:
-            host.dead = dead
-            host.failure = TileError(f"{host.where} {what}; the other tiles' weights can still be read")
-            return
-        while True:
-            host.deaths.append(time.monotonic())
-            while host.deaths[0] < time.monotonic() - recovery.storm_s:
-                host.deaths.popleft()
-            where, times = host.where, len(host.deaths)
-            if times > recovery.restarts:
-                why = f"{where} {what}, for the {times}. time in {recovery.storm_s:g} s"
-                break
-            LOG.warning("%s %s; it is started again", where, what)
-            try:
-                self._restart(number)
-            except BackendError as error:
-                what = f"died and did not come back ({error!s:.200})"
-            else:
-                self.recovered.restarts += 1
-                self.recovered.seconds += time.monotonic() - began
-                return
-        host.running.kill(not host.address.endpoint.public_key)
-        host.dead = True
-        host.failure = TileError(f"{why}; its tiles' state is saved, and comes home on leaving")
-
-    def _restart(self, number: int) -> None:
-        """A new actor in the place of one, told what that one was told.
-
-        Raises:
-            BackendError: it did not start, or died at once.
-        """
-        host = self.host(number)
-        assert self.mailbox is not None
-        assert host.history is not None
-        if host.history.asked:
-            self._take_snapshot(number, host.history)
-        host.running.kill(not host.address.endpoint.public_key)
-        self.pulses.forget(host.address.endpoint)
-        host.epoch += 1
-        for layer, _, _ in host.plan.parts:
-            self.adders.forget(layer)
-        self.mailbox.epochs[number] = host.epoch % 256
-        plan = (number, host.plan, host.flow)
-        (host.running,) = self.launcher.start([plan], self.mailbox.address, host.epoch % 256)
-        self.pulses.watch(host.address.endpoint)
-        self.mailbox.heard[number] = since = time.monotonic()
-        for frames in host.history.again(self.mailbox.answered.get(number, ())):
-            while not _sent(host.socket, frames):
-                self.mailbox.receive_waiting(LOOK_SECONDS)
-                silent_s = time.monotonic() - max(since, self.mailbox.heard[number])
-                missed_s = self.pulses.missed_s(host.address.endpoint)
-                if (
-                    host.running.ended
-                    or missed_s > self.timeout_s
-                    or silent_s > self.timeout_s + START_SECONDS
-                ):
-                    raise BackendError("its successor died or hangs")
-        self.mailbox.heard[number] = time.monotonic()
-
     def make_updates(self) -> None:
         """Updates were made when they were sent."""
 
@@ -386,24 +255,8 @@ class RayExecutor:
         """Actors say with each reply what was wrong."""
 
     def recall(self, number: int, message: Message[Answer]) -> Answer | None:
-        """The answer of an actor that is lost for good, told again in this process; None if nothing is known.
-
-        Raises:
-            CrossgridError: what it was told cannot be done here.
-        """
-        host = self.host(number)
-        if host.history is None or not host.dead:
-            return None
-        if host.recalled is None:
-            worker = TileWorker(self.device)
-            for layer, spec, blocks in host.plan.parts:
-                worker.host(layer, spec, blocks)
-            for frames in host.history.again(range(host.sent + 1)):
-                with contextlib.suppress(CrossgridError):  # whoever sent it was told, or will be
-                    worker.handle(decode(frames, REQUESTS).content)
-            host.recalled = worker
-        reply: Any = host.recalled.handle(message)
-        return reply
+        """What an actor that is lost for good would answer, see ``Revival.recall``."""
+        return self.revival.recall(number, message)
 
     def forgive(self) -> None:
         """Give actors that were stopped one more chance, and those that are slow all time: all comes home."""
@@ -446,12 +299,3 @@ class RayExecutor:
             ray.shutdown()
         wait_until_gone(here)
         self.directory.close()
-
-
-def _sent(socket: zmq.Socket[bytes], frames: Sequence[Any]) -> bool:
-    """Send a message whole, or not at all where the socket is full."""
-    try:
-        send_frames(socket, frames, zmq.NOBLOCK)
-    except zmq.Again:
-        return False
-    return True

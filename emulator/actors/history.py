@@ -25,7 +25,7 @@ from ..tiles.messages import (
     Snapshot,
     Stats,
 )
-from .wire import Letter, encode
+from ..wire.letters import Letter, encode
 
 #: messages that change nothing: told again only where nobody has had the answer
 QUERIES = (ReadWeights, ReadState, SaveState, ReadSnapshot, ReadParts, Stats, Process)

@@ -15,10 +15,10 @@ import zmq
 from ..errors import ENDED, BackendError
 from ..hosts.interrupts import Uninterrupted
 from ..tiles.messages import REPLIES, Failed, Reply, Totals
-from .addresses import DriverAddress, Endpoint, Flow
-from .lent import Lent
+from ..wire.addresses import DriverAddress, Endpoint, Flow
+from ..wire.lent import Lent
+from ..wire.letters import Letter, receive
 from .packing import Part
-from .wire import Letter, receive
 
 LOG = logging.getLogger("crossgrid")
 

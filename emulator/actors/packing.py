@@ -16,7 +16,7 @@ from crossgrid.kernels.devices.base import PulsedDevice
 from crossgrid.kernels.devices.drawn.traced import formula_text
 from crossgrid.kernels.errors import ConfigError
 
-from ..hosts.room import Room
+from ..hosts.room import Node, Room
 from ..tiles.layer_spec import LayerSpec
 
 #: the part of one layer that an actor hosts: its number, its specification, the blocks
@@ -34,17 +34,6 @@ CARD_CROSSPOINT_BYTES, DRAWN_CROSSPOINT_BYTES = 36, 8
 
 #: actors that a processor bears: they sleep between messages, but each is a process to be started
 ACTORS_PER_PROCESSOR = 64
-
-
-@dataclass(frozen=True, slots=True)
-class Node:
-    """A machine that can host actors."""
-
-    name: str  # Ray's id of it; empty where Ray has not been started
-    processors: float
-    cards: float
-    free_bytes: int
-    card_bytes: int = 0  # of one card; 0: nobody knows
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,7 +57,7 @@ def run_doctor(args: argparse.Namespace) -> int:
     from .doctor import examine
 
     if args.clean:
-        from ..actors.directory import remove_abandoned
+        from ..wire.directory import remove_abandoned
 
         for path in remove_abandoned():
             print(f"removed {path}")

@@ -1,9 +1,10 @@
-"""How much memory tiles take: counted on small ones of the same kind, so that no list of kinds is kept."""
+"""How much memory tiles take, counted on small ones of the same kind, and machines have."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
@@ -35,6 +36,17 @@ def crosspoint_bytes(rpu_config: RPUConfig) -> int:
     elif rpu_config.modifier.type != WeightModifierType.NONE:
         held += 4  # the weights that a mini-batch sees in their place
     return math.ceil((1 + MARGIN) * held)
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A machine that can host tiles."""
+
+    name: str  # Ray's id of it; empty where Ray has not been started
+    processors: float
+    cards: float
+    free_bytes: int
+    card_bytes: int = 0  # of one card; 0: nobody knows
 
 
 class Room:

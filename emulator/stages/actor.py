@@ -20,7 +20,6 @@ import torch
 from ray import cloudpickle
 from torch import Tensor, nn
 
-from ..actors.addresses import ActorAddress, Endpoint
 from ..hosts.executor import LocalExecutor
 from ..hosts.grid import Ticks, TileGrid
 from ..hosts.moving import move
@@ -32,6 +31,7 @@ from ..tiles.bank import Floats
 from ..tiles.layer import HostedLayer
 from ..tiles.layer_spec import LayerSpec
 from ..tiles.messages import Message
+from ..wire.addresses import ActorAddress, Endpoint
 from .links import Abandoned, Links
 from .optimizers import States
 from .packing import SavedStage, packed, saved_stage

@@ -22,9 +22,6 @@ from torch import nn
 
 from crossgrid.kernels.errors import ConfigError, CrossgridError
 
-from ..actors.directory import RunDirectory
-from ..actors.launch import start_ray, wait_until_gone
-from ..actors.wire import Letter, send
 from ..config.recovery import Recovery
 from ..errors import ENDED, BackendError, TileError
 from ..hosts.executor import HERE, Addition, Answered, Hosting, Keeper, Recovered, Traffic
@@ -34,6 +31,9 @@ from ..nn.matrix import AnalogMatrix
 from ..tiles.bank import Floats
 from ..tiles.layer_spec import LayerSpec
 from ..tiles.messages import Answer, Message, ReadState, ReadWeights, Stats
+from ..wire.cluster import start_ray, wait_until_gone
+from ..wire.directory import RunDirectory
+from ..wire.letters import Letter, send
 from .inference import StageInference
 from .launch import Stage, StageGone, StageLauncher, answers, given, require_pace
 from .links import Abandon

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import ray
 from torch import Tensor
 
-from ..actors.lent import Lent
-from ..actors.wire import Letter, bytes_of, decode, receive_frames, send
 from ..errors import ProtocolError
 from ..hosts.interrupts import Uninterrupted
+from ..wire.lent import Lent
+from ..wire.letters import Letter, bytes_of, decode, receive_frames, send
 from .actor import moved
 from .launch import StageGone, answers, given
 from .links import LETTERS, Values

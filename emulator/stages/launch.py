@@ -19,15 +19,14 @@ from torch import nn
 
 from crossgrid.kernels.errors import ConfigError, CrossgridError
 
-from ..actors.addresses import ActorAddress, listen
-from ..actors.launch import nodes
-from ..actors.packing import Node
-from ..actors.pulses import NOTICE_SECONDS, Pulses
 from ..errors import BackendError, TileError
 from ..hosts.grid import TileGrid
-from ..hosts.room import Room
+from ..hosts.room import Node, Room
 from ..hosts.warm import warm_kernels
 from ..tiles.layer_spec import LayerSpec
+from ..wire.addresses import ActorAddress, listen
+from ..wire.cluster import nodes
+from ..wire.pulses import NOTICE_SECONDS, Pulses
 from .actor import Clocks, StageActor
 from .links import FLOW, Abandoned
 from .packing import packed

@@ -14,11 +14,11 @@ import torch
 import zmq
 from torch import Tensor
 
-from ..actors.addresses import Endpoint, Flow, listen
-from ..actors.lent import Lent
-from ..actors.wire import Letter, receive, send
 from ..errors import ProtocolError
 from ..tiles.messages import Count, Masks, Message
+from ..wire.addresses import Endpoint, Flow, listen
+from ..wire.lent import Lent
+from ..wire.letters import Letter, receive, send
 
 #: how long a stage listens at once
 LISTEN_MS = 1000

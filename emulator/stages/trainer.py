@@ -18,7 +18,6 @@ from torch.utils._pytree import tree_map_only
 
 from crossgrid.kernels.errors import ConfigError
 
-from ..actors.wire import Letter, send
 from ..config.recovery import Recovery
 from ..hosts.grid import TileGrid
 from ..hosts.interrupts import Uninterrupted
@@ -26,6 +25,7 @@ from ..model.deferred import put
 from ..model.joining import Criterion, clip_factor, total_norm
 from ..nn.dropout import step_key
 from ..nn.hooks.listening import Listener
+from ..wire.letters import Letter, send
 from .actor import moved
 from .launch import LOOK_SECONDS, STEP, Stage, StageGone, answers, given
 from .links import Values

@@ -10,7 +10,6 @@ from typing import Any
 import msgpack
 import numpy as np
 
-from crossgrid.emulator.actors.wire import ENVELOPE, LENGTH, MAGIC, Letter, encode
 from crossgrid.emulator.disk.arrays import StoredArray
 from crossgrid.emulator.tiles.messages import (
     Backward,
@@ -50,6 +49,7 @@ from crossgrid.emulator.tiles.messages import (
     WriteWeights,
 )
 from crossgrid.emulator.tiles.stored import Stored
+from crossgrid.emulator.wire.letters import ENVELOPE, LENGTH, MAGIC, Letter, encode
 
 X = np.arange(12, dtype=np.float32).reshape(2, 6)
 D = np.arange(8, dtype=np.float32).reshape(2, 4)

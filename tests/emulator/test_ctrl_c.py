@@ -24,7 +24,7 @@ from test_left_behind import interrupted
 from torch.nn import CrossEntropyLoss
 
 import crossgrid as cg
-from crossgrid.emulator.actors.directory import OWNER, PREFIX
+from crossgrid.emulator.wire.directory import OWNER, PREFIX
 
 #: also where a shell that started these tests in the background has Ctrl-C ignored
 HEARS = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"

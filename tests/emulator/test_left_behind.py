@@ -19,9 +19,9 @@ from chaos import Tally
 from test_killed_actors import STEPS, pulsed, step
 
 import crossgrid as cg
-from crossgrid.emulator.actors.directory import OWNER, RunDirectory, abandoned, remove_abandoned
 from crossgrid.emulator.cli.main import main
 from crossgrid.emulator.hosts.interrupts import Uninterrupted
+from crossgrid.emulator.wire.directory import OWNER, RunDirectory, abandoned, remove_abandoned
 
 DRIVER = """
 import os, sys, time

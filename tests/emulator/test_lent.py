@@ -11,9 +11,9 @@ import pytest
 
 zmq = pytest.importorskip("zmq", reason="ZeroMQ comes with an extra: pip install 'crossgrid[ray]'")
 
-from crossgrid.emulator.actors.lent import Lent  # noqa: E402
-from crossgrid.emulator.actors.wire import COPY_BYTES, Letter, receive, send  # noqa: E402
 from crossgrid.emulator.tiles.messages import REQUESTS, WriteWeights  # noqa: E402
+from crossgrid.emulator.wire.lent import Lent  # noqa: E402
+from crossgrid.emulator.wire.letters import COPY_BYTES, Letter, receive, send  # noqa: E402
 
 
 def sent_and_received(folder: Path, lent: Lent, w: list[np.ndarray]) -> list[np.ndarray]:

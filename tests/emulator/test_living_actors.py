@@ -18,7 +18,6 @@ import zmq
 from torch import nn
 
 import crossgrid as cg
-from crossgrid.emulator.actors.wire import Letter, encode
 from crossgrid.emulator.tiles.messages import (
     VERSION,
     Done,
@@ -29,6 +28,7 @@ from crossgrid.emulator.tiles.messages import (
     Update,
     Usage,
 )
+from crossgrid.emulator.wire.letters import Letter, encode
 
 pytestmark = pytest.mark.usefixtures("ray_session")
 

@@ -12,9 +12,9 @@ import letters
 import numpy as np
 import pytest
 
-from crossgrid.emulator.actors.wire import FRAME_BYTES, Letter, decode, encode
 from crossgrid.emulator.tiles import messages
 from crossgrid.emulator.tiles.messages import VERSION, Failed
+from crossgrid.emulator.wire.letters import FRAME_BYTES, Letter, decode, encode
 
 ALL = letters.REQUESTS + letters.REPLIES
 KINDS = messages.REQUESTS | messages.REPLIES

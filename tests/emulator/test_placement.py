@@ -20,10 +20,9 @@ from crossgrid.emulator.actors.packing import (
     CONTEXT_BYTES,
     DRAWN_CROSSPOINT_BYTES,
     ActorPlan,
-    Node,
     plan_actors,
 )
-from crossgrid.emulator.hosts.room import crosspoint_bytes
+from crossgrid.emulator.hosts.room import Node, crosspoint_bytes
 from crossgrid.emulator.tiles.layer_spec import LayerSpec, TileSpec
 
 LARGE = 1 << 40

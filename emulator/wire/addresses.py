@@ -8,7 +8,7 @@ from typing import Any
 import ray
 import zmq
 
-from .wire import FRAME_BYTES
+from .letters import FRAME_BYTES
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""How messages travel between processes: bytes, sockets, Ray and its machines."""
