@@ -128,6 +128,7 @@ class Emulation:
                 homes.give_back()
                 self._stop()
             raise
+        homes.stay()
 
     def _start(self, homes: Homes) -> None:
         specs = homes.specs

@@ -28,7 +28,9 @@ class Homes:
 
     layers: list[tuple[str, AnalogMatrix]]  # by name
     specs: list[LayerSpec]  # in the run
-    before: list[TileGrid] = field(init=False)
+    before: list[TileGrid] = field(
+        init=False
+    )  # until all have moved in: then nobody has their tiles any more
     on_tiles: dict[str, TileGrid] = field(default_factory=dict, init=False)  # of layers now on cores
 
     def __post_init__(self) -> None:
@@ -58,6 +60,10 @@ class Homes:
             layer.analog_tile.grid = grid
             if is_on_cores(spec, old.spec):
                 self.on_tiles[spec.name] = old
+
+    def stay(self) -> None:
+        """The start is over: forget the tiles of before."""
+        self.before.clear()
 
     def give_back(self) -> None:
         """Leave every layer as it was, after a start that failed."""

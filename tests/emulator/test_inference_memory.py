@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import subprocess
 import sys
+import weakref
+from collections.abc import Callable
+from typing import Any
 
 import pytest
+from torch import nn
+
+import crossgrid as cg
+from crossgrid.emulator.hosts.executor import LocalExecutor
+from crossgrid.emulator.model.analog_model import analog_matrices
 
 SIZE = 3072  # 36 MiB for every 4 bytes a crosspoint
 
@@ -88,3 +97,26 @@ def test_inference_takes_ten_bytes_a_crosspoint(before: str) -> None:
     # as little as for what is kept: no copy of the layer, which would give 12, was there for a moment
     assert building <= 11.0
     assert inferring <= 11.0
+
+
+@pytest.mark.parametrize("config", [cg.SingleRPUConfig, cg.InferenceRPUConfig])
+def test_a_run_keeps_no_second_copy_of_its_tiles(config: Callable[[], Any]) -> None:
+    """Tiles that have moved in are those of the run, and when they have come home those of the model."""
+    model = cg.convert_to_analog(nn.Sequential(nn.Linear(6, 5), nn.Linear(5, 4)), config())
+
+    def banks() -> list[Any]:
+        executors = [layer.grid.executor for _, layer in analog_matrices(model)]
+        workers = [each.worker for each in executors if isinstance(each, LocalExecutor)]
+        layers = [layer for worker in workers for layer in worker.layers.values()]
+        return [weakref.ref(group.bank) for layer in layers for group in layer.groups]
+
+    before = banks()
+    with cg.emulate(model) as running:
+        gc.collect()
+        assert before
+        assert not any(bank() for bank in before)
+        during = banks()
+    gc.collect()
+    assert running.report()
+    assert during
+    assert not any(bank() for bank in during)
