@@ -67,8 +67,12 @@ def digest_of(w_OI: Floats) -> bytes:
     if len(values) <= PIECE:
         return _sha256(values)
     pieces = [values[first : first + PIECE] for first in range(0, len(values), PIECE)]
-    with ThreadPoolExecutor(torch.get_num_threads()) as pool:  # to hash takes as long as to program
-        return OF_PIECES + _sha256(b"".join(pool.map(_sha256, pieces)))
+    try:
+        with ThreadPoolExecutor(torch.get_num_threads()) as pool:  # to hash takes as long as to program
+            digests = [*pool.map(_sha256, pieces)]
+    except RuntimeError:  # Python starts no thread any more while it ends, nor where there may be no more
+        digests = [*map(_sha256, pieces)]
+    return OF_PIECES + _sha256(b"".join(digests))
 
 
 def is_digest_of(digest: bytes, w_OI: Floats) -> bool:
@@ -88,7 +92,8 @@ def weight_of(spec: LayerSpec, w_OI: Floats) -> Tensor:
     return weight.contiguous()
 
 
-PIECE = 4 << 20  # bytes of a matrix that one thread hashes
+#: bytes of a matrix that one thread hashes: part of the format of saved runs, as the name before a digest
+PIECE = 4 << 20
 OF_PIECES = b"pieces:"
 
 #: torch's own attribute, which ``AnalogContext`` has in its place

@@ -65,11 +65,19 @@ def _exercise(spec: LayerSpec) -> None:
         layer.update(Update(0, 0, 0.01, ((0, 0),)))
     else:
         layer.groups[0].bank.program([np.zeros(tiles[0].shape, np.float32)], 0, None)
+        warm_copies()
     layer.counters({})
 
 
+def warm_copies() -> None:
+    """Compile what writes matrices; imported here: drivers of stages know this module and compile nothing."""
+    from crossgrid.kernels.machine.copies import row_copier
+
+    row_copier()
+
+
 def warm_schedules() -> None:
-    """Compile the events of a schedule; imported here, since drivers know this module and compile nothing."""
+    """Compile the events of a schedule."""
     from crossgrid.chip.schedule.schedule import schedule
 
     chip_of_tiles = load_chip("demo-128")
@@ -88,7 +96,7 @@ def main() -> None:
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:  # they compile side by side
         begun = (
             pool.submit(warm_products), pool.submit(warm_devices, CONFIG.device, CONFIG.update),
-            pool.submit(warm_schedules),
+            pool.submit(warm_schedules), pool.submit(warm_copies),
         )  # fmt: skip
         for each in begun:
             each.result()

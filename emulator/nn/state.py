@@ -31,7 +31,8 @@ from ..hosts.grid import Ticks
 if TYPE_CHECKING:
     from .matrix import AnalogMatrix
 
-VERSION = 1
+#: versions that are read; the last one is written. Digests of large weights are of pieces since the second
+VERSIONS = (1, 2)
 
 #: types of the arrays that tiles have, as numpy writes them
 DTYPES: tuple[str, ...] = get_args(Kind)
@@ -88,7 +89,7 @@ def save_matrix(matrix: AnalogMatrix, destination: dict[str, Any], prefix: str, 
     spec, key, writer = matrix.grid.spec, prefix + matrix.weight_name, _WRITER.get()
     if writer is not None:  # beside the weight in one saved run: nobody edits it there
         plain, arrays = writer(matrix)
-        saved = SavedTiles({"version": VERSION, "digest": b"", **plain}, arrays)
+        saved = SavedTiles({"version": VERSIONS[-1], "digest": b"", **plain}, arrays)
         destination[f"{prefix}{matrix.tiles_path}.state"] = saved
         for name in (matrix.weight_name, matrix.bias_name if spec.bias_column else "") if spec.learns else ():
             destination.pop(prefix + name, None)
@@ -102,7 +103,7 @@ def save_matrix(matrix: AnalogMatrix, destination: dict[str, Any], prefix: str, 
         matrix.joined(matrix.part(destination[key]), bias) if key in destination else matrix.matrix_weights()
     )
     plain, held = matrix.changing()
-    plain = {"version": VERSION, "digest": digest_of(w_OI), **plain}
+    plain = {"version": VERSIONS[-1], "digest": digest_of(w_OI), **plain}
     destination[f"{prefix}{matrix.tiles_path}.state"] = packed(plain, held)
 
 
@@ -240,8 +241,9 @@ def _is_count(value: Any) -> bool:
 
 def _checked(plain: Any) -> dict[str, Any]:
     """The plain values of a state, each of its type; an error where one is not."""
-    if plain["version"] != VERSION:
-        raise ValueError(f"version {plain['version']!r:.40}, only {VERSION} can be read here")
+    if plain["version"] not in VERSIONS:
+        known = " and ".join(map(str, VERSIONS))
+        raise ValueError(f"version {plain['version']!r:.40}, only {known} can be read here")
     sound = isinstance(plain["digest"], bytes) and _is_count(plain["key"])
     sound = sound and len(plain["ticks"]) == len(fields(Ticks)) and all(map(_is_count, plain["ticks"]))
     sound = sound and all(len(block) == 2 and all(map(_is_count, block)) for block in plain["blocks"])

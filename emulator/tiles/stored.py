@@ -90,8 +90,8 @@ class Stored:
 def as_floats(values: NDArray[Any], kind: str) -> Floats:
     """A copy in float32, contiguous."""
     if kind != "BF16":
-        return np.array(values, np.float32)
-    bits = np.array(values, np.uint32)
+        return np.array(values, np.float32, order="C")
+    bits = np.array(values, np.uint32, order="C")
     bits <<= 16
     return bits.view(np.float32)
 

@@ -3,8 +3,12 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
-from numba import prange
+from numba import prange, types
 from numpy.typing import NDArray
 
 from .jit import kernel
@@ -12,23 +16,32 @@ from .threads import PROCESSORS
 
 SERIAL_WORK = 1 << 17  # values below which a second thread costs more than it saves
 
+#: rows or columns side by side, strided or read-only: one kernel copies them all
+ANY_LAYOUT = types.void(types.Array(types.float32, 2, "A", readonly=True), types.float32[:, :])
+
 
 def _copy_rows(from_OI, to_OI):
     for row in prange(len(from_OI)):
         to_OI[row] = from_OI[row]
 
 
-_COPY = kernel(_copy_rows, parallel=True)
+@functools.cache
+def row_copier() -> Callable[[NDArray[np.float32], NDArray[np.float32]], Any]:
+    """``_copy_rows``, compiled."""
+    return kernel(_copy_rows, ANY_LAYOUT, parallel=True)
 
 
 def copy_into(from_OI: NDArray[np.float32], to_OI: NDArray[np.float32]) -> None:
-    """Write a matrix, or a part of a larger one, over another.
+    """Write a matrix, or a part of a larger one, over another of its shape.
 
-    One whose rows follow one another is left to numpy: the kernel would be compiled once more for it.
+    Raises:
+        ValueError: it has another shape.
     """
-    apart = not from_OI.flags.c_contiguous and from_OI.dtype == to_OI.dtype
+    if from_OI.shape != to_OI.shape:
+        raise ValueError(f"a matrix of shape {from_OI.shape} cannot be written over one of {to_OI.shape}")
+    apart = not from_OI.flags.c_contiguous and from_OI.dtype == to_OI.dtype == np.float32
     with PROCESSORS.call(from_OI.size if apart else 0, SERIAL_WORK) as threads:
         if threads > 1:
-            _COPY(from_OI, to_OI)
+            row_copier()(from_OI, to_OI)
         else:
             to_OI[...] = from_OI

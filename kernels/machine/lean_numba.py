@@ -22,6 +22,8 @@ from .switches import PLAIN
 #: versions whose internals are as this module takes them to be; of others a process takes more memory
 KNOWN = ((0, 68),)
 
+PACKAGE = __name__.partition(".")[0]
+
 
 class LoadedLibrary(codegen.JITCodeLibrary):
     """A kernel's machine code; its intermediate code is parsed when another kernel is to inline it."""
@@ -52,7 +54,9 @@ class LoadedLibrary(codegen.JITCodeLibrary):
 
 
 def _load_overload(cache: Any, signature: Any, context: Any) -> Any:
-    """``FunctionCache.load_overload`` without all that only compiling needs."""
+    """``FunctionCache.load_overload`` without all that only compiling needs; others' functions may need it."""
+    if cache._py_func.__module__.partition(".")[0] != PACKAGE:
+        return _numbas_load_overload(cache, signature, context)
     rtsys.initialize(context)
     with cache._guard_against_spurious_io_errors():
         return cache._load_overload(signature, context)
@@ -73,6 +77,7 @@ def _rebuild_environment(module: str, constants: Any, name: str) -> Any:
 
 
 _numbas_rebuild = environment._rebuild_env
+_numbas_load_overload = caching.FunctionCache.load_overload
 
 
 def why_not() -> str | None:

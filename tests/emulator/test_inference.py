@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,22 +25,48 @@ def config(**changes: object) -> cg.InferenceRPUConfig:
 
 
 @pytest.mark.parametrize("values", [0, 5, PIECE // 4, PIECE // 4 + 1, PIECE // 2 + 3])
-def test_a_digest_is_that_of_the_numbers_however_many_hash_them(values: int) -> None:
+def test_a_digest_is_that_of_the_numbers_however_many_hash_them(
+    values: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """SHA-256, or, of more than a piece, SHA-256 of the pieces' digests; saved runs may have the whole's."""
     w_OI = np.arange(values, dtype=np.float32).reshape(1, values)
     whole, parts = w_OI.tobytes(), [w_OI.tobytes()[k : k + PIECE] for k in range(0, 4 * values, PIECE)]
     pieces = OF_PIECES + hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).digest()
     digest = digest_of(w_OI)
     assert digest == (pieces if len(parts) > 1 else hashlib.sha256(whole).digest())
-    torch.set_num_threads((threads := torch.get_num_threads()) + 1)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
     assert digest_of(w_OI) == digest
-    torch.set_num_threads(threads)
     assert is_digest_of(digest, w_OI)
     assert is_digest_of(hashlib.sha256(whole).digest(), w_OI)
     if values:
         w_OI[0, -1] += 1.0
         assert digest_of(w_OI) != digest
         assert not is_digest_of(digest, w_OI)
+
+
+def test_a_piece_is_that_of_saved_runs() -> None:
+    """With another size of pieces every large weight that was saved would look edited."""
+    w_OI = np.arange(3 << 20, dtype=np.float32).reshape(1024, 3072)
+    saved = "2535fc099db50e5698346b74ed60e6b8613a7ede59b3fb9aebcab1c9130bcb9e"
+    assert digest_of(w_OI) == b"pieces:" + bytes.fromhex(saved)
+
+
+AT_EXIT = """
+import atexit
+import sys
+import torch
+import crossgrid as cg
+
+model = cg.convert_to_analog(torch.nn.Linear(1200, 1200), cg.InferenceRPUConfig())
+atexit.register(lambda: torch.save(model.state_dict(), sys.argv[1]))
+"""
+
+
+def test_a_large_weight_is_saved_while_python_ends(tmp_path: Path) -> None:
+    """No thread can be started then."""
+    file = tmp_path / "last.pt"
+    subprocess.run([sys.executable, "-c", AT_EXIT, str(file)], check=True, timeout=200)
+    assert "weight" in torch.load(file)
 
 
 LAYERS = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numba
 import pytest
@@ -48,6 +49,36 @@ def test_a_loaded_kernel_computes_and_can_be_compiled_against() -> None:
     """The first process may compile the kernel; the second loads it, and nothing of the compiler with it."""
     lean()
     assert lean().split() == ["1", "False"]
+
+
+USERS = """
+import sys
+import numba
+import numpy as np
+
+if sys.argv[1] == "lean":
+    from crossgrid.kernels.machine.lean_numba import load_only
+    load_only()
+
+@numba.vectorize(["float32(float32)", "complex64(complex64)"], cache=True)
+def twice(x):
+    return x + x
+
+@numba.njit(cache=True)
+def of_a_list(x):
+    return np.linalg.norm(np.array([x, x]))
+
+assert twice(np.float32(1.5)) == 3.0
+assert of_a_list(3.0) == np.sqrt(18.0)
+"""
+
+
+def test_a_users_own_cached_functions_work_beside_it(tmp_path: Path) -> None:
+    """A stage has modules of others, whose functions numba loads with all that they need."""
+    script = tmp_path / "users.py"
+    script.write_text(USERS)
+    for process in ("fills the cache", "lean"):
+        subprocess.run([sys.executable, str(script), process], check=True, timeout=200)
 
 
 def test_it_can_be_switched_off_and_gives_the_same_numbers() -> None:
