@@ -54,7 +54,7 @@ class LoadedLibrary(codegen.JITCodeLibrary):
 
 
 def _load_overload(cache: Any, signature: Any, context: Any) -> Any:
-    """``FunctionCache.load_overload`` without all that only compiling needs; others' functions may need it."""
+    """``FunctionCache.load_overload`` without all that only compiling needs; others' may need it."""
     if cache._py_func.__module__.partition(".")[0] != PACKAGE:
         return _numbas_load_overload(cache, signature, context)
     rtsys.initialize(context)

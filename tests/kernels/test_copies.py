@@ -9,6 +9,7 @@ import pytest
 
 from crossgrid.kernels.machine import copies
 from crossgrid.kernels.machine.copies import copy_into, row_copier
+from crossgrid.kernels.machine.threads import Call
 
 PARTS = {
     "columns side by side": lambda whole: whole[1:8, 100:700],
@@ -28,7 +29,10 @@ def test_a_copy_has_the_parts_numbers(
     name: str, dtype: type, threads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever its layout and type, also where nobody may write to it; what is around it stays."""
-    call = lambda work, worth: contextlib.nullcontext(threads if work else 1)  # noqa: E731
+
+    def call(work: float, worth: float) -> Call:
+        return contextlib.nullcontext(threads if work else 1)
+
     monkeypatch.setattr(copies.PROCESSORS, "call", call)
     whole = np.random.default_rng(7).standard_normal((10, 1200)).astype(dtype)
     whole.flags.writeable = False
