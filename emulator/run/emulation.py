@@ -121,14 +121,14 @@ class Emulation:
                 layer.analog_tile.grid = TileGrid.local(spec)
             self.resume.load(self)
         self._homes = homes = Homes(self._layers, specs)
+        before = self._grids()  # not kept: when all have moved in nobody has these tiles any more
         try:
             self._start(homes)
         except BaseException:
             with Uninterrupted():
-                homes.give_back()
+                homes.give_back(before)
                 self._stop()
             raise
-        homes.stay()
 
     def _start(self, homes: Homes) -> None:
         specs = homes.specs

@@ -28,13 +28,7 @@ class Homes:
 
     layers: list[tuple[str, AnalogMatrix]]  # by name
     specs: list[LayerSpec]  # in the run
-    before: list[TileGrid] = field(
-        init=False
-    )  # until all have moved in: then nobody has their tiles any more
     on_tiles: dict[str, TileGrid] = field(default_factory=dict, init=False)  # of layers now on cores
-
-    def __post_init__(self) -> None:
-        self.before = [layer.grid for _, layer in self.layers]
 
     def move_in(
         self,
@@ -61,13 +55,9 @@ class Homes:
             if is_on_cores(spec, old.spec):
                 self.on_tiles[spec.name] = old
 
-    def stay(self) -> None:
-        """The start is over: forget the tiles of before."""
-        self.before.clear()
-
-    def give_back(self) -> None:
-        """Leave every layer as it was, after a start that failed."""
-        for (_, layer), grid in zip(self.layers, self.before, strict=True):
+    def give_back(self, before: Sequence[TileGrid]) -> None:
+        """Leave every layer with the tiles that it had ``before`` a start that failed."""
+        for (_, layer), grid in zip(self.layers, before, strict=True):
             if is_in_file(layer):
                 leave_in_file(layer)
             layer.analog_tile.grid = grid

@@ -164,7 +164,10 @@ def test_an_interrupted_start_of_actors_leaves_them_to_nobody() -> None:
 #: where a start of the project's own is: what it begins, and what of that it knows
 STARTING = tuple(
     f"crossgrid/emulator/{file}.py"
-    for file in ("run/emulation", "actors/executor", "actors/launch", "stages/executor", "stages/launch")
+    for file in (
+        *("run/emulation", "run/homes", "run/metrics/watch", "wire/cluster", "wire/directory"),
+        *("actors/executor", "actors/launch", "stages/executor", "stages/launch"),
+    )
 )
 
 

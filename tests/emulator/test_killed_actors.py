@@ -17,7 +17,7 @@ from chaos import disturbed
 from torch import nn
 
 import crossgrid as cg
-from crossgrid.emulator.actors import executor
+from crossgrid.emulator.actors import revival
 from crossgrid.emulator.tiles.messages import ReadWeights
 
 pytestmark = pytest.mark.usefixtures("ray_session")
@@ -176,7 +176,7 @@ def test_a_stopped_actor_is_replaced_after_its_time_and_does_not_answer_for_its_
 
 def test_an_actor_that_is_slow_and_not_stopped_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     """It pulses for seconds where a third of one is allowed: nobody is replaced, and the run goes on."""
-    monkeypatch.setattr(executor, "NOTICE_SECONDS", 0.0)
+    monkeypatch.setattr(revival, "NOTICE_SECONDS", 0.0)
 
     def run(backend: Literal["local", "ray"]) -> str:
         torch.manual_seed(1)
