@@ -5,7 +5,8 @@ from .description.load import load_chip, presets
 from .description.spec import Chip
 from .mapping.cutting import blocks_of_layer, cut
 from .mapping.mapper import map_layers
-from .plan.plan import OUTSIDE, Block, Convolution, Join, LayerShape, MappingPlan, TileAddress
+from .plan.layer_shape import OUTSIDE, Convolution, Join, LayerShape
+from .plan.plan import Block, MappingPlan, TileAddress
 
 __all__ = [
     "OUTSIDE",

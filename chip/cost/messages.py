@@ -16,7 +16,8 @@ import numpy as np
 
 from ..description.spec import Chip
 from ..plan.graph import join_numbers, source_numbers
-from ..plan.plan import LayerShape, MappingPlan
+from ..plan.layer_shape import LayerShape
+from ..plan.plan import MappingPlan
 from .sums import additions, sum_bits
 
 

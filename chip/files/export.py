@@ -9,7 +9,8 @@ from ..cost.parts import energy_by_part, estimates
 from ..description.events import Events
 from ..description.spec import Chip
 from ..plan.graph import source_numbers
-from ..plan.plan import LayerShape, MappingPlan
+from ..plan.layer_shape import LayerShape
+from ..plan.plan import MappingPlan
 
 
 def zigzag_yaml(plan: MappingPlan, chip: Chip) -> str:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from crossgrid.kernels.errors import ConfigError, shown
 
-from ..plan.plan import Convolution, LayerShape
+from ..plan.layer_shape import Convolution, LayerShape
 
 #: windows of the pooling that a row may ask for, in both directions
 POOL = 2

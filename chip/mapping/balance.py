@@ -20,7 +20,7 @@ from ..cost.sums import additions
 from ..description.adc import row_groups
 from ..description.spec import Chip
 from ..plan.graph import join_numbers, serial_steps, source_numbers
-from ..plan.plan import LayerShape
+from ..plan.layer_shape import LayerShape
 from .cutting import Table
 
 #: guesses at what a value through a port takes, between those at which ports or reads decide for every layer

@@ -23,7 +23,7 @@ from crossgrid.kernels.errors import ConfigError
 from ..cost.events import layer_events
 from ..cost.parts import energy_by_part
 from ..description.spec import Chip
-from ..plan.plan import LayerShape
+from ..plan.layer_shape import LayerShape
 from .mapper import map_layers
 
 #: what rows of the program may be off by, HiGHS's own being 1e-6 of what they are scaled to

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from ..plan.plan import LayerShape
+from ..plan.layer_shape import LayerShape
 
 Table = dict[str, np.ndarray]
 Cut = Callable[[int, int], list[tuple[int, int]]]

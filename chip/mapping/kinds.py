@@ -15,7 +15,8 @@ from crossgrid.kernels.errors import ConfigError, shown, unknown
 
 from ..description.layout import places_of_kinds
 from ..description.spec import Chip
-from ..plan.plan import LayerShape, TileKind
+from ..plan.layer_shape import LayerShape
+from ..plan.plan import TileKind
 from .cutting import Table
 
 #: kinds of layers by name or pattern, or the same as text, "conv1=fine,layer4.*=coarse"

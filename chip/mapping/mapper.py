@@ -14,7 +14,8 @@ from ..description.load import load_chip
 from ..description.spec import Chip
 from ..plan.digital import DigitalWork
 from ..plan.graph import check_names
-from ..plan.plan import COLUMNS, Block, LayerShape, MappingPlan, TileAddress
+from ..plan.layer_shape import LayerShape
+from ..plan.plan import COLUMNS, Block, MappingPlan, TileAddress
 from .cutting import Table, cut
 from .given import Given
 from .kinds import Kinds, chips_needed, numbers_of_kinds, on_chip, plan_kinds

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..description.spec import Chip
 from ..plan.graph import serial_steps
-from ..plan.plan import LayerShape
+from ..plan.layer_shape import LayerShape
 from .balance import shareable, work_of_vectors
 from .cutting import Table, joined
 from .given import Given

@@ -14,7 +14,7 @@ import numpy as np
 from crossgrid.kernels.errors import ConfigError, unknown
 
 from ..description.spec import Chip
-from ..plan.plan import LayerShape
+from ..plan.layer_shape import LayerShape
 from .balance import candidates, shareable, work_of_vectors
 from .cutting import Cut, Table, block_columns, blocks_of_layer, cut, cut_full, joined
 from .given import Given

@@ -15,7 +15,8 @@ import numpy as np
 from crossgrid.kernels.errors import ConfigError, shown
 
 from .digital import DigitalWork
-from .plan import COLUMNS, HOME, Convolution, Join, LayerShape, MappingPlan, TileKind
+from .layer_shape import Convolution, Join, LayerShape
+from .plan import COLUMNS, HOME, MappingPlan, TileKind
 from .sound import check_blocks
 from .typed import require_typed
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from crossgrid.kernels.errors import ConfigError, unknown
 
-from .plan import OUTSIDE, LayerShape
+from .layer_shape import OUTSIDE, LayerShape
 
 
 def source_numbers(layers: Sequence[LayerShape]) -> list[tuple[int, ...]]:

@@ -6,7 +6,8 @@ import numpy as np
 
 from crossgrid.kernels.errors import ConfigError
 
-from .plan import LayerShape, MappingPlan
+from .layer_shape import LayerShape
+from .plan import MappingPlan
 
 #: the sides of a block
 ENDS = ("out_start", "out_stop", "in_start", "in_stop")

@@ -16,7 +16,8 @@ from typing import NamedTuple
 import numpy as np
 
 from .graph import join_numbers, serial_steps, source_numbers
-from .plan import LayerShape, MappingPlan
+from .layer_shape import LayerShape
+from .plan import MappingPlan
 
 
 @dataclass(frozen=True, slots=True)

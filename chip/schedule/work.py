@@ -16,7 +16,8 @@ from ..cost.messages import values_in
 from ..cost.traffic import Traffic
 from ..description.spec import Chip
 from ..plan.graph import join_numbers, serial_steps, source_numbers
-from ..plan.plan import LayerShape, MappingPlan
+from ..plan.layer_shape import LayerShape
+from ..plan.plan import MappingPlan
 from ..plan.way import needed_rows
 from .events import JOINS, JOINS_STEP, READS, Work
 from .links import FollowedLinks

@@ -13,7 +13,8 @@ from crossgrid.chip.description.load import load_chip, presets
 from crossgrid.chip.description.spec import Chip
 from crossgrid.chip.mapping.mapper import PLACEMENTS, map_layers
 from crossgrid.chip.mapping.strategies import STRATEGIES
-from crossgrid.chip.plan.plan import GROUPED, MappingPlan, check_chip
+from crossgrid.chip.plan.layer_shape import GROUPED
+from crossgrid.chip.plan.plan import MappingPlan, check_chip
 from crossgrid.kernels.errors import ConfigError, CrossgridError
 
 from ..readers.named import FORMS, Model, read_model

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from crossgrid.chip.files.neurosim import read_neurosim_csv
 from crossgrid.chip.plan.digital import DigitalWork
-from crossgrid.chip.plan.plan import LayerShape
+from crossgrid.chip.plan.layer_shape import LayerShape
 from crossgrid.kernels.errors import ConfigError
 
 from ..shapes.zoo import ZOO, zoo_digital, zoo_layers

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from crossgrid.chip.plan.digital import DigitalWork
-from crossgrid.chip.plan.plan import LayerShape
+from crossgrid.chip.plan.layer_shape import LayerShape
 from crossgrid.kernels.errors import unknown
 
 from . import zoo_images as images

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from crossgrid.chip.plan.digital import DigitalWork
-from crossgrid.chip.plan.plan import OUTSIDE, Convolution, Join, LayerShape
+from crossgrid.chip.plan.layer_shape import OUTSIDE, Convolution, Join, LayerShape
 
 
 def _conv(

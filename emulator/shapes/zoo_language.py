@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from crossgrid.chip.plan.digital import DigitalWork
-from crossgrid.chip.plan.plan import OUTSIDE, Join, LayerShape
+from crossgrid.chip.plan.layer_shape import OUTSIDE, Join, LayerShape
 
 
 def bert_base() -> tuple[LayerShape, ...]:
