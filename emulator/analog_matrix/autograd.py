@@ -10,9 +10,11 @@ from torch import Tensor
 
 from crossgrid.kernels.errors import ConfigError
 
-from .conversions import as_images, as_rows, as_tensor, as_values, each_output
+from .conversions import as_array, as_images, as_rows, as_tensor, as_values, each_output, long_rows
 from .waiting import OneMatrix, PulsesWaiting
 from .weights import AnalogContext
+
+SHORT = 1 << 20  # outputs that numpy is done with before other threads of torch's have woken up
 
 
 class AnalogProduct(torch.autograd.Function):
@@ -78,6 +80,14 @@ def _outputs(
     y_BO: Any, x: Tensor, bias: Tensor | None, scale: Tensor | None, positions: tuple[int, ...] | None
 ) -> Tensor:
     """a y + b as a tensor like ``x``, in the memory of y; as images of ``positions``, if any."""
+    if isinstance(y_BO, np.ndarray) and y_BO.size < SHORT and x.dtype is torch.float32 and x.is_cpu:
+        if scale is not None:
+            rows, a = long_rows(y_BO, each_output(scale, y_BO.shape[1]))
+            rows *= a
+        if bias is not None:
+            rows, b = long_rows(y_BO, as_array(bias))
+            rows += b
+        scale = bias = None
     y = as_tensor(y_BO if positions is None else as_images(y_BO, positions), x)
     if positions is not None and not isinstance(y_BO, np.ndarray):
         y = y.detach()  # no view: what a function makes must be none, or nobody may write to it in place

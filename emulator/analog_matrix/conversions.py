@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ _card = functools.cache(card)
 
 #: torch's names of images with their channels last, by the number of axes
 CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
+
+LONG = 4096  # numbers in a row: far more than numpy's loop costs
 
 
 def as_array(x: Tensor) -> np.ndarray:
@@ -60,6 +63,18 @@ def as_images(rows: Any, positions: tuple[int, ...]) -> Any:
     if isinstance(rows, np.ndarray):
         return images.transpose(0, images.ndim - 1, *range(1, images.ndim - 1))
     return images.movedim(-1, 1)
+
+
+def long_rows(y_BO: np.ndarray, of_output: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Several rows of y[B, out] as one, and a number of each output for them: numpy's loops run along rows.
+
+    Views of y; y itself where its rows do not follow one another.
+    """
+    batch, size = y_BO.shape
+    if not y_BO.flags.c_contiguous:
+        return y_BO, of_output
+    count = math.gcd(batch, 1 << max(LONG // size, 1).bit_length() - 1)
+    return y_BO.reshape(batch // count, count * size), of_output[None].repeat(count, 0).reshape(-1)
 
 
 def as_rows(images: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import crossgrid as cg
+from crossgrid.emulator.analog_matrix.conversions import long_rows
 from crossgrid.emulator.hosts.grid import TileGrid
 from crossgrid.kernels.analog_mvm.reads.periphery import Periphery
 
@@ -114,3 +115,18 @@ def test_numbers_that_are_not_finite_stop_at_the_door(convert: Callable[[np.ndar
         with pytest.raises(cg.InputError, match=f"2 of {words} are NaN or infinite"):
             call()
     assert grid.ticks.forward == 2
+
+
+@pytest.mark.parametrize("batch", [0, 1, 2, 7, 8, 63, 4608])
+@pytest.mark.parametrize("size", [1, 3, 16, 4096, 5000])
+@pytest.mark.parametrize("whole", [True, False])
+def test_long_rows_take_each_outputs_number(batch: int, size: int, whole: bool) -> None:
+    """y + b, whatever the number of rows that are one, and where rows do not follow one another."""
+    rng = np.random.default_rng(size)
+    y = rng.standard_normal((batch, size + 2)).astype(np.float32)
+    y_BO = np.ascontiguousarray(y[:, :size]) if whole else y[:, :size]
+    b_O = rng.standard_normal(size).astype(np.float32)
+    wanted = torch.from_numpy(y_BO) + torch.from_numpy(b_O)
+    rows, b = long_rows(y_BO, b_O)
+    rows += b
+    np.testing.assert_array_equal(y_BO, wanted.numpy())
