@@ -42,6 +42,8 @@ def analog_matrices(model: nn.Module) -> Iterator[tuple[str, AnalogMatrix]]:
 
 def require_analog(model: nn.Module) -> list[tuple[str, AnalogMatrix]]:
     """The matrices of the analog layers of ``model``, or an error where it has none."""
+    if not isinstance(model, nn.Module):
+        raise ConfigError(f"a {type(model).__name__} is no model; give a torch.nn.Module")
     matrices = list(analog_matrices(model))
     if not matrices:
         raise ConfigError(f"{type(model).__name__} has no analog layers: {_why_none(model)}")

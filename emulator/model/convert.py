@@ -16,6 +16,7 @@ from crossgrid.kernels.errors import ConfigError, InputError, unknown
 from ..config.rpu import InferenceRPUConfig, RPUConfig
 from ..nn.base import AnalogLayer
 from ..nn.deferral import Deferrals, deferring
+from ..nn.keys import as_key
 from .analog_model import as_analog, as_digital
 from .carried import carry
 from .kinds import EXPERTS, digital_because, kind_of
@@ -50,9 +51,10 @@ def convert_to_analog(
         specific_rpu_config_fun: called with (name, layer, a copy of rpu_config); returns the layer's own
             configuration, or None to leave the layer digital.
         inplace: change ``model`` itself.
-        seed: everything random follows from it and the layers' names and weights; if not given, from
-            torch's default generator as it stands. The generator is left there: the same model converted
-            again without a draw in between is the same chip. For other devices set another seed.
+        seed: everything random in a layer follows from it, from the layer's name and weights, and from the
+            layers that are converted before it; if not given, from torch's default generator as it stands.
+            The generator is left there: the same model converted again without a draw in between is the same
+            chip. For other devices set another seed.
 
     Returns:
         The converted model, of its own class still, with the methods of ``AnalogModel`` beside its own (and
@@ -75,10 +77,11 @@ def convert_to_analog(
     conversion = _Conversion(rpu_config, exclude_modules, specific_rpu_config_fun, shared_parameters(model))
     with torch.random.fork_rng(devices=[]):  # layers start with weights of their own, and then take these
         if seed is not None:
-            torch.default_generator.manual_seed(seed)
+            torch.default_generator.manual_seed(as_key(seed))
         with _without_numbers(model):
             model = as_analog(conversion.converted("", model))
     _say_digital(model, exclude_modules, conversion.left)
+    _say_analog(model, conversion)
     return model
 
 
@@ -142,6 +145,11 @@ class _Conversion:
         config: RPUConfig | None = copy.deepcopy(self.rpu_config)
         if self.choose is not None and config is not None:
             config = self.choose(name, module, config)
+        if isinstance(config, type):
+            raise ConfigError(
+                f"layer {name or type(module).__name__}: rpu_config is the class {config.__name__}; give an "
+                f"object of it: {config.__name__}()"
+            )
         if config is not None and module in self.shared and not isinstance(config, InferenceRPUConfig):
             _say_tied(name, self.shared[module])
             return None
@@ -178,6 +186,17 @@ def _say_digital(model: nn.Module, excluded: Collection[str], left: list[nn.Modu
         )
         warnings.warn(
             f"these layers stay digital: {named}; name them in exclude_modules if that is meant", stacklevel=3
+        )
+
+
+def _say_analog(model: nn.Module, conversion: _Conversion) -> None:
+    """A warning where all that could be converted was converted before, and keeps its configuration."""
+    count = sum(isinstance(module, AnalogLayer) for module in model.modules())
+    if count and not conversion.analog:
+        warnings.warn(
+            f"nothing was converted: {count} layers are on tiles already and keep their configurations; for "
+            "others call cg.convert_to_digital(model) first",
+            stacklevel=3,
         )
 
 

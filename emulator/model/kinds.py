@@ -51,8 +51,11 @@ def why_digital(module: nn.Module, trained: bool = False) -> str | None:
         return _why_unknown(module)
     computed = set(module.parametrizations) if is_parametrized(module) else set()  # type: ignore[arg-type]
     alone = kind in (EXPERTS, TRANSPOSED, nn.MultiheadAttention)  # computed weights have no twin there
-    if (computed and alone) or (kind is not EXPERTS and {*module._parameters} | computed != _plain(module)):
+    plain, held = _plain(module), {*module._parameters} | computed
+    if (computed and alone) or (kind is not EXPERTS and not plain <= held):
         return "its weight is computed from others (parametrization, pruning): remove that first"
+    if kind is not EXPERTS and held != plain:
+        return f"its class has parameters of its own ({', '.join(sorted(held - plain))})"
     if computed and not trained:
         return (
             "its weight is computed from others (parametrization), and pulses would move it alone: convert "

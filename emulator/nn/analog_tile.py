@@ -16,6 +16,7 @@ from ..analog_matrix.conversions import as_array
 from ..config.rpu import InferenceRPUConfig, RPUConfig
 from ..tiles.bank import Floats, TileBank
 from ..tiles.values import require_finite
+from .keys import as_key
 
 ONE = np.zeros(1, np.intp)
 
@@ -38,7 +39,7 @@ class AnalogTile:
                 raise ConfigError(f"a tile with {size} {what} holds nothing; at least 1 is needed")
         self.out_size, self.in_size = out_size, in_size
         self.rpu_config = copy.deepcopy(rpu_config)
-        self.bank = TileBank(seed, [0], out_size, in_size, self.rpu_config)
+        self.bank = TileBank(as_key(seed), [0], out_size, in_size, self.rpu_config)
         warn_of_unused(self.rpu_config)
         self.ticks = {"forward": 0, "backward": 0, "update": 0, "reset": 0, "drift": 0}
         self._targets: Floats | None = None  # what was programmed

@@ -21,7 +21,7 @@ from ..config.rpu import InferenceRPUConfig, RPUConfig, SingleRPUConfig
 from ..hosts.grid import TileGrid
 from ..tiles.layer_spec import LayerSpec, grid_of_blocks
 from .deferral import Deferral, is_deferring, present_conversion
-from .keys import new_key
+from .keys import as_key, new_key
 from .matrix import AnalogMatrix
 from .state import load_matrix, save_matrix
 
@@ -78,7 +78,7 @@ class AnalogLayer(nn.Module):
         It has a column more where its ``bias`` is on the tiles (``mapping.digital_bias = False``).
         """
         name = type(self).__name__
-        key = new_key(name) if seed is None else seed
+        key = new_key(name) if seed is None else as_key(seed)
         for what, size in (("outputs", out_size), ("inputs", in_size)):
             if size < 1:
                 raise ConfigError(

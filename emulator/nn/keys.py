@@ -3,13 +3,16 @@
 A key is a function of torch's default generator as it stands, which is left there: a layer draws the initial
 weights of its torch twin, and nothing else. So a model that is built twice after the same
 ``torch.manual_seed`` is the same model. Two layers made one after the other differ, as the first one's
-weights move the generator on; where none are drawn (a conversion), their names and weights make them differ.
+weights move the generator on. In a conversion, too: each twin draws weights before it takes those of its
+model, so a layer's key follows from its name and weights and from the layers that are converted before it.
 """
 
 from __future__ import annotations
 
 import hashlib
+import operator
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import torch
@@ -42,6 +45,21 @@ def new_key(name: str, numbers: Iterable[Tensor] = (), generator: Tensor | None 
     for tensor in numbers:
         digest.update(np.ascontiguousarray(as_array(tensor)).data)
     return int.from_bytes(digest.digest(), "little") >> 1
+
+
+def as_key(seed: Any) -> int:
+    """A seed, of Python's or numpy's whole numbers.
+
+    Raises:
+        ConfigError: it is none, or has more than 64 bits.
+    """
+    try:
+        key = operator.index(seed)
+    except TypeError:
+        raise ConfigError(f"seed = {seed!r:.80} must be a whole number") from None
+    if not -(1 << 63) <= key < 1 << 64:
+        raise ConfigError(f"seed = {key} must be at least -2**63 and less than 2**64")
+    return key
 
 
 def key_of(module: nn.Module, name: str) -> int:

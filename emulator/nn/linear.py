@@ -72,12 +72,12 @@ class AnalogLinear(AnalogLayer):
 
     if TYPE_CHECKING:  # torch types a module's call as Any
 
-        def __call__(self, x: Tensor) -> Tensor: ...
+        def __call__(self, input: Tensor) -> Tensor: ...
 
     @eager
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """y[..., out_features] of x[..., in_features]."""
-        tiles = self.analog_tile
+        x, tiles = input, self.analog_tile
         name = tiles.grid.spec.name
         require_input(name, x)
         if x.dim() == 0 or x.shape[-1] != self.in_features:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from crossgrid.chip import Chip, MappingPlan
 from crossgrid.kernels.backends import BackendName
-from crossgrid.kernels.errors import ConfigError, CrossgridError
+from crossgrid.kernels.errors import ConfigError, CrossgridError, InputError
 
 from ..analog_matrix.mini_batch import mini_batch
 from ..config.recovery import Recovery
@@ -343,6 +343,10 @@ class Emulation:
         """
         _require_positive("micro_batches", micro_batches)
         require_schedule(schedule)
+        if not isinstance(x, Tensor):
+            raise InputError(f"train_step was given inputs that are a {type(x).__name__}; give one tensor")
+        if not isinstance(optimizer, torch.optim.Optimizer):
+            raise ConfigError(f"optimizer is a {type(optimizer).__name__}; give one of torch's, or AnalogSGD")
         loss: float | Tensor
         if self.stages is not None:
             refuse_batch_statistics(self.model, len(x.chunk(micro_batches)))

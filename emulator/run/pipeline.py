@@ -11,18 +11,19 @@ import contextlib
 import itertools
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence, Sized
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence, Sized
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import ContextVar, copy_context
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from crossgrid.kernels.errors import ConfigError
+from crossgrid.kernels.errors import ConfigError, InputError
 
 from ..analog_matrix.weights import AnalogContext
 from ..hosts.grid import TileGrid
@@ -31,6 +32,9 @@ from ..nn.dropout import of_micro_batch
 from ..nn.hooks.batch_axis import BatchAxis
 
 Result = TypeVar("Result")
+
+#: what ``infer`` takes, for its errors
+GIVE = "give a tensor, or an iterable of batches: tensors, or tuples that start with one"
 
 #: the number of the micro-batch that this thread computes
 CURRENT: ContextVar[int] = ContextVar("micro_batch")
@@ -83,9 +87,23 @@ class Gate:
 
 
 def micro_batches(x: Tensor | Iterable[Any], micro_batch: int | None) -> Iterator[Tensor]:
-    """``x``, a tensor or an iterable of batches, by micro-batch."""
-    batches = [x] if isinstance(x, Tensor) else (b if isinstance(b, Tensor) else b[0] for b in x)
+    """``x``, a tensor or an iterable of batches, by micro-batch.
+
+    Raises:
+        InputError: it is something else; of an iterable's batches when they come.
+    """
+    if isinstance(x, (np.ndarray, Mapping, str)) or not isinstance(x, Iterable):
+        raise InputError(f"infer was given a {type(x).__name__}; {GIVE}")
+    batches = [x] if isinstance(x, Tensor) else map(_inputs_of, x)
     return (p for batch in batches for p in batch.split(micro_batch or max(len(batch), 1)))
+
+
+def _inputs_of(batch: Any) -> Tensor:
+    """A batch's inputs: the batch itself, or the first of several tensors."""
+    x = batch[0] if isinstance(batch, (tuple, list)) and batch else batch
+    if not isinstance(x, Tensor):
+        raise InputError(f"infer was given a batch that is a {type(batch).__name__}; {GIVE}")
+    return x
 
 
 def infer(

@@ -83,7 +83,10 @@ class Values(Message[None]):
             dtype = KINDS.get(kind)
             if dtype is None or math.prod(shape) * dtype.itemsize != data.nbytes:
                 raise ProtocolError(f"Values.{name:.40} is {kind!r:.20} {shape!r:.80} of {data.nbytes} bytes")
-            found[name] = torch.from_numpy(np.array(data)).view(dtype).reshape(shape)
+            flat = (
+                torch.from_numpy(np.array(data)).view(dtype) if data.nbytes else torch.empty(0, dtype=dtype)
+            )
+            found[name] = flat.reshape(shape)
         return found
 
 

@@ -7,7 +7,9 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -157,3 +159,117 @@ def test_ray_that_does_not_start() -> None:
     assert printed[-2].startswith("Ray does not start: ")
     assert "backend='local'" in printed[-2]
     assert printed[-1] == "torch.Size([1, 3])"
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (torch.ones(2, 4).numpy(), "infer was given a ndarray; give a tensor"),
+        ({"input": torch.ones(2, 4)}, "infer was given a dict"),
+        ([{"input": torch.ones(2, 4)}], "infer was given a batch that is a dict"),
+        (None, "infer was given a NoneType"),
+    ],
+)
+def test_what_infer_cannot_take_is_one_line(given: Any, words: str) -> None:
+    model = cg.convert_to_analog(nn.Linear(4, 3), cg.InferenceRPUConfig())
+    with cg.emulate(model) as running, pytest.raises(cg.InputError, match=words):
+        running.infer(given)
+
+
+def test_what_train_step_cannot_take_is_one_line() -> None:
+    model = cg.convert_to_analog(nn.Linear(4, 3), cg.InferenceRPUConfig())
+    x, y, criterion = torch.ones(2, 4), torch.ones(2, 3), nn.MSELoss()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    wrong: Any = (x,)
+    nobody: Any = None
+    with cg.emulate(model) as running:
+        with pytest.raises(cg.InputError, match="inputs that are a tuple; give one tensor"):
+            running.train_step(wrong, y, criterion, optimizer)
+        with pytest.raises(cg.ConfigError, match="optimizer is a NoneType"):
+            running.train_step(x, y, criterion, nobody)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"chip": 3}, "chip = 3 must be a preset's name"),
+        ({"timeout_s": 0}, "timeout_s = 0 must be a number of seconds above 0"),
+        ({"timeout_s": float("nan")}, "timeout_s = nan must"),
+        ({"timeout_s": "5"}, "timeout_s = '5' must"),
+    ],
+)
+def test_settings_that_no_run_can_have(settings: dict[str, Any], words: str) -> None:
+    model = cg.convert_to_analog(nn.Linear(4, 3), cg.InferenceRPUConfig())
+    with pytest.raises(cg.ConfigError, match=words):
+        cg.emulate(model, **settings)
+
+
+def test_what_is_no_model_is_said() -> None:
+    nobody: Any = None
+    with pytest.raises(cg.ConfigError, match="a NoneType is no model"):
+        cg.emulate(nobody)
+
+
+@pytest.mark.parametrize("chosen", [False, True])
+def test_a_class_of_configurations_is_no_configuration(chosen: bool) -> None:
+    kind: Any = cg.InferenceRPUConfig
+    config, choose = (kind(), lambda *_: kind) if chosen else (kind, None)
+    with pytest.raises(cg.ConfigError, match=r"the class InferenceRPUConfig; give an object of it"):
+        cg.convert_to_analog(nn.Linear(4, 3), config, specific_rpu_config_fun=choose)
+
+
+def test_layers_that_are_analog_already_are_named() -> None:
+    """They keep their configuration; a part that is converted later is no reason to warn."""
+    model = nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 2))
+    first = cg.convert_to_analog(model, cg.SingleRPUConfig(), exclude_modules=["1"])
+    both = cg.convert_to_analog(first, cg.InferenceRPUConfig())
+    with pytest.warns(UserWarning, match="2 layers are on tiles already"):
+        cg.convert_to_analog(both, cg.InferenceRPUConfig())
+
+
+@pytest.mark.parametrize("seed", [1.5, "a", 1 << 64, -(1 << 63) - 1])
+def test_a_seed_is_a_whole_number_of_64_bits(seed: Any) -> None:
+    for make in (
+        lambda: cg.convert_to_analog(nn.Linear(4, 3), cg.SingleRPUConfig(), seed=seed),
+        lambda: cg.AnalogLinear(4, 3, seed=seed),
+        lambda: cg.AnalogTile(3, 4, cg.SingleRPUConfig(), seed),
+    ):
+        with pytest.raises(cg.ConfigError, match="seed = "):
+            make()
+
+
+def test_a_seed_of_numpy_is_that_of_python() -> None:
+    digital = nn.Linear(4, 3)
+    made = [cg.convert_to_analog(digital, cg.SingleRPUConfig(), seed=seed) for seed in (3, np.int64(3))]
+    assert cg.weights_sha256(made[0]) == cg.weights_sha256(made[1])
+
+
+class WithOwnParameters(nn.Linear):
+    """A low rank beside the weight."""
+
+    def __init__(self) -> None:
+        super().__init__(4, 3)
+        self.A, self.B = nn.Parameter(torch.ones(1, 4)), nn.Parameter(torch.ones(3, 1))
+
+
+def test_a_subclass_with_parameters_of_its_own_is_named_so() -> None:
+    with pytest.warns(UserWarning, match=r"its class has parameters of its own \(A, B\)"):
+        cg.convert_to_analog(nn.Sequential(WithOwnParameters(), nn.Linear(3, 2)), cg.InferenceRPUConfig())
+
+
+@pytest.mark.parametrize(
+    ("layer", "names"),
+    [
+        (nn.Linear(4, 3), {"input": (2, 4)}),
+        (nn.Conv2d(1, 2, 3), {"input": (1, 1, 5, 5)}),
+        (nn.ConvTranspose2d(1, 2, 3), {"input": (1, 1, 5, 5)}),
+        (nn.GRU(4, 3), {"input": (2, 1, 4), "hx": (1, 1, 3)}),
+        (nn.GRUCell(4, 3), {"input": (2, 4), "hx": (2, 3)}),
+        (nn.Bilinear(4, 3, 2), {"input1": (2, 4), "input2": (2, 3)}),
+    ],
+)
+def test_inputs_have_torchs_names(layer: nn.Module, names: dict[str, tuple[int, ...]]) -> None:
+    inputs = {name: torch.ones(shape) for name, shape in names.items()}
+    wanted, found = layer(**inputs), cg.convert_to_analog(layer, cg.SingleRPUConfig())(**inputs)
+    for a, b in zip(*((y if isinstance(y, tuple) else (y,)) for y in (wanted, found)), strict=True):
+        assert a.shape == b.shape

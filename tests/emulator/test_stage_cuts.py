@@ -107,3 +107,32 @@ def test_an_example_tells_what_is_possible_before_anything_starts() -> None:
     assert auto.count <= 4
     assert torch.equal(before, torch.get_rng_state())
     assert model.training
+
+
+class CalledPast(nn.Module):
+    """Goes through the layers of a part by itself, once as a list and once past the part's own forward."""
+
+    def __init__(self, kind: Any) -> None:
+        super().__init__()
+        self.body, self.head = kind([nn.Linear(6, 6), nn.Linear(6, 6)]), nn.Linear(6, 40)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self.body:
+            x = layer(x)
+        return self.head(x)
+
+
+def test_what_is_called_past_its_own_forward_is_refused_and_a_list_is_not() -> None:
+    """Another stage would compute with parts whose numbers it does not have."""
+    for kind in (nn.ModuleList, lambda layers: nn.Sequential(*layers)):
+        model = CalledPast(kind)
+        for convert in (lambda model: model, lambda model: cg.convert_to_analog(model, INFERENCE)):
+            made = convert(model)
+            within, at_head = (cut_model(made, [start], 2) for start in ("body.1", "head"))
+            assert passes(made, within, torch.rand(2, 6))
+            if kind is nn.ModuleList:
+                assert set(at_head.parts) == {"body.0", "body.1", "head"}
+                assert passes(made, at_head, torch.rand(2, 6))
+            else:
+                with pytest.raises(cg.ConfigError, match=r"parts of body \(.*Linear, ...\) are called"):
+                    passes(made, at_head, torch.rand(2, 6))

@@ -67,6 +67,20 @@ class Skips(nn.Module):
         return {"y": self.head(self.norm(h) + e), "hidden": h, "length": length}
 
 
+class Lists(nn.Module):
+    """Parts in lists, which nobody calls: those of a list are, one after the other."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.ModuleList([nn.Linear(12, 12), nn.Sequential(nn.Linear(12, 12), nn.Tanh())])
+        self.heads = nn.ModuleDict({"first": nn.Linear(12, 40), "second": nn.Linear(12, 3)})
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self.body:
+            x = x + layer(x)
+        return torch.cat([head(x) for head in self.heads.values()], 1)
+
+
 def floats() -> Tensor:
     return torch.rand(9, 12, generator=torch.Generator().manual_seed(5))
 
@@ -95,14 +109,16 @@ def outputs(model: nn.Module, running: Any, x: Tensor) -> list[Tensor]:
     return [each["y"] if isinstance(each, dict) else each for each in found]
 
 
-CASES = {"chain": (chain, floats), "skips": (Skips, tokens)}
+CASES = {"chain": (chain, floats), "skips": (Skips, tokens), "lists": (Lists, floats)}
 
 
 @pytest.mark.usefixtures("ray_session")
 @pytest.mark.parametrize(
     ("name", "config", "stages"),
     [
-        ("chain", PULSED, 2), ("skips", INFERENCE, 3),
+        ("chain", PULSED, 2), ("skips", INFERENCE, 3), ("lists", INFERENCE, ["heads"]),
+        pytest.param("lists", INFERENCE, 2, marks=pytest.mark.slow),
+        pytest.param("lists", PULSED, ["body.1", "heads.second"], marks=pytest.mark.slow),
         *(
             pytest.param(name, config, stages, marks=pytest.mark.slow)
             for name, config in (("chain", PULSED), ("chain", INFERENCE), ("skips", INFERENCE))
@@ -111,7 +127,7 @@ CASES = {"chain": (chain, floats), "skips": (Skips, tokens)}
     ],
     ids=str,
 )  # fmt: skip
-def test_stages_give_the_bits_of_the_local_run(name: str, config: Any, stages: int) -> None:
+def test_stages_give_the_bits_of_the_local_run(name: str, config: Any, stages: int | list[str]) -> None:
     make, inputs = CASES[name]
     expected, model = made(make, config), made(make, config)
     with cg.emulate(expected, "demo-128") as running:
@@ -120,7 +136,7 @@ def test_stages_give_the_bits_of_the_local_run(name: str, config: Any, stages: i
         found = outputs(model, running, inputs())
         assert cg.weights_sha256(model) == cg.weights_sha256(expected)
         assert running.report().plan == running.plan
-        assert running.totals.actors == stages
+        assert running.totals.actors == (stages if isinstance(stages, int) else len(stages) + 1)
         samples = running.tile_samples()
         assert {tile["layer"] for tile, _ in samples} == {name for name, _ in running.layers}
         assert all(counters["forward_count"] > 0 for _, counters in samples)

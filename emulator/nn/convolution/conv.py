@@ -88,12 +88,12 @@ class _AnalogConv(AnalogLayer):
 
     if TYPE_CHECKING:  # torch types a module's call as Any
 
-        def __call__(self, x: Tensor) -> Tensor: ...
+        def __call__(self, input: Tensor) -> Tensor: ...
 
     @eager
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """Images y[B, out_channels, ...] of images x[B, in_channels, ...]."""
-        tiles = self.analog_tile
+        x, tiles = input, self.analog_tile
         name, patches = tiles.grid.spec.name, tiles.grid.spec.patches
         assert patches is not None
         require_input(name, x)

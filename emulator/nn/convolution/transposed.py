@@ -97,13 +97,13 @@ class _AnalogConvTranspose(AnalogLayer):
 
     if TYPE_CHECKING:  # torch types a module's call as Any
 
-        def __call__(self, x: Tensor, output_size: list[int] | None = None) -> Tensor: ...
+        def __call__(self, input: Tensor, output_size: list[int] | None = None) -> Tensor: ...
 
     @eager
-    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
+    def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
         """Images y[B, out_channels, ...] of images x[B, in_channels, ...], of ``output_size`` where that is
         one of the sizes that the stride leaves open."""
-        name = self.grid.spec.name
+        x, name = input, self.grid.spec.name
         require_input(name, x)
         batched = x.dim() == self.dimensions + 2
         images = x if batched else x.unsqueeze(0)

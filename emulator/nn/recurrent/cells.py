@@ -76,12 +76,12 @@ class AnalogRecurrentCell(AnalogLayer):
 
     if TYPE_CHECKING:  # torch types a module's call as Any
 
-        def __call__(self, x: Tensor, hx: Tensor | State | None = ...) -> Tensor | State: ...
+        def __call__(self, input: Tensor, hx: Tensor | State | None = ...) -> Tensor | State: ...
 
     @eager
-    def forward(self, x: Tensor, hx: Tensor | State | None = None) -> Tensor | State:
+    def forward(self, input: Tensor, hx: Tensor | State | None = None) -> Tensor | State:
         """The state [B, hidden] (an LSTM's: a pair) after the input [B, in]; both without B for one."""
-        name = type(self).__name__
+        x, name = input, type(self).__name__
         require_input(name, x)
         if x.dim() not in (1, 2) or x.shape[-1] != self.input_size:
             raise InputError(

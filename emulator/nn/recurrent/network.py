@@ -132,25 +132,26 @@ class AnalogRecurrent(AnalogLayer):
 
         @overload  # type: ignore[no-overload-impl]
         def __call__(
-            self, x: Tensor, state: Tensor | State | None = ...
+            self, input: Tensor, hx: Tensor | State | None = ...
         ) -> tuple[Tensor, Tensor | State]: ...
 
         @overload
         def __call__(
-            self, x: PackedSequence, state: Tensor | State | None = ...
+            self, input: PackedSequence, hx: Tensor | State | None = ...
         ) -> tuple[PackedSequence, Tensor | State]: ...
 
     @eager
     def forward(
-        self, x: Tensor | PackedSequence, state: Tensor | State | None = None
+        self, input: Tensor | PackedSequence, hx: Tensor | State | None = None
     ) -> tuple[Tensor | PackedSequence, Tensor | State]:
         """All outputs [T, B, directions x hidden] and the last states [layers x directions, B, hidden].
 
         Args:
-            x: a sequence [T, B, in] ([B, T, in] with ``batch_first``), or [T, in] without a batch; or a
+            input: a sequence [T, B, in] ([B, T, in] with ``batch_first``), or [T, in] without a batch; or a
                 packed sequence, whose outputs are packed alike.
-            state: the first states, shaped like the last ones; zero if not given.
+            hx: the first states, shaped like the last ones; zero if not given.
         """
+        x, state = input, hx
         if isinstance(x, PackedSequence):
             return self._forward_packed(x, state)
         batched = self._check(x)

@@ -139,13 +139,26 @@ def _cut_before(model: nn.Module, names: list[str], starts: tuple[str, ...]) -> 
             last[path] = of_index[index]
     straddling = {name for index, name in enumerate(names) if last[name] != of_index[index]}
     stage_of = {name: of_index[index] for index, name in enumerate(names) if name not in straddling}
-    heavy = set(_sizes(model, shared=True))
-    parts = {
-        name: stage
-        for name, stage in stage_of.items()
-        if name.rpartition(".")[0] in straddling and any(f"{path}.".startswith(f"{name}.") for path in heavy)
-    }
+    parts = {name: stage_of[name] for name in _called(model, "", straddling, set())}
     return Cut(starts, stage_of, parts or {"": 0}, frozenset(straddling))
+
+
+def _called(module: nn.Module, name: str, straddling: set[str], seen: set[int]) -> Iterator[str]:
+    """The topmost modules in one stage that have parameters and can be called, each by its first name."""
+    if id(module) in seen or not any(True for _ in module.parameters()):
+        return
+    seen.add(id(module))
+    if name not in straddling and has_forward(module):
+        yield name
+        return
+    for key, child in module._modules.items():
+        if child is not None:
+            yield from _called(child, f"{name}.{key}".lstrip("."), straddling, seen)
+
+
+def has_forward(module: nn.Module) -> bool:
+    """Whether a module can be called; of others, as lists, the modules in them are."""
+    return type(module).forward is not nn.Module.forward
 
 
 def _units(name: str, module: nn.Module) -> Iterator[str]:

@@ -218,6 +218,23 @@ class Passages:
             ]
             if of_stage != self.stage:
                 self._stand_in(module)
+            if self.stage is None:
+                self._watch_inside(name, module)
+
+    def _watch_inside(self, name: str, module: nn.Module) -> None:
+        """Refuse calls of what is in a module past the module's own forward: nobody would stand in for it."""
+
+        def before(inner: nn.Module, args: Any) -> None:
+            if self._pass is not None and not self._pass.within:
+                raise ConfigError(
+                    f"parts of {name} ({type(inner).__name__}, ...) are called, and not it as a whole, so "
+                    "no stage can leave it out: keep them in an nn.ModuleList, or begin a stage within it "
+                    "(stages=[names])"
+                )
+
+        for inner in module.modules():
+            if inner is not module and any(True for _ in inner.parameters()):
+                self._handles.append(inner.register_forward_pre_hook(before))
 
     def _before(self, name: str) -> Callable[..., Any]:
         def before(module: nn.Module, args: Any, kwargs: Any) -> Any:
@@ -333,6 +350,6 @@ def _shapes_of(matrix: AnalogMatrix) -> Callable[..., Tensor]:
     def read(
         x: Tensor, weight: Tensor, bias: Tensor | None = None, positions: tuple[int, ...] | None = None
     ) -> Tensor:
-        return x.new_empty(matrix.grid.spec.output_shape(x.shape, positions))
+        return x.new_empty(matrix.grid.spec.output_shape(x.shape, positions), device="meta")
 
     return read
