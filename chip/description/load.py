@@ -14,6 +14,7 @@ from .checks import check_chip
 from .kinds import BESIDE, with_kinds
 from .parsing import from_mapping
 from .spec import Chip
+from .yaml_text import from_yaml
 
 PRESETS = Path(__file__).parent.parent / "presets"
 
@@ -60,32 +61,8 @@ def parse_chip(data: Any, where: str) -> Chip:
     return with_kinds(chip, data, where)
 
 
-#: bytes of a chip file, and keys that merging may give one mapping: a few lines can ask for billions
-LARGEST, MOST_KEYS = 1 << 20, 1000
-
-
-class _UniqueKeys(yaml.SafeLoader):
-    """A safe loader that refuses a key that is given twice: YAML says so, and the first would be lost."""
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        """The mapping of a node."""
-        seen = set()
-        for key_node, _ in node.value:
-            if not isinstance(key_node, yaml.ScalarNode):
-                continue
-            if key_node.tag != "tag:yaml.org,2002:merge" and key_node.value in seen:
-                line = key_node.start_mark.line + 1
-                raise ConfigError(f"key '{key_node.value}' is given twice, again in line {line}; keep one")
-            seen.add(key_node.value)
-        return super().construct_mapping(node, deep)
-
-    def flatten_mapping(self, node: Any) -> None:
-        """Merge what ``<<`` names into a mapping; each level may double the last."""
-        super().flatten_mapping(node)
-        if len(node.value) > MOST_KEYS:
-            raise ConfigError(
-                f"a mapping has {len(node.value)} keys after merging; at most {MOST_KEYS} are read"
-            )
+#: bytes of a chip file: a few lines can ask for billions
+LARGEST = 1 << 20
 
 
 def _read_yaml(path: Path) -> Any:
@@ -99,7 +76,7 @@ def _read_yaml(path: Path) -> Any:
             data = file.read(LARGEST + 1)
         if len(data) > LARGEST:
             raise ConfigError(f"more than {LARGEST} bytes are no description of a chip")
-        return yaml.load(data.decode("utf-8"), Loader=_UniqueKeys)
+        return from_yaml(data.decode("utf-8"))
     except ConfigError as error:
         raise ConfigError(f"chip file '{path}': {error}") from None
     except FileNotFoundError:

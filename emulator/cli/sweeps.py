@@ -10,6 +10,7 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
+from crossgrid.chip.description.yaml_text import from_yaml
 from crossgrid.chip.files.pictures import picture_format
 from crossgrid.kernels.errors import ConfigError
 
@@ -39,7 +40,7 @@ def sweep_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run_sweep(args: argparse.Namespace) -> int:
-    """A study's points: costed, emulated, kept, drawn."""
+    """A study's points: costed, emulated, kept, drawn; 1 where none of them can be."""
     from ..sweep.figures import front
     from ..sweep.plot import page
     from ..sweep.sweep import sweep
@@ -58,7 +59,7 @@ def run_sweep(args: argparse.Namespace) -> int:
         print(f"point {row['point']}: {row['error']}", file=sys.stderr)
     if is_asked_for(args):
         print(done)
-    return 0
+    return 1 if done.rows and len(done.errors) == len(done.rows) else 0
 
 
 def _print_front(done: Sweep, cost: str, gain: str) -> None:
@@ -193,7 +194,7 @@ def _settings(entries: list[str]) -> dict[str, Any]:
     for entry in entries:
         name, equals, text = entry.partition("=")
         try:
-            value = yaml.safe_load(text)
+            value = from_yaml(text)
         except yaml.YAMLError:
             value = text
         if not equals or not name.strip() or name.strip() in found:

@@ -201,8 +201,8 @@ class Emulation:
     ) -> None:
         """Write everything that changes: ``cg.restore`` goes on from there with the same bits.
 
-        Call it between steps. Late updates (``update_delay``) are applied before, in this run too. Whoever is
-        killed meanwhile leaves what was saved before.
+        Call it between steps: gradients of digital parameters are not saved. Late updates (``update_delay``)
+        are applied before, in this run too. Whoever is killed meanwhile leaves what was saved before.
 
         Args:
             directory: where; made if it is not there. Tiles that did not change since are not written again.
@@ -212,7 +212,8 @@ class Emulation:
             batch: batches trained on: what ``batch`` of the restored run is.
 
         Raises:
-            ConfigError: a pass that went backward is not applied yet, or somebody else is saving there.
+            ConfigError: pulses of a pass that went backward are not applied yet, or somebody else is saving
+                there.
             StorageError: the disk is full, or the folder cannot be written.
         """
         if self.stages is not None:

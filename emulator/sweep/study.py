@@ -17,6 +17,7 @@ import yaml
 from torch import Tensor, nn
 
 from crossgrid.chip.description.load import presets
+from crossgrid.chip.description.yaml_text import from_yaml
 from crossgrid.chip.mapping.kinds import Kinds
 from crossgrid.kernels.errors import ConfigError, shown, unknown
 
@@ -252,10 +253,12 @@ def study_of(study: Study | Mapping[str, Any] | str | os.PathLike[str]) -> dict[
         raise ConfigError(f"study = {shown(study)} must be a YAML file, a mapping or a Study")
     path = Path(study)
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        data = from_yaml(path.read_text(encoding="utf-8"))
+    except ConfigError as error:
+        raise ConfigError(f"study '{path}': {error}") from None
     except OSError as error:
         raise ConfigError(f"study '{path}' cannot be read: {error.strerror or error}") from None
-    except (yaml.YAMLError, ValueError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         said = " ".join(str(error).split())
         raise ConfigError(f"study '{path}' is no readable YAML: {said:.300}") from None
     if not isinstance(data, dict):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import re
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -20,6 +21,7 @@ from test_chip_fields import described, entries
 from crossgrid.chip import Chip, LayerShape, load_chip, map_layers
 from crossgrid.chip.cost.cost import cost_of, peak
 from crossgrid.chip.description.load import parse_chip
+from crossgrid.chip.description.yaml_text import from_yaml
 from crossgrid.kernels.errors import ConfigError
 
 ODD: tuple[Any, ...] = (
@@ -179,3 +181,12 @@ def test_an_odd_value_at_any_depth_is_a_sound_chip_or_one_line() -> None:
     for place in deep:
         for value in WRONG[::2]:
             changed_answer(data, place, None, value)
+
+
+@pytest.mark.parametrize(
+    "text", ["5e0", "1e-3", "1.5e3", ".5e1", "-2E2", "+1e+4", "1_0", "1e", "e4", "1e4x", "0x1e4"]
+)
+def test_numbers_are_those_of_yaml_1_2(text: str) -> None:
+    """PyYAML follows 1.1, where a number needs a point and its exponent a sign; what else is text stays so."""
+    exponent = re.fullmatch(r"[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+", text)  # YAML 1.2.2, 10.3.2
+    assert from_yaml(f"a: {text}") == {"a": float(text) if exponent else yaml.safe_load(text)}
