@@ -187,6 +187,6 @@ def test_an_odd_value_at_any_depth_is_a_sound_chip_or_one_line() -> None:
     "text", ["5e0", "1e-3", "1.5e3", ".5e1", "-2E2", "+1e+4", "1_0", "1e", "e4", "1e4x", "0x1e4"]
 )
 def test_numbers_are_those_of_yaml_1_2(text: str) -> None:
-    """PyYAML follows 1.1, where a number needs a point and its exponent a sign; what else is text stays so."""
+    """PyYAML follows 1.1, where a number needs a point and its exponent a sign; other text stays text."""
     exponent = re.fullmatch(r"[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+", text)  # YAML 1.2.2, 10.3.2
     assert from_yaml(f"a: {text}") == {"a": float(text) if exponent else yaml.safe_load(text)}
