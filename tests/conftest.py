@@ -15,6 +15,9 @@ import pytest
 from cases import CASES
 from hypothesis import settings
 
+# every Ray is a test's own: none connects to one that runs here, or that was killed and left its address
+os.environ.setdefault("RAY_ADDRESS", "local")
+
 # a failure is the change's, not the day's: every run draws the same examples
 settings.register_profile("repeatable", derandomize=True)
 settings.load_profile("repeatable")
