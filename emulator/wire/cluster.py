@@ -50,6 +50,11 @@ def start_ray() -> None:
             ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
             with _without_pyarrow():
                 ray.get(ray.put(None))  # Ray learns here how to write values
+    except ConnectionError as error:  # Ray keeps the address of what `ray start` began last
+        raise BackendError(
+            f"Ray does not start: {' '.join(str(error).split())}. If that is a cluster which is gone, run "
+            "`ray stop`, or set RAY_ADDRESS=local for a Ray of this run alone"
+        ) from error
     except Exception as error:
         raise BackendError(
             f"Ray does not start: {error}; run `crossgrid doctor`, or use backend='local'"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -190,3 +192,26 @@ def test_interrupts_leave_a_model_that_trains_on() -> None:
 def test_four_hundred_interrupts() -> None:
     trains_interrupted(400, seed=1)
     Tally("Ctrl-C in a step, an actor a tile", 400, 400).note()
+
+
+MEETS_NOBODY = """
+import sys, torch
+import crossgrid as cg
+try:
+    with cg.emulate(cg.convert_to_analog(torch.nn.Linear(3, 2), cg.SingleRPUConfig()), backend="ray"):
+        pass
+except cg.BackendError as error:
+    print(error)
+"""
+
+
+def test_the_address_of_a_cluster_that_is_gone_is_said(tmp_path: Path) -> None:
+    """A killed `ray start` leaves it, and Ray knocks there instead of starting."""
+    (tmp_path / "ray").mkdir()
+    (tmp_path / "ray" / "ray_current_cluster").write_text("127.0.0.1:1")
+    knocks_once = {"RAY_TMPDIR": str(tmp_path), "RAY_ADDRESS": "", "RAY_gcs_server_port_wait_time_s": "1"}
+    said = subprocess.run(
+        [sys.executable, "-c", MEETS_NOBODY], env={**os.environ, **knocks_once}, capture_output=True,
+        text=True, check=True, timeout=200,
+    ).stdout  # fmt: skip
+    assert re.search(r"Ray does not start: .*127\.0\.0\.1:1\D.* cluster which is gone, run `ray stop`", said)
