@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,11 +25,11 @@ def presets() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in PRESETS.glob("*.yaml")))
 
 
-def load_chip(chip: str | Path | Chip) -> Chip:
+def load_chip(chip: str | os.PathLike[str] | Chip) -> Chip:
     """A preset by name, a YAML file by path, or a ``Chip`` as it is."""
     if isinstance(chip, Chip):
         return chip
-    if not isinstance(chip, (str, Path)):
+    if not isinstance(chip, (str, os.PathLike)):
         raise ConfigError(
             f"chip = {shown(chip)} must be a preset's name, a path or a Chip; presets: {', '.join(presets())}"
         )
@@ -41,7 +42,7 @@ def chip_data(chip: str | Path) -> Any:
     return _read_yaml(_path_of(chip))
 
 
-def _path_of(chip: str | Path) -> Path:
+def _path_of(chip: str | os.PathLike[str]) -> Path:
     path = Path(chip)
     if str(chip) in presets():
         return PRESETS / f"{chip}.yaml"

@@ -172,8 +172,7 @@ class RayExecutor:
     def _wait_for_room(self, number: int, since: float) -> None:
         """Receive for a while, so that an actor may receive too; an error where it died for good."""
         host = self.host(number)
-        assert self.mailbox is not None
-        self.mailbox.receive_waiting(LOOK_SECONDS)
+        self.mail.receive_waiting(LOOK_SECONDS)
         self.revival.look_after(number, since)
         if host.failure is not None:
             raise host.failure
@@ -182,7 +181,6 @@ class RayExecutor:
         """Ask for a snapshot where one is due, and forget what was told before one that has come."""
         host = self.host(number)
         history = host.history
-        assert self.mailbox is not None
         if history is None or host.failure is not None:
             return
         if history.asked:
@@ -194,28 +192,26 @@ class RayExecutor:
 
     def take_snapshot(self, number: int, history: History) -> None:
         """Go on from a snapshot that was asked for, if it is here and no read from before is under way."""
-        assert self.mailbox is not None
         if history.asked_before > self.adders.settled:  # parts that actors keep are in no snapshot
             return
-        replies = self.mailbox.take_all(number, [*history.asked])
+        replies = self.mail.take_all(number, [*history.asked])
         if replies is not None:
             history.take(replies)
             kept = [each.history for each in self.hosts if each.history is not None]
             self.recovered.log_bytes = sum(each.size for each in kept)
             self.recovered.snapshot_bytes = sum(each.snapshot_bytes for each in kept)
             told = history.told
-            self.mailbox.forget(number, told[0].number if told else self.host(number).sent + 1)
+            self.mail.forget(number, told[0].number if told else self.host(number).sent + 1)
 
     def settle(self) -> CrossgridError | None:
         """Wait until all that was posted is done; what it failed with, if nobody was told yet."""
-        assert self.mailbox is not None
         errors: list[CrossgridError] = []
         for number in range(len(self.hosts)):
             try:
                 self.submit(number, Process()).result(failures=False)
             except BackendError as error:
                 errors.append(error)
-            while (failed := self.mailbox.failure(number)) is not None:
+            while (failed := self.mail.failure(number)) is not None:
                 errors.append(self._error(number, failed))
         return errors[0] if errors else None
 
@@ -227,13 +223,12 @@ class RayExecutor:
             ProtocolError: the reply cannot be read, or is none to this message.
         """
         host = self.host(number)
-        assert self.mailbox is not None
         since = time.monotonic()
-        while (reply := self.mailbox.take(number, message, LOOK_SECONDS)) is None:
+        while (reply := self.mail.take(number, message, LOOK_SECONDS)) is None:
             self.revival.look_after(number, since)
             if host.failure is not None:
                 raise host.failure
-        posted = self.mailbox.failure(number) if failures else None
+        posted = self.mail.failure(number) if failures else None
         if posted is not None:
             raise self._error(number, posted)
         if isinstance(reply, Failed):

@@ -145,11 +145,6 @@ class _Conversion:
         config: RPUConfig | None = copy.deepcopy(self.rpu_config)
         if self.choose is not None and config is not None:
             config = self.choose(name, module, config)
-        if isinstance(config, type):
-            raise ConfigError(
-                f"layer {name or type(module).__name__}: rpu_config is the class {config.__name__}; give an "
-                f"object of it: {config.__name__}()"
-            )
         if config is not None and module in self.shared and not isinstance(config, InferenceRPUConfig):
             _say_tied(name, self.shared[module])
             return None

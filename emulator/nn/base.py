@@ -323,6 +323,8 @@ def _require_held(matrix: AnalogMatrix, held: bool) -> None:
 
 def require_digital_bias(name: str, bias: bool, rpu_config: RPUConfig | None, why: str) -> None:
     """An error where the bias of a layer called ``name`` was to be a column of its tiles, and cannot be."""
+    if rpu_config is not None:
+        _require_rpu_config(name, rpu_config)
     if bias and rpu_config is not None and not rpu_config.mapping.digital_bias:
         raise ConfigError(
             f"{name}: mapping.digital_bias = False, but {why}; set it to True, for this layer alone with "
@@ -331,6 +333,10 @@ def require_digital_bias(name: str, bias: bool, rpu_config: RPUConfig | None, wh
 
 
 def _require_rpu_config(name: str, config: Any) -> None:
+    if isinstance(config, type):
+        raise ConfigError(
+            f"{name}: rpu_config is the class {config.__name__}; give an object of it: {config.__name__}()"
+        )
     if not hasattr(config, "device") or not hasattr(config, "mapping"):
         raise ConfigError(
             f"{name}: rpu_config is of type {type(config).__name__}; it must be an RPU configuration "

@@ -140,7 +140,7 @@ def _made(
         raise ConfigError(f"backend = {backend!r} does not exist: {nearest(str(backend), BACKENDS)}")
     if tiles_per_actor is None:
         tiles_per_actor = "auto" if device == "cuda" else 1
-    _require_settings(chip, tiles_per_actor, timeout_s, update_delay)
+    _require_settings(tiles_per_actor, timeout_s, update_delay)
     _require_device(device, backend)
     if backend == "ray":
         _require_ray()
@@ -195,7 +195,7 @@ def _cut(model: nn.Module, stages: Stages, backend: str, device: str, example_in
     return cut_model(model, stages, processors, path_of(model, example_input))
 
 
-def _require_settings(chip: Any, tiles_per_actor: Any, timeout_s: Any, update_delay: Any) -> None:
+def _require_settings(tiles_per_actor: Any, timeout_s: Any, update_delay: Any) -> None:
     """Errors for what no run can have."""
     if tiles_per_actor != "auto" and (
         isinstance(tiles_per_actor, bool) or not isinstance(tiles_per_actor, int) or tiles_per_actor < 1
@@ -205,8 +205,6 @@ def _require_settings(chip: Any, tiles_per_actor: Any, timeout_s: Any, update_de
         raise ConfigError(f"update_delay = {update_delay!r} must be a number of steps, 0 or more")
     if isinstance(timeout_s, bool) or not isinstance(timeout_s, (int, float)) or not timeout_s > 0:
         raise ConfigError(f"timeout_s = {timeout_s!r} must be a number of seconds above 0")
-    if chip is not None and not isinstance(chip, (str, os.PathLike, Chip)):
-        raise ConfigError(f"chip = {chip!r:.80} must be a preset's name, the path of a YAML file or a Chip")
 
 
 def _require_device(device: str, backend: str) -> None:

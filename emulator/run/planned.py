@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, TypedDict
 
 from torch import nn
@@ -79,7 +78,7 @@ class Wanted:
     def chip(self, given: str | os.PathLike[str] | Chip | None) -> Chip | None:
         """The chip that is given, else that of the plan, if there is one."""
         if given is not None:
-            return load_chip(given if isinstance(given, (str, Chip)) else Path(given))
+            return load_chip(given)
         if self.plan is None:
             if self.chips is not None or self.placement != PLACEMENTS[0] or self.kinds:
                 raise ConfigError("chips, placement and kinds are of a chip: give chip=, or leave them out")

@@ -6,7 +6,6 @@ import dataclasses
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -116,7 +115,7 @@ def analog_summary(
         )
     matrices = list(analog_matrices(model))
     found = _shapes(model, matrices, example_input)
-    described = None if chip is None else load_chip(chip if isinstance(chip, (str, Chip)) else Path(chip))
+    described = None if chip is None else load_chip(chip)
     counted = example_input is not None
     analog, digital = with_shares(
         analog_rows(matrices, {shape.name: shape for shape in found.layers}),

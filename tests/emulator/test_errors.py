@@ -214,8 +214,11 @@ def test_what_is_no_model_is_said() -> None:
 def test_a_class_of_configurations_is_no_configuration(chosen: bool) -> None:
     kind: Any = cg.InferenceRPUConfig
     config, choose = (kind(), lambda *_: kind) if chosen else (kind, None)
-    with pytest.raises(cg.ConfigError, match=r"the class InferenceRPUConfig; give an object of it"):
-        cg.convert_to_analog(nn.Linear(4, 3), config, specific_rpu_config_fun=choose)
+    for layer in (nn.Linear(4, 3), nn.ConvTranspose2d(1, 2, 3), nn.Bilinear(4, 3, 2)):
+        with pytest.raises(cg.ConfigError, match=r"the class InferenceRPUConfig; give an object of it"):
+            cg.convert_to_analog(layer, config, specific_rpu_config_fun=choose)
+    with pytest.raises(cg.ConfigError, match="AnalogLinear: rpu_config is the class InferenceRPUConfig"):
+        cg.AnalogLinear(4, 3, rpu_config=kind)
 
 
 def test_layers_that_are_analog_already_are_named() -> None:

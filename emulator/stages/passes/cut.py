@@ -148,7 +148,7 @@ def _called(module: nn.Module, name: str, straddling: set[str], seen: set[int]) 
     if id(module) in seen or not any(True for _ in module.parameters()):
         return
     seen.add(id(module))
-    if name not in straddling and has_forward(module):
+    if name not in straddling and _has_forward(module):
         yield name
         return
     for key, child in module._modules.items():
@@ -156,7 +156,7 @@ def _called(module: nn.Module, name: str, straddling: set[str], seen: set[int]) 
             yield from _called(child, f"{name}.{key}".lstrip("."), straddling, seen)
 
 
-def has_forward(module: nn.Module) -> bool:
+def _has_forward(module: nn.Module) -> bool:
     """Whether a module can be called; of others, as lists, the modules in them are."""
     return type(module).forward is not nn.Module.forward
 
@@ -179,10 +179,10 @@ def _has_list(module: nn.Module) -> bool:
     return any(len(part) > 1 for part in lists)
 
 
-def _sizes(model: nn.Module, shared: bool = False) -> dict[str, int]:
-    """Weights by the name of the module that holds them; ``shared`` ones by all names."""
+def _sizes(model: nn.Module) -> dict[str, int]:
+    """Weights by the name of the module that holds them, shared ones by the first."""
     sizes: dict[str, int] = {}
-    for name, parameter in model.named_parameters(remove_duplicate=not shared):
+    for name, parameter in model.named_parameters():
         path = name.rpartition(".")[0]
         sizes[path] = sizes.get(path, 0) + parameter.numel()
     return sizes
